@@ -1,0 +1,73 @@
+"""Channel layouts: from any song to what a model wants."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+_HALF_POWER = float(np.sqrt(0.5))
+
+#: What each channel of a layout gives to (left, right), in FFmpeg's channel order; ITU-R BS.775:
+#: centre and surrounds at -3 dB, no low-frequency effects.
+_LEFT, _RIGHT, _NONE = (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)
+_CENTRE = (_HALF_POWER, _HALF_POWER)
+_SURROUND_LEFT, _SURROUND_RIGHT = (_HALF_POWER, 0.0), (0.0, _HALF_POWER)
+_STEREO_GAINS = {
+    1: [(1.0, 1.0)],
+    2: [_LEFT, _RIGHT],
+    3: [_LEFT, _RIGHT, _CENTRE],
+    4: [_LEFT, _RIGHT, _SURROUND_LEFT, _SURROUND_RIGHT],
+    5: [_LEFT, _RIGHT, _CENTRE, _SURROUND_LEFT, _SURROUND_RIGHT],
+    6: [_LEFT, _RIGHT, _CENTRE, _NONE, _SURROUND_LEFT, _SURROUND_RIGHT],
+    7: [_LEFT, _RIGHT, _CENTRE, _NONE, (0.5, 0.5), _SURROUND_LEFT, _SURROUND_RIGHT],
+    8: [_LEFT, _RIGHT, _CENTRE, _NONE, *2 * [_SURROUND_LEFT, _SURROUND_RIGHT]],
+}
+
+
+def mix_channels(block: Samples, channels: int) -> Samples:
+    """Bring ``[channels_in, samples]`` to the channel count of a model.
+
+    Mono is copied to both sides; more than two channels are mixed down to stereo after
+    ITU-R BS.775 and scaled so that the sum cannot clip.
+
+    Raises
+    ------
+    ValueError
+        `channels` is neither 1 nor 2 nor the block's own count.
+    """
+    if block.shape[0] == channels:
+        return block
+    if channels not in (1, 2):
+        raise ValueError(f"cannot make {channels} channels of {block.shape[0]}")
+    gains = np.array(_STEREO_GAINS[block.shape[0]], np.float32).T  # [2, channels_in]
+    gains /= max(1.0, float(gains.sum(axis=1).max()))
+    stereo: Samples = gains @ block
+    return stereo if channels == 2 else stereo.mean(axis=0, keepdims=True)
+
+
+def split_channels(block: Samples, group: int) -> Samples:
+    """Cut ``[channels, samples]`` into ``[groups, group, samples]``, neighbours together.
+
+    A group that is left incomplete repeats its last channel: mono becomes (M, M), three channels
+    become (L, R), (C, C).
+    """
+    missing = -block.shape[0] % group
+    if missing:
+        block = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)])
+    return block.reshape(-1, group, block.shape[-1])
+
+
+def join_channels(groups: Samples, channels: int) -> Samples:
+    """Undo `split_channels`: ``[..., groups, group, samples]`` to ``[..., channels, samples]``.
+
+    The copies that completed the last group are averaged.
+    """
+    count, group = groups.shape[-3:-1]
+    flat = groups.reshape(*groups.shape[:-3], count * group, groups.shape[-1])
+    copies = count * group - channels
+    if not copies:
+        return flat
+    last: Samples = flat[..., channels - 1 :, :].mean(axis=-2, keepdims=True)
+    return np.concatenate([flat[..., : channels - 1, :], last], axis=-2)

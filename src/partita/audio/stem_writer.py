@@ -1,0 +1,209 @@
+"""Writing the stems of one song: all of them complete, or none."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from partita.audio.encode import encode_file
+from partita.audio.formats import StemFormat
+from partita.audio.stem_mp4 import check_stem_count, encode_stem_mp4
+from partita.audio.tags import Tags
+from partita.audio.work_folder import work_folder
+from partita.errors import write_error
+
+Samples = npt.NDArray[np.float32]
+
+_BLOCK_SAMPLES = 1 << 16
+_MIXTURE = "mixture"
+
+
+class StemWriter:
+    """Takes estimates block by block and leaves finished files.
+
+    The blocks wait as float32 in a hidden folder under `root` until the song is over, because
+    only then is the loudest peak known: formats that would clip get one joint gain for all stems,
+    so their balance and their sum stay what they were. Then every stem is encoded and moved to
+    its final name.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        Stem name → final path; equal paths for a format that holds all stems.
+    form : StemFormat
+    sample_rate, channels : int
+    tags : mapping of str to Tags
+        Stem name → tags of its file.
+    root : Path
+        The output folder; on the same file system as `paths`.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        form: StemFormat,
+        *,
+        sample_rate: int,
+        channels: int,
+        tags: Mapping[str, Tags],
+        root: Path,
+    ) -> None:
+        if form.holds_all_stems:
+            check_stem_count(len(paths))
+        self._paths, self._form, self._tags = dict(paths), form, tags
+        self._sample_rate, self._channels, self._root = sample_rate, channels, root
+        self._stems = list(paths)
+        self._spooled = [*self._stems, _MIXTURE] if form.holds_all_stems else self._stems
+        self._stack = ExitStack()
+        self._frames = 0
+        self._cancelled = False
+        self.peak = 0.0
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder = self._stack.enter_context(work_folder(self._root))
+            self._spools: list[IO[bytes]] = [
+                self._stack.enter_context((self._folder / f"{index}.f32").open("w+b"))
+                for index in range(len(self._spooled))
+            ]
+        except OSError as error:
+            self._stack.close()
+            raise write_error(self._root, error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stack.close()
+        except OSError as close_error:  # the spools could not be flushed: the disk is full
+            if kind is None:
+                raise write_error(self._root, close_error) from close_error
+
+    @property
+    def gain_db(self) -> float:
+        """The joint gain that keeps the loudest stem below full scale: 0 or negative."""
+        if not self._form.clips or self.peak <= 1.0:
+            return 0.0
+        return -20.0 * math.log10(self.peak)
+
+    def write(self, mixture: Samples, estimates: Samples) -> None:
+        """Take ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
+
+        Raises
+        ------
+        AudioWriteError
+            The disk is full, or another reason of the operating system's.
+        """
+        if estimates.size:
+            self.peak = max(self.peak, float(estimates.max()), -float(estimates.min()))
+        signals: Sequence[Samples] = [*estimates]
+        if self._form.holds_all_stems:
+            self.peak = max(self.peak, float(np.abs(mixture).max(initial=0.0)))
+            signals = [*estimates, mixture]
+        try:
+            for spool, signal in zip(self._spools, signals, strict=True):
+                spool.write(np.ascontiguousarray(signal.T).data)  # interleaved, as files have it
+        except OSError as error:
+            raise write_error(self._root, error) from error
+        self._frames += estimates.shape[-1]
+
+    def finish(self) -> dict[str, Path]:
+        """Encode everything and move it to the final names.
+
+        Returns
+        -------
+        dict of str to Path
+            Stem name → file.
+
+        Raises
+        ------
+        AudioWriteError
+            As for `write`, and where a codec refuses.
+        """
+        try:
+            if self._form.holds_all_stems:
+                finished = {self._stems[0]: self._encode_together()}
+            else:
+                finished = self._encode_each()
+            for stem, path in finished.items():
+                final = self._paths[stem]
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, final)
+        except OSError as error:
+            raise write_error(error.filename or self._root, error) from error
+        return dict(self._paths)
+
+    def _encode_each(self) -> dict[str, Path]:
+        pool = ThreadPoolExecutor(min(len(self._stems), os.cpu_count() or 1))
+        try:
+            encoded = pool.map(self._encode_one, range(len(self._stems)))
+            return dict(zip(self._stems, encoded, strict=True))
+        except BaseException:
+            self._cancelled = True  # the other encoders stop at their next block
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _encode_one(self, index: int) -> Path:
+        path = self._folder / f"{index}.{self._form.name}"
+        encode_file(
+            path,
+            self._read_spool(index),
+            self._form,
+            sample_rate=self._sample_rate,
+            channels=self._channels,
+            frames=self._frames,
+            tags=self._tags[self._stems[index]],
+        )
+        self._check_size(path)
+        return path
+
+    def _encode_together(self) -> Path:
+        path = self._folder / f"all.{self._form.name}"
+        encode_stem_mp4(
+            path,
+            self._read_spool(len(self._stems)),
+            {stem: self._read_spool(index) for index, stem in enumerate(self._stems)},
+            self._form,
+            sample_rate=self._sample_rate,
+            channels=self._channels,
+            tags=self._tags[self._stems[0]],
+        )
+        return path
+
+    def _read_spool(self, index: int) -> Iterator[Samples]:
+        gain = np.float32(10.0 ** (self.gain_db / 20.0))
+        spool = self._spools[index]
+        spool.seek(0)
+        block_bytes = _BLOCK_SAMPLES * self._channels * 4
+        while data := spool.read(block_bytes):
+            if self._cancelled:
+                raise InterruptedError
+            block = np.frombuffer(data, np.float32).reshape(-1, self._channels).T
+            yield block * gain if gain != 1.0 else block
+
+    def _check_size(self, path: Path) -> None:
+        """Notice a short file: libsndfile does not always report a write that failed."""
+        if self._form.name == "wav":
+            width = {"16": 2, "24": 3, "float": 4}[self._form.bits]
+            if path.stat().st_size < self._frames * self._channels * width:
+                _raise_full(path)
+
+
+def _raise_full(path: Path) -> None:
+    import errno
+
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

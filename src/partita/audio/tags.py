@@ -1,0 +1,99 @@
+"""Tags and cover art: read from a song, carried over to its stems."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import av
+
+#: Facts about one particular file (its encoder, container, loudness), not about the song.
+_FILE_BOUND = re.compile(
+    r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
+    r"|major_brand|minor_version|compatible_brands|creation_time|handler_name|vendor_id|language"
+    r"|duration|bps|number_of_.*|_statistics.*|metadata_block_picture|coverart.*",
+    re.IGNORECASE,
+)
+
+_PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "bmp": "image/bmp"}
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A cover picture, still encoded."""
+
+    data: bytes
+    codec: str  # FFmpeg's name: "mjpeg", "png", …
+    width: int
+    height: int
+
+    @property
+    def mime(self) -> str:
+        """The picture's media type."""
+        return _PICTURE_MIME[self.codec]
+
+    def as_flac_picture(self) -> str:
+        """Return the base64 picture block that Ogg comments carry (RFC 9639, section 8.8)."""
+        front_cover, mime = 3, self.mime.encode()
+        block = struct.pack(f">II{len(mime)}sI", front_cover, len(mime), mime, 0)
+        block += struct.pack(">IIIII", self.width, self.height, 24, 0, len(self.data))
+        return base64.b64encode(block + self.data).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a song says of itself.
+
+    Attributes
+    ----------
+    text : mapping of str to str
+        Lower-case tag names (FFmpeg's: ``title``, ``artist``, ``album``, ``track``, …).
+    cover : Cover or None
+        The first cover picture.
+    """
+
+    text: Mapping[str, str] = field(default_factory=dict)
+    cover: Cover | None = None
+
+    def for_stem(self, stem: str, track: str) -> Tags:
+        """Return the tags of one stem: the song's own, the stem's name added to the title."""
+        title = f"{self.text.get('title', track)} ({stem})"
+        return replace(self, text={**self.text, "title": title})
+
+
+def read_tags(path: Path) -> Tags:
+    """Read the tags and the first cover picture of a file.
+
+    ReplayGain and other values that describe the file rather than the song are left out.
+    A file whose tags cannot be read has none: tags never stop a separation.
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            audio = container.streams.audio
+            found = dict(audio[0].metadata) if audio else {}
+            found |= container.metadata
+            cover = _first_cover(container)
+    except (av.FFmpegError, OSError, ValueError):
+        return Tags()
+    text = {
+        name.lower(): value
+        for name, value in found.items()
+        if value and not _FILE_BOUND.fullmatch(name)
+    }
+    return Tags(text, cover)
+
+
+def _first_cover(container: Any) -> Cover | None:
+    for stream in container.streams.video:
+        is_picture = av.stream.Disposition.attached_pic in stream.disposition
+        if is_picture and stream.codec_context.name in _PICTURE_MIME:
+            for packet in container.demux(stream):
+                if packet.size:
+                    context = stream.codec_context
+                    return Cover(bytes(packet), context.name, context.width, context.height)
+    return None

@@ -1,0 +1,305 @@
+"""Many songs: what to read, where the stems go, and a result for each whatever happens."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from partita.audio.formats import StemFormat
+from partita.audio.reader import AUDIO_EXTENSIONS, open_audio
+from partita.errors import AudioReadError, AudioWriteError, PartitaError, UsageError, one_line
+
+if TYPE_CHECKING:
+    from partita.separation import Progress, Separator, StemFiles
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
+_FIELDS = ("model", "track", "stem", "ext")
+
+
+@dataclass(frozen=True)
+class Song:
+    """One input.
+
+    Attributes
+    ----------
+    source : str
+        Path, or ``"-"`` for standard input.
+    track : str
+        Where it stands in the output: its name without extension, with the folders it was found
+        in below the folder that was asked for.
+    """
+
+    source: str
+    track: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input.
+
+    Attributes
+    ----------
+    source : str
+    status : {"done", "skipped", "failed"}
+    files : StemFiles or None
+        When done.
+    paths : mapping of str to Path
+        Stem name → file, when done or skipped.
+    error : str
+        One line, when failed.
+    """
+
+    source: str
+    status: Literal["done", "skipped", "failed"]
+    files: StemFiles | None = None
+    paths: Mapping[str, Path] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """Where stems go.
+
+    Attributes
+    ----------
+    root : Path
+        Nothing is ever written outside it.
+    template : str
+        Below `root`; fields ``{model} {track} {stem} {ext}``.
+    form : StemFormat
+    model : str
+    stems : sequence of str
+    """
+
+    root: Path
+    template: str
+    form: StemFormat
+    model: str
+    stems: Sequence[str]
+
+    def __post_init__(self) -> None:
+        check_template(self.template, one_file=self.form.holds_all_stems or len(self.stems) == 1)
+
+    def paths(self, song: Song) -> dict[str, Path]:
+        """Return stem name → path for one song.
+
+        Raises
+        ------
+        AudioWriteError
+            A path would leave the output folder.
+        """
+        root = self.root.resolve()
+        paths = {}
+        for stem in self.stems:
+            track = PurePosixPath(song.track)
+            values = {
+                "model": _component(Path(self.model).stem if os.sep in self.model else self.model),
+                "track": "/".join(_component(part) for part in track.parts),
+                "stem": _component(track.name if self.form.holds_all_stems else stem),
+                "ext": self.form.name,
+            }
+            relative = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.template)
+            path = self.root / relative
+            if not path.resolve().is_relative_to(root):
+                raise AudioWriteError(
+                    f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
+                    "change --filename"
+                )
+            paths[stem] = path
+        return paths
+
+
+def check_template(template: str, *, one_file: bool = False) -> None:
+    """Raise `UsageError` where a file name template cannot work."""
+    for name in re.findall(r"\{(.*?)\}", template):
+        if name not in _FIELDS:
+            known = " ".join(f"{{{field}}}" for field in _FIELDS)
+            raise UsageError(f"--filename: unknown field {{{name}}}; known: {known}")
+    if re.sub(r"\{\w+\}", "", template).count("{") or not template.strip():
+        raise UsageError(f"--filename: {template!r} is not a template")
+    if "{stem}" not in template and not one_file:
+        raise UsageError("--filename: the template needs {stem}, or all stems get one name")
+    path = PurePosixPath(template)
+    if path.is_absolute() or ".." in path.parts:
+        raise UsageError("--filename: the template must stay below the output folder (--out)")
+
+
+def _component(name: str) -> str:
+    """Make a text safe as one part of a path."""
+    name = name.replace("/", "_").replace(os.sep, "_").replace("\0", "_")
+    return "_" * max(len(name), 1) if name.strip(".") == "" else name
+
+
+def find_songs(inputs: Iterable[str], *, root: Path) -> Iterator[Song | Outcome]:
+    """Turn what a person typed into songs; what holds none becomes a failed `Outcome`.
+
+    Parameters
+    ----------
+    inputs : iterable of str
+        Files, folders (searched through; hidden files and the output folder are left out),
+        glob patterns, ``"-"``.
+    root : Path
+        The output folder.
+    """
+    for item in inputs:
+        if item == "-":
+            yield Song("-", "stdin")
+            continue
+        try:
+            matches = [item] if os.path.lexists(item) else sorted(glob.glob(item, recursive=True))
+        except (OSError, ValueError, re.error):
+            matches = []
+        if not matches:
+            # Opening says best why it is not there: missing, name too long, no permission.
+            yield Song(item, _track_name(Path(item)))
+        for match in matches:
+            path = Path(match)
+            if not path.is_dir():
+                yield Song(match, _track_name(path))
+                continue
+            songs = list(_search_folder(path, root))
+            if not songs:
+                yield Outcome(match, "failed", error=f"{one_line(match)}: no audio files in here")
+            yield from songs
+
+
+def _track_name(path: Path) -> str:
+    stem = path.stem
+    return stem.removesuffix(".stem") or stem
+
+
+def _search_folder(folder: Path, root: Path) -> Iterator[Song]:
+    root = root.resolve()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(parent) / name).resolve() != root
+        )
+        for name in sorted(files):
+            path = Path(parent) / name
+            if path.suffix.lower() in AUDIO_EXTENSIONS and not name.startswith("."):
+                below = path.parent.relative_to(folder)
+                yield Song(str(path), (below / _track_name(path)).as_posix())
+
+
+def separate_songs(
+    songs: Iterable[Song | Outcome],
+    plan: OutputPlan,
+    separator: Callable[[], Separator],
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    keep_rate: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    jobs: int = 1,
+    progress: Callable[[Song], Progress] | None = None,
+) -> Iterator[Outcome]:
+    """Separate songs and say of each, in order, what became of it.
+
+    Parameters
+    ----------
+    songs : iterable of Song or Outcome
+        As `find_songs` gives them; outcomes are passed on.
+    plan : OutputPlan
+    separator : callable
+        Returns the Separator; called when the first song really needs it.
+    start_s, duration_s, keep_rate
+        As for `partita.Separator.separate_file`.
+    resume : bool
+        Skip songs whose stems are all there.
+    overwrite : bool
+        Replace stems that are there; without either, they are an error.
+    jobs : int
+        Songs at once.
+    progress : callable, optional
+        Returns the progress function for a song.
+    """
+    everything = list(songs)
+    inputs = [Path(song.source) for song in everything if isinstance(song, Song)]
+    taken: dict[Path, str] = {}
+
+    def prepare(song: Song | Outcome) -> Outcome | dict[str, Path]:
+        if isinstance(song, Outcome):
+            return song
+        try:
+            paths = plan.paths(song)
+            for path in paths.values():
+                _check_target(path, song, inputs, taken)
+            present = [path for path in paths.values() if path.exists()]
+        except PartitaError as error:
+            return Outcome(song.source, "failed", error=str(error))
+        except OSError as error:
+            reason = one_line(error.strerror or error)
+            return Outcome(song.source, "failed", error=f"{one_line(song.source)}: {reason}")
+        taken.update(dict.fromkeys(paths.values(), song.source))
+        if present and resume and len(present) == len(paths):
+            return Outcome(song.source, "skipped", paths=paths)
+        if present and not (resume or overwrite):
+            hint = "--overwrite replaces it, --resume skips finished songs"
+            text = f"{one_line(song.source)}: {one_line(present[0])} is there already; {hint}"
+            return Outcome(song.source, "failed", error=text)
+        return paths
+
+    def run(song: Song | Outcome, prepared: Outcome | dict[str, Path]) -> Outcome:
+        if isinstance(prepared, Outcome) or isinstance(song, Outcome):
+            assert isinstance(prepared, Outcome)
+            return prepared
+        try:
+            with open_audio(song.source, start_s=start_s, duration_s=duration_s) as reader:
+                files = separator().separate_to_files(
+                    reader,
+                    prepared,
+                    plan.form,
+                    root=plan.root,
+                    track=song.track.rsplit("/", 1)[-1],
+                    keep_rate=keep_rate,
+                    progress=progress(song) if progress else None,
+                )
+            return Outcome(song.source, "done", files, files.stems)
+        except (AudioReadError, AudioWriteError) as error:
+            return Outcome(song.source, "failed", error=str(error))
+        except PartitaError:  # weights or options: no other song would fare better
+            raise
+        except Exception as error:
+            _log.debug("%s", song.source, exc_info=True)
+            reason = one_line(f"{type(error).__name__}: {error}")
+            text = f"{one_line(song.source)}: failed unexpectedly ({reason}); --verbose tells more"
+            return Outcome(song.source, "failed", error=text)
+
+    prepared = [prepare(song) for song in everything]
+    if jobs == 1:
+        yield from map(run, everything, prepared)
+        return
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield from pool.map(run, everything, prepared)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_target(
+    path: Path, song: Song, inputs: Sequence[Path], taken: Mapping[Path, str]
+) -> None:
+    if path in taken:
+        raise AudioWriteError(
+            f"{one_line(song.source)}: its stems would get the same paths as those of "
+            f"{one_line(taken[path])}: rename one, or separate it into another folder (--out)"
+        )
+    if path.exists():
+        for source in inputs:
+            if source.exists() and path.samefile(source):
+                raise AudioWriteError(
+                    f"{one_line(song.source)}: {one_line(path)} would overwrite an input: "
+                    "choose another --out or --filename"
+                )

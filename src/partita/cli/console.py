@@ -1,0 +1,108 @@
+"""What the commands print: errors, results, progress."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+_PLAIN_INTERVAL_S = 10.0
+
+
+def print_error(message: str) -> None:
+    """Print one line to standard error."""
+    print(f"partita: {message}", file=sys.stderr, flush=True)
+
+
+def set_up_logging(*, verbose: bool, quiet: bool) -> None:
+    """Send partita's log to standard error."""
+    logger = logging.getLogger("partita")
+    logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("partita: %(message)s"))
+    logger.handlers[:] = [handler]
+
+
+def format_time(seconds: float) -> str:
+    """Return ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class ProgressDisplay:
+    """A progress bar for every running song on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._bar: Any = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        if self._enabled and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def song(self, name: str) -> Callable[[int, int | None, int], None]:
+        """Return the progress function of one song."""
+        if not self._enabled:
+            return lambda done, total, rate: None
+        if self._bar is None:
+            return self._plain(name)
+        task = self._bar.add_task(_shorten(name), total=None)
+
+        def update(done: int, total: int | None, rate: int) -> None:
+            finished = total is not None and done >= total
+            self._bar.update(task, completed=done, total=total, visible=not finished)
+
+        return update
+
+    def _plain(self, name: str) -> Callable[[int, int | None, int], None]:
+        shown_at = time.monotonic()
+
+        def update(done: int, total: int | None, rate: int) -> None:
+            nonlocal shown_at
+            with self._lock:
+                if time.monotonic() - shown_at < _PLAIN_INTERVAL_S:
+                    return
+                shown_at = time.monotonic()
+            of = f" of {format_time(total / rate)}" if total else ""
+            print(f"{name}: {format_time(done / rate)}{of}", file=sys.stderr, flush=True)
+
+        return update
+
+    def print(self, line: str, *, error: bool = False) -> None:
+        """Print a line above the bars."""
+        stream = sys.stderr if error else sys.stdout
+        if self._bar is not None and stream.isatty():
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=stream, flush=True)
+
+
+def _shorten(name: str, limit: int = 40) -> str:
+    return name if len(name) <= limit else f"…{name[1 - limit :]}"

@@ -1,0 +1,96 @@
+"""``partita models``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from partita.cli.console import set_up_logging
+from partita.weights.cards import CARDS, DEFAULT_MODEL, Card, get_card
+
+app = typer.Typer(help="List, describe and fetch weights.", invoke_without_command=True)
+
+_JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List, describe and fetch weights."""
+    if context.invoked_subcommand is None:
+        list_models()
+
+
+@app.command("list")
+def list_models(as_json: _JsonFlag = False) -> None:
+    """List all weights."""
+    from partita.weights.store import is_cached
+
+    if as_json:
+        print(json.dumps([_facts(card) for card in CARDS.values()], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "stems", "licence", "download", "cached"):
+        table.add_column(heading, justify="right" if heading == "download" else "left")
+    for card in CARDS.values():
+        marker = " (default)" if card.name == DEFAULT_MODEL else ""
+        table.add_row(
+            card.name + marker,
+            ", ".join(card.sources),
+            card.licence,
+            f"{card.download_bytes / 1e6:.0f} MB",
+            "yes" if is_cached(card) else "no",
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the weights.")], as_json: _JsonFlag = False
+) -> None:
+    """Tell everything known about one set of weights."""
+    card = get_card(name)
+    facts = _facts(card)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        print(f"{key.replace('_', ' '):<{width}}  {value}")
+
+
+@app.command("fetch")
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights to fetch.")],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+) -> None:
+    """Fetch and verify weights, so that separating needs no network."""
+    set_up_logging(verbose=verbose, quiet=False)
+    cards = [get_card(name) for name in names]
+    from partita.weights.store import example_path, load_model, weights_path
+
+    for card in cards:
+        load_model(card.name)
+        print(f"{card.name}: {weights_path(card)}")
+        if card.example is not None and example_path(card).exists():
+            print(f"{card.name}: example song {example_path(card)}")
+
+
+def _facts(card: Card) -> dict[str, object]:
+    from partita.weights.store import weights_path
+
+    facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
+    source = facts.pop("source")
+    path = weights_path(card)
+    return {
+        **facts,
+        "sources": list(card.sources),
+        "origin": card.source.origin,
+        "sha256": source["sha256"],
+        "cached_at": str(path) if path.exists() else "not cached",
+    }

@@ -1,0 +1,57 @@
+"""Where models run, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from partita.errors import UnknownNameError, UsageError
+
+_PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+PRECISIONS = ("auto", *_PRECISIONS)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
+
+    ``auto`` takes the first CUDA device, then Apple's, then the CPU. A device that is asked for
+    by name and missing is an error: nothing falls back to the CPU in silence.
+
+    Raises
+    ------
+    UsageError
+        No such device, here or at all.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdecimal()):
+        raise UnknownNameError("device", name, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise UsageError(f"device {name!r} is not there: PyTorch sees {count} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device 'mps' is not there: PyTorch sees no Apple GPU")
+    return torch.device(name)
+
+
+def choose_precision(name: str = "auto") -> torch.dtype:
+    """Turn ``auto``, ``float32``, ``bfloat16`` or ``float16`` into a type for the networks.
+
+    ``auto`` is float32: the same estimates on every machine.
+
+    Raises
+    ------
+    UnknownNameError
+        No such precision.
+    """
+    if name == "auto":
+        return torch.float32
+    if name not in _PRECISIONS:
+        raise UnknownNameError("precision", name, PRECISIONS)
+    return _PRECISIONS[name]

@@ -1,0 +1,1 @@
+"""Signal processing: pure functions on tensors and on streams of tensors."""

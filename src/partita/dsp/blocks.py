@@ -1,0 +1,47 @@
+"""Streams of blocks: a signal ``[..., samples]`` that arrives piece by piece."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class BlockBuffer:
+    """Samples of a stream, addressed by their position in it.
+
+    Attributes
+    ----------
+    start, end : int
+        The positions held: ``start <= position < end``.
+    """
+
+    def __init__(self) -> None:
+        self.start = self.end = 0
+        self._blocks: list[Tensor] = []
+
+    def append(self, block: Tensor) -> None:
+        """Add ``[..., samples]`` at the end."""
+        self._blocks.append(block)
+        self.end += block.shape[-1]
+
+    def read(self, start: int, end: int) -> Tensor:
+        """Return the samples from `start` to `end`; they stay in the buffer."""
+        if not self.start <= start <= end <= self.end:
+            raise IndexError(f"{start}..{end} is not within {self.start}..{self.end}")
+        if len(self._blocks) != 1:
+            self._blocks = [torch.cat(self._blocks, dim=-1)]
+        return self._blocks[0][..., start - self.start : end - self.start]
+
+    def drop(self, before: int) -> None:
+        """Forget everything before a position."""
+        while self._blocks and self.start + self._blocks[0].shape[-1] <= before:
+            self.start += self._blocks.pop(0).shape[-1]
+        if self._blocks and before > self.start:
+            self._blocks[0] = self._blocks[0][..., before - self.start :]
+            self.start = before
+
+    def take(self, samples: int) -> Tensor:
+        """Return the first samples and forget them."""
+        taken = self.read(self.start, self.start + samples)
+        self.drop(self.start + samples)
+        return taken

@@ -1,0 +1,53 @@
+"""Levels: energies, decibels, and whether estimates add up to their mixture."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+
+def power_ratio_db(numerator: float, denominator: float) -> float:
+    """Return ``10 log10`` of a ratio of energies; ``-inf`` for nothing over something or over 0."""
+    if numerator <= 0.0:
+        return -math.inf
+    if denominator <= 0.0:
+        return math.inf
+    return 10.0 * math.log10(numerator / denominator)
+
+
+def spread_residual(mixture: Tensor, estimates: Tensor) -> Tensor:
+    """Make estimates add up to the mixture.
+
+    The residual is shared out equally, which moves the estimates as little as possible in the
+    least-squares sense.
+
+    Parameters
+    ----------
+    mixture : Tensor ``[..., channels, samples]``
+    estimates : Tensor ``[..., sources, channels, samples]``
+
+    Returns
+    -------
+    Tensor ``[..., sources, channels, samples]``
+    """
+    residual = mixture - estimates.sum(dim=-3)  # [..., channels, samples]
+    return estimates + residual.unsqueeze(-3) / estimates.shape[-3]
+
+
+class NullMeter:
+    """Measures the null depth of a stream: the level of the residual against the mixture's."""
+
+    def __init__(self) -> None:
+        self._mixture_energy = self._residual_energy = 0.0
+
+    def add(self, mixture: Tensor, estimates: Tensor) -> None:
+        """Take ``[channels, samples]`` of a mixture and ``[sources, channels, samples]``."""
+        residual = mixture - estimates.sum(dim=0)
+        self._mixture_energy += float(mixture.square().sum(dtype=mixture.dtype))
+        self._residual_energy += float(residual.square().sum(dtype=mixture.dtype))
+
+    @property
+    def null_depth_db(self) -> float:
+        """Residual over mixture in dB: the lower the better, ``-inf`` for an exact sum."""
+        return power_ratio_db(self._residual_energy, self._mixture_energy)

@@ -1,0 +1,210 @@
+"""Overlap-add: a stream in, windows through a model, a seamless stream out."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.dsp.blocks import BlockBuffer
+
+#: Maps windows ``[..., length]`` to estimates ``[..., length]``, in order; may read ahead.
+WindowMap = Callable[[Iterator[Tensor]], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a stream is cut.
+
+    Attributes
+    ----------
+    length : int
+        Samples in a window.
+    overlap : int
+        Samples that neighbouring windows share, less than `length`.
+    """
+
+    length: int
+    overlap: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or not 0 <= self.overlap < self.length:
+            raise ValueError(f"a window of {self.length} samples cannot overlap by {self.overlap}")
+
+    @property
+    def hop(self) -> int:
+        """Samples from one window to the next."""
+        return self.length - self.overlap
+
+
+@dataclass(frozen=True)
+class _Excerpt:
+    samples: Tensor  # [..., length]
+    start: int  # position of its first sample in the stream
+    used_from: int  # position from which its estimates count
+    is_last: bool
+
+
+def _cut(blocks: Iterable[Tensor], window: Window) -> Iterator[_Excerpt]:
+    """Cut a stream into windows of one length.
+
+    The last window ends where the stream ends and begins earlier than its turn, so that it is as
+    long as the others and sees real signal instead of padding. Only a stream shorter than one
+    window makes a shorter one.
+    """
+    held = BlockBuffer()
+    turn = 0
+    for block in blocks:
+        held.append(block)
+        # One sample beyond the window proves that it is not the last.
+        while held.end > turn + window.length:
+            samples = held.read(turn, turn + window.length)
+            yield _Excerpt(samples, turn, turn, is_last=False)
+            held.drop(turn)  # the last window may begin anywhere after this one's start
+            turn += window.hop
+    if held.end > 0:
+        start = max(0, held.end - window.length)
+        yield _Excerpt(held.read(start, held.end), start, turn, is_last=True)
+
+
+def _weights(excerpt: _Excerpt, window: Window) -> Tensor:
+    """Return the crossfade ``[samples]`` of what counts of a window.
+
+    Squared sine ramps, taken half way between samples: two of them add up to one.
+    """
+    count = excerpt.start + excerpt.samples.shape[-1] - excerpt.used_from
+    weights = torch.ones(count, dtype=torch.float64)
+    ramp_length = min(window.overlap, window.length // 2)
+    phase = (torch.arange(ramp_length, dtype=torch.float64) + 0.5) / max(ramp_length, 1)
+    ramp = torch.sin(0.5 * torch.pi * phase) ** 2
+    if excerpt.used_from > 0:
+        weights[:ramp_length] *= ramp
+    if not excerpt.is_last:
+        weights[count - ramp_length :] *= ramp.flip(0)
+    return weights.float()
+
+
+def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -> Iterator[Tensor]:
+    """Run windows of a stream through a model and crossfade the results.
+
+    Parameters
+    ----------
+    blocks : iterable of Tensor ``[..., samples]``
+        The stream, in blocks of any length; the result does not depend on them.
+    estimate : WindowMap
+        Called once with the iterator of windows ``[..., length]``; yields for each of them, in
+        order, a tensor that ends in the same number of samples.
+    window : Window
+        Overlaps beyond half a window are fine: more than two windows are averaged then.
+
+    Yields
+    ------
+    Tensor ``[..., samples]``
+        Estimates, as many samples in all as the stream had. Memory holds about two windows,
+        whatever the length of the stream.
+
+    Notes
+    -----
+    Departures from the usual loop (demucs, open-unmix): the last window is moved back instead of
+    padded with zeros, and ramps are squared sines, whose slope is continuous.
+    """
+    pending: deque[_Excerpt] = deque()
+
+    def windows() -> Iterator[Tensor]:
+        for excerpt in _cut(blocks, window):
+            pending.append(excerpt)
+            yield excerpt.samples
+
+    done = 0
+    total: Tensor | None = None  # [..., samples], weighted estimates from position `done` on
+    weight_sum = torch.zeros(0)
+    for estimates in estimate(windows()):
+        excerpt = pending.popleft()
+        used = estimates[..., excerpt.used_from - excerpt.start :]
+        weights = _weights(excerpt, window).to(used.device)
+        end = excerpt.used_from + used.shape[-1]
+        if total is None:
+            total, weight_sum = used.new_zeros(*used.shape[:-1], 0), weights.new_zeros(0)
+        missing = max(0, end - done - total.shape[-1])
+        total = torch.nn.functional.pad(total, (0, missing))
+        weight_sum = torch.nn.functional.pad(weight_sum, (0, missing))
+        at = slice(excerpt.used_from - done, end - done)
+        total[..., at] += used * weights
+        weight_sum[at] += weights
+        count = end - done if excerpt.is_last else excerpt.used_from + window.hop - done
+        yield total[..., :count] / weight_sum[:count]
+        total, weight_sum = total[..., count:], weight_sum[count:]
+        done += count
+
+
+def average_shifts(
+    blocks: Iterable[Tensor],
+    separate: Callable[[Iterator[Tensor]], Iterator[Tensor]],
+    offsets: list[int],
+) -> Iterator[Tensor]:
+    """Average what a model says of a stream delayed by several offsets.
+
+    Randomised equivariant stabilisation of Défossez et al., "Music Source Separation in the
+    Waveform Domain" (2019), section 4: a model that is not shift-equivariant gives slightly
+    different estimates for each delay, and their errors partly cancel.
+
+    Parameters
+    ----------
+    blocks : iterable of Tensor ``[..., samples]``
+    separate : callable
+        Maps one stream to its estimates; called once for each offset.
+    offsets : list of int
+        Delays in samples; see `random_offsets`.
+
+    Yields
+    ------
+    Tensor ``[..., samples]``
+        The mean of the realigned estimates.
+    """
+    copies = itertools.tee(blocks, len(offsets))
+    streams = [
+        _undelayed(separate(_delayed(copy, offset)), offset)
+        for copy, offset in zip(copies, offsets, strict=True)
+    ]
+    buffers = [BlockBuffer() for _ in offsets]
+    finished = [False] * len(streams)
+    while not all(finished):
+        # Always feed the stream that is furthest behind, so that little has to be kept.
+        behind = min(
+            (index for index, is_done in enumerate(finished) if not is_done),
+            key=lambda index: buffers[index].end,
+        )
+        block = next(streams[behind], None)
+        if block is None:
+            finished[behind] = True
+            continue
+        buffers[behind].append(block)
+        common = min(buffer.end - buffer.start for buffer in buffers)
+        if common:
+            yield torch.stack([buffer.take(common) for buffer in buffers]).mean(dim=0)
+
+
+def _delayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
+    first = next(blocks, None)
+    if first is not None:
+        yield torch.nn.functional.pad(first, (offset, 0))
+        yield from blocks
+
+
+def _undelayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
+    for block in blocks:
+        skipped = min(offset, block.shape[-1])
+        offset -= skipped
+        if skipped < block.shape[-1]:
+            yield block[..., skipped:]
+
+
+def random_offsets(count: int, longest: int, seed: int) -> list[int]:
+    """Draw `count` delays of 0 to `longest` samples; the same seed gives the same ones."""
+    generator = random.Random(seed)
+    return [generator.randint(0, longest) for _ in range(count)]

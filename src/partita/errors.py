@@ -1,0 +1,107 @@
+"""Every error that partita raises on purpose.
+
+::
+
+    PartitaError
+    ├── UsageError                 the request itself makes no sense (exit status 2)
+    │   └── UnknownNameError       no such model, stem, format, …; suggests the near ones
+    ├── AudioReadError             a file that cannot be read as audio
+    ├── AudioWriteError            a stem that cannot be written
+    ├── ModelError                 a model that cannot be built from its configuration
+    └── WeightsError               weights that cannot be used
+        ├── WeightsUnavailableError    not in the cache and not to be had
+        └── WeightsCorruptError        they are not what their card promises
+
+Messages are one line: what went wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+
+class PartitaError(Exception):
+    """Base of all errors that partita raises on purpose."""
+
+
+class UsageError(PartitaError):
+    """The request itself makes no sense, whatever the files hold."""
+
+
+class UnknownNameError(UsageError, LookupError):
+    """A name that is not among the known ones.
+
+    Parameters
+    ----------
+    kind : str
+        What was named: ``"model"``, ``"stem"``, …
+    name : str
+        The name that was asked for.
+    known : iterable of str
+        The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        candidates = sorted(known)
+        near = difflib.get_close_matches(name.lower(), candidates, n=3, cutoff=0.5)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        elif candidates:
+            hint = f"known: {', '.join(candidates)}"
+        else:
+            hint = "none are known"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class AudioReadError(PartitaError):
+    """A file that cannot be read as audio."""
+
+
+class AudioWriteError(PartitaError):
+    """A stem that cannot be written."""
+
+
+class ModelError(PartitaError):
+    """A model that cannot be built from its configuration."""
+
+
+class WeightsError(PartitaError):
+    """Weights that cannot be used."""
+
+
+class WeightsUnavailableError(WeightsError):
+    """Weights that are neither in the cache nor to be had from their source."""
+
+
+class WeightsCorruptError(WeightsError):
+    """Weights that are not what their card promises."""
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder with --out",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder with --out",
+    errno.EFBIG: "the file would be larger than this system allows",
+    errno.EACCES: "permission denied: choose another folder with --out",
+    errno.EPERM: "permission denied: choose another folder with --out",
+    errno.EROFS: "the file system is read-only: choose another folder with --out",
+    errno.ENAMETOOLONG: "the path is too long: shorten it with --filename or --out",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder with --out",
+    errno.EEXIST: "a part of the path is a file, not a folder: choose another folder with --out",
+    errno.EISDIR: "a folder of that name is in the way: remove it or choose another with --out",
+}
+
+
+def one_line(text: object) -> str:
+    """Return `text` with everything that would break a terminal line escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in str(text)
+    )
+
+
+def write_error(where: object, error: OSError) -> AudioWriteError:
+    """Turn an operating system error into one line that says what to do."""
+    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    return AudioWriteError(f"cannot write {one_line(where)}: {reason}")

@@ -1,0 +1,6 @@
+"""Models: one file a family, found through the registry."""
+
+from partita.models._registry import create_model, model_names, register_model
+from partita.models.unet import UNet
+
+__all__ = ["UNet", "create_model", "model_names", "register_model"]

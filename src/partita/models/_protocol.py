@@ -1,0 +1,127 @@
+"""The contract that every model keeps, and all that the rest of partita knows of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from partita.dsp.overlap_add import Window
+from partita.errors import ModelError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Base of the models' configurations; each adds its own fields and checks them.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        What the model separates, in the order of its estimates.
+    sample_rate : int
+        In hertz.
+    channels : int
+        1 or 2.
+    """
+
+    sources: tuple[str, ...] = ("vocals", "drums", "bass", "other")
+    sample_rate: int = 44100
+    channels: int = 2
+
+    def __post_init__(self) -> None:
+        self.require(len(self.sources) >= 1, "sources must name at least one source")
+        self.require(len(set(self.sources)) == len(self.sources), "sources must differ")
+        for name in self.sources:
+            self.require(bool(name) and not set(name) & set("+/. "), f"bad source name {name!r}")
+        self.require(self.sample_rate > 0, "sample_rate must be positive")
+        self.require(self.channels in (1, 2), "channels must be 1 or 2")
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise `ModelError` unless a condition holds."""
+        if not condition:
+            raise ModelError(f"{type(self).__name__}: {message}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from plain values, lists standing for tuples.
+
+        Raises
+        ------
+        UnknownNameError
+            A key that the configuration does not have.
+        ModelError
+            A value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise UnknownNameError(f"{cls.__name__} key", key, known)
+        plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise ModelError(f"{cls.__name__}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; the inverse of `from_dict`."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+
+class SeparationModel(nn.Module, ABC):
+    """A model: mixture ``[batch, channels, samples]`` in, one estimate a source out.
+
+    Attributes
+    ----------
+    registry_name : str
+        The name it is registered under.
+    config_type : type
+        Its configuration class.
+    config : ModelConfig
+        What it was built from.
+    window : Window or None
+        The window it wants; None: it must see the whole track at once.
+    """
+
+    registry_name: ClassVar[str]
+    config_type: ClassVar[type[ModelConfig]]
+    window: Window | None
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is separated, in the order of the estimates."""
+        return self.config.sources
+
+    @property
+    def sample_rate(self) -> int:
+        """The sample rate it works at, in hertz."""
+        return self.config.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """The channel count it works with."""
+        return self.config.channels
+
+    @abstractmethod
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate.
+
+        Parameters
+        ----------
+        mixture : Tensor ``[batch, channels, samples]``
+            Any number of samples from 1 up; never changed.
+
+        Returns
+        -------
+        Tensor ``[batch, sources, channels, samples]``
+        """

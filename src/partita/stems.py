@@ -1,0 +1,72 @@
+"""Stem expressions: which sums of a model's sources a person wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partita.errors import UnknownNameError, UsageError
+
+_REST = "no_"
+
+
+def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the sources that a stem consists of.
+
+    Parameters
+    ----------
+    expression : str
+        A source (``drums``), a sum (``drums+bass``), or everything else (``no_vocals``).
+    sources : sequence of str
+        What the model separates.
+
+    Raises
+    ------
+    UnknownNameError
+        A name that is not a source.
+    UsageError
+        A sum that names a source twice, or a rest that is empty.
+    """
+    if expression in sources:
+        return (expression,)
+    if expression.startswith(_REST):
+        left_out = stem_members(expression.removeprefix(_REST), sources)
+        members = tuple(source for source in sources if source not in left_out)
+        if not members:
+            raise UsageError(f"stem {expression!r} is empty: the model has no other source")
+        return members
+    members = tuple(expression.split("+"))
+    for name in members:
+        if name not in sources:
+            raise UnknownNameError("stem", name, sources)
+    if len(set(members)) < len(members):
+        raise UsageError(f"stem {expression!r} names a source twice")
+    return members
+
+
+def choose_stems(
+    sources: Sequence[str], *, stems: Sequence[str] = (), two_stems: str | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Return stem name → its sources, for all stems that are asked for.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        What the model separates; all of them where nothing else is asked for.
+    stems : sequence of str
+        Stem expressions.
+    two_stems : str, optional
+        A stem expression: that stem, and ``no_STEM`` with everything else.
+
+    Raises
+    ------
+    UsageError
+        Unknown names, repeated stems, or both kinds of choice at once.
+    """
+    if two_stems is not None:
+        if stems:
+            raise UsageError("--stems and --two-stems exclude each other")
+        stems = [two_stems, f"{_REST}{two_stems}"]
+    names = list(stems) or list(sources)
+    if len(set(names)) < len(names):
+        raise UsageError(f"a stem is asked for twice: {', '.join(names)}")
+    return {name: stem_members(name, sources) for name in names}

