@@ -102,13 +102,12 @@ class OutputPlan:
         for stem in self.stems:
             track = PurePosixPath(song.track)
             values = {
-                "model": _component(Path(self.model).stem if os.sep in self.model else self.model),
+                "model": _component(Path(self.model).name.removesuffix(".safetensors")),
                 "track": "/".join(_component(part) for part in track.parts),
                 "stem": _component(track.name if self.form.holds_all_stems else stem),
                 "ext": self.form.name,
             }
-            relative = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.template)
-            path = self.root / relative
+            path = self.root / _fill(self.template, values)
             if not path.resolve().is_relative_to(root):
                 raise AudioWriteError(
                     f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
@@ -116,6 +115,10 @@ class OutputPlan:
                 )
             paths[stem] = path
         return paths
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
 
 
 def check_template(template: str, *, one_file: bool = False) -> None:

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -415,12 +414,11 @@ class _Run:
         """
         mixture = BlockBuffer()
         selection = self._selection()
-        with closing(self._out_domain(self._model_domain(blocks, mixture))) as estimates:
-            for block in estimates:  # [sources, channels, samples]
-                held = mixture.end - mixture.start
-                count = min(block.shape[-1], held)
-                if count:
-                    yield self._finish(mixture.take(count), block[..., :count], selection)
+        for block in self._out_domain(self._model_domain(blocks, mixture)):
+            # block: [sources, channels, samples]
+            count = min(block.shape[-1], mixture.end - mixture.start)
+            if count:
+                yield self._finish(mixture.take(count), block[..., :count], selection)
         rest = mixture.end - mixture.start
         if rest:  # the way to the model's rate and back may lose a sample
             silence = torch.zeros(len(self.separator.sources), self.out_channels, rest)
@@ -486,5 +484,5 @@ class _Run:
                 yield together.reshape(-1, together.shape[-1])
 
         rows = len(model.sources) * self.in_channels
-        for block in resample_blocks(joined(), rows, model.sample_rate, self.rate):
-            yield torch.from_numpy(block).reshape(len(model.sources), self.in_channels, -1)
+        for rows_block in resample_blocks(joined(), rows, model.sample_rate, self.rate):
+            yield torch.from_numpy(rows_block).reshape(len(model.sources), self.in_channels, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +51,8 @@ def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.int16 | np.int32]:
     rounded = np.rint(samples * np.float32(scale))
     # float32 holds every 24-bit integer, so both limits are exact.
     np.clip(rounded, -scale, scale - 1, out=rounded)
-    return rounded.astype(np.int16) if bits == 16 else rounded.astype(np.int32) << 8
+    pcm: Any = rounded.astype(np.int16) if bits == 16 else rounded.astype(np.int32) << 8
+    return pcm  # type: ignore[no-any-return]
 
 
 def encode_file(
@@ -185,8 +187,8 @@ class AvWriter:
         if is_ogg:
             metadata["METADATA_BLOCK_PICTURE"] = tags.cover.as_flac_picture()
             return
-        picture: Any = self._container.add_mux_stream(tags.cover.codec, rate=1)
-        picture.width, picture.height = tags.cover.width, tags.cover.height
+        with av.open(io.BytesIO(tags.cover.data)) as image:
+            picture = self._container.add_stream_from_template(image.streams.video[0])
         picture.disposition = av.stream.Disposition.attached_pic
         self._cover = (picture, tags.cover)
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
@@ -26,8 +27,12 @@ Samples = npt.NDArray[np.float32]
 #: Extensions that a search through folders takes for audio. A file that is named on its own is
 #: judged by its content alone.
 AUDIO_EXTENSIONS = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .m4a .aac .wma .aif .aiff .aifc .caf .au .w64 .rf64 .ape"
-    " .wv .ac3 .alac .mp4 .m4b .mov .mkv .mka .webm .avi".split()
+    f".{extension}"
+    for extension in (
+        *("wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "m4a", "m4b", "aac", "wma", "aif"),
+        *("aiff", "aifc", "caf", "au", "w64", "rf64", "ape", "wv", "ac3", "mp4", "mov", "mkv"),
+        *("mka", "webm", "avi"),
+    )
 )
 MAX_CHANNELS = 8
 BLOCK_SAMPLES = 1 << 16
@@ -185,16 +190,24 @@ class _PyAvReader(AudioReader):
 
     def _decode(self, block_samples: int) -> Iterator[Samples]:
         start = round(self._start_s * self.sample_rate)
-        first_pts = self._stream.start_time or 0
-        if self._start_s > self._RUN_UP_S:
-            offset_s = self._start_s - self._RUN_UP_S
-            target = first_pts + round(offset_s / self._stream.time_base)
-            with contextlib.suppress(av.FFmpegError):  # an unseekable file is read from its start
-                self._container.seek(target, stream=self._stream)
+        origin = self._seek() if self._start_s > self._RUN_UP_S else None
         limit = None if self._duration_s is None else round(self._duration_s * self.sample_rate)
-        return rechunk(self._trimmed(self._frames(first_pts), start, limit), block_samples)
+        return rechunk(self._trimmed(self._frames(origin), start, limit), block_samples)
 
-    def _frames(self, first_pts: int) -> Iterator[tuple[int, Samples]]:
+    def _seek(self) -> int | None:
+        """Go to shortly before the excerpt; return the time stamp of the file's first frame.
+
+        That stamp is zero in few formats: codecs begin with padding, containers with an offset.
+        """
+        origin: int | None = None
+        ticks_per_s = 1 / (self._stream.time_base or Fraction(1, self.sample_rate))
+        with contextlib.suppress(av.FFmpegError, StopIteration):  # else read from the start
+            origin = next(self._container.decode(self._stream)).pts
+            target = (origin or 0) + round((self._start_s - self._RUN_UP_S) * ticks_per_s)
+            self._container.seek(target, stream=self._stream)
+        return origin
+
+    def _frames(self, origin: int | None) -> Iterator[tuple[int, Samples]]:
         """Yield ``(position, samples)`` for every frame that decodes."""
         to_float = av.AudioResampler(format="fltp")
         position, damaged = 0, 0
@@ -207,11 +220,11 @@ class _PyAvReader(AudioReader):
                     continue
                 for frame in decoded:
                     if frame.pts is not None and frame.time_base is not None:
-                        seconds = (frame.pts - first_pts) * frame.time_base
-                        position = round(seconds * self.sample_rate)
+                        origin = frame.pts if origin is None else origin
+                        position = round((frame.pts - origin) * frame.time_base * self.sample_rate)
                     frame.pts = None
                     for converted in to_float.resample(frame):
-                        samples = converted.to_ndarray()  # [channels, samples]
+                        samples: Any = converted.to_ndarray()  # [channels, samples]
                         if samples.shape[0] == self.channels:
                             yield position, samples
                             position += samples.shape[1]
@@ -228,13 +241,12 @@ class _PyAvReader(AudioReader):
     ) -> Iterator[Samples]:
         done = 0
         for position, samples in frames:
-            if position < start and not done:
-                samples = samples[:, start - position :]
-            if limit is not None:
-                samples = samples[:, : limit - done]
-            done += samples.shape[1]
-            if samples.shape[1]:
-                yield samples
+            first = start - position if position < start and not done else 0
+            last = samples.shape[1] if limit is None else first + limit - done
+            used = samples[:, first:last]
+            done += used.shape[1]
+            if used.shape[1]:
+                yield used
             if limit is not None and done >= limit:
                 return
 

@@ -30,7 +30,7 @@ def resample_blocks(
     ndarray ``[channels, samples]``
         The same blocks where the rates are equal; else soxr's high-quality conversion, whose
         result does not depend on the block lengths. ``n`` samples become
-        ``round(n * to_rate / from_rate)``.
+        ``round(n * to_rate / from_rate)``, but at least one.
     """
     if from_rate == to_rate:
         yield from blocks
@@ -44,7 +44,8 @@ def resample_blocks(
         if len(converted):
             yield np.ascontiguousarray(converted.T)
     rest = converter.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-    missing = round(read * to_rate / from_rate) - written
+    wanted = max(1, round(read * to_rate / from_rate)) if read else 0
+    missing = wanted - written
     tail = np.zeros((channels, max(missing, 0)), np.float32)
     tail[:, : len(rest)] = rest[:missing].T
     if tail.shape[1]:

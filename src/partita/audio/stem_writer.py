@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class StemWriter:
             for stem, path in finished.items():
                 final = self._paths[stem]
                 final.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, final)
+                path.replace(final)
         except OSError as error:
             raise write_error(error.filename or self._root, error) from error
         return dict(self._paths)
@@ -204,6 +205,4 @@ class StemWriter:
 
 
 def _raise_full(path: Path) -> None:
-    import errno
-
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

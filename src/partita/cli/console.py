@@ -70,12 +70,12 @@ class ProgressDisplay:
     def song(self, name: str) -> Callable[[int, int | None, int], None]:
         """Return the progress function of one song."""
         if not self._enabled:
-            return lambda done, total, rate: None
+            return _show_nothing
         if self._bar is None:
             return self._plain(name)
         task = self._bar.add_task(_shorten(name), total=None)
 
-        def update(done: int, total: int | None, rate: int) -> None:
+        def update(done: int, total: int | None, _rate: int) -> None:
             finished = total is not None and done >= total
             self._bar.update(task, completed=done, total=total, visible=not finished)
 
@@ -102,6 +102,10 @@ class ProgressDisplay:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print(line, file=stream, flush=True)
+
+
+def _show_nothing(_done: int, _total: int | None, _rate: int) -> None:
+    """Take progress without a word."""
 
 
 def _shorten(name: str, limit: int = 40) -> str:

@@ -206,5 +206,5 @@ def _undelayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
 
 def random_offsets(count: int, longest: int, seed: int) -> list[int]:
     """Draw `count` delays of 0 to `longest` samples; the same seed gives the same ones."""
-    generator = random.Random(seed)
+    generator = random.Random(seed)  # noqa: S311 (no secret)
     return [generator.randint(0, longest) for _ in range(count)]

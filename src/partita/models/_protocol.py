@@ -60,7 +60,9 @@ class ModelConfig:
         for key in values:
             if key not in known:
                 raise UnknownNameError(f"{cls.__name__} key", key, known)
-        plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        plain: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
+        }
         try:
             return cls(**plain)
         except TypeError as error:

@@ -17,7 +17,6 @@ from partita.models._registry import register_model
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 
 _LEAK = 0.2
-_NORM = {"eps": 1e-3, "momentum": 0.01}
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,17 @@ class UNetConfig(SpectrogramConfig):
         return 1 << len(self.widths)
 
 
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
 class Down(nn.Module):
     """Halve both axes: 5×5 convolution, then normalisation and activation."""
 
     def __init__(self, channels_in: int, channels_out: int, *, innermost: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 5, stride=2)
-        self.norm = None if innermost else nn.BatchNorm2d(channels_out, **_NORM)
+        self.norm = None if innermost else _norm(channels_out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the skip, which is the bare convolution, and what goes further down."""
@@ -70,13 +73,14 @@ class Up(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, dropout: float) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(channels_in, channels_out, 5, stride=2)
-        self.norm = nn.BatchNorm2d(channels_out, **_NORM)
-        self.dropout = nn.Dropout(dropout)
+        self.norm = _norm(channels_out)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, frames, bins]`` to twice the frames and bins."""
         grown = self.conv(x)[..., 1:-2, 1:-2]
-        return self.dropout(self.norm(functional.relu(grown)))
+        x = self.norm(functional.relu(grown))
+        return functional.dropout(x, self.dropout, self.training)
 
 
 class MaskNetwork(nn.Module):

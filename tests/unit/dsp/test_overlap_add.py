@@ -1,0 +1,136 @@
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita.dsp.overlap_add import Window, average_shifts, overlap_add, random_offsets
+
+
+def cut(signal, sizes):
+    """Cut a signal into blocks of the given sizes, over and over."""
+    start = 0
+    for size in itertools.cycle(sizes):
+        if start >= signal.shape[-1]:
+            return
+        yield signal[..., start : start + size]
+        start += size
+
+
+def each(function):
+    return lambda windows: map(function, windows)
+
+
+def run(signal, sizes, function, window):
+    return torch.cat(list(overlap_add(cut(signal, sizes), each(function), window)), dim=-1)
+
+
+windows = st.integers(1, 60).flatmap(
+    lambda length: st.builds(Window, st.just(length), st.integers(0, length - 1))
+)
+block_sizes = st.lists(st.integers(1, 50), min_size=1, max_size=4)
+
+
+@given(st.integers(1, 300), block_sizes, windows)
+def test_identity_gives_the_signal_back(count, sizes, window):
+    signal = torch.randn(2, count, generator=torch.Generator().manual_seed(count))
+    result = run(signal, sizes, lambda x: torch.stack([x, 2 * x]), window)
+    assert result.shape == (2, 2, count)
+    torch.testing.assert_close(result[0], signal)
+    torch.testing.assert_close(result[1], 2 * signal)
+
+
+@given(st.integers(1, 300), block_sizes, block_sizes, windows)
+def test_result_does_not_depend_on_the_blocks(count, sizes, others, window):
+    signal = torch.randn(1, count, generator=torch.Generator().manual_seed(count))
+
+    def position_dependent(x):
+        return x * torch.linspace(0.5, 1.5, x.shape[-1])
+
+    first = run(signal, sizes, position_dependent, window)
+    second = run(signal, others, position_dependent, window)
+    assert torch.equal(first, second)
+
+
+def test_every_window_has_the_full_length():
+    lengths = []
+
+    def note(x):
+        lengths.append(x.shape[-1])
+        return x
+
+    run(torch.randn(1, 1003), [64], note, Window(100, 25))
+    assert set(lengths) == {100}
+
+
+def test_short_signal_makes_one_short_window():
+    lengths = []
+    run(torch.randn(1, 7), [3], lambda x: lengths.append(x.shape[-1]) or x, Window(100, 25))
+    assert lengths == [7]
+
+
+def test_crossfade_hides_a_step():
+    # Windows that disagree by a constant must not click: the step is spread over the overlap.
+    values = itertools.count()
+    result = run(torch.zeros(1, 1000), [1000], lambda x: x + next(values), Window(200, 100))
+    assert result.diff().abs().max() < 0.02
+
+
+def test_no_blocks_no_estimates():
+    assert list(overlap_add([], each(lambda x: x), Window(10, 5))) == []
+
+
+def test_the_last_window_reads_real_signal_not_padding():
+    seen = []
+    signal = torch.arange(1.0, 251.0)[None]
+    run(signal, [250], lambda x: seen.append(x) or x, Window(100, 25))
+    assert torch.equal(seen[-1], signal[:, 150:])
+
+
+@pytest.mark.parametrize(("length", "overlap"), [(0, 0), (10, 10), (10, -1)])
+def test_impossible_windows_are_refused(length, overlap):
+    with pytest.raises(ValueError, match="window"):
+        Window(length, overlap)
+
+
+@given(st.integers(1, 200), st.lists(st.integers(0, 40), min_size=1, max_size=4), block_sizes)
+def test_shifts_are_undone(count, offsets, sizes):
+    signal = torch.randn(2, count, generator=torch.Generator().manual_seed(count))
+    shifted = average_shifts(cut(signal, sizes), lambda blocks: blocks, offsets)
+    result = torch.cat(list(shifted), dim=-1)
+    torch.testing.assert_close(result, signal)
+
+
+def test_shifts_average_what_the_model_says():
+    signal = torch.ones(1, 100)
+    factors = iter([1.0, 3.0])
+
+    def scale(blocks):
+        factor = next(factors)
+        return (block * factor for block in blocks)
+
+    result = torch.cat(list(average_shifts(cut(signal, [10]), scale, [0, 5])), dim=-1)
+    torch.testing.assert_close(result, 2 * signal)
+
+
+def test_offsets_are_seeded():
+    assert random_offsets(5, 1000, seed=1) == random_offsets(5, 1000, seed=1)
+    assert random_offsets(5, 1000, seed=1) != random_offsets(5, 1000, seed=2)
+    assert all(0 <= offset <= 10 for offset in random_offsets(100, 10, seed=0))
+
+
+def test_memory_does_not_grow_with_the_stream():
+    # A generator of a thousand windows must be consumed as results are taken, not before.
+    taken = 0
+
+    def blocks():
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield torch.zeros(1, 50)
+
+    results = overlap_add(blocks(), each(lambda x: x), Window(100, 50))
+    for _ in range(3):
+        next(results)
+    assert taken < 10
