@@ -96,7 +96,13 @@ def download_url(url: str, sha256: str, destination: Path) -> None:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             resumes = response.status == 206
             with partial.open("ab" if resumes else "wb") as file:
+                before = file.tell()
                 shutil.copyfileobj(response, file, _CHUNK_BYTES)
+                announced = int(response.headers.get("Content-Length", file.tell() - before))
+                if file.tell() - before < announced:
+                    raise WeightsUnavailableError(
+                        f"{url}: broke off; try again to go on from there"
+                    )
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: nothing is missing any more
             raise WeightsUnavailableError(f"{url}: HTTP status {error.code}") from error

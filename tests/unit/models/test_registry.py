@@ -1,0 +1,52 @@
+import pytest
+
+from partita.errors import ModelError, UnknownNameError
+from partita.models import create_model, model_names, register_model
+from partita.models.unet import UNetConfig
+
+
+def test_names_are_unique():
+    assert "unet" in model_names()
+    with pytest.raises(ValueError, match="two models"):
+        register_model("unet")(object)
+
+
+def test_unknown_models_and_keys_get_suggestions():
+    with pytest.raises(UnknownNameError, match="did you mean unet"):
+        create_model("u-net")
+    with pytest.raises(UnknownNameError, match="did you mean fft_samples"):
+        create_model("unet", {"fft_sample": 1024})
+
+
+def test_configurations_survive_a_round_trip():
+    config = UNetConfig(sources=("flute", "guitar"), widths=(4, 8), bins=64)
+    assert UNetConfig.from_dict(config.to_dict()) == config
+    assert isinstance(config.to_dict()["widths"], list)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sources": []}, "at least one source"),
+        ({"sources": ["a", "a"]}, "must differ"),
+        ({"sources": ["a+b"]}, "bad source name"),
+        ({"channels": 3}, "channels must be 1 or 2"),
+        ({"sample_rate": 0}, "sample_rate"),
+        ({"hop_samples": 4096}, "hop_samples must be at most half"),
+        ({"bins": 4096}, "bins exceed"),
+        ({"bins": 1000}, "multiple of 64"),
+        ({"overlap_frames": 512}, "overlap_frames"),
+        ({"widths": []}, "widths"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"mask_exponent": 0}, "mask_exponent"),
+        ({"fft_samples": "many"}, "UNetConfig"),
+    ],
+)
+def test_impossible_values_are_refused(values, message):
+    with pytest.raises(ModelError, match=message):
+        create_model("unet", values)
+
+
+def test_a_model_can_be_built_without_weights():
+    model = create_model("unet", {"widths": [4, 8]}, initialise=False)
+    assert all(parameter.is_meta for parameter in model.parameters())

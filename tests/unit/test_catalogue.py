@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita.audio.formats import stem_format
+from partita.catalogue import Outcome, OutputPlan, Song, check_template, find_songs
+from partita.errors import AudioWriteError, UsageError
+
+
+def plan(root, template="{model}/{track}/{stem}.{ext}", form="wav", stems=("vocals", "drums")):
+    return OutputPlan(root, template, stem_format(form), "some-model", list(stems))
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def test_folders_mirror_their_tree(tmp_path):
+    touch(
+        tmp_path / "album" / "b.mp3",
+        tmp_path / "album" / "a.FLAC",
+        tmp_path / "album" / "disc 2" / "c.stem.mp4",
+        tmp_path / "album" / "cover.jpg",
+        tmp_path / "album" / ".hidden.mp3",
+        tmp_path / "album" / ".trash" / "d.mp3",
+        tmp_path / "album" / "separated" / "model" / "b" / "vocals.wav",
+    )
+    songs = list(find_songs([str(tmp_path / "album")], root=tmp_path / "album" / "separated"))
+    assert [song.track for song in songs] == ["a", "b", "disc 2/c"]
+
+
+def test_globs_files_and_standard_input(tmp_path):
+    touch(tmp_path / "one.wav", tmp_path / "two.wav", tmp_path / "odd [1].wav")
+    songs = list(
+        find_songs(
+            [str(tmp_path / "t*.wav"), str(tmp_path / "odd [1].wav"), "-"], root=tmp_path / "out"
+        )
+    )
+    assert [song.track for song in songs] == ["two", "odd [1]", "stdin"]
+
+
+def test_what_holds_no_song_fails_on_its_own(tmp_path):
+    (tmp_path / "empty").mkdir()
+    found = list(find_songs([str(tmp_path / "empty"), str(tmp_path / "no*.wav")], root=tmp_path))
+    assert isinstance(found[0], Outcome)
+    assert "no audio files in here" in found[0].error
+    assert isinstance(found[1], Song)  # opening it says that it is missing
+
+
+def test_default_paths(tmp_path):
+    paths = plan(tmp_path).paths(Song("x/song.mp3", "song"))
+    assert paths["vocals"] == tmp_path / "some-model" / "song" / "vocals.wav"
+
+
+def test_stem_files_are_named_after_the_track(tmp_path):
+    paths = plan(tmp_path, form="stem.mp4").paths(Song("song.mp3", "disc/song"))
+    assert set(paths.values()) == {tmp_path / "some-model" / "disc" / "song" / "song.stem.mp4"}
+
+
+names = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)
+
+
+@given(st.lists(names, min_size=1, max_size=3), st.sampled_from(["{track}/{stem}.{ext}", "{track}-{stem}.{ext}", "{model}/{track}/{stem}.{ext}"]))  # fmt: skip
+def test_no_name_escapes_the_output_folder(parts, template):
+    root = Path("/tmp/partita-out")
+    for path in plan(root, template).paths(Song("x", "/".join(parts))).values():
+        assert path.resolve().is_relative_to(root)
+
+
+@pytest.mark.parametrize("track", ["..", "../..", "a/../../b", "...", "."])
+def test_dots_are_defused(track, tmp_path):
+    for path in plan(tmp_path).paths(Song("x", track)).values():
+        assert ".." not in path.relative_to(tmp_path).parts
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "some-model").symlink_to(tmp_path)
+    with pytest.raises(AudioWriteError, match="outside the output folder"):
+        plan(tmp_path / "out").paths(Song("x", "song"))
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{trak}/{stem}.{ext}", "unknown field {trak}"),
+        ("{track.__class__}/{stem}", "unknown field"),
+        ("{track}.{ext}", "needs {stem}"),
+        ("/etc/{stem}", "below the output folder"),
+        ("../{stem}", "below the output folder"),
+        ("{stem", "not a template"),
+        ("", "not a template"),
+    ],
+)
+def test_impossible_templates(template, message):
+    with pytest.raises(UsageError) as error:
+        check_template(template)
+    assert message in str(error.value)
+
+
+def test_one_stem_needs_no_stem_field(tmp_path):
+    paths = plan(tmp_path, "{track}.{ext}", stems=["vocals"]).paths(Song("x", "song"))
+    assert paths == {"vocals": tmp_path / "song.wav"}

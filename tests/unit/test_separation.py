@@ -1,0 +1,187 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from partita import Separator
+from partita.dsp.overlap_add import Window
+from partita.errors import AudioReadError, UsageError
+from partita.models._protocol import ModelConfig, SeparationModel
+
+RATE = 44100
+
+
+class Halves(SeparationModel):
+    """Gives half of the mixture to each of two sources; notes what it was given."""
+
+    registry_name = "halves"
+    config_type = ModelConfig
+
+    def __init__(self, window=Window(4410, 441), share=0.5, **config):
+        super().__init__(ModelConfig(sources=("left_half", "right_half"), **config))
+        self.window, self.share = window, share
+        self.seen = []
+
+    def forward(self, mixture):
+        self.seen.append(tuple(mixture.shape))
+        return torch.stack([mixture * self.share, mixture * self.share], dim=1)
+
+
+@pytest.mark.parametrize("window", [Window(4410, 441), None])
+def test_stems_have_the_mixtures_shape(song, window):
+    estimates = Separator(Halves(window))(song, RATE)
+    assert list(estimates) == ["left_half", "right_half"]
+    assert len(estimates) == 2
+    for audio in estimates.values():
+        assert audio.sample_rate == RATE
+        torch.testing.assert_close(audio.samples, torch.from_numpy(song) / 2)
+    assert estimates.null_depth_db < -120
+
+
+def test_mixtures_are_never_changed(song):
+    before = song.copy()
+    Separator(Halves(), sum_to_mix=True)(song, RATE)
+    np.testing.assert_array_equal(song, before)
+    tensor = torch.from_numpy(song * 100)
+    Separator(Halves())(tensor, RATE)
+    assert torch.equal(tensor, torch.from_numpy(before * 100))
+
+
+@pytest.mark.parametrize("channels", range(1, 9))
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_rate_and_channels_come_back(channels, rate):
+    time_s = np.arange(rate // 2) / rate
+    tones = np.stack([np.sin(2 * np.pi * 200 * (i + 1) * time_s) for i in range(channels)])
+    tones = (tones * np.hanning(len(time_s))).astype(np.float32)
+    model = Halves()
+    estimates = Separator(model)(tones, rate, keep_rate=True)
+    samples = estimates["left_half"].samples.numpy()
+    assert samples.shape == tones.shape
+    assert estimates["left_half"].sample_rate == rate
+    assert np.abs(samples - tones / 2).max() < 1e-3
+    assert {shape[:2] for shape in model.seen} == {(-(-channels // 2), 2)}
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_by_default_stems_are_the_models(channels):
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, (channels, 48000)).astype(np.float32)
+    estimates = Separator(Halves())(noise, 48000)
+    assert estimates["left_half"].samples.shape == (2, RATE)
+    assert estimates["left_half"].sample_rate == RATE
+
+
+def test_stems_can_be_sums_and_rests(song):
+    separator = Separator(Halves(), stems=["left_half+right_half", "no_left_half"])
+    estimates = separator(song, RATE)
+    torch.testing.assert_close(estimates["left_half+right_half"].samples, torch.from_numpy(song))
+    torch.testing.assert_close(estimates["no_left_half"].samples, torch.from_numpy(song) / 2)
+
+
+def test_null_depth_tells_what_is_missing(song):
+    estimates = Separator(Halves(share=0.45))(song, RATE)
+    assert estimates.null_depth_db == pytest.approx(-20, abs=0.01)
+
+
+@pytest.mark.parametrize("keep_rate", [False, True])
+def test_sum_to_mix(song, keep_rate):
+    separator = Separator(Halves(share=0.3), sum_to_mix=True)
+    estimates = separator(song, 48000, keep_rate=keep_rate)
+    assert estimates.null_depth_db < -120
+    if keep_rate:
+        total = sum(audio.samples for audio in estimates.values())
+        torch.testing.assert_close(total, torch.from_numpy(song), atol=1e-6, rtol=0)
+
+
+def test_silence_is_an_exact_sum():
+    estimates = Separator(Halves())(np.zeros((2, 10000), np.float32), RATE)
+    assert estimates.null_depth_db == -math.inf
+    assert not estimates["left_half"].samples.any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 441, 4409, 4410, 4411, 9000])
+def test_any_length(count):
+    noise = np.random.default_rng(count).standard_normal((2, count)).astype(np.float32)
+    for rate in (8000, 44100, 96000):
+        estimates = Separator(Halves())(noise, rate, keep_rate=True)
+        assert estimates["left_half"].samples.shape == (2, count)
+
+
+def test_shifts_are_seeded_and_change_little(song, tiny_model):
+    plain = Separator(str(tiny_model))(song, RATE)["flute"].samples
+    first, again, other = (
+        Separator(str(tiny_model), shifts=2, seed=seed)(song, RATE)["flute"].samples
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert 0 < (first - plain).norm() / plain.norm() < 0.2
+
+
+def test_segment_and_overlap(song):
+    model = Halves()
+    separator = Separator(model, segment_s=0.5, overlap=0.5)
+    assert separator.window == Window(22050, 11025)
+    separator(song, RATE)
+    assert {shape[-1] for shape in model.seen} == {22050}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"segment_s": 0.0}, "--segment"),
+        ({"overlap": 1.0}, "--overlap"),
+        ({"shifts": -1}, "--shifts"),
+        ({"stems": ["flute"]}, "unknown stem"),
+        ({"device": "cuda:99"}, "not there"),
+        ({"precision": "int4"}, "unknown precision"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(UsageError, match=message):
+        Separator(Halves(), **options)
+
+
+def test_models_that_see_everything_have_no_segments():
+    with pytest.raises(UsageError, match="whole tracks"):
+        Separator(Halves(window=None), segment_s=5.0)
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        np.zeros((2, 0)),
+        np.zeros(100),
+        np.zeros((9, 100)),
+        np.zeros((1, 2, 100)),
+        np.full((2, 100), np.nan),
+        np.full((2, 100), np.inf),
+    ],
+)
+def test_impossible_mixtures(mixture):
+    with pytest.raises(UsageError, match="mixture"):
+        Separator(Halves())(mixture, RATE)
+
+
+def test_files(write_song, song, tmp_path):
+    path = write_song(subtype="FLOAT")
+    separator = Separator(Halves())
+    seen = []
+    estimates = separator.separate_file(
+        path,
+        start_s=1.0,
+        duration_s=0.5,
+        progress=lambda done, total, rate: seen.append((done, total, rate)),
+    )
+    expected = torch.from_numpy(song[:, 44100 : 44100 + 22050]) / 2
+    torch.testing.assert_close(estimates["left_half"].samples, expected)
+    assert seen[-1] == (22050, 22050, RATE)
+    with pytest.raises(AudioReadError, match="no such file"):
+        separator.separate_file(tmp_path / "missing.wav")
+
+
+def test_bfloat16_stays_close(song, tiny_model):
+    exact = Separator(str(tiny_model))(song, RATE)["voice"].samples
+    rounded = Separator(str(tiny_model), precision="bfloat16")(song, RATE)["voice"].samples
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.05

