@@ -133,7 +133,7 @@ class UNet(SpectrogramModel):
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Estimate ``[batch, sources, channels, bins, frames]`` magnitudes."""
         frames = mixture.shape[-1]
-        missing = -frames % self.config.stride
+        missing = max(-frames % self.config.stride, self.config.frames - frames)
         image = functional.pad(mixture, (0, missing)).transpose(-1, -2)  # [B, C, N, F]
         masks = torch.stack([network(image) for network in self.networks.values()], dim=1)
         magnitudes = masks * image.unsqueeze(1)  # [B, S, C, N, F]

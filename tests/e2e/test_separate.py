@@ -1,0 +1,260 @@
+"""Every flag of ``partita separate``, driven as a person would, with a small model."""
+
+import io
+import json
+import subprocess
+import sys
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+
+from partita.audio.signal import Audio
+
+STEMS = ("voice", "flute", "rest")
+
+
+@pytest.fixture
+def separate(run, tiny_model):
+    def separate_cli(*arguments):
+        return run("separate", "--name", tiny_model, *arguments)
+
+    return separate_cli
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32", always_2d=True)
+
+
+def test_defaults(separate, write_song, tmp_path, song):
+    result = separate(write_song())
+    assert result.status == 0, result.err
+    files = sorted((tmp_path / "separated").rglob("*"))
+    assert [str(f.relative_to(tmp_path)) for f in files if f.is_file()] == [
+        f"separated/tiny/song/{stem}.wav" for stem in sorted(STEMS)
+    ]
+    stems = [read(tmp_path / "separated" / "tiny" / "song" / f"{stem}.wav") for stem in STEMS]
+    for samples, rate in stems:
+        assert rate == 44100
+        assert samples.shape == (song.shape[1], 2)
+        assert np.abs(samples).max() > 0.01
+    total = sum(samples for samples, _ in stems)
+    assert np.abs(total - song.T).max() < 3 * 2**-15
+    assert "song.wav → separated/tiny/song/: voice.wav, flute.wav, rest.wav" in result.out
+    assert "real time" in result.out
+    assert "stems minus mixture -1" in result.out
+    assert result.err == ""
+
+
+@pytest.mark.parametrize("extension", ["flac", "mp3", "ogg", "opus", "m4a"])
+def test_formats(separate, write_song, tmp_path, extension):
+    assert separate(write_song(), "--format", extension).status == 0
+    for stem in STEMS:
+        audio = Audio.load(tmp_path / f"separated/tiny/song/{stem}.{extension}")
+        assert audio.duration_s == pytest.approx(4.0, abs=0.05)
+
+
+def test_stem_mp4_in_and_out(separate, write_song, tmp_path):
+    assert separate(write_song(), "--format", "stem.mp4").status == 0
+    path = tmp_path / "separated/tiny/song/song.stem.mp4"
+    mixture = Audio.load(path)
+    assert mixture.duration_s == pytest.approx(4.0, abs=0.05)
+    result = separate(path, "--out", "again")
+    assert result.status == 0, result.err
+    assert (tmp_path / "again/tiny/song/voice.wav").exists()
+
+
+@pytest.mark.parametrize(("bits", "subtype"), [("16", "PCM_16"), ("24", "PCM_24"), ("float", "FLOAT")])
+def test_bits(separate, write_song, tmp_path, bits, subtype):
+    assert separate(write_song(), "--bits", bits).status == 0
+    assert soundfile.info(tmp_path / "separated/tiny/song/voice.wav").subtype == subtype
+
+
+def test_bitrate(separate, write_song, tmp_path):
+    assert separate(write_song(), "--format", "mp3", "--bitrate", "96k").status == 0
+    info = mutagen.File(tmp_path / "separated/tiny/song/voice.mp3").info
+    assert info.bitrate == pytest.approx(96_000, rel=0.1)
+
+
+def test_stems_and_sums(separate, write_song, tmp_path):
+    assert separate(write_song(), "--stems", "flute,voice+rest").status == 0
+    folder = tmp_path / "separated/tiny/song"
+    assert sorted(path.name for path in folder.iterdir()) == ["flute.wav", "voice+rest.wav"]
+
+
+def test_two_stems(separate, write_song, tmp_path, song):
+    assert separate(write_song(), "--two-stems", "voice", "--bits", "float").status == 0
+    folder = tmp_path / "separated/tiny/song"
+    assert sorted(path.name for path in folder.iterdir()) == ["no_voice.wav", "voice.wav"]
+    total = read(folder / "voice.wav")[0] + read(folder / "no_voice.wav")[0]
+    assert np.abs(total - song.T).max() < 1e-4
+
+
+def test_filename_and_out(separate, write_song, tmp_path):
+    template = "{track} ({stem}, {model}).{ext}"
+    assert separate(write_song(), "--out", "my stems", "--filename", template).status == 0
+    assert (tmp_path / "my stems" / "song (flute, tiny).wav").exists()
+
+
+def test_excerpt(separate, write_song, tmp_path, song):
+    result = separate(write_song(), "--start", "1.5", "--duration", "1", "--bits", "float")
+    assert result.status == 0
+    total = sum(read(tmp_path / f"separated/tiny/song/{stem}.wav")[0] for stem in STEMS)
+    assert total.shape == (44100, 2)
+    assert np.abs(total - song[:, 66150:110250].T).max() < 1e-3
+
+
+def test_segment_overlap_shifts_and_seed(separate, write_song, tmp_path):
+    song = write_song()
+    outputs = {}
+    for name, flags in {
+        "plain": [],
+        "segment": ["--segment", "1", "--overlap", "0.5"],
+        "shifts": ["--shifts", "2", "--seed", "7"],
+        "again": ["--shifts", "2", "--seed", "7"],
+        "other": ["--shifts", "2", "--seed", "8"],
+    }.items():
+        assert separate(song, "--out", name, *flags).status == 0
+        outputs[name] = (tmp_path / name / "tiny/song/flute.wav").read_bytes()
+    assert outputs["shifts"] == outputs["again"]
+    assert len(set(outputs.values())) == 4
+
+
+def test_device_and_precision(separate, write_song, tmp_path):
+    assert separate(write_song(), "--device", "cpu", "--precision", "bfloat16").status == 0
+    assert (tmp_path / "separated/tiny/song/flute.wav").exists()
+
+
+def test_sum_to_mix(separate, write_song, tmp_path, song):
+    result = separate(write_song(), "--sum-to-mix", "--bits", "float", "--json")
+    assert result.status == 0
+    total = sum(read(tmp_path / f"separated/tiny/song/{stem}.wav")[0] for stem in STEMS)
+    written = read(tmp_path / "song.wav")[0]
+    assert np.abs(total - written).max() < 1e-6
+    assert json.loads(result.out)["null_depth_db"] < -130
+
+
+def test_keep_rate(separate, write_song, tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, (6, 96000))
+    path = write_song("surround.wav", noise, 96000)
+    assert separate(path, "--keep-rate").status == 0
+    samples, rate = read(tmp_path / "separated/tiny/surround/flute.wav")
+    assert (samples.shape, rate) == ((96000, 6), 96000)
+    assert separate(path, "--out", "plain").status == 0
+    samples, rate = read(tmp_path / "plain/tiny/surround/flute.wav")
+    assert (samples.shape, rate) == ((44100, 2), 44100)
+
+
+def test_folders_jobs_and_json(separate, write_song, tmp_path):
+    for name in ("a.wav", "b.wav", "deeper/c.wav"):
+        write_song(f"album/{name}")
+    result = separate(tmp_path / "album", "--jobs", "2", "--json")
+    assert result.status == 0
+    objects = [json.loads(line) for line in result.out.splitlines()]
+    assert [o["status"] for o in objects] == ["done"] * 3
+    assert (tmp_path / "separated/tiny/deeper/c/voice.wav").exists()
+    first = objects[0]
+    assert first["stems"]["voice"] == "separated/tiny/a/voice.wav"
+    assert (first["sample_rate"], first["channels"], first["duration_s"]) == (44100, 2, 4.0)
+    assert first["null_depth_db"] < -90
+    assert first["warnings"] == []
+
+
+def test_quiet(separate, write_song):
+    result = separate(write_song(), "--quiet")
+    assert (result.status, result.out, result.err) == (0, "", "")
+
+
+def test_overwrite_and_resume(separate, write_song, tmp_path):
+    song = write_song()
+    assert separate(song).status == 0
+    stem = tmp_path / "separated/tiny/song/voice.wav"
+    stem.write_bytes(b"mine")
+    refused = separate(song)
+    assert refused.status == 1
+    assert "is there already; --overwrite replaces it, --resume skips" in refused.err
+    skipped = separate(song, "--resume")
+    assert skipped.status == 0
+    assert "skipped" in skipped.out
+    assert stem.read_bytes() == b"mine"
+    assert separate(song, "--overwrite").status == 0
+    assert len(stem.read_bytes()) > 1000
+
+
+def test_resume_does_what_is_missing(separate, write_song, tmp_path):
+    song = write_song()
+    assert separate(song).status == 0
+    (tmp_path / "separated/tiny/song/flute.wav").unlink()
+    result = separate(song, "--resume", "--json")
+    assert json.loads(result.out)["status"] == "done"
+    assert (tmp_path / "separated/tiny/song/flute.wav").exists()
+
+
+def test_standard_input(separate, write_song, monkeypatch, tmp_path):
+    data = write_song().read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert separate("-").status == 0
+    assert (tmp_path / "separated/tiny/stdin/voice.wav").exists()
+
+
+def test_tags_and_cover_reach_the_stems(separate, write_song, tmp_path):
+    path = write_song("song.flac")
+    file = mutagen.File(path)
+    file["title"], file["artist"], file["replaygain_track_gain"] = "Ode", "Sappho", "-6 dB"
+    file.save()
+    assert separate(path, "--format", "mp3").status == 0
+    tags = mutagen.File(tmp_path / "separated/tiny/song/flute.mp3").tags
+    assert str(tags["TIT2"]) == "Ode (flute)"
+    assert str(tags["TPE1"]) == "Sappho"
+    assert not [key for key in tags if "gain" in key.lower()]
+
+
+def test_loud_songs_are_not_clipped_stem_by_stem(separate, write_song, song, tmp_path):
+    path = write_song(samples=song * 5, subtype="FLOAT")
+    result = separate(path, "--json")
+    gain_db = json.loads(result.out)["gain_db"]
+    assert gain_db < -3
+    total = sum(read(tmp_path / f"separated/tiny/song/{stem}.wav")[0] for stem in STEMS)
+    assert np.abs(total - 5 * song.T * 10 ** (gain_db / 20)).max() < 1e-3
+    assert "against clipping" in separate(path, "--overwrite").out
+
+
+def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
+    command = [sys.executable, "-m", "partita", "separate", write_song(), "-n", tiny_model]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "voice.wav" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument 'INPUT...'"),
+        (["song.wav", "--nam", "x"], "No such option: --nam"),
+        (["song.wav", "--name", "spleter-2stems"], "unknown model 'spleter-2stems'; did you mean"),
+        (["song.wav", "--stems", "vocal"], "unknown stem 'vocal'; did you mean vocals?"),
+        (["song.wav", "--two-stems", "drums"], "unknown stem 'drums'; known: accompaniment, vocals"),
+        (["song.wav", "--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
+        (["song.wav", "--format", "wave"], "unknown format 'wave'; did you mean wav?"),
+        (["song.wav", "--format", "mp3", "--bits", "24"], "--bits applies to wav and flac"),
+        (["song.wav", "--filename", "{x}/{stem}"], "unknown field {x}"),
+        (["song.wav", "--duration", "0"], "--duration 0 is not a positive"),
+        (["song.wav", "--resume", "--overwrite"], "exclude each other"),
+        (["song.wav", "--jobs", "0"], "greater than or equal to 1"),
+        (["song.wav", "--start", "-1"], "greater than or equal to 0"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(run, arguments, message):
+    result = run("separate", *arguments)
+    assert result.status == 2
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert result.out == ""
+
+
+def test_wrong_options_of_the_separator(separate, write_song):
+    for flags in (["--device", "cuda:77"], ["--precision", "int4"], ["--overlap", "1"]):
+        result = separate(write_song(), *flags)
+        assert result.status == 2
+        assert len(result.err.splitlines()) == 1
