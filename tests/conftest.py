@@ -69,7 +69,8 @@ def write_song(tmp_path, song):
     def write(name="song.wav", samples=song, rate=44100, **options):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.asarray(samples).T, rate, **options)
+        format_ = "FLAC" if name.endswith(".flac") else "WAV"
+        soundfile.write(path, np.asarray(samples).T, rate, format=format_, **options)
         return path
 
     return write

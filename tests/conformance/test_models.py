@@ -23,7 +23,9 @@ SMALL = {
 @pytest.fixture(params=model_names())
 def model(request):
     torch.manual_seed(0)
-    model = create_model(request.param, {"sources": ["a", "b", "c"], **SMALL.get(request.param, {})})
+    model = create_model(
+        request.param, {"sources": ["a", "b", "c"], **SMALL.get(request.param, {})}
+    )
     with torch.no_grad():  # statistics that differ from the initial zeros and ones
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):

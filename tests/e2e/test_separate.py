@@ -65,7 +65,9 @@ def test_stem_mp4_in_and_out(separate, write_song, tmp_path):
     assert (tmp_path / "again/tiny/song/voice.wav").exists()
 
 
-@pytest.mark.parametrize(("bits", "subtype"), [("16", "PCM_16"), ("24", "PCM_24"), ("float", "FLOAT")])
+@pytest.mark.parametrize(
+    ("bits", "subtype"), [("16", "PCM_16"), ("24", "PCM_24"), ("float", "FLOAT")]
+)
 def test_bits(separate, write_song, tmp_path, bits, subtype):
     assert separate(write_song(), "--bits", bits).status == 0
     assert soundfile.info(tmp_path / "separated/tiny/song/voice.wav").subtype == subtype
@@ -234,7 +236,10 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
         (["song.wav", "--nam", "x"], "No such option: --nam"),
         (["song.wav", "--name", "spleter-2stems"], "unknown model 'spleter-2stems'; did you mean"),
         (["song.wav", "--stems", "vocal"], "unknown stem 'vocal'; did you mean vocals?"),
-        (["song.wav", "--two-stems", "drums"], "unknown stem 'drums'; known: accompaniment, vocals"),
+        (
+            ["song.wav", "--two-stems", "drums"],
+            "unknown stem 'drums'; known: accompaniment, vocals",
+        ),
         (["song.wav", "--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
         (["song.wav", "--format", "wave"], "unknown format 'wave'; did you mean wav?"),
         (["song.wav", "--format", "mp3", "--bits", "24"], "--bits applies to wav and flac"),
