@@ -36,6 +36,7 @@ Progress = Callable[[int, int | None, int], None]
 
 _LONGEST_SHIFT_S = 0.5
 _BLOCK_SAMPLES = 1 << 16
+_MOST_WINDOWS = 4  # at once: each takes memory for its activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class Separator:
         self.device = choose_device(device)
         self._precision = choose_precision(precision)
         loaded = load_model(model) if isinstance(model, str) else model
-        self.model = loaded.eval().to(self.device)
+        self.model = loaded.to(self.device).for_inference()
         self.stems = choose_stems(self.model.sources, stems=stems, two_stems=two_stems)
         self.window = _choose_window(self.model, segment_s, overlap)
         self._offsets = random_offsets(
@@ -313,18 +314,27 @@ class Separator:
         return overlap_add(blocks, self._map_windows, self.window)
 
     def _map_windows(self, windows: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Run the model one window ahead, so that reading and writing go on beside it."""
-        with ThreadPoolExecutor(1, thread_name_prefix="partita-model") as pool:
-            pending: deque[Future[Tensor]] = deque()
-            try:
-                for window in windows:
-                    pending.append(pool.submit(self._run_model, window))
-                    if len(pending) > 1:
-                        yield pending.popleft().result()
-                while pending:
+        """Run the model on several windows at once, in order, while reading and writing go on.
+
+        On a CPU a window for each core, computed by one thread, is faster than one window at a
+        time computed by all, which wait for each other at every layer.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, _MOST_WINDOWS) if self.device.type == "cpu" else 1
+        pool = ThreadPoolExecutor(
+            workers, "partita-model", torch.set_num_threads, (max(1, threads // workers),)
+        )
+        pending: deque[Future[Tensor]] = deque()
+        try:
+            for window in windows:
+                pending.append(pool.submit(self._run_model, window))
+                if len(pending) > workers:
                     yield pending.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
     def _run_model(self, mixture: Tensor) -> Tensor:
         """Map ``[groups, channels, samples]`` to ``[groups, sources, channels, samples]``."""

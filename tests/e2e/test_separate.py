@@ -43,7 +43,7 @@ def test_defaults(separate, write_song, tmp_path, song):
     assert np.abs(total - song.T).max() < 3 * 2**-15
     assert "song.wav → separated/tiny/song/: voice.wav, flute.wav, rest.wav" in result.out
     assert "real time" in result.out
-    assert "stems minus mixture -1" in result.out
+    assert "null depth -1" in result.out
     assert result.err == ""
 
 

@@ -188,14 +188,14 @@ def _summary(outcome: Outcome) -> str:
     text += (
         f"\n  {format_time(files.duration_s)} in {files.elapsed_s:.1f} s, {speed:.0f}× real time"
     )
-    text += f" · stems minus mixture {_null_text(files.null_depth_db)}"
+    text += f" · null depth {_null_text(files.null_depth_db)}"
     if files.gain_db:
         text += f" · all stems {files.gain_db:+.2f} dB against clipping"
     return text
 
 
 def _null_text(null_depth_db: float) -> str:
-    return "exactly 0" if math.isinf(null_depth_db) else f"{null_depth_db:.0f} dB"
+    return "−∞ dB" if math.isinf(null_depth_db) else f"{null_depth_db:.0f} dB"
 
 
 def _as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:

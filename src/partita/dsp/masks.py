@@ -14,7 +14,7 @@ def ratio_masks(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
     Parameters
     ----------
     magnitudes : Tensor ``[batch, sources, channels, bins, frames]``
-        Not negative.
+        Not negative; a factor common to all sources does not matter.
     exponent : float
         1: ratio of amplitudes; 2: of powers, as Spleeter and the Wiener filter have it.
 
@@ -27,22 +27,25 @@ def ratio_masks(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
     return powers / powers.sum(dim=1, keepdim=True)
 
 
-def extend_masks(masks: Tensor, bins: int) -> Tensor:
-    """Continue masks to higher bins than the network saw, so that no treble is lost.
+def apply_masks(masks: Tensor, spectrogram: Tensor) -> Tensor:
+    """Multiply a spectrogram with masks that may end below its highest bin.
 
     Parameters
     ----------
-    masks : Tensor ``[..., bins seen, frames]``
-    bins : int
-        How many are wanted.
+    masks : Tensor ``[batch, sources, channels, bins seen, frames]``
+    spectrogram : Tensor, complex ``[batch, channels, bins, frames]``
 
     Returns
     -------
-    Tensor ``[..., bins, frames]``
-        The new bins hold the mean mask of their frame, which keeps masks that add up to one so.
+    Tensor, complex ``[batch, sources, channels, bins, frames]``
+        Bins beyond the masks take the mean mask of their frame: no treble is lost, and masks that
+        add up to one still do.
     """
-    missing = bins - masks.shape[-2]
-    if not missing:
-        return masks
-    mean = masks.mean(dim=-2, keepdim=True)  # [..., 1, frames]
-    return torch.cat([masks, mean.expand(*masks.shape[:-2], missing, masks.shape[-1])], dim=-2)
+    seen = masks.shape[-2]
+    # Frames come before bins from here on, as they stand in memory.
+    shares, mixture = masks.mT, spectrogram.mT.unsqueeze(1)  # [B, S, C, N, seen], [B, 1, C, N, F]
+    shape = (*shares.shape[:-1], mixture.shape[-1])
+    estimates = torch.empty(shape, dtype=mixture.dtype, device=mixture.device)
+    estimates[..., :seen] = mixture[..., :seen] * shares
+    estimates[..., seen:] = mixture[..., seen:] * shares.mean(dim=-1, keepdim=True)
+    return estimates.mT

@@ -114,6 +114,13 @@ class SeparationModel(nn.Module, ABC):
         """The channel count it works with."""
         return self.config.channels
 
+    def for_inference(self) -> SeparationModel:
+        """Return a model that gives the same estimates faster; itself where there is none.
+
+        It shares weights with this one, is in evaluation mode, and cannot be trained or saved.
+        """
+        return self.eval()
+
     @abstractmethod
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate.

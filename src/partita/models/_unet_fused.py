@@ -1,0 +1,141 @@
+"""The U-Net's networks rearranged for inference: the same sums in fewer passes over memory."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_FORMAT = torch.channels_last
+#: A transposed convolution of kernel 5 and stride 2, cropped by one before and two behind, makes
+#: even outputs from the inputs before and at their place, odd ones also from the one behind.
+#: For each of these two phases: position in a 3-tap kernel → index in the 5-tap kernel.
+_TAPS = ({0: 3, 1: 1}, {0: 4, 1: 2, 2: 0})
+_PHASES = [(row, column) for row in (0, 1) for column in (0, 1)]
+_FEW_CHANNELS = 16  # fewer outputs than this leave vector registers empty
+
+
+class FusedDown(nn.Module):
+    """An encoder level in evaluation mode."""
+
+    kernel: Tensor
+    scale: Tensor | None
+    shift: Tensor | None
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, leak: float) -> None:
+        super().__init__()
+        kernel = conv.weight.detach().contiguous(memory_format=_FORMAT)
+        self.register_buffer("kernel", kernel)
+        self.bias, self.leak = conv.bias, leak
+        scale, shift = (None, None) if norm is None else _affine(norm)
+        self.register_buffer("scale", None if scale is None else scale[:, None, None])
+        self.register_buffer("shift", None if shift is None else shift[:, None, None])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the skip and what goes further down."""
+        padded = functional.pad(x, (1, 2, 1, 2))
+        skip = functional.conv2d(padded, self.kernel, self.bias, stride=2)
+        if self.scale is None or self.shift is None:
+            return skip, skip
+        normalised = torch.addcmul(self.shift.to(skip.dtype), skip, self.scale.to(skip.dtype))
+        return skip, functional.leaky_relu_(normalised, self.leak)
+
+
+class FusedUp(nn.Module):
+    """A decoder level in evaluation mode, which also joins its output with the next skip.
+
+    The transposed convolution becomes ordinary ones, one for each parity of row and column
+    (sub-pixel convolution, Shi et al. 2016, section 3); where they have few outputs, one
+    convolution for all four is faster. Activation and normalisation become one clamp: with scale s
+    and shift t, ``s max(x, 0) + t`` is ``max(s x + t, t)`` for positive and ``min(s x + t, t)`` for
+    negative s, and ``s x + t`` goes into the convolution. The clamp writes straight to its place in
+    the joint tensor.
+    """
+
+    bias: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    def __init__(self, conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        scale, shift = _affine(norm)
+        assert conv.bias is not None
+        kernel = conv.weight * scale[:, None, None]  # [in, out, 5, 5]
+        phases = [_phase_kernel(kernel, row, column) for row, column in _PHASES]
+        self.together = len(scale) < _FEW_CHANNELS
+        kernels = [torch.cat(phases)] if self.together else [_trimmed(phase) for phase in phases]
+        self.kernels = nn.ParameterList(
+            nn.Parameter(k.contiguous(memory_format=_FORMAT), requires_grad=False) for k in kernels
+        )
+        infinite = torch.full_like(shift, math.inf)
+        bias = conv.bias * scale + shift
+        self.register_buffer("bias", bias.repeat(4) if self.together else bias)
+        self.register_buffer("lowest", torch.where(scale >= 0, shift, -infinite)[:, None, None])
+        self.register_buffer("highest", torch.where(scale >= 0, infinite, shift)[:, None, None])
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Double rows and columns; put `skip`, which has as many, before the new channels."""
+        batch, _, rows, columns = x.shape
+        skipped = 0 if skip is None else skip.shape[1]
+        phases = self._phases(x)
+        joint = phases[0].new_empty(batch, 2 * rows, 2 * columns, skipped + len(self.lowest))
+        joint = joint.permute(0, 3, 1, 2)  # [B, C, 2 H, 2 W], channels last in memory
+        lowest, highest = self.lowest.to(joint.dtype), self.highest.to(joint.dtype)
+        for phase, (row, column) in zip(phases, _PHASES, strict=True):
+            place = joint[:, skipped:, row::2, column::2]
+            torch.clamp(phase[..., :rows, :columns], lowest, highest, out=place)
+        if skip is not None:
+            joint[:, :skipped] = skip
+        return joint
+
+    def _phases(self, x: Tensor) -> list[Tensor]:
+        """Return four ``[batch, out, rows, columns]``, some with a row or column too many."""
+        results = [functional.conv2d(x, k, self.bias, padding=1) for k in self.kernels]
+        return list(results[0].chunk(4, dim=1)) if self.together else results
+
+
+def _phase_kernel(kernel: Tensor, row_phase: int, column_phase: int) -> Tensor:
+    """Take one phase's ``[out, in, 3, 3]`` out of a transposed kernel ``[in, out, 5, 5]``."""
+    phase = kernel.new_zeros(*kernel.shape[1::-1], 3, 3)
+    for row, from_row in _TAPS[row_phase].items():
+        for column, from_column in _TAPS[column_phase].items():
+            phase[:, :, row, column] = kernel[:, :, from_row, from_column].T
+    return phase
+
+
+def _trimmed(kernel: Tensor) -> Tensor:
+    """Leave out the last row and the last column where they are zero."""
+    rows = 3 if kernel[:, :, 2].any() else 2
+    columns = 3 if kernel[:, :, :, 2].any() else 2
+    return kernel[:, :, :rows, :columns]
+
+
+class FusedMaskNetwork(nn.Module):
+    """A `partita.models.unet.MaskNetwork` in evaluation mode; outputs agree to rounding."""
+
+    def __init__(self, down: list[FusedDown], up: list[FusedUp], head: nn.Conv2d) -> None:
+        super().__init__()
+        self.down, self.up, self.head = nn.ModuleList(down), nn.ModuleList(up), head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, frames, bins]`` to masks of the same shape, 0 to 1."""
+        x = x.contiguous(memory_format=_FORMAT)
+        skips: list[Tensor] = []
+        for down in self.down:
+            skip, x = down(x)
+            skips.append(skip)
+        skips.pop()  # the innermost is what goes up
+        for up in self.up:
+            x = up(x, skips.pop() if skips else None)
+        masks: Tensor = torch.sigmoid(self.head(x))
+        return masks
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return scale and shift of a normalisation in evaluation mode, each ``[channels]``."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
