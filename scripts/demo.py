@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "demo"
+OUT = Path("demo")
 sys.path.insert(0, str(ROOT / "examples"))
 
 
 def partita(*arguments: str | Path) -> None:
     """Run a command as a person would type it, and show it."""
-    print("\n$ partita", *(str(a).replace(f"{ROOT}/", "") for a in arguments), flush=True)
+    print("\n$ partita", *arguments, flush=True)
     subprocess.run([sys.executable, "-m", "partita", *map(str, arguments)], check=True)
 
 
 def main() -> None:
+    """Fetch the weights, separate both songs, score the one with known stems."""
+    os.chdir(ROOT)
     from partita.weights.cards import DEFAULT_MODEL, get_card
     from partita.weights.store import example_path
 
@@ -46,8 +49,8 @@ def main() -> None:
         path = OUT / DEFAULT_MODEL / "example-song" / f"{name}.wav"
         estimate = Audio.load(path).samples
         score, floor = sdr_db(reference, estimate), sdr_db(reference, mixture)
-        print(f"  {name:<14} {score:5.1f}  ({floor:.1f})   {path.relative_to(ROOT)}")
-    print(f"\nListen: {(OUT / DEFAULT_MODEL).relative_to(ROOT)}/*/*.wav")
+        print(f"  {name:<14} {score:5.1f}  ({floor:.1f})   {path}")
+    print(f"\nListen: {OUT / DEFAULT_MODEL}/*/*.wav")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import example_song
 import numpy as np
 import pytest
 import soundfile
-
-import example_song
 from hypothesis import settings
 
 # These machines are shared: how long one example takes says nothing.

@@ -321,9 +321,9 @@ class Separator:
         """
         threads = torch.get_num_threads()
         workers = min(threads, _MOST_WINDOWS) if self.device.type == "cpu" else 1
-        pool = ThreadPoolExecutor(
-            workers, "partita-model", torch.set_num_threads, (max(1, threads // workers),)
-        )
+        each = max(1, threads // workers)
+        pool = ThreadPoolExecutor(workers, "partita-model", torch.set_num_threads, (each,))
+        torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
         pending: deque[Future[Tensor]] = deque()
         try:
             for window in windows:

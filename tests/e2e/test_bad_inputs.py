@@ -47,10 +47,14 @@ def poisoned(value):
     return wav(samples)
 
 
+def make_folder(path, song):
+    path.mkdir()
+
+
 #: name → (file name, how to make it, words of the one line).
 REFUSED = {
     "missing file": ("missing.wav", lambda path, song: None, "no such file"),
-    "folder without audio": ("empty folder", lambda path, song: path.mkdir(), "no audio files"),
+    "folder without audio": ("empty folder", make_folder, "no audio files"),
     "empty file": ("empty.wav", content(b""), "the file is empty (0 bytes)"),
     "text renamed to mp3": ("text.mp3", content(b"la la la\n" * 999), "not an audio file"),
     "random bytes": ("noise.flac", content(os.urandom(5000)), "not an audio file"),
@@ -187,6 +191,7 @@ def test_full_disk(tiny_model, write_song, tmp_path, form, song):
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert result.returncode == 1
@@ -224,7 +229,7 @@ def start_batch(tmp_path, tiny_model, songs, *flags):
 
 
 def finals(tmp_path):
-    return [p for p in (tmp_path / "separated").rglob("*.wav")]
+    return list((tmp_path / "separated").rglob("*.wav"))
 
 
 @pytest.mark.slow

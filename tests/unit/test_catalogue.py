@@ -62,9 +62,10 @@ def test_stem_files_are_named_after_the_track(tmp_path):
 
 
 names = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)
+TEMPLATES = ["{track}/{stem}.{ext}", "{track}-{stem}.{ext}", "{model}/{track}/{stem}.{ext}"]
 
 
-@given(st.lists(names, min_size=1, max_size=3), st.sampled_from(["{track}/{stem}.{ext}", "{track}-{stem}.{ext}", "{model}/{track}/{stem}.{ext}"]))  # fmt: skip
+@given(st.lists(names, min_size=1, max_size=3), st.sampled_from(TEMPLATES))
 def test_no_name_escapes_the_output_folder(parts, template):
     root = Path("/tmp/partita-out")
     for path in plan(root, template).paths(Song("x", "/".join(parts))).values():

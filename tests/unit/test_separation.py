@@ -12,13 +12,16 @@ from partita.models._protocol import ModelConfig, SeparationModel
 RATE = 44100
 
 
+SHORT = Window(4410, 441)
+
+
 class Halves(SeparationModel):
     """Gives half of the mixture to each of two sources; notes what it was given."""
 
     registry_name = "halves"
     config_type = ModelConfig
 
-    def __init__(self, window=Window(4410, 441), share=0.5, **config):
+    def __init__(self, window=SHORT, share=0.5, **config):
         super().__init__(ModelConfig(sources=("left_half", "right_half"), **config))
         self.window, self.share = window, share
         self.seen = []

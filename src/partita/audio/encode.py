@@ -37,7 +37,7 @@ _SNDFILE_TAGS = {  # libsndfile's names for FFmpeg's
 }
 
 
-def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.int16 | np.int32]:
+def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.integer[Any]]:
     """Round float samples to integers; full scale is ``2**(bits - 1)``, as readers take it.
 
     Parameters
@@ -51,8 +51,8 @@ def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.int16 | np.int32]:
     rounded = np.rint(samples * np.float32(scale))
     # float32 holds every 24-bit integer, so both limits are exact.
     np.clip(rounded, -scale, scale - 1, out=rounded)
-    pcm: Any = rounded.astype(np.int16) if bits == 16 else rounded.astype(np.int32) << 8
-    return pcm  # type: ignore[no-any-return]
+    pcm: npt.NDArray[np.integer[Any]] = rounded.astype(np.int16 if bits == 16 else np.int32)
+    return pcm if bits == 16 else pcm << 8
 
 
 def encode_file(

@@ -223,7 +223,8 @@ class _PyAvReader(AudioReader):
                         origin = frame.pts if origin is None else origin
                         position = round((frame.pts - origin) * frame.time_base * self.sample_rate)
                     frame.pts = None
-                    for converted in to_float.resample(frame):
+                    is_float = frame.format.name == "fltp"
+                    for converted in [frame] if is_float else to_float.resample(frame):
                         samples: Any = converted.to_ndarray()  # [channels, samples]
                         if samples.shape[0] == self.channels:
                             yield position, samples

@@ -28,9 +28,14 @@ class BlockBuffer:
         """Return the samples from `start` to `end`; they stay in the buffer."""
         if not self.start <= start <= end <= self.end:
             raise IndexError(f"{start}..{end} is not within {self.start}..{self.end}")
-        if len(self._blocks) != 1:
-            self._blocks = [torch.cat(self._blocks, dim=-1)]
-        return self._blocks[0][..., start - self.start : end - self.start]
+        pieces = []
+        position = self.start
+        for block in self._blocks:
+            after = position + block.shape[-1]
+            if after > start and position < end:
+                pieces.append(block[..., max(start - position, 0) : end - position])
+            position = after
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces or self._blocks[:1], dim=-1)
 
     def drop(self, before: int) -> None:
         """Forget everything before a position."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,9 @@ def ratio_masks(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
         Where all magnitudes are zero, every source gets an equal share.
     """
     powers = magnitudes**exponent + _TINY / magnitudes.shape[1]
-    return powers / powers.sum(dim=1, keepdim=True)
+    # Added one by one, which keeps the order in memory; a reduction would not.
+    total = functools.reduce(torch.add, powers.unbind(dim=1))
+    return powers / total.unsqueeze(1)
 
 
 def apply_masks(masks: Tensor, spectrogram: Tensor) -> Tensor:
@@ -38,14 +42,12 @@ def apply_masks(masks: Tensor, spectrogram: Tensor) -> Tensor:
     Returns
     -------
     Tensor, complex ``[batch, sources, channels, bins, frames]``
-        Bins beyond the masks take the mean mask of their frame: no treble is lost, and masks that
-        add up to one still do.
+        Bins beyond the masks take the mean of the upper half of their frame's masks: no treble is
+        lost, and masks that add up to one still do.
     """
     seen = masks.shape[-2]
     # Frames come before bins from here on, as they stand in memory.
     shares, mixture = masks.mT, spectrogram.mT.unsqueeze(1)  # [B, S, C, N, seen], [B, 1, C, N, F]
-    shape = (*shares.shape[:-1], mixture.shape[-1])
-    estimates = torch.empty(shape, dtype=mixture.dtype, device=mixture.device)
-    estimates[..., :seen] = mixture[..., :seen] * shares
-    estimates[..., seen:] = mixture[..., seen:] * shares.mean(dim=-1, keepdim=True)
-    return estimates.mT
+    low = mixture[..., :seen] * shares
+    high = mixture[..., seen:] * shares[..., seen // 2 :].mean(dim=-1, keepdim=True)
+    return torch.cat([low, high], dim=-1).mT

@@ -72,21 +72,24 @@ def _cut(blocks: Iterable[Tensor], window: Window) -> Iterator[_Excerpt]:
         yield _Excerpt(held.read(start, held.end), start, turn, is_last=True)
 
 
-def _weights(excerpt: _Excerpt, window: Window) -> Tensor:
-    """Return the crossfade ``[samples]`` of what counts of a window.
+def _ramp(window: Window) -> Tensor:
+    """Return the rising side of the crossfade ``[samples]``.
 
-    Squared sine ramps, taken half way between samples: two of them add up to one.
+    Squared sine, taken half way between samples: with the falling side it adds up to one.
     """
-    count = excerpt.start + excerpt.samples.shape[-1] - excerpt.used_from
-    weights = torch.ones(count, dtype=torch.float64)
-    ramp_length = min(window.overlap, window.length // 2)
-    phase = (torch.arange(ramp_length, dtype=torch.float64) + 0.5) / max(ramp_length, 1)
-    ramp = torch.sin(0.5 * torch.pi * phase) ** 2
+    length = min(window.overlap, window.length // 2)
+    phase = (torch.arange(length, dtype=torch.float64) + 0.5) / max(length, 1)
+    return (torch.sin(0.5 * torch.pi * phase) ** 2).float()
+
+
+def _fade(signal: Tensor, excerpt: _Excerpt, ramp: Tensor) -> Tensor:
+    """Return ``[..., samples]`` faded in and out where neighbours share them."""
+    faded = signal.clone()
     if excerpt.used_from > 0:
-        weights[:ramp_length] *= ramp
+        faded[..., : len(ramp)] *= ramp
     if not excerpt.is_last:
-        weights[count - ramp_length :] *= ramp.flip(0)
-    return weights.float()
+        faded[..., signal.shape[-1] - len(ramp) :] *= ramp.flip(0)
+    return faded
 
 
 def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -> Iterator[Tensor]:
@@ -120,26 +123,35 @@ def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -
             pending.append(excerpt)
             yield excerpt.samples
 
+    ramp = _ramp(window)
     done = 0
-    total: Tensor | None = None  # [..., samples], weighted estimates from position `done` on
-    weight_sum = torch.zeros(0)
+    total: Tensor | None = None  # [..., samples], faded estimates from position `done` on
+    weight_sum = torch.zeros(0)  # [samples], of their fades
     for estimates in estimate(windows()):
         excerpt = pending.popleft()
         used = estimates[..., excerpt.used_from - excerpt.start :]
-        weights = _weights(excerpt, window).to(used.device)
-        end = excerpt.used_from + used.shape[-1]
+        weights = _fade(torch.ones(used.shape[-1]), excerpt, ramp)
         if total is None:
-            total, weight_sum = used.new_zeros(*used.shape[:-1], 0), weights.new_zeros(0)
-        missing = max(0, end - done - total.shape[-1])
-        total = torch.nn.functional.pad(total, (0, missing))
-        weight_sum = torch.nn.functional.pad(weight_sum, (0, missing))
-        at = slice(excerpt.used_from - done, end - done)
-        total[..., at] += used * weights
-        weight_sum[at] += weights
-        count = end - done if excerpt.is_last else excerpt.used_from + window.hop - done
-        yield total[..., :count] / weight_sum[:count]
+            total = used.new_zeros(*used.shape[:-1], 0)
+        begin = excerpt.used_from - done
+        total = _add_at(total, begin, _fade(used, excerpt, ramp.to(used.device)))
+        weight_sum = _add_at(weight_sum, begin, weights)
+        count = total.shape[-1] if excerpt.is_last else begin + window.hop
+        # Fades add up to one by themselves unless more than two windows overlap.
+        is_sum_one = window.overlap <= window.length // 2
+        finished = total[..., :count]
+        yield finished if is_sum_one else finished / weight_sum[:count].to(used.device)
         total, weight_sum = total[..., count:], weight_sum[count:]
         done += count
+
+
+def _add_at(total: Tensor, begin: int, signal: Tensor) -> Tensor:
+    """Return ``[..., samples]`` longer by as much as `signal`, added at `begin`, reaches out."""
+    shared = total.shape[-1] - begin
+    return torch.cat(
+        [total[..., :begin], total[..., begin:] + signal[..., :shared], signal[..., shared:]],
+        dim=-1,
+    )
 
 
 def average_shifts(

@@ -50,7 +50,8 @@ class Stft:
         flat = functional.pad(signal.reshape(-1, signal.shape[-1]), (half, half))
         frames = flat.unfold(-1, self.fft_samples, self.hop_samples)  # [batch, frames, samples]
         spectrum = torch.fft.rfft(frames * self._window(signal.device))  # [batch, frames, bins]
-        return spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:]).mT
+        spectrogram: Tensor = spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:]).mT
+        return spectrogram
 
     def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``.

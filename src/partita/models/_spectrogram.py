@@ -13,6 +13,8 @@ from partita.dsp.overlap_add import Window
 from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
 
+_MOST_GAIN_DB = 30.0
+
 
 @dataclass(frozen=True)
 class SpectrogramConfig(ModelConfig):
@@ -30,14 +32,19 @@ class SpectrogramConfig(ModelConfig):
         Frames that neighbouring windows share.
     mask_exponent : float
         Masks are ratios of the magnitudes' powers; 2 is the Wiener filter's.
+    level_range_db : pair of float or None
+        The network sees mixtures whose level (root mean square, dB of full scale) lies outside
+        this range brought to its nearer end, by at most 30 dB; None: as they come. For networks
+        that learned from records of one loudness and fail with much quieter or louder ones.
     """
 
     fft_samples: int = 4096
     hop_samples: int = 1024
     bins: int = 1024
     frames: int = 512
-    overlap_frames: int = 64
+    overlap_frames: int = 32
     mask_exponent: float = 2.0
+    level_range_db: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +58,11 @@ class SpectrogramConfig(ModelConfig):
         self.require(0 < self.bins <= self.fft_samples // 2 + 1, "bins exceed those of the FFT")
         self.require(0 <= self.overlap_frames < self.frames, "overlap_frames must be below frames")
         self.require(self.mask_exponent > 0, "mask_exponent must be positive")
+        if self.level_range_db is not None:
+            self.require(
+                len(self.level_range_db) == 2 and self.level_range_db[0] <= self.level_range_db[1],
+                "level_range_db must be a lower and a higher level",
+            )
 
 
 class SpectrogramModel(SeparationModel):
@@ -80,10 +92,20 @@ class SpectrogramModel(SeparationModel):
             Not negative: magnitudes, or masks that become magnitudes times the mixture's.
         """
 
+    def _gain(self, mixture: Tensor) -> Tensor:
+        """Return the factor ``[batch, 1, 1, 1]`` that brings mixtures to the network's level."""
+        if self.config.level_range_db is None:
+            return mixture.new_ones(1)
+        level_db = 10 * mixture.square().mean(dim=(1, 2)).clamp(min=1e-20).log10()  # [B]
+        gain_db = level_db.clamp(*self.config.level_range_db) - level_db
+        gain_db = gain_db.clamp(-_MOST_GAIN_DB, _MOST_GAIN_DB)
+        return (10 ** (gain_db / 20))[:, None, None, None]
+
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
-        magnitudes = self.magnitudes(spectrogram[..., : self.config.bins, :].abs())
+        seen = spectrogram[..., : self.config.bins, :].abs()  # [B, C, bins, N]
+        magnitudes = self.magnitudes(seen * self._gain(mixture))
         masks = ratio_masks(magnitudes.float(), self.config.mask_exponent)  # [B, S, C, bins, N]
         # Masks add up to one and the transform is linear: the last estimate is what is left.
         most = apply_masks(masks[:, :-1], spectrogram)  # [B, S - 1, C, F, N]

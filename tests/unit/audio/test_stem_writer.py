@@ -133,7 +133,7 @@ def test_float_files_are_never_rescaled(write):
 
 def test_many_channels(write):
     for extension in ("wav", "flac", "m4a", "opus"):
-        paths, _, signals = write(extension, channels=6)
+        paths, _, _ = write(extension, channels=6)
         assert read(paths["vocals"])[0].shape[0] == 6
     with pytest.raises(AudioWriteError, match="mp3 holds two channels"):
         write("mp3", channels=6)
@@ -146,7 +146,7 @@ def test_high_rates_come_down_where_a_codec_needs_it(write):
 
 
 def test_stem_mp4_has_everything_that_players_want(write):
-    paths, _, signals = write("stem.mp4")
+    paths, _, _ = write("stem.mp4")
     path = paths["vocals"]
     with av.open(str(path)) as container:
         assert len(container.streams.audio) == 5
@@ -190,10 +190,9 @@ def test_nothing_appears_before_it_is_complete(tmp_path, stems):
         tags={"vocals": Tags()},
         root=tmp_path,
     )
-    with pytest.raises(RuntimeError), writer:
+    with writer:  # left without finishing, as an error would
         writer.write(stems["vocals"], stems["vocals"][None])
         assert final.read_text() == "the old one"
-        raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["vocals.wav"]
     assert final.read_text() == "the old one"
 

@@ -22,8 +22,8 @@ def test_silence_is_shared_equally():
     torch.testing.assert_close(masks, torch.full_like(masks, 0.25))
 
 
-def test_bins_beyond_the_masks_take_the_frames_mean():
+def test_bins_beyond_the_masks_take_the_mean_of_the_treble():
     masks = torch.rand(1, 2, 1, 4, 3)
     estimates = apply_masks(masks, torch.ones(1, 1, 6, 3, dtype=torch.complex64)).real
-    torch.testing.assert_close(estimates[..., 5, :], masks.mean(dim=-2))
+    torch.testing.assert_close(estimates[..., 5, :], masks[..., 2:, :].mean(dim=-2))
     assert torch.equal(estimates[..., :4, :], masks)

@@ -41,6 +41,7 @@ def test_configurations_survive_a_round_trip():
         ({"widths": []}, "widths"),
         ({"dropout": 1.0}, "dropout"),
         ({"mask_exponent": 0}, "mask_exponent"),
+        ({"level_range_db": [-10.0, -20.0]}, "level_range_db"),
         ({"fft_samples": "many"}, "UNetConfig"),
     ],
 )

@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +16,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT, ranges too; breaks off where the test says so."""
 
     break_at: int | None = None
-    ranges: list[str] = []
+    ranges: ClassVar[list[str]] = []
 
     def do_GET(self):
         if self.path == "/missing":
