@@ -379,7 +379,7 @@ def _open_standard_input(start_s: float, duration_s: float | None) -> AudioReade
 def _check(reader: AudioReader, start_s: float) -> AudioReader:
     problem = None
     if reader.sample_rate <= 0 or reader.channels <= 0:
-        problem = "states no sample rate or no channels"
+        problem = "not an audio file that can be decoded"
     elif reader.channels > MAX_CHANNELS:
         problem = f"has {reader.channels} channels, at most {MAX_CHANNELS} can be separated"
     elif reader.frames == 0 and start_s > 0:

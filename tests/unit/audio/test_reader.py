@@ -80,8 +80,8 @@ def test_an_excerpt_is_a_slice_of_the_whole(any_file):
     count = round(0.7 * reader.sample_rate)
     assert excerpt.shape == (2, count)
     coarse = (".mkv", ".webm", ".wma")
-    # These containers count in milliseconds, so there the excerpt may start half a one off. AAC decoders
-    # fill in noise, which differs from run to run.
+    # These containers count in milliseconds, so there the excerpt may start half a one off.
+    # AAC decoders fill in noise, which differs from run to run.
     slack = reader.sample_rate // 2000 + 1 if path.suffix in coarse else 0
     errors = [
         np.mean(
