@@ -1,0 +1,58 @@
+"""What the README tells people to type works as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+COMMANDS = [
+    line.removeprefix("$ partita ").split("  #")[0]
+    for block in re.findall(r"```console\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.startswith("$ partita ")
+]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+@pytest.fixture
+def folder(tmp_path, song, spleeter):
+    import soundfile
+
+    soundfile.write(tmp_path / "song.mp3", np.tile(song, 2).T, 44100, format="MP3")
+    (tmp_path / "album").mkdir()
+    for name in ("one.flac", "two.ogg"):
+        soundfile.write(tmp_path / "album" / name, song[:, :44100].T, 44100)
+    return tmp_path
+
+
+def test_commands(run, folder):
+    assert len(COMMANDS) >= 6
+    for command in COMMANDS:
+        result = run(*shlex.split(command))
+        assert result.status == 0, (command, result.err)
+    for path in (
+        "separated/spleeter-2stems/song/no_vocals.wav",
+        "stems/spleeter-2stems/song/vocals.flac",
+        "separated/song.stem.mp4",
+        "separated/spleeter-2stems/two/accompaniment.wav",
+    ):
+        assert (folder / path).exists(), path
+
+
+def test_python(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert len(PYTHON) == 1
+    names = {}
+    exec(compile(PYTHON[0], "README.md", "exec"), names)
+    assert (folder / "vocals.flac").exists()
+    assert capsys.readouterr().out.endswith(" dB\n")
+    assert set(names["estimates"]) == {"vocals", "accompaniment"}
+
+
+def test_make_targets_exist():
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
+    for target in re.findall(r"^\$ make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
