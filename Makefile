@@ -20,29 +20,31 @@ check: $(VENV)/dev.stamp  ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.stamp  ## measure speed, memory, start-up (and quality: see benchmarks/)
+bench: $(VENV)/bench.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python -m pytest -q tests/parity
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt
 	$(INSTALL) --editable ".[test]"
 	$(INSTALL) --no-deps --requirement requirements-peers.txt
-	touch $@
+	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(INSTALL) --editable ".[dev]"
-	touch $@
+	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/test.stamp
 	$(INSTALL) --editable ".[bench]"
 	$(INSTALL) --no-deps museval==0.4.1
-	touch $@
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo separated

@@ -2,87 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from partita import __version__
-from partita.cli import doctor, models, separate
-from partita.cli.console import print_error
-from partita.errors import PartitaError, UsageError, one_line
-
-app = typer.Typer(
-    name="partita",
-    help="Take songs apart into stems.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("separate")(separate.separate)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        print(f"partita {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Take songs apart into stems."""
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 all done, 1 something failed, 2 wrong usage."""
+    """Run the command line and exit: 0 all done, 1 something failed, 2 wrong usage.
+
+    Everything else is imported in here, so that Ctrl-C is no traceback from the first moment on.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):  # names of files may hold anything
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = _run()
+        from partita.cli.app import run
+
+        status = run()
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
+    if status == _INTERRUPTED:
+        print("partita: interrupted", file=sys.stderr)
     sys.exit(status)
 
 
-def _run() -> int:
-    command = typer.main.get_command(app)
-    try:
-        return int(command.main(prog_name="partita", standalone_mode=False) or 0)
-    except KeyboardInterrupt:
-        print_error("interrupted")
-        return 130
-    except UsageError as error:
-        print_error(str(error))
-        return 2
-    except PartitaError as error:
-        print_error(str(error))
-        logging.getLogger(__name__).debug("traceback", exc_info=True)
-        return 1
-    except Exception as error:
-        # Typer's own exceptions, whichever package they come from, can format themselves.
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            print_error(f"{one_line(error.format_message())} (partita --help shows the usage)")
-            return int(error.exit_code)
-        if type(error).__name__ == "Abort":
-            print_error("interrupted")
-            return 130
-        raise
-
-
 def _terminate(*_: object) -> NoReturn:
-    sys.exit(143)  # an exception, so that unfinished files are removed on the way out
+    sys.exit(_TERMINATED)  # an exception, so that unfinished files are removed on the way out

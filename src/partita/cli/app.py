@@ -1,0 +1,61 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from partita import __version__
+from partita.cli import doctor, models, separate
+from partita.cli.console import print_error
+from partita.errors import PartitaError, UsageError, one_line
+
+app = typer.Typer(
+    name="partita",
+    help="Take songs apart into stems.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("separate")(separate.separate)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"partita {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take songs apart into stems."""
+
+
+def run() -> int:
+    """Run the command line; return 0 all done, 1 something failed, 2 wrong usage."""
+    command = typer.main.get_command(app)
+    try:
+        return int(command.main(prog_name="partita", standalone_mode=False) or 0)
+    except UsageError as error:
+        print_error(str(error))
+        return 2
+    except PartitaError as error:
+        print_error(str(error))
+        logging.getLogger(__name__).debug("traceback", exc_info=True)
+        return 1
+    except Exception as error:
+        # Typer's own exceptions, whichever package they come from, can format themselves.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            print_error(f"{one_line(error.format_message())} (partita --help shows the usage)")
+            return int(error.exit_code)
+        raise
