@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from partita.devices import choose_device, choose_precision
 from partita.dsp.blocks import BlockBuffer
 from partita.dsp.levels import NullMeter, spread_residual
 from partita.dsp.overlap_add import Window, average_shifts, overlap_add, random_offsets
-from partita.errors import UsageError
+from partita.errors import PartitaError, UsageError
 from partita.models._protocol import SeparationModel
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
@@ -36,7 +37,8 @@ Progress = Callable[[int, int | None, int], None]
 
 _LONGEST_SHIFT_S = 0.5
 _BLOCK_SAMPLES = 1 << 16
-_MOST_WINDOWS = 4  # at once: each takes memory for its activations
+_MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
+_DEVICE_BATCH = 4  # windows in one call on other devices
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +164,8 @@ class Separator:
             shifts, round(_LONGEST_SHIFT_S * self.model.sample_rate), seed
         )
         self._sum_to_mix = sum_to_mix
+        # A CPU is busy with one window a core; other devices want more at a time.
+        self._batch = 1 if self.device.type == "cpu" else _DEVICE_BATCH
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -324,17 +328,32 @@ class Separator:
         each = max(1, threads // workers)
         pool = ThreadPoolExecutor(workers, "partita-model", torch.set_num_threads, (each,))
         torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
-        pending: deque[Future[Tensor]] = deque()
+        pending: deque[Future[list[Tensor]]] = deque()
         try:
-            for window in windows:
-                pending.append(pool.submit(self._run_model, window))
+            while batch := list(islice(windows, self._batch)):
+                pending.append(pool.submit(self._run_batch, batch))
                 if len(pending) > workers:
-                    yield pending.popleft().result()
+                    yield from pending.popleft().result()
             while pending:
-                yield pending.popleft().result()
+                yield from pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
+
+    def _run_batch(self, windows: list[Tensor]) -> list[Tensor]:
+        """Run the model on windows of one length at once, on fewer where memory ends."""
+        groups = len(windows[0])
+        try:
+            estimates = self._run_model(torch.cat(windows))  # [windows * groups, S, C, T]
+        except torch.OutOfMemoryError as error:
+            if len(windows) == 1:
+                raise PartitaError(
+                    f"out of memory on {self.device}: shorter windows (--segment) need less, "
+                    "and --device cpu has more"
+                ) from error
+            half = len(windows) // 2
+            return self._run_batch(windows[:half]) + self._run_batch(windows[half:])
+        return list(torch.split(estimates, groups))
 
     def _run_model(self, mixture: Tensor) -> Tensor:
         """Map ``[groups, channels, samples]`` to ``[groups, sources, channels, samples]``."""

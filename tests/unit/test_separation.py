@@ -6,7 +6,7 @@ import torch
 
 from partita import Separator
 from partita.dsp.overlap_add import Window
-from partita.errors import AudioReadError, UsageError
+from partita.errors import AudioReadError, PartitaError, UsageError
 from partita.models._protocol import ModelConfig, SeparationModel
 
 RATE = 44100
@@ -181,6 +181,46 @@ def test_files(write_song, song, tmp_path):
     assert seen[-1] == (22050, 22050, RATE)
     with pytest.raises(AudioReadError, match="no such file"):
         separator.separate_file(tmp_path / "missing.wav")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_batched_windows_change_nothing(song, batch, channels):
+    mixture = np.tile(song, (channels // 2, 1))
+    model = Halves()
+    separator = Separator(model)
+    separator._batch = batch
+    estimates = separator(mixture, RATE, keep_rate=True)
+    torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(mixture) / 2)
+    assert max(shape[0] for shape in model.seen) == batch * channels // 2
+
+
+def test_batches_shrink_where_memory_ends(song):
+    class Small(Halves):
+        def forward(self, mixture):
+            if len(mixture) > 1:
+                raise torch.OutOfMemoryError
+            return super().forward(mixture)
+
+    separator = Separator(Small())
+    separator._batch = 4
+    estimates = separator(song, RATE)
+    torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(song) / 2)
+
+
+def test_no_memory_at_all_is_one_clear_line(song):
+    class Hopeless(Halves):
+        def forward(self, mixture):
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(PartitaError, match="out of memory on cpu: shorter windows"):
+        Separator(Hopeless())(song, RATE)
+
+
+def test_threads_are_as_before(song):
+    before = torch.get_num_threads()
+    Separator(Halves())(song, RATE)
+    assert torch.get_num_threads() == before
 
 
 def test_bfloat16_stays_close(song, tiny_model):
