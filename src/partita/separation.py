@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +22,8 @@ from partita.devices import choose_device, choose_precision
 from partita.dsp.blocks import BlockBuffer
 from partita.dsp.levels import NullMeter, spread_residual
 from partita.dsp.overlap_add import Window, average_shifts, overlap_add, random_offsets
-from partita.errors import PartitaError, UsageError
+from partita.errors import UsageError
+from partita.inference import ModelRunner
 from partita.models._protocol import SeparationModel
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
@@ -37,8 +35,6 @@ Progress = Callable[[int, int | None, int], None]
 
 _LONGEST_SHIFT_S = 0.5
 _BLOCK_SAMPLES = 1 << 16
-_MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
-_DEVICE_BATCH = 4  # windows in one call on other devices
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +150,16 @@ class Separator:
     ) -> None:
         if shifts < 0:
             raise UsageError(f"--shifts {shifts} is negative")
-        self.device = choose_device(device)
-        self._precision = choose_precision(precision)
+        chosen_device, chosen_precision = choose_device(device), choose_precision(precision)
         loaded = load_model(model) if isinstance(model, str) else model
-        self.model = loaded.to(self.device).for_inference()
+        self._runner = ModelRunner(loaded, chosen_device, chosen_precision)
+        self.model = self._runner.model
         self.stems = choose_stems(self.model.sources, stems=stems, two_stems=two_stems)
         self.window = _choose_window(self.model, segment_s, overlap)
         self._offsets = random_offsets(
             shifts, round(_LONGEST_SHIFT_S * self.model.sample_rate), seed
         )
         self._sum_to_mix = sum_to_mix
-        # A CPU is busy with one window a core; other devices want more at a time.
-        self._batch = 1 if self.device.type == "cpu" else _DEVICE_BATCH
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -314,59 +308,8 @@ class Separator:
     def _estimate_once(self, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
         if self.window is None:
             whole = torch.cat(list(blocks), dim=-1)
-            return iter([self._run_model(whole)])
-        return overlap_add(blocks, self._map_windows, self.window)
-
-    def _map_windows(self, windows: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Run the model on several windows at once, in order, while reading and writing go on.
-
-        On a CPU a window for each core, computed by one thread, is faster than one window at a
-        time computed by all, which wait for each other at every layer.
-        """
-        threads = torch.get_num_threads()
-        workers = min(threads, _MOST_WINDOWS) if self.device.type == "cpu" else 1
-        each = max(1, threads // workers)
-        pool = ThreadPoolExecutor(workers, "partita-model", torch.set_num_threads, (each,))
-        torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
-        pending: deque[Future[list[Tensor]]] = deque()
-        try:
-            while batch := list(islice(windows, self._batch)):
-                pending.append(pool.submit(self._run_batch, batch))
-                if len(pending) > workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
-
-    def _run_batch(self, windows: list[Tensor]) -> list[Tensor]:
-        """Run the model on windows of one length at once, on fewer where memory ends."""
-        groups = len(windows[0])
-        try:
-            estimates = self._run_model(torch.cat(windows))  # [windows * groups, S, C, T]
-        except torch.OutOfMemoryError as error:
-            if len(windows) == 1:
-                raise PartitaError(
-                    f"out of memory on {self.device}: shorter windows (--segment) need less, "
-                    "and --device cpu has more"
-                ) from error
-            half = len(windows) // 2
-            return self._run_batch(windows[:half]) + self._run_batch(windows[half:])
-        return list(torch.split(estimates, groups))
-
-    def _run_model(self, mixture: Tensor) -> Tensor:
-        """Map ``[groups, channels, samples]`` to ``[groups, sources, channels, samples]``."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(
-                self.device.type,
-                dtype=self._precision,
-                enabled=self._precision != torch.float32,
-            ),
-        ):
-            estimates: Tensor = self.model(mixture.to(self.device))
-            return estimates.float().cpu()
+            return iter([self._runner.run(whole)])
+        return overlap_add(blocks, self._runner.map_windows, self.window)
 
 
 def _choose_window(

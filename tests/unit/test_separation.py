@@ -189,7 +189,7 @@ def test_batched_windows_change_nothing(song, batch, channels):
     mixture = np.tile(song, (channels // 2, 1))
     model = Halves()
     separator = Separator(model)
-    separator._batch = batch
+    separator._runner.batch = batch
     estimates = separator(mixture, RATE, keep_rate=True)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(mixture) / 2)
     assert max(shape[0] for shape in model.seen) == batch * channels // 2
@@ -203,7 +203,7 @@ def test_batches_shrink_where_memory_ends(song):
             return super().forward(mixture)
 
     separator = Separator(Small())
-    separator._batch = 4
+    separator._runner.batch = 4
     estimates = separator(song, RATE)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(song) / 2)
 

@@ -1,0 +1,95 @@
+"""Running a model: where, in which precision, on how many windows at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from partita.errors import PartitaError
+from partita.models._protocol import SeparationModel
+
+_MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
+_DEVICE_BATCH = 4  # windows in one call on other devices
+
+
+class ModelRunner:
+    """A model on its device.
+
+    Parameters
+    ----------
+    model : SeparationModel
+    device : torch.device
+    precision : torch.dtype
+        Of the networks; estimates are float32 in any case.
+
+    Attributes
+    ----------
+    model : SeparationModel
+        In its form for inference.
+    batch : int
+        Windows in one call. A CPU is busy with one a core, other devices want more at a time.
+    """
+
+    def __init__(
+        self, model: SeparationModel, device: torch.device, precision: torch.dtype
+    ) -> None:
+        self.model = model.to(device).for_inference()
+        self.device, self._precision = device, precision
+        # Read once: while another song of a batch is running, this thread may see less.
+        self._threads = torch.get_num_threads()
+        self.batch = 1 if device.type == "cpu" else _DEVICE_BATCH
+
+    def map_windows(self, windows: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Run the model on several windows at once, in order, while reading and writing go on.
+
+        On a CPU a window for each core, computed by one thread, is faster than one window at a
+        time computed by all, which wait for each other at every layer.
+        """
+        workers = min(self._threads, _MOST_WINDOWS) if self.device.type == "cpu" else 1
+        each = max(1, self._threads // workers)
+        pool = ThreadPoolExecutor(workers, "partita-model", torch.set_num_threads, (each,))
+        torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
+        pending: deque[Future[list[Tensor]]] = deque()
+        try:
+            while batch := list(islice(windows, self.batch)):
+                pending.append(pool.submit(self._run_batch, batch))
+                if len(pending) > workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(self._threads)
+
+    def _run_batch(self, windows: list[Tensor]) -> list[Tensor]:
+        """Run the model on windows of one length at once, on fewer where memory ends."""
+        groups = len(windows[0])
+        try:
+            estimates = self.run(torch.cat(windows))  # [windows * groups, S, C, T]
+        except torch.OutOfMemoryError as error:
+            if len(windows) == 1:
+                raise PartitaError(
+                    f"out of memory on {self.device}: shorter windows (--segment) need less, "
+                    "and --device cpu has more"
+                ) from error
+            half = len(windows) // 2
+            return self._run_batch(windows[:half]) + self._run_batch(windows[half:])
+        return list(torch.split(estimates, groups))
+
+    def run(self, mixture: Tensor) -> Tensor:
+        """Map ``[groups, channels, samples]`` to ``[groups, sources, channels, samples]``."""
+        with (
+            torch.inference_mode(),
+            torch.autocast(
+                self.device.type,
+                dtype=self._precision,
+                enabled=self._precision != torch.float32,
+            ),
+        ):
+            estimates: Tensor = self.model(mixture.to(self.device))
+            return estimates.float().cpu()
