@@ -2,9 +2,9 @@
 
     python benchmarks/quality.py [SONG.stem.mp4] [--shifts N] [--precision P] [--overlap X]
 
-SONG holds mixture, drums, bass, other, vocals as streams, as MUSDB18 does. SDR of BSS
-Eval v4, window and hop of one second, medians over windows; vocals and accompaniment are
-scored together.
+SONG holds mixture, drums, bass, other, vocals as streams, as MUSDB18 does. SDR, SIR and SAR of BSS
+Eval v4, window and hop of one second, medians over windows; vocals and accompaniment are scored
+together.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import partita
 from partita import Audio
@@ -35,7 +36,9 @@ def main() -> None:
     sys.modules["musdb"] = types.ModuleType("musdb")  # museval imports it, scoring needs it not
     import museval
 
-    streams = [Audio.load(options.song, stream=index).samples for index in range(5)]
+    # Rounded to 16 bits, as musdb reads them: museval's distortion filters need that noise where a
+    # lossy codec left nothing, else their equations have no stable solution.
+    streams = [_as_16_bit(Audio.load(options.song, stream=index)) for index in range(5)]
     mixture, drums, bass, other, vocals = streams
     separator = partita.Separator(
         shifts=options.shifts, precision=options.precision, overlap=options.overlap
@@ -49,12 +52,16 @@ def main() -> None:
         hop=44100,
         mode="v4",
     )
-    # SDR only: it is a plain energy ratio, while museval 0.4.1's distortion filters, which the
-    # other figures rest on, come out wrong with today's NumPy and SciPy.
-    print(f"{options.song.name}, medians over windows of one second")
+    print(f"{options.song.name}, dB, medians over windows of one second")
+    print(f"{'':>14}  {'SDR':>6}  {'SIR':>6}  {'SAR':>6}")
     for index, name in enumerate(references):
-        print(f"{name:>14}  {np.nanmedian(scores[0][index]):6.2f} dB SDR")
+        sdr, _, sir, sar = (np.nanmedian(score[index]) for score in scores)
+        print(f"{name:>14}  {sdr:6.2f}  {sir:6.2f}  {sar:6.2f}")
     print(f"{'null depth':>14}  {estimates.null_depth_db:6.1f} dB")
+
+
+def _as_16_bit(audio: Audio) -> torch.Tensor:
+    return (audio.samples * 32768).round() / 32768
 
 
 if __name__ == "__main__":
