@@ -20,7 +20,7 @@ check: $(VENV)/dev.stamp  ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.stamp  ## measure speed, memory, start-up, parity, quality
+bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python -m pytest -q tests/parity
@@ -39,11 +39,6 @@ $(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(INSTALL) --editable ".[dev]"
-	@touch $@
-
-$(VENV)/bench.stamp: $(VENV)/test.stamp
-	$(INSTALL) --editable ".[bench]"
-	$(INSTALL) --no-deps museval==0.4.1
 	@touch $@
 
 clean:
