@@ -1,0 +1,77 @@
+"""BSS Eval beside museval: four stereo sources, the same signals, one process after the other.
+
+    python benchmarks/bsseval.py [--seconds 240] [--framewise-seconds 60]
+
+museval needs about half the length of the track for version 4 and four times it for version 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+RATE = 44100
+
+
+def signals(seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return references and estimates ``[4, samples, 2]``, seeded."""
+    generator = np.random.default_rng(0)
+    references = generator.standard_normal((4, round(seconds * RATE), 2))
+    estimates = references + 0.2 * references[::-1]
+    return references, estimates + 0.3 * generator.standard_normal(references.shape)
+
+
+def run_ours(references: np.ndarray, estimates: np.ndarray, *, framewise: bool) -> float:
+    import torch
+
+    from partita.evaluation.bsseval import bss_eval
+
+    true, guess = (torch.from_numpy(x).transpose(1, 2) for x in (references, estimates))
+    started = time.perf_counter()
+    bss_eval(true, guess, window=RATE, framewise_filters=framewise)
+    return time.perf_counter() - started
+
+
+def run_museval(references: np.ndarray, estimates: np.ndarray, *, framewise: bool) -> float:
+    import types
+
+    sys.modules["musdb"] = types.ModuleType("musdb")
+    import museval
+
+    started = time.perf_counter()
+    museval.evaluate(references, estimates, win=RATE, hop=RATE, mode="v3" if framewise else "v4")
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--framewise-seconds", type=float, default=60)
+    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:  # one measurement, in a process of its own
+        name, version, seconds = options.only
+        run = {"partita": run_ours, "museval": run_museval}[name]
+        elapsed = run(*signals(float(seconds)), framewise=version == "v3")
+        print(elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    for version, seconds in (("v4", options.seconds), ("v3", options.framewise_seconds)):
+        figures = {}
+        for name in ("partita", "museval"):
+            command = [sys.executable, __file__, "--only", name, version, str(seconds)]
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            figures[name] = [float(word) for word in output.split()]
+        for name, (elapsed, peak) in figures.items():
+            print(
+                f"{version}, {seconds:g} s  {name:<8} {elapsed:7.2f} s  {peak:6.0f} MB  "
+                f"{figures['museval'][0] / elapsed:5.1f}× museval"
+            )
+
+
+if __name__ == "__main__":
+    main()
