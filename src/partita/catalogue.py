@@ -195,17 +195,36 @@ def _search_folder(folder: Path, root: Path) -> Iterator[Song]:
                 yield Song(str(path), (below / _track_name(path)).as_posix())
 
 
+@dataclass(frozen=True)
+class BatchOptions:
+    """What applies to every song of a batch.
+
+    Attributes
+    ----------
+    start_s, duration_s, keep_rate
+        As for `partita.Separator.separate_file`.
+    resume : bool
+        Skip songs whose stems are all there.
+    overwrite : bool
+        Replace stems that are there; without either, they are an error.
+    jobs : int
+        Songs at once.
+    """
+
+    start_s: float = 0.0
+    duration_s: float | None = None
+    keep_rate: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    jobs: int = 1
+
+
 def separate_songs(
     songs: Iterable[Song | Outcome],
     plan: OutputPlan,
     separator: Callable[[], Separator],
+    options: BatchOptions,
     *,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
-    keep_rate: bool = False,
-    resume: bool = False,
-    overwrite: bool = False,
-    jobs: int = 1,
     progress: Callable[[Song], Progress] | None = None,
 ) -> Iterator[Outcome]:
     """Separate songs and say of each, in order, what became of it.
@@ -217,78 +236,62 @@ def separate_songs(
     plan : OutputPlan
     separator : callable
         Returns the Separator; called when the first song really needs it.
-    start_s, duration_s, keep_rate
-        As for `partita.Separator.separate_file`.
-    resume : bool
-        Skip songs whose stems are all there.
-    overwrite : bool
-        Replace stems that are there; without either, they are an error.
-    jobs : int
-        Songs at once.
+    options : BatchOptions
     progress : callable, optional
         Returns the progress function for a song.
-    """
-    everything = list(songs)
-    inputs = [Path(song.source) for song in everything if isinstance(song, Song)]
-    taken: dict[Path, str] = {}
 
-    def prepare(song: Song | Outcome) -> Outcome | dict[str, Path]:
+    Raises
+    ------
+    PartitaError
+        What no song would survive: weights that cannot be had, options out of range.
+    """
+    tasks = _prepare(list(songs), plan, options)
+
+    def run(task: Outcome | _Task) -> Outcome:
+        if isinstance(task, Outcome):
+            return task
+        watch = progress(task.song) if progress else None
+        return _separate_one(task, plan, separator, options, watch)
+
+    if options.jobs == 1:
+        yield from map(run, tasks)
+        return
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        yield from pool.map(run, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Task:
+    song: Song
+    paths: dict[str, Path]
+
+
+def _prepare(
+    songs: Sequence[Song | Outcome], plan: OutputPlan, options: BatchOptions
+) -> list[Outcome | _Task]:
+    """Decide about every song before the first one is touched."""
+    inputs = [Path(song.source) for song in songs if isinstance(song, Song)]
+    taken: dict[Path, str] = {}
+    tasks: list[Outcome | _Task] = []
+    for song in songs:
         if isinstance(song, Outcome):
-            return song
+            tasks.append(song)
+            continue
         try:
             paths = plan.paths(song)
             for path in paths.values():
                 _check_target(path, song, inputs, taken)
-            present = [path for path in paths.values() if path.exists()]
+            tasks.append(_task(song, paths, options))
+            taken.update(dict.fromkeys(paths.values(), song.source))
         except PartitaError as error:
-            return Outcome(song.source, "failed", error=str(error))
+            tasks.append(Outcome(song.source, "failed", error=str(error)))
         except OSError as error:
-            reason = one_line(error.strerror or error)
-            return Outcome(song.source, "failed", error=f"{one_line(song.source)}: {reason}")
-        taken.update(dict.fromkeys(paths.values(), song.source))
-        if present and resume and len(present) == len(paths):
-            return Outcome(song.source, "skipped", paths=paths)
-        if present and not (resume or overwrite):
-            hint = "--overwrite replaces it, --resume skips finished songs"
-            text = f"{one_line(song.source)}: {one_line(present[0])} is there already; {hint}"
-            return Outcome(song.source, "failed", error=text)
-        return paths
-
-    def run(song: Song | Outcome, prepared: Outcome | dict[str, Path]) -> Outcome:
-        if isinstance(prepared, Outcome) or isinstance(song, Outcome):
-            assert isinstance(prepared, Outcome)
-            return prepared
-        try:
-            with open_audio(song.source, start_s=start_s, duration_s=duration_s) as reader:
-                files = separator().separate_to_files(
-                    reader,
-                    prepared,
-                    plan.form,
-                    root=plan.root,
-                    track=song.track.rsplit("/", 1)[-1],
-                    keep_rate=keep_rate,
-                    progress=progress(song) if progress else None,
-                )
-            return Outcome(song.source, "done", files, files.stems)
-        except (AudioReadError, AudioWriteError) as error:
-            return Outcome(song.source, "failed", error=str(error))
-        except PartitaError:  # weights or options: no other song would fare better
-            raise
-        except Exception as error:
-            _log.debug("%s", song.source, exc_info=True)
-            reason = one_line(f"{type(error).__name__}: {error}")
-            text = f"{one_line(song.source)}: failed unexpectedly ({reason}); --verbose tells more"
-            return Outcome(song.source, "failed", error=text)
-
-    prepared = [prepare(song) for song in everything]
-    if jobs == 1:
-        yield from map(run, everything, prepared)
-        return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        yield from pool.map(run, everything, prepared)
-    finally:
-        pool.shutdown(cancel_futures=True)
+            reason = f"{one_line(song.source)}: {one_line(error.strerror or error)}"
+            tasks.append(Outcome(song.source, "failed", error=reason))
+    return tasks
 
 
 def _check_target(
@@ -306,3 +309,46 @@ def _check_target(
                     f"{one_line(song.source)}: {one_line(path)} would overwrite an input: "
                     "choose another --out or --filename"
                 )
+
+
+def _task(song: Song, paths: dict[str, Path], options: BatchOptions) -> Outcome | _Task:
+    present = [path for path in paths.values() if path.exists()]
+    if present and options.resume and len(present) == len(paths):
+        return Outcome(song.source, "skipped", paths=paths)
+    if present and not (options.resume or options.overwrite):
+        raise AudioWriteError(
+            f"{one_line(song.source)}: {one_line(present[0])} is there already; "
+            "--overwrite replaces it, --resume skips finished songs"
+        )
+    return _Task(song, paths)
+
+
+def _separate_one(
+    task: _Task,
+    plan: OutputPlan,
+    separator: Callable[[], Separator],
+    options: BatchOptions,
+    progress: Progress | None,
+) -> Outcome:
+    source = task.song.source
+    try:
+        with open_audio(source, start_s=options.start_s, duration_s=options.duration_s) as reader:
+            files = separator().separate_to_files(
+                reader,
+                task.paths,
+                plan.form,
+                root=plan.root,
+                track=task.song.track.rsplit("/", 1)[-1],
+                keep_rate=options.keep_rate,
+                progress=progress,
+            )
+        return Outcome(source, "done", files, files.stems)
+    except (AudioReadError, AudioWriteError) as error:
+        return Outcome(source, "failed", error=str(error))
+    except PartitaError:  # weights or options: no other song would fare better
+        raise
+    except Exception as error:
+        _log.debug("%s", source, exc_info=True)
+        reason = one_line(f"{type(error).__name__}: {error}")
+        text = f"{one_line(source)}: failed unexpectedly ({reason}); --verbose tells more"
+        return Outcome(source, "failed", error=text)

@@ -13,6 +13,7 @@ import typer
 from partita.audio.formats import FORMATS, StemFormat, stem_format
 from partita.catalogue import (
     DEFAULT_TEMPLATE,
+    BatchOptions,
     Outcome,
     OutputPlan,
     Song,
@@ -131,12 +132,7 @@ def separate(
             find_songs(inputs, root=out),
             plan,
             _once(make),
-            start_s=start,
-            duration_s=duration,
-            keep_rate=keep_rate,
-            resume=resume,
-            overwrite=overwrite,
-            jobs=jobs,
+            BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
             progress=progress,
         )
         for outcome in outcomes:
