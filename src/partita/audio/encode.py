@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +26,15 @@ Samples = npt.NDArray[np.float32]
 _CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus", "m4a": "aac", "stem.mp4": "aac"}
 _CONTAINERS = {"m4a": "mp4", "stem.mp4": "mp4"}
 _LAYOUTS = ["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
+#: Which of our channels (FFmpeg's order) stands where in a Vorbis stream.
+_VORBIS_ORDER = {
+    3: [0, 2, 1],
+    5: [0, 2, 1, 3, 4],
+    6: [0, 2, 1, 4, 5, 3],
+    7: [0, 2, 1, 5, 6, 4, 3],
+    8: [0, 2, 1, 6, 7, 4, 5, 3],
+}
+_SYSTEM_ERROR = 2  # libsndfile's code
 _WAV_LIMIT_BYTES = 4_000_000_000  # a RIFF header counts to 4 GiB; RF64 goes on
 _SNDFILE_TAGS = {  # libsndfile's names for FFmpeg's
     "title": "title",
@@ -101,32 +112,47 @@ def _encode_soundfile(
     frames: int,
     tags: Tags,
 ) -> None:
-    options: dict[str, Any] = {"format": "OGG", "subtype": "VORBIS"}
-    if form.name == "wav":
-        subtype = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}[form.bits]
-        width = {"16": 2, "24": 3, "float": 4}[form.bits]
-        is_large = frames * channels * width > _WAV_LIMIT_BYTES
-        options = {"format": "RF64" if is_large else "WAV", "subtype": subtype}
-    else:
-        options["compression_level"] = _vorbis_compression(form.bitrate, channels)
     try:
-        file = soundfile.SoundFile(path, "w", sample_rate, channels, **options)
-    except soundfile.SoundFileError as error:
-        reason = f"{form.name} cannot hold {channels} channels at {sample_rate} Hz"
-        raise AudioWriteError(f"{reason}: choose another --format") from error
-    with file:
-        for name, attribute in _SNDFILE_TAGS.items():
-            if name in tags.text:
-                setattr(file, attribute, tags.text[name])
-        for block in blocks:
-            if form.name == "ogg":
-                # libvorbis keeps a block on its stack: long ones overflow it.
-                for start in range(0, block.shape[1], 4096):
-                    file.write(np.clip(block[:, start : start + 4096].T, -1.0, 1.0))
-            elif form.bits == "float":
-                file.write(block.T)
-            else:
-                file.write(to_pcm(block.T, int(form.bits)))
+        with _open_for_writing(path, form, sample_rate, channels, frames) as file:
+            for name, attribute in _SNDFILE_TAGS.items():
+                if name in tags.text:
+                    setattr(file, attribute, tags.text[name])
+            for block in blocks:
+                _write_soundfile(file, block, form)
+        is_complete = soundfile.info(os.fsencode(path)).frames == frames
+    except soundfile.LibsndfileError as error:
+        if error.code != _SYSTEM_ERROR:
+            raise AudioWriteError(f"{form.name} encoder failed: {error}") from error
+        is_complete = False
+    if not is_complete:  # libsndfile says no more than that a write failed, and not always that
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _open_for_writing(
+    path: Path, form: StemFormat, sample_rate: int, channels: int, frames: int
+) -> Any:
+    if form.name == "wav":
+        subtype, width = {"16": ("PCM_16", 2), "24": ("PCM_24", 3), "float": ("FLOAT", 4)}[
+            form.bits
+        ]
+        container = "RF64" if frames * channels * width > _WAV_LIMIT_BYTES else "WAV"
+        options: dict[str, Any] = {"format": container, "subtype": subtype}
+    else:
+        quality = _vorbis_compression(form.bitrate, channels)
+        options = {"format": "OGG", "subtype": "VORBIS", "compression_level": quality}
+    return soundfile.SoundFile(os.fsencode(path), "w", sample_rate, channels, **options)
+
+
+def _write_soundfile(file: Any, block: Samples, form: StemFormat) -> None:
+    if form.name == "ogg":
+        ordered = block[_VORBIS_ORDER.get(len(block), list(range(len(block))))]
+        # libvorbis keeps a block on its stack: long ones overflow it.
+        for start in range(0, ordered.shape[1], 4096):
+            file.write(np.clip(ordered[:, start : start + 4096].T, -1.0, 1.0))
+    elif form.bits == "float":
+        file.write(block.T)
+    else:
+        file.write(to_pcm(block.T, int(form.bits)))
 
 
 def _vorbis_compression(bitrate: int, channels: int) -> float:
@@ -152,29 +178,27 @@ class AvWriter:
         self._form = form
         codec = av.Codec(_CODECS[form.name], "w")
         self.rate = _nearest_rate(codec, sample_rate)
-        self._container = av.open(str(path), "w", format=_CONTAINERS.get(form.name, form.name))
+        container = _CONTAINERS.get(form.name, form.name)
+        self._file = path.open("w+b")  # PyAV would take names in UTF-8 only
+        self._container: Any = av.open(self._file, "w", format=container)
         self._streams: list[Any] = []
         self._positions = [0] * len(stream_channels)
         for index, channels in enumerate(stream_channels):
-            if form.name == "mp3" and channels > 2:
-                self._container.close()
-                raise AudioWriteError("mp3 holds two channels at most: choose another --format")
             stream: Any = self._container.add_stream(
-                codec.name, rate=self.rate, layout=_LAYOUTS[channels - 1]
+                codec.name,
+                rate=self.rate,
+                layout=_LAYOUTS[channels - 1],
+                # Surround in the order that Opus fixes, low-frequency effects coded as such.
+                options={"mapping_family": "1"} if form.name == "opus" and channels > 2 else {},
             )
-            stream.codec_context.format = self._sample_format(codec)
+            if form.name == "flac":
+                stream.codec_context.format = "s16" if form.bits == "16" else "s32"
             if form.bitrate:
                 stream.bit_rate = form.bitrate
             if stream_titles:
                 stream.metadata["title"] = stream_titles[index]
             self._streams.append(stream)
         self._write_tags(tags)
-
-    def _sample_format(self, codec: Any) -> str:
-        if self._form.name == "flac":
-            return "s16" if self._form.bits == "16" else "s32"
-        names = [form.name for form in codec.audio_formats]
-        return "fltp" if "fltp" in names else "flt"
 
     def _write_tags(self, tags: Tags) -> None:
         # Ogg keeps its comments with the stream, the other containers for the whole file.
@@ -201,14 +225,12 @@ class AvWriter:
     def write(self, index: int, block: Samples) -> None:
         """Encode ``[channels, samples]`` into stream `index`."""
         stream = self._streams[index]
-        name = stream.codec_context.format.name
-        data: npt.NDArray[Any] = block
-        if self._form.name == "flac":
-            data = to_pcm(block, int(self._form.bits))
-        if not name.endswith("p"):  # packed: [channels, samples] -> [1, samples * channels]
-            data = data.T.reshape(1, -1)
+        is_flac = self._form.name == "flac"
+        data = to_pcm(block, int(self._form.bits)) if is_flac else block
+        packed = np.ascontiguousarray(data.T).reshape(1, -1)  # [1, samples * channels]
+        name = stream.codec_context.format.name if is_flac else "flt"
         layout = stream.codec_context.layout.name
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(data), format=name, layout=layout)
+        frame = av.AudioFrame.from_ndarray(packed, format=name, layout=layout)
         frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
         frame.pts = self._positions[index]
         self._positions[index] += block.shape[1]
@@ -238,12 +260,20 @@ class AvWriter:
         """Finish the container."""
         try:
             self._container.close()
+            self._file.close()
         except av.FFmpegError as error:
             if error.errno and error.errno < 1000:
                 raise OSError(error.errno, error.strerror) from error
             raise AudioWriteError(
                 f"{self._form.name} file could not be finished: {error}"
             ) from error
+
+
+def file_rate(form: StemFormat, sample_rate: int) -> int:
+    """Return the sample rate of the file that `encode_file` writes."""
+    if form.name not in _CODECS:
+        return sample_rate
+    return _nearest_rate(av.Codec(_CODECS[form.name], "w"), sample_rate)
 
 
 def _nearest_rate(codec: Any, sample_rate: int) -> int:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from partita.errors import UnknownNameError, UsageError
+from partita.errors import AudioWriteError, UnknownNameError, UsageError
 
 Bits = Literal["16", "24", "float"]
 
@@ -19,6 +19,8 @@ _DEFAULT_BITRATES = {
     "stem.mp4": 256_000,
 }
 _LOSSLESS_BITS: dict[str, tuple[Bits, ...]] = {"wav": ("16", "24", "float"), "flac": ("16", "24")}
+_MOST_OGG_RATE = 200_000
+_MOST_OPUS_BITRATE = 256_000
 FORMATS = (*_LOSSLESS_BITS, *_DEFAULT_BITRATES)
 
 
@@ -81,6 +83,20 @@ def stem_format(name: str = "wav", bits: str = "16", bitrate: str | None = None)
     if bits != "16":
         raise UsageError(f"--bits applies to wav and flac, not to {name}; use --bitrate")
     return StemFormat(name, bitrate=_parse_bitrate(bitrate) or _DEFAULT_BITRATES[name])
+
+
+def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
+    """Raise `AudioWriteError` where a format cannot hold such a signal."""
+    if form.name == "mp3" and channels > 2:
+        raise AudioWriteError("mp3 holds two channels at most: choose another --format")
+    if form.name == "ogg" and sample_rate > _MOST_OGG_RATE:
+        raise AudioWriteError(
+            f"ogg holds {_MOST_OGG_RATE} Hz at most, not {sample_rate}: choose another --format"
+        )
+    if form.name == "opus" and form.bitrate > _MOST_OPUS_BITRATE * channels:
+        raise AudioWriteError(
+            f"opus takes at most {_MOST_OPUS_BITRATE // 1000}k for each channel: lower --bitrate"
+        )
 
 
 def _parse_bitrate(text: str | None) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import re
 import shutil
 import sys
 import tempfile
@@ -64,6 +66,7 @@ class AudioReader(ABC):
         self.path = path
         self.name = name
         self.warnings: list[str] = []
+        self.spool: IO[bytes] | None = None
 
     @cached_property
     def tags(self) -> Tags:
@@ -110,8 +113,14 @@ class AudioReader(ABC):
         """Yield the excerpt's blocks."""
 
     @abstractmethod
+    def _close(self) -> None:
+        """Release the decoder."""
+
     def close(self) -> None:
         """Release the file."""
+        self._close()
+        if self.spool is not None:
+            self.spool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +143,12 @@ class _SoundFileReader(AudioReader):
         self.frames = _limit(available, duration_s, self.sample_rate)
         if start:
             file.seek(min(start, file.frames))
+        announced = re.search(r"data : (\d+) \(should be (\d+)\)", file.extra_info)
+        if announced and int(announced[2]) < int(announced[1]) < 0xFFFFFFFF:
+            self.warnings.append(
+                f"{name}: cut short, {announced[2]} of {announced[1]} bytes are there; "
+                "what could be decoded was used"
+            )
 
     def _decode(self, block_samples: int) -> Iterator[Samples]:
         left = self.frames or 0
@@ -149,7 +164,7 @@ class _SoundFileReader(AudioReader):
             left -= len(block)
             yield np.ascontiguousarray(block.T)  # [samples, channels] -> [channels, samples]
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._file.close()
 
 
@@ -164,7 +179,7 @@ class _PyAvReader(AudioReader):
     ) -> None:
         super().__init__(path, name)
         try:
-            self._container = av.open(str(path), metadata_errors="replace")
+            self._container = _open_av(path)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise AudioReadError(f"{name}: not an audio file that can be decoded") from error
         streams = self._container.streams.audio
@@ -209,8 +224,10 @@ class _PyAvReader(AudioReader):
 
     def _frames(self, origin: int | None) -> Iterator[tuple[int, Samples]]:
         """Yield ``(position, samples)`` for every frame that decodes."""
-        to_float = av.AudioResampler(format="fltp")
-        position, damaged = 0, 0
+        # Packed, because PyAV miscounts the planes of frames with eight of them.
+        to_float = av.AudioResampler(format="flt")
+        position: int | None = None if origin is not None else 0
+        damaged = 0
         try:
             for packet in self._container.demux(self._stream):
                 try:
@@ -219,22 +236,30 @@ class _PyAvReader(AudioReader):
                     damaged += 1
                     continue
                 for frame in decoded:
-                    if frame.pts is not None and frame.time_base is not None:
-                        origin = frame.pts if origin is None else origin
-                        position = round((frame.pts - origin) * frame.time_base * self.sample_rate)
+                    origin = frame.pts if origin is None else origin
+                    position = self._position(frame, origin, position)
                     frame.pts = None
-                    is_float = frame.format.name == "fltp"
-                    for converted in [frame] if is_float else to_float.resample(frame):
-                        samples: Any = converted.to_ndarray()  # [channels, samples]
-                        if samples.shape[0] == self.channels:
-                            yield position, samples
-                            position += samples.shape[1]
-                        else:
-                            damaged += 1
+                    if frame.layout.nb_channels != self.channels:
+                        damaged += 1
+                        continue
+                    for converted in to_float.resample(frame):
+                        packed: Any = converted.to_ndarray()  # [1, samples * channels]
+                        samples = np.ascontiguousarray(packed.reshape(-1, self.channels).T)
+                        yield position, samples
+                        position += samples.shape[1]
         except av.FFmpegError:
             damaged += 1
         if damaged:
             self.warnings.append(f"{self.name}: {damaged} damaged packets were skipped")
+
+    def _position(self, frame: Any, origin: int | None, counted: int | None) -> int:
+        """Return where a frame begins, by its stamp where that tells more than counting."""
+        if frame.pts is None or frame.time_base is None or origin is None:
+            return counted or 0
+        stamped = round((frame.pts - origin) * frame.time_base * self.sample_rate)
+        # Matroska's stamps are rounded to milliseconds: only a gap is news.
+        tick = float(frame.time_base) * self.sample_rate
+        return stamped if counted is None or abs(stamped - counted) > tick else counted
 
     @staticmethod
     def _trimmed(
@@ -251,21 +276,8 @@ class _PyAvReader(AudioReader):
             if limit is not None and done >= limit:
                 return
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._container.close()
-
-
-class _SpooledReader(_PyAvReader):
-    """Standard input, spooled to a temporary file because containers need to seek."""
-
-    def __init__(self, spool: IO[bytes], start_s: float, duration_s: float | None) -> None:
-        self._spool = spool
-        super().__init__(Path(spool.name), "standard input", 0, start_s, duration_s)
-
-    def close(self) -> None:
-        if hasattr(self, "_container"):
-            super().close()
-        self._spool.close()
 
 
 def _limit(frames: int, duration_s: float | None, sample_rate: int) -> int:
@@ -319,10 +331,16 @@ def open_audio(
         The file is missing, empty, no audio, or has more than 8 channels.
     """
     if str(path) == "-":
-        return _check(_open_standard_input(start_s, duration_s), start_s)
+        return _open_standard_input(start_s, duration_s)
     path = Path(path)
     name = one_line(path)
     _check_file(path, name)
+    return _open(path, name, stream, start_s, duration_s)
+
+
+def _open(
+    path: Path, name: str, stream: int, start_s: float, duration_s: float | None
+) -> AudioReader:
     # PyAV takes mp3: libsndfile prints to stderr and seeks only roughly when one is cut short.
     file = _open_soundfile(path) if stream == 0 and path.suffix.lower() != ".mp3" else None
     reader: AudioReader
@@ -354,23 +372,38 @@ def _check_file(path: Path, name: str) -> None:
 def _open_soundfile(path: Path) -> Any | None:
     """Return libsndfile's handle, None where the file is PyAV's."""
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(os.fsencode(path))
     except (soundfile.SoundFileError, OSError, TypeError):
         return None
-    if file.format in ("MP3", "RAW") or file.samplerate <= 0:
+    # Of chained Ogg files libsndfile reads the first link only, and it orders channels its own way.
+    if file.format in ("MP3", "OGG", "RAW") or file.samplerate <= 0:
         file.close()
         return None
     return file
 
 
+def _open_av(path: Path) -> Any:
+    """Open a container; PyAV wants names in UTF-8, so others go in as open files."""
+    try:
+        name = os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return av.open(path.open("rb"), metadata_errors="replace")
+    return av.open(name, metadata_errors="replace")
+
+
 def _open_standard_input(start_s: float, duration_s: float | None) -> AudioReader:
+    """Spool standard input to a temporary file, because containers need to seek."""
+    if sys.stdin is None:
+        raise AudioReadError("standard input: is closed")
     spool = tempfile.NamedTemporaryFile(prefix="partita-stdin-")  # noqa: SIM115 (the reader closes it)
     try:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.flush()
         if not spool.tell():
             raise AudioReadError("standard input: is empty (0 bytes)")
-        return _SpooledReader(spool, start_s, duration_s)
+        reader = _open(Path(spool.name), "standard input", 0, start_s, duration_s)
+        reader.spool = spool
+        return reader
     except BaseException:
         spool.close()
         raise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,12 +15,12 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
-from partita.audio.encode import encode_file
-from partita.audio.formats import StemFormat
+from partita.audio.encode import encode_file, file_rate
+from partita.audio.formats import StemFormat, check_format
 from partita.audio.stem_mp4 import check_stem_count, encode_stem_mp4
 from partita.audio.tags import Tags
 from partita.audio.work_folder import work_folder
-from partita.errors import write_error
+from partita.errors import AudioWriteError, write_error
 
 Samples = npt.NDArray[np.float32]
 
@@ -46,6 +46,8 @@ class StemWriter:
         Stem name → tags of its file.
     root : Path
         The output folder; on the same file system as `paths`.
+    cancel : Event, optional
+        Once it is set, encoders stop at their next block.
     """
 
     def __init__(
@@ -57,16 +59,18 @@ class StemWriter:
         channels: int,
         tags: Mapping[str, Tags],
         root: Path,
+        cancel: threading.Event | None = None,
     ) -> None:
         if form.holds_all_stems:
             check_stem_count(len(paths))
+        check_format(form, sample_rate, channels)
         self._paths, self._form, self._tags = dict(paths), form, tags
         self._sample_rate, self._channels, self._root = sample_rate, channels, root
         self._stems = list(paths)
         self._spooled = [*self._stems, _MIXTURE] if form.holds_all_stems else self._stems
         self._stack = ExitStack()
         self._frames = 0
-        self._cancelled = False
+        self._cancelled = cancel or threading.Event()
         self.peak = 0.0
 
     def __enter__(self) -> Self:
@@ -94,6 +98,11 @@ class StemWriter:
                 raise write_error(self._root, close_error) from close_error
 
     @property
+    def file_rate(self) -> int:
+        """Sample rate of the files, which some formats limit."""
+        return file_rate(self._form, self._sample_rate)
+
+    @property
     def gain_db(self) -> float:
         """The joint gain that keeps the loudest stem below full scale: 0 or negative."""
         if not self._form.clips or self.peak <= 1.0:
@@ -108,6 +117,8 @@ class StemWriter:
         AudioWriteError
             The disk is full, or another reason of the operating system's.
         """
+        if not math.isfinite(float(estimates.sum(dtype=np.float64))):
+            raise AudioWriteError("the model gave NaN or infinite estimates: nothing was written")
         if estimates.size:
             self.peak = max(self.peak, float(estimates.max()), -float(estimates.min()))
         signals: Sequence[Samples] = [*estimates]
@@ -153,7 +164,7 @@ class StemWriter:
             encoded = pool.map(self._encode_one, range(len(self._stems)))
             return dict(zip(self._stems, encoded, strict=True))
         except BaseException:
-            self._cancelled = True  # the other encoders stop at their next block
+            self._cancelled.set()  # the other encoders stop at their next block
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -169,7 +180,6 @@ class StemWriter:
             frames=self._frames,
             tags=self._tags[self._stems[index]],
         )
-        self._check_size(path)
         return path
 
     def _encode_together(self) -> Path:
@@ -191,18 +201,7 @@ class StemWriter:
         spool.seek(0)
         block_bytes = _BLOCK_SAMPLES * self._channels * 4
         while data := spool.read(block_bytes):
-            if self._cancelled:
+            if self._cancelled.is_set():
                 raise InterruptedError
             block = np.frombuffer(data, np.float32).reshape(-1, self._channels).T
             yield block * gain if gain != 1.0 else block
-
-    def _check_size(self, path: Path) -> None:
-        """Notice a short file: libsndfile does not always report a write that failed."""
-        if self._form.name == "wav":
-            width = {"16": 2, "24": 3, "float": 4}[self._form.bits]
-            if path.stat().st_size < self._frames * self._channels * width:
-                _raise_full(path)
-
-
-def _raise_full(path: Path) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import os
 import re
 import struct
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ _FILE_BOUND = re.compile(
     re.IGNORECASE,
 )
 
-_PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "bmp": "image/bmp"}
+_PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Tags:
 
     def for_stem(self, stem: str, track: str) -> Tags:
         """Return the tags of one stem: the song's own, the stem's name added to the title."""
-        title = f"{self.text.get('title', track)} ({stem})"
+        plain = os.fsencode(track).decode("utf-8", errors="replace")
+        title = f"{self.text.get('title', plain)} ({stem})"
         return replace(self, text={**self.text, "title": title})
 
 
@@ -89,11 +92,15 @@ def read_tags(path: Path) -> Tags:
 
 
 def _first_cover(container: Any) -> Cover | None:
+    """Return the first cover that really is a picture, of a kind that all formats take."""
     for stream in container.streams.video:
+        context = stream.codec_context
         is_picture = av.stream.Disposition.attached_pic in stream.disposition
-        if is_picture and stream.codec_context.name in _PICTURE_MIME:
-            for packet in container.demux(stream):
-                if packet.size:
-                    context = stream.codec_context
-                    return Cover(bytes(packet), context.name, context.width, context.height)
+        if not is_picture or context.name not in _PICTURE_MIME:
+            continue
+        for packet in container.demux(stream):
+            data = bytes(packet)
+            with contextlib.suppress(av.FFmpegError):
+                if packet.size and packet.decode() and context.width > 0:
+                    return Cover(data, context.name, context.width, context.height)
     return None

@@ -23,13 +23,26 @@ def work_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = filelock.FileLock(folder / _LOCK)
+    folder, lock = _locked_folder(parent)
     try:
-        with lock:
-            yield folder
+        yield folder
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
+    """Make a folder and lock it; another run may sweep it away before the lock is held."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = filelock.FileLock(folder / _LOCK, thread_local=False)
+        try:
+            lock.acquire()
+        except FileNotFoundError:
+            continue
+        if (folder / _LOCK).exists():
+            return folder, lock
+        lock.release()
 
 
 def _sweep(parent: Path) -> None:
