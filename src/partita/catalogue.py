@@ -6,6 +6,7 @@ import glob
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -142,16 +143,16 @@ def _component(name: str) -> str:
     return "_" * max(len(name), 1) if name.strip(".") == "" else name
 
 
-def find_songs(inputs: Iterable[str], *, root: Path) -> Iterator[Song | Outcome]:
+def find_songs(inputs: Iterable[str], *, outputs: Sequence[Path]) -> Iterator[Song | Outcome]:
     """Turn what a person typed into songs; what holds none becomes a failed `Outcome`.
 
     Parameters
     ----------
     inputs : iterable of str
-        Files, folders (searched through; hidden files and the output folder are left out),
+        Files, folders (searched through; hidden files and `outputs` are left out),
         glob patterns, ``"-"``.
-    root : Path
-        The output folder.
+    outputs : sequence of Path
+        Folders that hold stems, not songs.
     """
     for item in inputs:
         if item == "-":
@@ -169,7 +170,7 @@ def find_songs(inputs: Iterable[str], *, root: Path) -> Iterator[Song | Outcome]
             if not path.is_dir():
                 yield Song(match, _track_name(path))
                 continue
-            songs = list(_search_folder(path, root))
+            songs = list(_search_folder(path, outputs))
             if not songs:
                 yield Outcome(match, "failed", error=f"{one_line(match)}: no audio files in here")
             yield from songs
@@ -180,13 +181,13 @@ def _track_name(path: Path) -> str:
     return stem.removesuffix(".stem") or stem
 
 
-def _search_folder(folder: Path, root: Path) -> Iterator[Song]:
-    root = root.resolve()
+def _search_folder(folder: Path, outputs: Sequence[Path]) -> Iterator[Song]:
+    left_out = {path.resolve() for path in outputs}
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (Path(parent) / name).resolve() != root
+            if not name.startswith(".") and (Path(parent) / name).resolve() not in left_out
         )
         for name in sorted(files):
             path = Path(parent) / name
@@ -245,13 +246,14 @@ def separate_songs(
     PartitaError
         What no song would survive: weights that cannot be had, options out of range.
     """
-    tasks = _prepare(list(songs), plan, options)
+    tasks = _prepare(list(dict.fromkeys(songs)), plan, options)
+    cancel = threading.Event()
 
     def run(task: Outcome | _Task) -> Outcome:
         if isinstance(task, Outcome):
             return task
         watch = progress(task.song) if progress else None
-        return _separate_one(task, plan, separator, options, watch)
+        return _separate_one(task, plan, separator, options, watch, cancel)
 
     if options.jobs == 1:
         yield from map(run, tasks)
@@ -260,6 +262,7 @@ def separate_songs(
     try:
         yield from pool.map(run, tasks)
     finally:
+        cancel.set()  # what still runs here was interrupted
         pool.shutdown(cancel_futures=True)
 
 
@@ -329,6 +332,7 @@ def _separate_one(
     separator: Callable[[], Separator],
     options: BatchOptions,
     progress: Progress | None,
+    cancel: threading.Event,
 ) -> Outcome:
     source = task.song.source
     try:
@@ -341,6 +345,7 @@ def _separate_one(
                 track=task.song.track.rsplit("/", 1)[-1],
                 keep_rate=options.keep_rate,
                 progress=progress,
+                cancel=cancel,
             )
         return Outcome(source, "done", files, files.stems)
     except (AudioReadError, AudioWriteError) as error:

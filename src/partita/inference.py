@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,29 +43,34 @@ class ModelRunner:
         self.device, self._precision = device, precision
         # Read once: while another song of a batch is running, this thread may see less.
         self._threads = torch.get_num_threads()
+        self._workers = min(self._threads, _MOST_WINDOWS) if device.type == "cpu" else 1
         self.batch = 1 if device.type == "cpu" else _DEVICE_BATCH
 
-    def map_windows(self, windows: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Run the model on several windows at once, in order, while reading and writing go on.
+    @contextlib.contextmanager
+    def workers(self) -> Iterator[ThreadPoolExecutor]:
+        """Make the threads that `map_windows` wants, for one run.
 
         On a CPU a window for each core, computed by one thread, is faster than one window at a
         time computed by all, which wait for each other at every layer.
         """
-        workers = min(self._threads, _MOST_WINDOWS) if self.device.type == "cpu" else 1
-        each = max(1, self._threads // workers)
-        pool = ThreadPoolExecutor(workers, "partita-model", torch.set_num_threads, (each,))
+        each = max(1, self._threads // self._workers)
+        pool = ThreadPoolExecutor(self._workers, "partita-model", torch.set_num_threads, (each,))
         torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
-        pending: deque[Future[list[Tensor]]] = deque()
         try:
-            while batch := list(islice(windows, self.batch)):
-                pending.append(pool.submit(self._run_batch, batch))
-                if len(pending) > workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
+            yield pool
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(self._threads)
+
+    def map_windows(self, pool: ThreadPoolExecutor, windows: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Run the model on several windows at once, in order, while reading and writing go on."""
+        pending: deque[Future[list[Tensor]]] = deque()
+        while batch := list(islice(windows, self.batch)):
+            pending.append(pool.submit(self._run_batch, batch))
+            if len(pending) > self._workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
 
     def _run_batch(self, windows: list[Tensor]) -> list[Tensor]:
         """Run the model on windows of one length at once, on fewer where memory ends."""

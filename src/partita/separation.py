@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from partita.audio.channels import join_channels, mix_channels, split_channels
 from partita.audio.formats import StemFormat
-from partita.audio.reader import AudioReader, open_audio
+from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
 from partita.audio.resample import resample_blocks
 from partita.audio.signal import Audio
 from partita.audio.stem_writer import StemWriter
@@ -98,11 +100,11 @@ class Separator:
 
     Parameters
     ----------
-    model : str or SeparationModel
+    model : str, Path or SeparationModel
         Name of a set of weights, path of a checkpoint, or a model in memory.
     stems : sequence of str
-        Stem expressions: sources, sums (``drums+bass``) or rests (``no_vocals``); all sources
-        by default.
+        Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
+        rests (``no_vocals``); all sources by default.
     two_stems : str, optional
         A stem expression: that stem and ``no_STEM``.
     device : str
@@ -136,9 +138,9 @@ class Separator:
 
     def __init__(
         self,
-        model: str | SeparationModel = DEFAULT_MODEL,
+        model: str | Path | SeparationModel = DEFAULT_MODEL,
         *,
-        stems: Sequence[str] = (),
+        stems: Sequence[str] | str = (),
         two_stems: str | None = None,
         device: str = "auto",
         precision: str = "auto",
@@ -148,10 +150,12 @@ class Separator:
         seed: int = 0,
         sum_to_mix: bool = False,
     ) -> None:
+        if isinstance(stems, str):
+            stems = stems.split(",")
         if shifts < 0:
             raise UsageError(f"--shifts {shifts} is negative")
         chosen_device, chosen_precision = choose_device(device), choose_precision(precision)
-        loaded = load_model(model) if isinstance(model, str) else model
+        loaded = model if isinstance(model, SeparationModel) else load_model(str(model))
         self._runner = ModelRunner(loaded, chosen_device, chosen_precision)
         self.model = self._runner.model
         self.stems = choose_stems(self.model.sources, stems=stems, two_stems=two_stems)
@@ -196,6 +200,8 @@ class Separator:
             The mixture is empty, not two-dimensional, or holds NaN or infinite values.
         """
         samples = _as_samples(mixture)
+        if sample_rate <= 0:
+            raise UsageError(f"a sample rate of {sample_rate} Hz is not positive")
         blocks = (
             samples[:, start : start + _BLOCK_SAMPLES]
             for start in range(0, samples.shape[1], _BLOCK_SAMPLES)
@@ -244,6 +250,7 @@ class Separator:
         track: str,
         keep_rate: bool = False,
         progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> StemFiles:
         """Separate an open file into stem files, in memory that does not grow with its length.
 
@@ -259,6 +266,8 @@ class Separator:
             Title of songs that have none.
         keep_rate, progress
             As for `separate_file`.
+        cancel : Event, optional
+            Once it is set, the separation stops with InterruptedError and leaves no files.
 
         Raises
         ------
@@ -273,14 +282,17 @@ class Separator:
             channels=run.out_channels,
             tags={stem: reader.tags.for_stem(stem, track) for stem in paths},
             root=root,
+            cancel=cancel,
         )
         with writer:
             for mixture, stems in run.stream(reader.blocks()):
+                if cancel is not None and cancel.is_set():
+                    raise InterruptedError
                 writer.write(mixture.numpy(), stems.numpy())
             files = writer.finish()
         return StemFiles(
             stems=files,
-            sample_rate=run.out_rate,
+            sample_rate=writer.file_rate,
             channels=run.out_channels,
             duration_s=run.done / run.out_rate,
             null_depth_db=run.meter.null_depth_db,
@@ -301,15 +313,17 @@ class Separator:
         ------
         Tensor ``[groups, sources, channels, samples]``
         """
-        if not self._offsets:
-            return self._estimate_once(iter(blocks))
-        return average_shifts(blocks, self._estimate_once, self._offsets)
+        with self._runner.workers() as pool:
 
-    def _estimate_once(self, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
-        if self.window is None:
-            whole = torch.cat(list(blocks), dim=-1)
-            return iter([self._runner.run(whole)])
-        return overlap_add(blocks, self._runner.map_windows, self.window)
+            def once(stream: Iterator[Tensor]) -> Iterator[Tensor]:
+                if self.window is None:
+                    return iter([self._runner.run(torch.cat(list(stream), dim=-1))])
+                return overlap_add(stream, partial(self._runner.map_windows, pool), self.window)
+
+            if self._offsets:
+                yield from average_shifts(blocks, once, self._offsets)
+            else:
+                yield from once(iter(blocks))
 
 
 def _choose_window(
@@ -330,14 +344,25 @@ def _choose_window(
 
 
 def _as_samples(mixture: Tensor | Samples) -> Samples:
-    array = mixture.detach().cpu().numpy() if isinstance(mixture, Tensor) else np.asarray(mixture)
-    if array.ndim != 2 or not 1 <= array.shape[0] <= 8 or array.shape[1] == 0:
+    if isinstance(mixture, Tensor):
+        mixture = mixture.detach().cpu()
+        array = (mixture.float() if mixture.is_floating_point() else mixture).numpy()
+    else:
+        array = np.asarray(mixture)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(
+            f"a mixture holds floating-point samples, full scale ±1, not {array.dtype}"
+        )
+    if array.ndim != 2 or not 1 <= array.shape[0] <= MAX_CHANNELS or array.shape[1] == 0:
         raise UsageError(
             f"a mixture is [channels, samples] with 1 to 8 channels, not {list(array.shape)}"
         )
-    if not np.isfinite(array).all():
+    # A copy: PyTorch wants neither negative strides nor memory that it may not write to.
+    with np.errstate(over="ignore"):  # becomes infinite, which is found next
+        samples = np.array(array, dtype=np.float32, order="C")
+    if not np.isfinite(samples).all():
         raise UsageError("the mixture holds NaN or infinite samples")
-    return array.astype(np.float32, copy=False)
+    return samples
 
 
 @dataclass

@@ -66,7 +66,7 @@ def choose_stems(
         if stems:
             raise UsageError("--stems and --two-stems exclude each other")
         stems = [two_stems, f"{_REST}{two_stems}"]
-    names = list(stems) or list(sources)
+    names = [stem.strip() for stem in stems] or list(sources)
     if len(set(names)) < len(names):
         raise UsageError(f"a stem is asked for twice: {', '.join(names)}")
     return {name: stem_members(name, sources) for name in names}

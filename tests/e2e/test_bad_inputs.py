@@ -266,10 +266,11 @@ def test_killed_at_random_moments_and_resumed(tiny_model, write_song, tmp_path, 
     assert not list((tmp_path / "separated").glob(".partita-*"))
 
 
+@pytest.mark.parametrize("jobs", ["1", "3"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(tiny_model, write_song, tmp_path, song, number, status):
-    songs = [write_song(f"songs/{index}.wav", np.tile(song, 15)) for index in range(5)]
-    batch = start_batch(tmp_path, tiny_model, songs)
+def test_interrupted(tiny_model, write_song, tmp_path, song, number, status, jobs):
+    songs = [write_song(f"songs/{index}.wav", np.tile(song, 25)) for index in range(5)]
+    batch = start_batch(tmp_path, tiny_model, songs, "--jobs", jobs)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("separated/.partita-*/*.f32")) and time.monotonic() < deadline:
         time.sleep(0.05)  # the first song is under way
@@ -282,7 +283,7 @@ def test_interrupted(tiny_model, write_song, tmp_path, song, number, status):
     assert err == ("partita: interrupted\n" if status == 130 else "")
     assert not list((tmp_path / "separated").glob(".partita-*"))
     for path in finals(tmp_path):
-        assert soundfile.info(path).frames == 15 * song.shape[1]
+        assert soundfile.info(path).frames == 25 * song.shape[1]
 
 
 @pytest.mark.parametrize("wait_s", [0.4, 0.8])
@@ -295,6 +296,28 @@ def test_interrupted_while_starting(tiny_model, write_song, tmp_path, wait_s):
     # Python ends by the signal itself where it came while a module was executing a string; shells
     # show 130 either way.
     assert batch.returncode in (130, -signal.SIGINT)
+
+
+def test_closed_and_full_standard_output(tiny_model, write_song, tmp_path):
+    command = f"{sys.executable} -m partita separate -n {tiny_model} {write_song()} --overwrite"
+    for redirection, status in {">&-": 0, "2>&-": 0, ">/dev/full": 1, "| true": 0}.items():
+        result = subprocess.run(
+            ["sh", "-c", f"{command} {redirection}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == status, redirection
+        assert "Traceback" not in result.stderr, redirection
+
+
+def test_stems_inside_the_input_folder_are_no_songs(run, tiny_model, write_song, tmp_path):
+    write_song("album/song.wav")
+    for _ in range(2):
+        result = run("separate", "-n", tiny_model, "album", "--out", "album", "--resume")
+        assert result.status == 0, result.err
+    assert len(list((tmp_path / "album").rglob("*.wav"))) == 4
 
 
 def test_no_network_and_no_weights(run, write_song, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def test_folders_mirror_their_tree(tmp_path):
         tmp_path / "album" / ".trash" / "d.mp3",
         tmp_path / "album" / "separated" / "model" / "b" / "vocals.wav",
     )
-    songs = list(find_songs([str(tmp_path / "album")], root=tmp_path / "album" / "separated"))
+    songs = list(find_songs([str(tmp_path / "album")], outputs=[tmp_path / "album" / "separated"]))
     assert [song.track for song in songs] == ["a", "b", "disc 2/c"]
 
 
@@ -37,7 +37,8 @@ def test_globs_files_and_standard_input(tmp_path):
     touch(tmp_path / "one.wav", tmp_path / "two.wav", tmp_path / "odd [1].wav")
     songs = list(
         find_songs(
-            [str(tmp_path / "t*.wav"), str(tmp_path / "odd [1].wav"), "-"], root=tmp_path / "out"
+            [str(tmp_path / "t*.wav"), str(tmp_path / "odd [1].wav"), "-"],
+            outputs=[tmp_path / "out"],
         )
     )
     assert [song.track for song in songs] == ["two", "odd [1]", "stdin"]
@@ -45,7 +46,9 @@ def test_globs_files_and_standard_input(tmp_path):
 
 def test_what_holds_no_song_fails_on_its_own(tmp_path):
     (tmp_path / "empty").mkdir()
-    found = list(find_songs([str(tmp_path / "empty"), str(tmp_path / "no*.wav")], root=tmp_path))
+    found = list(
+        find_songs([str(tmp_path / "empty"), str(tmp_path / "no*.wav")], outputs=[tmp_path / "out"])
+    )
     assert isinstance(found[0], Outcome)
     assert "no audio files in here" in found[0].error
     assert isinstance(found[1], Song)  # opening it says that it is missing

@@ -217,10 +217,36 @@ def test_no_memory_at_all_is_one_clear_line(song):
         Separator(Hopeless())(song, RATE)
 
 
-def test_threads_are_as_before(song):
-    before = torch.get_num_threads()
-    Separator(Halves())(song, RATE)
-    assert torch.get_num_threads() == before
+@pytest.mark.parametrize("shifts", [0, 3])
+def test_threads_are_as_before(song, shifts):
+    import threading
+
+    before = torch.get_num_threads(), threading.active_count()
+    Separator(Halves(), shifts=shifts)(song, RATE)
+    assert (torch.get_num_threads(), threading.active_count()) == before
+
+
+def test_loud_beyond_measure(song):
+    estimates = Separator(Halves())(song.astype(np.float64) * 1e24, RATE)
+    assert math.isfinite(estimates.null_depth_db)
+
+
+def test_any_array_will_do(song, tiny_model):
+    expected = Separator(Halves())(song[::-1].copy(), RATE)["left_half"].samples
+    readonly = song[::-1]
+    readonly.flags.writeable = False
+    assert torch.equal(Separator(Halves())(readonly, RATE)["left_half"].samples, expected)
+    half = torch.from_numpy(song).bfloat16()
+    assert Separator(Halves())(half, RATE)["left_half"].samples.dtype == torch.float32
+    assert Separator(tiny_model, stems="voice, flute").stems == {
+        "voice": ("voice",),
+        "flute": ("flute",),
+    }
+    for bad in (np.ones((2, 100), np.int16), np.ones((2, 100), complex), np.full((2, 9), 1e300)):
+        with pytest.raises(UsageError, match="mixture"):
+            Separator(Halves())(bad, RATE)
+    with pytest.raises(UsageError, match="sample rate"):
+        Separator(Halves())(song, 0)
 
 
 def test_bfloat16_stays_close(song, tiny_model):

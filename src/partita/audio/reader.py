@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from partita.audio.container import open_container
 from partita.audio.tags import Tags, read_tags
 from partita.errors import AudioReadError, one_line
 
@@ -179,7 +180,8 @@ class _PyAvReader(AudioReader):
     ) -> None:
         super().__init__(path, name)
         try:
-            self._container = _open_av(path)
+            self._stack = contextlib.ExitStack()
+            self._container = self._stack.enter_context(open_container(path))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise AudioReadError(f"{name}: not an audio file that can be decoded") from error
         streams = self._container.streams.audio
@@ -197,11 +199,12 @@ class _PyAvReader(AudioReader):
         self.frames = length
 
     def _stated_length(self) -> int | None:
+        duration_s: float | None = None
         if self._stream.duration is not None and self._stream.time_base is not None:
-            return round(self._stream.duration * self._stream.time_base * self.sample_rate)
-        if self._container.duration is not None:
-            return round(self._container.duration / 1_000_000 * self.sample_rate)
-        return None
+            duration_s = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration is not None:
+            duration_s = self._container.duration / 1_000_000
+        return None if duration_s is None else round(duration_s * self.sample_rate)
 
     def _decode(self, block_samples: int) -> Iterator[Samples]:
         start = round(self._start_s * self.sample_rate)
@@ -217,7 +220,8 @@ class _PyAvReader(AudioReader):
         origin: int | None = None
         ticks_per_s = 1 / (self._stream.time_base or Fraction(1, self.sample_rate))
         with contextlib.suppress(av.FFmpegError, StopIteration):  # else read from the start
-            origin = next(self._container.decode(self._stream)).pts
+            first: Any = next(self._container.decode(self._stream))
+            origin = first.pts
             target = (origin or 0) + round((self._start_s - self._RUN_UP_S) * ticks_per_s)
             self._container.seek(target, stream=self._stream)
         return origin
@@ -277,7 +281,7 @@ class _PyAvReader(AudioReader):
                 return
 
     def _close(self) -> None:
-        self._container.close()
+        self._stack.close()
 
 
 def _limit(frames: int, duration_s: float | None, sample_rate: int) -> int:
@@ -380,15 +384,6 @@ def _open_soundfile(path: Path) -> Any | None:
         file.close()
         return None
     return file
-
-
-def _open_av(path: Path) -> Any:
-    """Open a container; PyAV wants names in UTF-8, so others go in as open files."""
-    try:
-        name = os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return av.open(path.open("rb"), metadata_errors="replace")
-    return av.open(name, metadata_errors="replace")
 
 
 def _open_standard_input(start_s: float, duration_s: float | None) -> AudioReader:

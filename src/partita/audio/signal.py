@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from partita.audio.formats import stem_format
-from partita.audio.reader import open_audio
+from partita.audio.reader import MAX_CHANNELS, open_audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Tags
+from partita.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,9 @@ class Audio:
         path = Path(path)
         form = stem_format(path.suffix.lstrip(".").lower(), bits, bitrate)
         samples = self.samples.detach().cpu().float().numpy()
+        if samples.ndim != 2 or not 1 <= len(samples) <= MAX_CHANNELS:
+            shape = list(samples.shape)
+            raise UsageError(f"audio is [channels, samples] with 1 to 8 channels, not {shape}")
         with StemWriter(
             {"audio": path},
             form,

@@ -14,6 +14,8 @@ from typing import Any
 
 import av
 
+from partita.audio.container import open_container
+
 #: Facts about one particular file (its encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
     r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
@@ -76,7 +78,7 @@ def read_tags(path: Path) -> Tags:
     A file whose tags cannot be read has none: tags never stop a separation.
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_container(path) as container:
             audio = container.streams.audio
             found = dict(audio[0].metadata) if audio else {}
             found |= container.metadata

@@ -16,9 +16,7 @@ def main() -> NoReturn:
     Everything else is imported in here, so that Ctrl-C is no traceback from the first moment on.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):  # names of files may hold anything
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _open_streams()
     try:
         from partita.cli.app import run
 
@@ -26,12 +24,24 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away
+    except OSError as error:  # the reader of our output went away, or its disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"partita: cannot write the output: {error.strerror}", file=sys.stderr)
         status = 1
     if status == _INTERRUPTED:
         print("partita: interrupted", file=sys.stderr)
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Make sure that both streams are there, and that any file name can be printed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _terminate(*_: object) -> NoReturn:

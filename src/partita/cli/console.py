@@ -41,6 +41,7 @@ class ProgressDisplay:
         self._enabled = enabled
         self._bar: Any = None
         self._lock = threading.Lock()
+        self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         if self._enabled and sys.stderr.isatty():
@@ -73,13 +74,17 @@ class ProgressDisplay:
             return _show_nothing
         if self._bar is None:
             return self._plain(name)
-        task = self._bar.add_task(_shorten(name), total=None)
+        task = self._tasks[name] = self._bar.add_task(_shorten(name), total=None)
 
         def update(done: int, total: int | None, _rate: int) -> None:
-            finished = total is not None and done >= total
-            self._bar.update(task, completed=done, total=total, visible=not finished)
+            self._bar.update(task, completed=done, total=total)
 
         return update
+
+    def finish(self, name: str) -> None:
+        """Take away the bar of a song that is over, however it ended."""
+        if name in self._tasks:
+            self._bar.remove_task(self._tasks.pop(name))
 
     def _plain(self, name: str) -> Callable[[int, int | None, int], None]:
         shown_at = time.monotonic()

@@ -73,9 +73,11 @@ def fetch(
     set_up_logging(verbose=verbose, quiet=False)
     cards = [get_card(name) for name in names]
     from partita.weights.store import example_path, load_model, weights_path
+    from partita.weights.store import fetch as fetch_weights
 
     for card in cards:
-        load_model(card.name)
+        fetch_weights(card)
+        load_model(card.name)  # verifies them
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():
             print(f"{card.name}: example song {example_path(card)}")

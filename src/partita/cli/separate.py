@@ -98,8 +98,10 @@ def separate(
     Exit status: 0 all done, 1 some input failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    if duration is not None and not duration > 0:
+    if duration is not None and not 0 < duration < math.inf:
         raise UsageError(f"--duration {duration:g} is not a positive number of seconds")
+    if not start < math.inf:
+        raise UsageError(f"--start {start:g} is not a number of seconds")
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     output = stem_format(form, bits, bitrate)
@@ -129,7 +131,7 @@ def separate(
             return display.song(one_line(song.source))
 
         outcomes = separate_songs(
-            find_songs(inputs, root=out),
+            find_songs(inputs, outputs=[out, out / name]),
             plan,
             _once(make),
             BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
@@ -139,7 +141,8 @@ def separate(
             failed |= outcome.status == "failed"
             if outcome.status == "failed":
                 display.print(f"partita: {outcome.error}", error=True)
-            for warning in outcome.files.warnings if outcome.files else ():
+            display.finish(one_line(outcome.source))
+            for warning in outcome.files.warnings if outcome.files and not quiet else ():
                 display.print(f"partita: warning: {warning}", error=True)
             if as_json:
                 display.print(json.dumps(_as_json(outcome, name, output)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -35,6 +36,10 @@ def spread_residual(mixture: Tensor, estimates: Tensor) -> Tensor:
     return estimates + residual.unsqueeze(-3) / estimates.shape[-3]
 
 
+def _energy(signal: Tensor) -> float:
+    return float(torch.linalg.vector_norm(signal, dtype=torch.float64)) ** 2
+
+
 class NullMeter:
     """Measures the null depth of a stream: the level of the residual against the mixture's."""
 
@@ -44,8 +49,8 @@ class NullMeter:
     def add(self, mixture: Tensor, estimates: Tensor) -> None:
         """Take ``[channels, samples]`` of a mixture and ``[sources, channels, samples]``."""
         residual = mixture - estimates.sum(dim=0)
-        self._mixture_energy += float(mixture.square().sum(dtype=mixture.dtype))
-        self._residual_energy += float(residual.square().sum(dtype=mixture.dtype))
+        self._mixture_energy += _energy(mixture)
+        self._residual_energy += _energy(residual)
 
     @property
     def null_depth_db(self) -> float:

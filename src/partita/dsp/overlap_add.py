@@ -123,13 +123,15 @@ def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -
             pending.append(excerpt)
             yield excerpt.samples
 
-    ramp = _ramp(window)
+    ramp = torch.zeros(0)
     done = 0
     total: Tensor | None = None  # [..., samples], faded estimates from position `done` on
     weight_sum = torch.zeros(0)  # [samples], of their fades
     for estimates in estimate(windows()):
         excerpt = pending.popleft()
         used = estimates[..., excerpt.used_from - excerpt.start :]
+        if not (len(ramp) or excerpt.is_last):  # a song of one window needs none
+            ramp = _ramp(window)
         weights = _fade(torch.ones(used.shape[-1]), excerpt, ramp)
         if total is None:
             total = used.new_zeros(*used.shape[:-1], 0)

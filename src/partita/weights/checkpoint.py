@@ -70,7 +70,7 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
         model = create_model(metadata["model"], json.loads(metadata["config"]), initialise=False)
         # Assigned, not copied: the tensors stay mapped from the file until they are used.
         model.load_state_dict(tensors, strict=True, assign=True)
-    except (KeyError, ValueError, RuntimeError, ModelError) as error:
+    except (LookupError, ValueError, RuntimeError, ModelError) as error:
         raise WeightsCorruptError(
             f"{name}: not a partita checkpoint ({one_line(error)})"
         ) from error

@@ -99,7 +99,8 @@ def fetch(card: Card) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock")):
-            if not path.exists():
+            is_complete = card.example is None or example_path(card).exists()
+            if not (path.exists() and is_complete):
                 raw = _fetch_raw(card)
                 _install(card, raw, path)
                 raw.unlink()
@@ -134,11 +135,13 @@ def _fetch_raw(card: Card) -> Path:
 
 
 def _install(card: Card, raw: Path, path: Path) -> None:
-    model = create_model(card.model, card.config, initialise=False)
-    model.load_state_dict(_READERS[card.layout](raw), strict=True, assign=True)
-    save_checkpoint(path, model)
     if card.example is not None:
         example = example_path(card)
         example.parent.mkdir(parents=True, exist_ok=True)
+        partial = example.with_name(f".{example.name}.partial")
         with zipfile.ZipFile(raw) as archive:
-            example.write_bytes(archive.read(card.example))
+            partial.write_bytes(archive.read(card.example))
+        partial.replace(example)
+    model = create_model(card.model, card.config, initialise=False)
+    model.load_state_dict(_READERS[card.layout](raw), strict=True, assign=True)
+    save_checkpoint(path, model)

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 
 import av
@@ -193,6 +194,42 @@ def test_damage_in_the_middle_is_reported(tmp_path, song, extension):
     samples, reader = read_all(path)
     assert samples.shape[1] < 3 * song.shape[1]
     assert reader.warnings or reader.frames == samples.shape[1]
+
+
+def test_eight_channels_through_ffmpeg(tmp_path, monkeypatch):
+    tones = np.stack([np.full(5000, 0.1 * (i + 1)) for i in range(8)])
+    soundfile.write(tmp_path / "eight.wav", tones.T, RATE, subtype="FLOAT")
+    monkeypatch.setattr("partita.audio.reader._open_soundfile", lambda path: None)
+    samples, _ = read_all(tmp_path / "eight.wav")
+    np.testing.assert_allclose(samples, tones, atol=1e-6)
+
+
+def test_wav_cut_in_the_middle(write_song):
+    path = write_song()
+    path.write_bytes(path.read_bytes()[:300_000])
+    samples, reader = read_all(path)
+    assert samples.shape[1] == pytest.approx(75_000, abs=100)
+    assert "cut short, 299956 of 705600 bytes are there" in reader.warnings[0]
+
+
+def test_chained_ogg_is_read_to_its_end(tmp_path, song):
+    soundfile.write(tmp_path / "one.ogg", song.T, RATE)
+    data = (tmp_path / "one.ogg").read_bytes()
+    (tmp_path / "two.ogg").write_bytes(data + data)
+    samples, _ = read_all(tmp_path / "two.ogg")
+    assert samples.shape[1] == pytest.approx(2 * song.shape[1], abs=5000)
+
+
+@pytest.mark.parametrize("extension", ["wav", "mp3"])
+def test_names_that_are_not_utf8(tmp_path, song, extension):
+    path = tmp_path / os.fsdecode(b"caf\xe9." + extension.encode())
+    try:
+        soundfile.write(os.fsencode(path), song.T, RATE, format=extension.upper())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    samples, reader = read_all(path)
+    assert samples.shape[1] >= song.shape[1]
+    assert reader.tags.text is not None
 
 
 def test_rechunk():

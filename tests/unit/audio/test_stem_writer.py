@@ -4,6 +4,7 @@ import struct
 
 import av
 import mutagen
+import mutagen.flac
 import numpy as np
 import pytest
 import soundfile
@@ -137,6 +138,105 @@ def test_many_channels(write):
         assert read(paths["vocals"])[0].shape[0] == 6
     with pytest.raises(AudioWriteError, match="mp3 holds two channels"):
         write("mp3", channels=6)
+
+
+LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+#: FFmpeg's channel names in the order that we use.
+NAMES = {
+    3: "FL FR FC",
+    4: "FL FR BL BR",
+    5: "FL FR FC BL BR",
+    6: "FL FR FC LFE BL BR",
+    7: "FL FR FC LFE BC SL SR",
+    8: "FL FR FC LFE BL BR SL SR",
+}
+
+
+@pytest.mark.parametrize("channels", LAYOUTS)
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "opus", "m4a"])
+def test_every_channel_arrives_at_its_place(tmp_path, extension, channels):
+    """A tone for each channel, read back by name with FFmpeg and by us in order."""
+    import torch
+
+    time_s = torch.arange(2 * RATE) / RATE
+    pitches = [40 + 15 * index for index in range(channels)]  # low: LFE channels lose treble
+    tones = torch.stack([0.3 * torch.sin(2 * torch.pi * p * time_s) for p in pitches])
+    path = tmp_path / f"tones.{extension}"
+    Audio(tones, RATE).save(path)
+
+    def loudest(signal, rate):
+        spectrum = np.abs(np.fft.rfft(signal[: 2 * rate] * np.hanning(len(signal[: 2 * rate]))))
+        return pitches[int(np.argmin(np.abs(np.array(pitches) - np.argmax(spectrum) / 2)))]
+
+    ours, rate = read(path)
+    assert [loudest(channel, rate) for channel in ours] == pitches
+    if extension == "wav" or (extension, channels) == ("m4a", 7):  # these state no layout
+        return
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        names = [channel.name for channel in stream.layout.channels]
+        to_float = av.AudioResampler(format="flt")
+        frames = [f for frame in container.decode(stream) for f in to_float.resample(frame)]
+        data = np.concatenate([f.to_ndarray().reshape(-1, channels) for f in frames]).T
+    by_name = {name: loudest(channel, rate) for name, channel in zip(names, data, strict=True)}
+    expected = dict(zip(NAMES[channels].split(), pitches, strict=True))
+    sides = {"SL": "BL", "SR": "BR"} if channels < 7 else {}  # surrounds have two names
+    assert {sides.get(name, name): pitch for name, pitch in by_name.items()} == expected
+
+
+def test_rates_that_ogg_cannot_hold(write):
+    with pytest.raises(AudioWriteError, match="ogg holds 200000 Hz at most, not 384000"):
+        write("ogg", rate=384000)
+
+
+def test_bit_rates_that_opus_cannot_hold(write):
+    with pytest.raises(AudioWriteError, match="256k for each channel: lower --bitrate"):
+        write("opus", channels=1, bitrate="320k")
+
+
+def test_estimates_that_are_no_numbers_are_never_written(tmp_path, stems):
+    paths = {"vocals": tmp_path / "vocals.wav"}
+    options = {"sample_rate": RATE, "channels": 2, "tags": {"vocals": Tags()}, "root": tmp_path}
+    bad = stems["vocals"] * np.float32(np.nan)
+    with (
+        pytest.raises(AudioWriteError, match="NaN or infinite estimates"),
+        StemWriter(paths, stem_format(), **options) as writer,
+    ):
+        writer.write(bad, bad[None])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("extension", ["flac", "mp3", "m4a", "opus"])
+def test_covers_that_are_no_pictures_stay_behind(tmp_path, write, extension, song):
+    path = tmp_path / "song.flac"
+    soundfile.write(path, song.T, RATE)
+    file = mutagen.File(path)
+    picture = mutagen.flac.Picture()
+    picture.data, picture.mime, picture.type = PNG[:40], "image/png", 3
+    file.add_picture(picture)
+    file.save()
+    tags = read_tags(path)
+    assert tags.cover is None
+    paths = {"audio": tmp_path / f"out.{extension}"}
+    options = {"sample_rate": RATE, "channels": 2, "tags": {"audio": tags}, "root": tmp_path}
+    with StemWriter(paths, stem_format(extension), **options) as writer:
+        writer.write(song, song[None])
+        writer.finish()
+    assert paths["audio"].exists()
+
+
+def test_many_work_folders_at_once(tmp_path):
+    """Threads that sweep while others begin must not take each other's folders away."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def use(index):
+        with work_folder(tmp_path) as folder:
+            (folder / "file").write_text(str(index))
+            return (folder / "file").read_text()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(use, range(300))) == [str(index) for index in range(300)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_high_rates_come_down_where_a_codec_needs_it(write):
