@@ -90,6 +90,11 @@ class OutputPlan:
     def __post_init__(self) -> None:
         check_template(self.template, one_file=self.form.holds_all_stems or len(self.stems) == 1)
 
+    @property
+    def model_name(self) -> str:
+        """What ``{model}`` stands for: the name of the weights, or of the checkpoint's file."""
+        return _component(Path(self.model).name.removesuffix(".safetensors"))
+
     def paths(self, song: Song) -> dict[str, Path]:
         """Return stem name → path for one song.
 
@@ -103,7 +108,7 @@ class OutputPlan:
         for stem in self.stems:
             track = PurePosixPath(song.track)
             values = {
-                "model": _component(Path(self.model).name.removesuffix(".safetensors")),
+                "model": self.model_name,
                 "track": "/".join(_component(part) for part in track.parts),
                 "stem": _component(track.name if self.form.holds_all_stems else stem),
                 "ext": self.form.name,

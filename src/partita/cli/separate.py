@@ -131,7 +131,7 @@ def separate(
             return display.song(one_line(song.source))
 
         outcomes = separate_songs(
-            find_songs(inputs, outputs=[out, out / name]),
+            find_songs(inputs, outputs=[out, out / plan.model_name]),
             plan,
             _once(make),
             BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
