@@ -19,6 +19,7 @@ import torch
 
 import partita
 from partita import Audio
+from partita.evaluation.sdr import sdr_db
 
 SONG = Path(__file__).resolve().parents[2] / "shared/audio/music-delta-80s-rock.stem.mp4"
 
@@ -53,11 +54,20 @@ def main() -> None:
         mode="v4",
     )
     print(f"{options.song.name}, dB, medians over windows of one second")
+    for name, reference in references.items():
+        print(f"{'mixture as ' + name:>24}  {_median_sdr(reference, mixture):6.2f} dB SDR")
     print(f"{'':>14}  {'SDR':>6}  {'SIR':>6}  {'SAR':>6}")
     for index, name in enumerate(references):
         sdr, _, sir, sar = (np.nanmedian(score[index]) for score in scores)
         print(f"{name:>14}  {sdr:6.2f}  {sir:6.2f}  {sar:6.2f}")
     print(f"{'null depth':>14}  {estimates.null_depth_db:6.1f} dB")
+
+
+def _median_sdr(reference: torch.Tensor, estimate: torch.Tensor) -> float:
+    """Return the SDR of BSS Eval v4, which is a plain energy ratio in every window."""
+    windows = zip(reference.split(44100, dim=1), estimate.split(44100, dim=1), strict=True)
+    whole = [(true, guess) for true, guess in windows if true.shape[1] == 44100]
+    return float(np.median([sdr_db(true, guess) for true, guess in whole]))
 
 
 def _as_16_bit(audio: Audio) -> torch.Tensor:
