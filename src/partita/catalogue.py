@@ -310,6 +310,11 @@ def _check_target(
             f"{one_line(song.source)}: its stems would get the same paths as those of "
             f"{one_line(taken[path])}: rename one, or separate it into another folder (--out)"
         )
+    if path.is_dir():
+        raise AudioWriteError(
+            f"{one_line(song.source)}: a folder called {one_line(path)} is in the way: "
+            "remove it, or choose another --out or --filename"
+        )
     if path.exists():
         for source in inputs:
             if source.exists() and path.samefile(source):

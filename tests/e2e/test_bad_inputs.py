@@ -205,6 +205,14 @@ def test_full_disk(tiny_model, write_song, tmp_path, form, song):
     assert not list((tmp_path / "separated").glob(".partita-*"))
 
 
+def test_a_folder_in_the_way_of_a_stem(run, tiny_model, write_song, tmp_path):
+    (tmp_path / "separated/tiny/song/voice.wav").mkdir(parents=True)
+    result = run("separate", "-n", tiny_model, write_song(), "--overwrite")
+    assert result.status == 1
+    assert "voice.wav is in the way" in result.err
+    assert not (tmp_path / "separated/tiny/song/flute.wav").exists()
+
+
 def test_output_would_overwrite_an_input(run, tiny_model, write_song, tmp_path):
     path = write_song("voice.wav")
     before = path.read_bytes()

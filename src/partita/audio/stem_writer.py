@@ -155,7 +155,7 @@ class StemWriter:
                 final.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(final)
         except OSError as error:
-            raise write_error(error.filename or self._root, error) from error
+            raise write_error(error.filename2 or error.filename or self._root, error) from error
         return dict(self._paths)
 
     def _encode_each(self) -> dict[str, Path]:
