@@ -282,19 +282,18 @@ def test_interrupted(tiny_model, write_song, tmp_path, song, number, status, job
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("separated/.partita-*/*.f32")) and time.monotonic() < deadline:
         time.sleep(0.05)  # the first song is under way
-    started = time.monotonic()
     batch.send_signal(number)
-    _, err = batch.communicate(timeout=30)
-    elapsed_s = time.monotonic() - started
+    _, err = batch.communicate(timeout=60)
     assert batch.returncode == status
-    assert elapsed_s < 5, "far longer than the second it should take, even on a busy machine"
+    # The songs under way were stopped, not waited for; one may have been just about to end.
+    assert len(finals(tmp_path)) <= 3
     assert err == ("partita: interrupted\n" if status == 130 else "")
     assert not list((tmp_path / "separated").glob(".partita-*"))
     for path in finals(tmp_path):
         assert soundfile.info(path).frames == 25 * song.shape[1]
 
 
-@pytest.mark.parametrize("wait_s", [0.4, 0.8])
+@pytest.mark.parametrize("wait_s", [0.6, 1.0])
 def test_interrupted_while_starting(tiny_model, write_song, tmp_path, wait_s):
     batch = start_batch(tmp_path, tiny_model, [write_song()])
     time.sleep(wait_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
@@ -130,24 +131,26 @@ def separate(
         def progress(song: Song) -> Progress:
             return display.song(one_line(song.source))
 
-        outcomes = separate_songs(
+        songs = separate_songs(
             find_songs(inputs, outputs=[out, out / plan.model_name]),
             plan,
             _once(make),
             BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
             progress=progress,
         )
-        for outcome in outcomes:
-            failed |= outcome.status == "failed"
-            if outcome.status == "failed":
-                display.print(f"partita: {outcome.error}", error=True)
-            display.finish(one_line(outcome.source))
-            for warning in outcome.files.warnings if outcome.files and not quiet else ():
-                display.print(f"partita: warning: {warning}", error=True)
-            if as_json:
-                display.print(json.dumps(_as_json(outcome, name, output)))
-            elif not quiet and outcome.status != "failed":
-                display.print(_summary(outcome))
+        # Closed also when an interrupt comes in here: that is what stops the songs still running.
+        with contextlib.closing(songs) as outcomes:
+            for outcome in outcomes:
+                failed |= outcome.status == "failed"
+                if outcome.status == "failed":
+                    display.print(f"partita: {outcome.error}", error=True)
+                display.finish(one_line(outcome.source))
+                for warning in outcome.files.warnings if outcome.files and not quiet else ():
+                    display.print(f"partita: warning: {warning}", error=True)
+                if as_json:
+                    display.print(json.dumps(_as_json(outcome, name, output)))
+                elif not quiet and outcome.status != "failed":
+                    display.print(_summary(outcome))
     return int(failed)
 
 
