@@ -19,6 +19,16 @@ settings.load_profile("partita")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+#: A U-Net that is quick to run.
+SMALL_UNET = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "bins": 128,
+    "frames": 128,
+    "overlap_frames": 32,
+    "widths": [4, 8],
+}
+
 
 @dataclass
 class Result:
@@ -48,15 +58,7 @@ def tiny_model(tmp_path_factory):
     from partita.weights.checkpoint import save_checkpoint
 
     torch.manual_seed(0)
-    config = {
-        "sources": ["voice", "flute", "rest"],
-        "fft_samples": 512,
-        "hop_samples": 128,
-        "bins": 128,
-        "frames": 128,
-        "overlap_frames": 32,
-        "widths": [4, 8],
-    }
+    config = {"sources": ["voice", "flute", "rest"], **SMALL_UNET}
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     save_checkpoint(path, create_model("unet", config).eval())
     return path

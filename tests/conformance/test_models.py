@@ -3,21 +3,13 @@
 import pytest
 import torch
 
+from conftest import SMALL_UNET
 from partita import Separator
 from partita.models import create_model, model_names
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 #: Smaller settings for models that are slow at their usual size.
-SMALL = {
-    "unet": {
-        "fft_samples": 512,
-        "hop_samples": 128,
-        "bins": 128,
-        "frames": 128,
-        "overlap_frames": 32,
-        "widths": [4, 8],
-    },
-}
+SMALL = {"unet": SMALL_UNET}
 
 
 @pytest.fixture(params=model_names())

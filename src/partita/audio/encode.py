@@ -35,6 +35,7 @@ _VORBIS_ORDER = {
     8: [0, 2, 1, 6, 7, 4, 5, 3],
 }
 _SYSTEM_ERROR = 2  # libsndfile's code
+_FIRST_FFMPEG_ERROR = 1000  # below are the system's
 _WAV_LIMIT_BYTES = 4_000_000_000  # a RIFF header counts to 4 GiB; RF64 goes on
 _SNDFILE_TAGS = {  # libsndfile's names for FFmpeg's
     "title": "title",
@@ -87,7 +88,7 @@ def encode_file(
     sample_rate, channels, frames : int
         Of the whole signal.
     tags : Tags
-        wav keeps the common text tags; ogg these and the cover; the others everything.
+        wav and ogg keep the common text tags; the others everything, the cover too.
 
     Raises
     ------
@@ -247,9 +248,7 @@ class AvWriter:
                 self._container.mux(packet)
             self._container.mux(packets)
         except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno and error.errno < 1000:
-                raise OSError(error.errno, error.strerror) from error
-            raise AudioWriteError(f"{self._form.name} encoder failed: {error}") from error
+            raise self._write_problem(error) from error
 
     def flush(self) -> None:
         """Write what the encoders still hold."""
@@ -258,15 +257,17 @@ class AvWriter:
 
     def close(self) -> None:
         """Finish the container."""
-        try:
-            self._container.close()
-            self._file.close()
-        except av.FFmpegError as error:
-            if error.errno and error.errno < 1000:
-                raise OSError(error.errno, error.strerror) from error
-            raise AudioWriteError(
-                f"{self._form.name} file could not be finished: {error}"
-            ) from error
+        with self._file:
+            try:
+                self._container.close()
+            except av.FFmpegError as error:
+                raise self._write_problem(error) from error
+
+    def _write_problem(self, error: Exception) -> Exception:
+        """Tell the system's errors, a full disk above all, from the codec's."""
+        if isinstance(error, OSError) and error.errno and error.errno < _FIRST_FFMPEG_ERROR:
+            return OSError(error.errno, error.strerror)
+        return AudioWriteError(f"{self._form.name} encoder failed: {error}")
 
 
 def file_rate(form: StemFormat, sample_rate: int) -> int:

@@ -131,7 +131,7 @@ class AudioReader(ABC):
 
 
 class _SoundFileReader(AudioReader):
-    """libsndfile: wav, flac, ogg, opus, aiff and other plain containers, sample-exact seeks."""
+    """libsndfile: wav, flac, aiff and other plain containers, sample-exact seeks."""
 
     def __init__(
         self, path: Path, name: str, file: Any, start_s: float, duration_s: float | None

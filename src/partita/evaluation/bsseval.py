@@ -254,14 +254,13 @@ class _Filters:
         spectra = torch.fft.rfft(true, size)  # [W, R, C, F]
         guesses = torch.fft.rfft(guess, size)
         everything = _filter(torch.fft.rfft(self.all, size), spectra.flatten(1, 2))  # [E, W, C, F]
-        own = {}
-        for index, (reference, estimated) in enumerate(self.pairs):
-            kernel = torch.fft.rfft(self.own[reference, self._column[estimated]], size)
-            own[index] = _filter(kernel[None], spectra[:, reference])[0]  # [W, C, F]
         results = []
-        for index, (reference, estimated) in enumerate(self.pairs):
-            target, image = spectra[:, reference], own[index]
-            explained = everything[self._column[estimated]]
+        for reference, estimated in self.pairs:
+            column = self._column[estimated]
+            kernel = torch.fft.rfft(self.own[reference, column], size)
+            target = spectra[:, reference]
+            image = _filter(kernel[None], target)[0]  # [W, C, F]
+            explained = everything[column]
             artifacts = _energy(guesses[:, estimated] - explained, size)
             interference = _energy(explained - image, size)
             sar = _ratio_db(_energy(explained, size), artifacts)
