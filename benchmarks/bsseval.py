@@ -31,7 +31,8 @@ def run_ours(references: np.ndarray, estimates: np.ndarray, *, framewise: bool) 
 
     from partita.evaluation.bsseval import bss_eval
 
-    true, guess = (torch.from_numpy(x).transpose(1, 2) for x in (references, estimates))
+    # [sources, channels, samples], as partita reads files
+    true, guess = (torch.from_numpy(x).mT.contiguous() for x in (references, estimates))
     started = time.perf_counter()
     bss_eval(true, guess, window=RATE, framewise_filters=framewise)
     return time.perf_counter() - started

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 
 from partita.errors import UnknownNameError, UsageError
@@ -55,3 +59,21 @@ def choose_precision(name: str = "auto") -> torch.dtype:
     if name not in _PRECISIONS:
         raise UnknownNameError("precision", name, PRECISIONS)
     return _PRECISIONS[name]
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Make a pool whose workers share `threads` threads of PyTorch's among them.
+
+    A piece of work for each core, computed by one thread, is faster than one piece at a time
+    computed by all, which wait for each other at every step. Until the pool is closed, the calling
+    thread has a worker's share too: its own small sums must not wake idle cores.
+    """
+    each, before = max(1, threads // workers), torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "partita", torch.set_num_threads, (each,))
+    torch.set_num_threads(each)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

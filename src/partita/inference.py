@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import islice
 
 import torch
 from torch import Tensor
 
+from partita.devices import worker_pool
 from partita.errors import PartitaError
 from partita.models._protocol import SeparationModel
 
@@ -46,21 +47,9 @@ class ModelRunner:
         self._workers = min(self._threads, _MOST_WINDOWS) if device.type == "cpu" else 1
         self.batch = 1 if device.type == "cpu" else _DEVICE_BATCH
 
-    @contextlib.contextmanager
-    def workers(self) -> Iterator[ThreadPoolExecutor]:
-        """Make the threads that `map_windows` wants, for one run.
-
-        On a CPU a window for each core, computed by one thread, is faster than one window at a
-        time computed by all, which wait for each other at every layer.
-        """
-        each = max(1, self._threads // self._workers)
-        pool = ThreadPoolExecutor(self._workers, "partita-model", torch.set_num_threads, (each,))
-        torch.set_num_threads(each)  # this thread's own small sums must not wake idle cores
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(self._threads)
+    def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """Make the threads that `map_windows` wants, for one run."""
+        return worker_pool(self._workers, self._threads)
 
     def map_windows(self, pool: ThreadPoolExecutor, windows: Iterator[Tensor]) -> Iterator[Tensor]:
         """Run the model on several windows at once, in order, while reading and writing go on."""

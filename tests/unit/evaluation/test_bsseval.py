@@ -23,8 +23,9 @@ def test_known_ratios():
     assert scores.sdr.shape == (2, 3)
     torch.testing.assert_close(scores.sdr, torch.full((2, 3), 20.0).double())
     torch.testing.assert_close(scores.isr, torch.full((2, 3), 20.0).double(), atol=1e-6, rtol=0)
-    assert scores.sir.min() > 200
-    assert scores.sar.min() > 200
+    # Differences of energies end at their rounding, some 150 dB down.
+    assert scores.sir.min() > 140
+    assert scores.sar.min() > 140
     assert score(references, references).sdr.min() == math.inf
 
 

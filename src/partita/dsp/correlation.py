@@ -1,0 +1,54 @@
+"""Correlations of many signals at many lags at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_LEAST_FFT = 8192  # shorter blocks spend their time on lags, longer ones leave the cache
+_BLOCKS_AT_ONCE = 16
+
+
+def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
+    """Correlate every signal of one set with every signal of another.
+
+    Parameters
+    ----------
+    first : Tensor ``[n, samples]``
+    second : Tensor ``[m, samples or more]``
+    lags : int
+
+    Returns
+    -------
+    Tensor ``[n, m, lags]``
+        At lag l the sum over t of ``first[t] * second[t + l]``; signals count as zero outside
+        their ends.
+
+    Notes
+    -----
+    Blocks of the first signals meet the same blocks of the second ones and what follows them;
+    their cross spectra add up, so that one short inverse transform is enough.
+    """
+    samples = first.shape[-1]
+    size = max(_LEAST_FFT, 1 << (4 * lags - 1).bit_length())
+    block = size - lags + 1
+    count = -(-samples // block)
+    cross = first.new_zeros(size // 2 + 1, len(first), len(second), dtype=torch.complex128)
+    for begin in range(0, count, _BLOCKS_AT_ONCE):
+        blocks = min(_BLOCKS_AT_ONCE, count - begin)
+        starts = _excerpt(first, begin * block, blocks * block)
+        longer = _excerpt(second, begin * block, blocks * block + lags - 1)
+        left = torch.fft.rfft(starts.reshape(-1, blocks, block), size)  # [n, blocks, F]
+        right = torch.fft.rfft(longer.unfold(-1, size, block))  # [m, blocks, F]
+        # Contiguous, or the matrix product takes a way that is ten times slower.
+        left = left.conj_physical_().permute(2, 0, 1).contiguous()  # [F, n, blocks]
+        cross.baddbmm_(left, right.permute(2, 1, 0).contiguous())  # [F, n, m]
+    correlations: Tensor = torch.fft.irfft(cross.permute(1, 2, 0), size)[..., :lags]
+    return correlations
+
+
+def _excerpt(signals: Tensor, start: int, length: int) -> Tensor:
+    """Return ``[n, length]`` from a position on, filled up with zeros behind the end."""
+    excerpt = signals[..., start : start + length]
+    return functional.pad(excerpt, (0, length - excerpt.shape[-1]))

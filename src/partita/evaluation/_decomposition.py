@@ -1,0 +1,237 @@
+"""What an estimate is made of: target, interference, noise and artifacts, and their ratios."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.devices import worker_pool
+from partita.evaluation._projections import (
+    Correlations,
+    energies,
+    energy,
+    energy_form,
+    filters_overlap,
+    projection_filters,
+)
+
+FIGURES = ("sdr", "isr", "sir", "sar", "snr")
+_FACTOR_BYTES = 1 << 29  # of equations that are solved at once
+_MOST_WORKERS = 4  # each holds a window's spectra
+_PIECE_SAMPLES = 1 << 17  # of a track whose correlations are added up
+
+
+def is_silent(signal: Tensor) -> bool:
+    """Tell whether the channels of ``[channels, samples]`` add up to zero in every sample.
+
+    This is museval's test.
+    """
+    return not bool(signal.sum(dim=-2).any())
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is scored, as it came.
+
+    Attributes
+    ----------
+    references, estimates : Tensor ``[sources, channels, samples]``
+    noises : Tensor ``[noises, channels, samples]`` or None
+    """
+
+    references: Tensor
+    noises: Tensor | None
+    estimates: Tensor
+
+    @property
+    def inputs(self) -> int:
+        """How many signals filters are applied to: references and noises."""
+        return len(self.references) + (0 if self.noises is None else len(self.noises))
+
+    @property
+    def channels(self) -> int:
+        """Channels of each signal."""
+        return self.references.shape[1]
+
+    def all_sound(self, window: slice) -> bool:
+        """Tell whether no reference and no estimate is silent there."""
+        return not any(is_silent(s[..., window]) for s in (*self.references, *self.estimates))
+
+    def excerpt(self, window: slice) -> Tensor:
+        """Return inputs, then estimates, ``[R + N + E, C, T]`` in float64.
+
+        Stereo comes as sum and difference. That is a rotation but for a factor common to
+        everything, which changes no ratio of energies; but the equations for channels that are
+        nearly equal, as those of most bass stems, are solved with five digits more.
+        """
+        parts = [self.references, self.estimates]
+        if self.noises is not None:
+            parts.insert(1, self.noises)
+        pieces = [part[..., window].double() for part in parts]
+        if self.channels != 2:
+            return torch.cat(pieces)
+        count, samples = sum(map(len, pieces)), pieces[0].shape[-1]
+        signals = pieces[0].new_empty(count, 2, samples)
+        for piece, place in zip(
+            pieces, torch.split(signals, [len(p) for p in pieces]), strict=True
+        ):
+            torch.add(piece[:, 0], piece[:, 1], out=place[:, 0])
+            torch.sub(piece[:, 0], piece[:, 1], out=place[:, 1])
+        return signals
+
+
+def score(
+    signals: Signals,
+    windows: list[slice],
+    pairs: list[tuple[int, int]],
+    *,
+    taps: int,
+    framewise: bool,
+    sources_version: bool,
+) -> Tensor:
+    """Return ``[pairs, figures, windows]`` for pairs of (reference, estimate)."""
+    device = signals.references.device
+    results = torch.full(
+        (len(pairs), len(FIGURES), len(windows)), torch.nan, dtype=torch.float64, device=device
+    )
+    audible = [index for index, window in enumerate(windows) if signals.all_sound(window)]
+    geometry = _Geometry(len(signals.references), signals.channels, pairs, sources_version)
+    equations = 8 * (signals.inputs * signals.channels * taps) ** 2  # bytes, of one window
+    at_once = max(1, _FACTOR_BYTES // equations) if framewise else 1
+    groups = [audible[begin : begin + at_once] for begin in range(0, len(audible), at_once)]
+    threads = torch.get_num_threads()
+    workers = 1 if framewise or device.type != "cpu" else min(threads, _MOST_WORKERS)
+    with worker_pool(workers, threads) as pool:
+        projections = None
+        if audible and not framewise:
+            projections = geometry.projections(_whole_track(signals, taps, pool))
+
+        def figures(group: list[int]) -> Tensor:
+            heard = torch.stack([signals.excerpt(windows[index]) for index in group])
+            here = Correlations.of(heard, signals.inputs, taps)  # of [W, R + N + E, C, T]
+            used = projections or geometry.projections(here)
+            return geometry.figures(used, here, heard)
+
+        for group, values in zip(groups, pool.map(figures, groups), strict=True):
+            results[..., group] = values
+    return results
+
+
+def _whole_track(signals: Signals, taps: int, pool: ThreadPoolExecutor) -> Correlations:
+    """Add up the correlations of pieces, each with what follows it."""
+    samples = signals.references.shape[-1]
+
+    def piece(start: int) -> Correlations:
+        stop = min(start + _PIECE_SAMPLES, samples)
+        excerpt = signals.excerpt(slice(start, min(stop + taps - 1, samples)))
+        return Correlations.of(excerpt[None], signals.inputs, taps, samples=stop - start)
+
+    return functools.reduce(operator.add, pool.map(piece, range(0, samples, _PIECE_SAMPLES)))
+
+
+@dataclass(frozen=True)
+class _Projections:
+    """Projections onto nested spaces, as filters and as forms that give energies.
+
+    The spaces: one source, all sources, sources and noises (2006, section III-B). E stands for
+    estimates, P for pairs of reference and estimate.
+    """
+
+    own: Tensor  # filters [W, P, C, C, L]
+    everything: Tensor  # filters [W, E, C, I, L]
+    image: Tensor  # [W, P, C, C, L]
+    spatial: Tensor  # [W, P, C, C, L]
+    interference: Tensor  # [W, P, R C, R C, L]
+    by_sources: Tensor  # [W, E, R C, R C, L]
+    explained: Tensor  # [W, E, I, I, L]
+    noise: Tensor | None  # [W, E, I, I, L]
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """Decomposes estimates and relates the energies of the parts."""
+
+    references: int
+    channels: int
+    pairs: list[tuple[int, int]]
+    sources_version: bool
+
+    def _inputs_of(self, reference: int) -> slice:
+        return slice(reference * self.channels, (reference + 1) * self.channels)
+
+    def projections(self, correlations: Correlations) -> _Projections:
+        """Find all projections from ``[1 or W, ...]`` correlations."""
+        blocks = [
+            correlations.block(self._inputs_of(reference)) for reference in range(self.references)
+        ]
+        own_of = projection_filters(Correlations.together(blocks))  # [R W, E, C, C, L]
+        own_of = own_of.reshape(self.references, -1, *own_of.shape[1:])
+        own = torch.stack([own_of[true, :, guess] for true, guess in self.pairs], dim=1)
+        identity = torch.zeros_like(own)
+        identity[..., 0] = torch.eye(self.channels, dtype=own.dtype, device=own.device)
+        all_sources = slice(0, self.references * self.channels)
+        sources = projection_filters(correlations.block(all_sources))  # [W, E, C, R C, L]
+        rest = torch.stack([sources[:, guess] for _, guess in self.pairs], dim=1)
+        for index, (true, _) in enumerate(self.pairs):
+            rest[:, index, :, self._inputs_of(true)] -= own[:, index]
+        everything, noise = sources, None
+        by_sources = explained = energy_form(sources)
+        if correlations.among.shape[1] > all_sources.stop:
+            everything = projection_filters(correlations)
+            difference = everything.clone()
+            difference[..., all_sources, :] -= sources
+            explained, noise = energy_form(everything), energy_form(difference)
+        return _Projections(
+            own=own,
+            everything=everything,
+            image=energy_form(own),
+            spatial=energy_form(own - identity),
+            interference=energy_form(rest),
+            by_sources=by_sources,
+            explained=explained,
+            noise=noise,
+        )
+
+    def figures(
+        self, projections: _Projections, correlations: Correlations, heard: Tensor
+    ) -> Tensor:
+        """Return ``[P, figures, W]`` for windows ``[W, R + N + E, C, T]``."""
+        all_sources = correlations.block(slice(0, self.references * self.channels)).among
+        explained = energies(projections.explained, correlations.among)  # [W, E]
+        overlap = filters_overlap(projections.everything, correlations.towards)
+        sar = _ratio_db(explained, correlations.estimates - 2 * overlap + explained)
+        snr = torch.full_like(sar, torch.inf)
+        if projections.noise is not None:
+            by_sources = energies(projections.by_sources, all_sources)
+            snr = _ratio_db(by_sources, energies(projections.noise, correlations.among))
+        interference = energies(projections.interference, all_sources)  # [W, P]
+        first_estimate = heard.shape[1] - correlations.estimates.shape[1]
+        results = []
+        for index, (true, estimated) in enumerate(self.pairs):
+            own = correlations.block(self._inputs_of(true))
+            one = slice(index, index + 1)
+            image = energies(projections.image[:, one], own.among)[:, 0]
+            sir = _ratio_db(image, interference[:, index])
+            target, estimate = heard[:, true], heard[:, first_estimate + estimated]  # [W, C, T]
+            if self.sources_version:
+                towards = own.towards[:, :, estimated, None]  # [W, C, 1, C, L]
+                overlap = filters_overlap(projections.own[:, one], towards)[:, 0]
+                sdr = _ratio_db(image, correlations.estimates[:, estimated] - 2 * overlap + image)
+                isr = torch.full_like(sdr, torch.nan)
+            else:
+                level = energy(target)
+                sdr = _ratio_db(level, energy(estimate - target))
+                isr = _ratio_db(level, energies(projections.spatial[:, one], own.among)[:, 0])
+            results.append(torch.stack([sdr, isr, sir, sar[:, estimated], snr[:, estimated]]))
+        return torch.stack(results)
+
+
+def _ratio_db(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Return dB, ``inf`` where the denominator is nothing or less (by rounding)."""
+    ratio = 10 * (numerator / denominator).log10()
+    return torch.where(denominator <= 0, torch.inf, ratio)
