@@ -31,9 +31,9 @@ def main() -> None:
     partita("separate", example_path(card), "--out", OUT, "--overwrite")
 
     print("\nA song whose stems are known, since examples/example_song.py makes it:")
-    import example_song
     import torch
 
+    import example_song
     from partita import Audio
     from partita.evaluation.sdr import sdr_db
 

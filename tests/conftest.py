@@ -6,28 +6,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import example_song
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
 
+import example_song
+from common import SHARED, SMALL_UNET
+
 # These machines are shared: how long one example takes says nothing.
 # CI tries the same examples every time, people try new ones.
 settings.register_profile("partita", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("partita")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-#: A U-Net that is quick to run.
-SMALL_UNET = {
-    "fft_samples": 512,
-    "hop_samples": 128,
-    "bins": 128,
-    "frames": 128,
-    "overlap_frames": 32,
-    "widths": [4, 8],
-}
 
 
 @dataclass

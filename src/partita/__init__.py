@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from partita.audio.signal import Audio as Audio
     from partita.errors import PartitaError as PartitaError
+    from partita.evaluation.evaluate import evaluate as evaluate
     from partita.models import register_model as register_model
     from partita.separation import Estimates as Estimates
     from partita.separation import Separator as Separator
@@ -20,6 +21,7 @@ _HOMES = {
     "Estimates": "partita.separation",
     "PartitaError": "partita.errors",
     "Separator": "partita.separation",
+    "evaluate": "partita.evaluation.evaluate",
     "register_model": "partita.models",
 }
 
@@ -29,6 +31,7 @@ __all__ = [
     "PartitaError",
     "Separator",
     "__version__",
+    "evaluate",
     "list_models",
     "register_model",
 ]

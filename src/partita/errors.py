@@ -7,6 +7,7 @@
     │   └── UnknownNameError       no such model, stem, format, …; suggests the near ones
     ├── AudioReadError             a file that cannot be read as audio
     ├── AudioWriteError            a stem that cannot be written
+    ├── ScoresError                scores that cannot be read or made
     ├── ModelError                 a model that cannot be built from its configuration
     └── WeightsError               weights that cannot be used
         ├── WeightsUnavailableError    not in the cache and not to be had
@@ -61,6 +62,10 @@ class AudioReadError(PartitaError):
 
 class AudioWriteError(PartitaError):
     """A stem that cannot be written."""
+
+
+class ScoresError(PartitaError):
+    """Scores that cannot be read or made."""
 
 
 class ModelError(PartitaError):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conftest import SMALL_UNET
+from common import SMALL_UNET
 from partita import Separator
 from partita.models import create_model, model_names
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint

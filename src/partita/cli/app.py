@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from partita import __version__
-from partita.cli import doctor, models, separate
+from partita.cli import data, doctor, evaluate, models, separate
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
 
@@ -22,6 +22,9 @@ app = typer.Typer(
 )
 app.command("separate")(separate.separate)
 app.add_typer(models.app, name="models")
+app.command("evaluate")(evaluate.evaluate)
+app.command("benchmark")(evaluate.benchmark)
+app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
 
 
@@ -56,6 +59,8 @@ def run() -> int:
     except Exception as error:
         # Typer's own exceptions, whichever package they come from, can format themselves.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            print_error(f"{one_line(error.format_message())} (partita --help shows the usage)")
+            message = one_line(error.format_message())
+            if message:  # else it was a call without arguments, and the help is printed already
+                print_error(f"{message} (partita --help shows the usage)")
             return int(error.exit_code)
         raise

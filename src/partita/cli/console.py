@@ -81,6 +81,17 @@ class ProgressDisplay:
 
         return update
 
+    def count(self, name: str, total: int) -> Callable[[int], None]:
+        """Return the progress function of something that is counted."""
+        if self._bar is None or total < 2:
+            return lambda _done: None
+        task = self._bar.add_task(name, total=total)
+
+        def update(done: int) -> None:
+            self._bar.update(task, completed=done, description=f"{name} {done} of {total}")
+
+        return update
+
     def finish(self, name: str) -> None:
         """Take away the bar of a song that is over, however it ended."""
         if name in self._tasks:

@@ -22,7 +22,7 @@ from partita.catalogue import (
     separate_songs,
 )
 from partita.cli.console import ProgressDisplay, format_time, set_up_logging
-from partita.errors import UsageError, one_line
+from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL, get_card
 
@@ -160,7 +160,22 @@ def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]
         from partita.weights.store import load_model
 
         return list(choose_stems(load_model(name).sources, stems=stems, two_stems=two_stems))
-    return list(choose_stems(get_card(name).sources, stems=stems, two_stems=two_stems))
+    try:
+        card = get_card(name)
+    except UnknownNameError:
+        _refuse_oracle(name)
+        raise
+    return list(choose_stems(card.sources, stems=stems, two_stems=two_stems))
+
+
+def _refuse_oracle(name: str) -> None:
+    from partita.evaluation.oracles import ORACLES
+
+    if name in ORACLES:
+        raise UsageError(
+            f"{name!r} is an oracle, which needs the true stems: "
+            f"partita benchmark --data FOLDER --model {name}"
+        )
 
 
 def _once(make: Any) -> Any:

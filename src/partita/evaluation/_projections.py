@@ -116,7 +116,7 @@ def energy_form(filters: Tensor) -> Tensor:
     columns = torch.fft.rfft(filters, 2 * taps).movedim(-1, -3).contiguous()  # [..., F, C, I]
     # Summed over the output channels: [..., F, I, C] @ [..., F, C, I]
     products = (columns.mT.contiguous() @ columns.conj().resolve_conj()).movedim(-3, -1)
-    form = torch.fft.irfft(products, 2 * taps)[..., :taps]
+    form: Tensor = torch.fft.irfft(products, 2 * taps)[..., :taps]
     form[..., 1:] *= 2  # negative lags are the positive ones of the same pair turned round
     return form
 

@@ -94,8 +94,9 @@ def bss_eval(
     A window in which any reference or any estimate is silent (its channels add up to zero in every
     sample, which is museval's test) is NaN for all sources.
 
-    Departures from museval: it refuses references that are silent throughout; here they are taken
-    out of the mixture model, the other sources are scored, and theirs are NaN. The normal
+    Departures from museval: it refuses references and estimates that are silent throughout; here
+    such references are taken out of the mixture model, the other sources are scored, and theirs
+    are NaN. The normal
     equations are solved by the Schur algorithm for block Toeplitz matrices instead of LU factors,
     one for all estimates; energies come from the correlations of signals and filters, so no signal
     is ever filtered. Ratios beyond 120 dB are rounding errors.
@@ -111,7 +112,10 @@ def bss_eval(
             shapes = f"{list(noises.shape)} and {list(references.shape)}"
             raise UsageError(f"noises and references differ in channels or samples: {shapes}")
     sources = references.shape[0]
-    sounding = [index for index in range(sources) if not is_silent(references[index])]
+    sounding, heard = (
+        [index for index in range(sources) if not is_silent(signals[index])]
+        for signals in (references, estimates)
+    )
     windows = _windows(references.shape[-1], window, hop)
     figures = torch.full(
         (len(FIGURES), sources, sources, len(windows)),
@@ -119,23 +123,23 @@ def bss_eval(
         dtype=torch.float64,
         device=references.device,
     )
-    if sounding:
-        pairs = [
-            (true, estimated)
-            for true in range(len(sounding))
-            for estimated in (range(sources) if search_permutation else [sounding[true]])
-        ]
-        signals = Signals(references[sounding], noises, estimates)
+    pairs = [
+        (true, estimated)
+        for true in sounding
+        for estimated in (heard if search_permutation else [true])
+        if estimated in heard
+    ]
+    if pairs:
         scored = score(
-            signals,
+            Signals(references[sounding], noises, estimates[heard]),
             windows,
-            pairs,
+            [(sounding.index(true), heard.index(estimated)) for true, estimated in pairs],
             taps=filter_samples,
             framewise=framewise_filters,
             sources_version=sources_version,
         )
         for (true, estimated), values in zip(pairs, scored, strict=True):
-            figures[:, sounding[true], estimated] = values
+            figures[:, true, estimated] = values
     return _choose(figures, search_permutation, framewise_filters)
 
 

@@ -1,0 +1,211 @@
+"""``partita evaluate`` and ``partita benchmark``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partita.cli.comparison import print_comparison
+from partita.cli.console import ProgressDisplay, set_up_logging
+from partita.errors import UsageError
+
+if TYPE_CHECKING:
+    from partita.evaluation.evaluate import ScoreOptions
+    from partita.evaluation.runs import RunOptions, ScoredTrack
+    from partita.evaluation.scores import TrackScores
+    from partita.separation import Separator
+
+_MOST_JOBS = 4
+
+_Targets = Annotated[
+    str | None,
+    typer.Option(help="Scored together: vocals,accompaniment; sums are allowed: drums+bass."),
+]
+_Version = Annotated[
+    str, typer.Option("--bss", help="BSS Eval: v4, one filter a track; v3, one a window.")
+]
+_Window = Annotated[float, typer.Option(help="Seconds; inf is the whole track.")]
+_Hop = Annotated[
+    float | None, typer.Option(help="Seconds.", show_default="the window", metavar="FLOAT")
+]
+_Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write museval's JSON files into this folder.")
+]
+_Csv = Annotated[Path | None, typer.Option("--csv", help="Write medians over windows as csv.")]
+_Published = Annotated[
+    list[Path],
+    typer.Option(
+        "--published",
+        metavar="FOLDER",
+        help="Add the system whose museval JSON files are in there; may be repeated.",
+    ),
+]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Take over scores that are in --out already.")
+]
+_Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Tracks at once.", show_default="auto")
+]
+_Json = Annotated[
+    bool, typer.Option("--json", help="One museval object a track on standard output.")
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")]
+
+
+def evaluate(
+    references: Annotated[
+        Path, typer.Argument(help="Data set with the true stems, or one track's folder or file.")
+    ],
+    estimates: Annotated[Path, typer.Argument(help="TRACK/STEM.wav, or one track's folder.")],
+    targets: _Targets = None,
+    bss: _Version = "v4",
+    window: _Window = 1.0,
+    hop: _Hop = None,
+    out: _Out = None,
+    csv: _Csv = None,
+    published: _Published = [],  # noqa: B006 (typer copies it)
+    resume: _Resume = False,
+    jobs: _Jobs = None,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Score estimates against references with BSS Eval.
+
+    Exit status: 0 all done, 1 some track failed, 2 wrong usage.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    score = _score_options(bss, window, hop, targets)
+    options = _run_options(score, out, resume, jobs or min(os.cpu_count() or 1, _MOST_JOBS))
+    from partita.datasets import open_dataset
+    from partita.evaluation.runs import score_datasets
+
+    true, guessed = open_dataset(references), open_dataset(estimates)
+    run = score_datasets(true, guessed, options)
+    return _present(run, len(true), published, csv, as_json=as_json, quiet=quiet)
+
+
+def benchmark(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data set with the true stems.")
+    ] = None,
+    models: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            "-n",
+            help="Weights, a checkpoint, or an oracle: mixture, ibm, irm1, irm2, mwf; repeatable.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
+    subset: Annotated[
+        str | None, typer.Option(help="Only these tracks: train, valid or test.")
+    ] = None,
+    targets: _Targets = None,
+    bss: _Version = "v4",
+    window: _Window = 1.0,
+    hop: _Hop = None,
+    device: Annotated[
+        str, typer.Option("--device", "-d", help="auto, cpu, cuda[:N], mps.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    shifts: Annotated[int, typer.Option(min=0, help="Average this many random delays.")] = 0,
+    out: _Out = None,
+    csv: _Csv = None,
+    published: _Published = [],  # noqa: B006 (typer copies it)
+    resume: _Resume = False,
+    jobs: _Jobs = None,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Separate a data set with models and oracles, and score all of them.
+
+    Exit status: 0 all done, 1 some track failed, 2 wrong usage.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    if (data is None) != (not models):
+        raise UsageError("--data and --model belong together")
+    if data is None and not published:
+        raise UsageError("nothing to do: name --data and --model, or --published")
+    score = _score_options(bss, window, hop, targets)
+    options = _run_options(score, out, resume, jobs or 1)
+    from partita.datasets import open_dataset
+    from partita.evaluation.runs import benchmark as run_benchmark
+
+    def make(name: str) -> Separator:
+        from partita.separation import Separator
+
+        return Separator(name, device=device, precision=precision, shifts=shifts)
+
+    run, total = _nothing(), 0
+    if data is not None:
+        dataset = open_dataset(data, subset=subset)
+        run, total = run_benchmark(dataset, models, options, separator=make), len(dataset)
+    return _present(run, total * len(models), published, csv, as_json=as_json, quiet=quiet)
+
+
+def _nothing() -> Generator[ScoredTrack, None, None]:
+    yield from ()
+
+
+def _score_options(bss: str, window: float, hop: float | None, targets: str | None) -> ScoreOptions:
+    from partita.evaluation.evaluate import ScoreOptions
+
+    names = tuple(name.strip() for name in targets.split(",")) if targets else ()
+    return ScoreOptions(bss, window, window if hop is None else hop, names)  # type: ignore[arg-type]
+
+
+def _run_options(score: ScoreOptions, out: Path | None, resume: bool, jobs: int) -> RunOptions:
+    from partita.evaluation.runs import RunOptions
+
+    if resume and out is None:
+        raise UsageError("--resume needs --out: that is where the earlier scores are")
+    return RunOptions(score, out, resume, jobs)
+
+
+def _present(
+    run: Generator[ScoredTrack, None, None],
+    total: int,
+    published: Sequence[Path],
+    csv: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Show what comes in, then the table; return the exit status."""
+    from partita.evaluation.runs import read_published
+    from partita.evaluation.tables import comparison_rows, write_csv
+
+    systems: dict[str, list[TrackScores]] = {}
+    left_out = 0
+    with (
+        ProgressDisplay(enabled=not (quiet or as_json)) as display,
+        contextlib.closing(run) as scored,
+    ):
+        others = itertools.chain.from_iterable(map(read_published, published))
+        count = display.count("scoring", total)
+        for done, outcome in enumerate(itertools.chain(scored, others), start=1):
+            count(done)
+            for warning in () if quiet else outcome.warnings:
+                display.print(f"partita: warning: {warning}", error=True)
+            if outcome.scores is None:
+                left_out += 1
+                display.print(f"partita: {outcome.error}", error=True)
+                continue
+            systems.setdefault(outcome.system, []).append(outcome.scores)
+            if as_json:
+                item = {"system": outcome.system, **outcome.scores.to_json()}
+                display.print(json.dumps(item))
+    if csv is not None:
+        write_csv(csv, systems)
+    if systems and not (quiet or as_json):
+        print_comparison(comparison_rows(systems), left_out)
+    return int(left_out > 0)

@@ -1,0 +1,163 @@
+"""Listening to a track: what only its samples tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from partita.audio.reader import AudioReader
+from partita.datasets.fingerprint import FINGERPRINT_S, fingerprint
+from partita.datasets.tracks import MIXTURE, StemFile
+from partita.dsp.levels import NullMeter
+from partita.errors import AudioReadError
+
+Samples = npt.NDArray[np.float32]
+
+#: A stem whose loudest sample is below this is silent: -80 dB of full scale.
+_SILENT_PEAK = 1e-4
+#: A mixture is the sum of its stems where what is left over is below this, in dB.
+_MAX_RESIDUAL_DB = -30.0
+#: Lossy codecs leave more: AAC as in MUSDB18 about -30 dB by itself.
+_MAX_LOSSY_RESIDUAL_DB = -20.0
+_LOSSLESS = frozenset((".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64"))
+
+
+@dataclass
+class Heard:
+    """What listening to a track told.
+
+    Attributes
+    ----------
+    problems, warnings : list of str
+        One line each.
+    fingerprint : Tensor ``[frames, 32]`` or None
+        Of the mixture; None where it could not be had.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    fingerprint: Tensor | None = None
+
+
+class _Beginning:
+    """Keeps the beginning of a mixture in mono, for its fingerprint."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._sample_rate = sample_rate
+        self._missing = round(FINGERPRINT_S * sample_rate)
+        self._blocks: list[Samples] = []
+
+    def add(self, block: Samples) -> None:
+        """Take ``[channels, samples]``."""
+        if self._missing > 0:
+            self._blocks.append(block.mean(axis=0)[: self._missing])
+            self._missing -= block.shape[1]
+
+    def fingerprint(self) -> Tensor | None:
+        """Return the fingerprint of what was taken, None of nothing."""
+        if not self._blocks:
+            return None
+        return fingerprint(np.concatenate(self._blocks), self._sample_rate)
+
+
+def listen(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> Heard:
+    """Decode all files of a track side by side, block by block.
+
+    Parameters
+    ----------
+    files : mapping of str to StemFile
+        Stem name, or ``"mixture"``, → a file whose header can be read.
+    progress : callable
+        Takes the seconds heard since it was last called.
+
+    Returns
+    -------
+    Heard
+        Problems: files that cannot be decoded, are damaged or hold NaN, and a mixture that is
+        not the sum of its stems. Warnings: silent stems.
+    """
+    heard = Heard()
+    forms = {(file.header.sample_rate, file.header.channels) for file in files.values()}
+    comparable = len(forms) == 1
+    rate = files[MIXTURE if MIXTURE in files else next(iter(files))].header.sample_rate
+    beginning, meter = _Beginning(rate), NullMeter()
+    peaks = dict.fromkeys(files, 0.0)
+    failed: set[str] = set()
+    for blocks in _side_by_side(files, heard, failed):
+        for name, block in blocks.items():
+            peaks[name] = max(peaks[name], float(np.abs(block).max()))
+        if comparable:
+            _measure(blocks, MIXTURE in files, meter, beginning)
+        elif MIXTURE in blocks:
+            beginning.add(blocks[MIXTURE])
+        progress(max(block.shape[1] for block in blocks.values()) / rate)
+    silent = [name for name in files if peaks[name] < _SILENT_PEAK and name not in failed]
+    heard.warnings += [f"stem {name!r} is silent" for name in silent if name != MIXTURE]
+    if MIXTURE in silent:
+        heard.problems.append("the mixture is silent")
+    elif comparable and MIXTURE in files and len(files) > 1 and not failed:
+        _judge_sum(files, meter.null_depth_db, heard)
+    if MIXTURE not in failed and (MIXTURE in files or not failed):
+        heard.fingerprint = beginning.fingerprint()
+    return heard
+
+
+def _side_by_side(
+    files: Mapping[str, StemFile], heard: Heard, failed: set[str]
+) -> Iterator[dict[str, Samples]]:
+    """Yield one ``[channels, samples]`` block of every file at a time, until the longest ends."""
+    with ExitStack() as stack:
+        readers: dict[str, AudioReader] = {}
+        for name, file in files.items():
+            readers[name] = stack.enter_context(file.open())
+        streams = {name: reader.blocks() for name, reader in readers.items()}
+        while streams:
+            blocks: dict[str, Samples] = {}
+            for name in list(streams):
+                try:
+                    blocks[name] = next(streams[name])
+                except StopIteration:
+                    del streams[name]
+                except AudioReadError as error:
+                    heard.problems.append(str(error))
+                    failed.add(name)
+                    del streams[name]
+            if blocks:
+                yield blocks
+        for reader in readers.values():
+            heard.problems += reader.warnings
+
+
+def _measure(
+    blocks: Mapping[str, Samples], has_mixture: bool, meter: NullMeter, beginning: _Beginning
+) -> None:
+    """Compare mixture and stems of one form; files that are over go on in silence."""
+    samples = max(block.shape[1] for block in blocks.values())
+    full = {
+        name: np.pad(block, ((0, 0), (0, samples - block.shape[1])))
+        for name, block in blocks.items()
+    }
+    stems = [block for name, block in full.items() if name != MIXTURE]
+    total = np.sum(stems, axis=0) if stems else np.zeros_like(full[MIXTURE])
+    if not has_mixture:
+        beginning.add(total)
+        return
+    mixture = full.get(MIXTURE, np.zeros_like(total))
+    beginning.add(mixture)
+    meter.add(torch.from_numpy(mixture), torch.from_numpy(total)[None])
+
+
+def _judge_sum(files: Mapping[str, StemFile], residual_db: float, heard: Heard) -> None:
+    lossless = all(file.path.suffix.lower() in _LOSSLESS for file in files.values())
+    limit_db = _MAX_RESIDUAL_DB if lossless else _MAX_LOSSY_RESIDUAL_DB
+    if residual_db > limit_db:
+        heard.problems.append(
+            f"the mixture is not the sum of its stems: they differ by {residual_db:.1f} dB "
+            f"of the mixture (up to {limit_db:g} dB would do)"
+        )

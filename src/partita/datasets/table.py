@@ -1,0 +1,140 @@
+"""Data sets listed in a csv file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from partita.datasets.layout import Problem, Reading, list_folder, make_track
+from partita.datasets.tracks import StemFile, Track
+from partita.errors import UsageError, one_line
+
+_TRACK, _SUBSET, _STEM, _PATH = "track", "subset", "stem", "path"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One file that the table names."""
+
+    line: int
+    track: str
+    subset: str
+    stem: str
+    path: str
+
+
+@dataclass
+class _Listed:
+    """What the table says about a track."""
+
+    subset: str
+    files: dict[str, StemFile] = field(default_factory=dict)
+
+
+def read_csv(root: Path) -> Reading:
+    """Read a csv file, or a folder that holds exactly one.
+
+    Its columns are ``track``, ``subset`` (optional) and one for each stem, with the paths of the
+    files relative to the csv, empty where a track lacks the stem; a column ``mixture`` is the
+    mixture. Or, a row for each file: ``track``, ``stem``, ``path`` and ``subset`` (optional).
+    Names of columns and stems become lower case.
+
+    Raises
+    ------
+    UsageError
+        The csv is broken.
+    """
+    path = find_csv(root)
+    if path is None:
+        return Reading()
+    listed: dict[str, _Listed] = {}
+    problems: list[Problem] = []
+    for cell in _cells(path):
+        track = listed.setdefault(cell.track, _Listed(cell.subset))
+        problem = _add(track, cell, path.parent)
+        if problem:
+            problems.append(Problem(f"{path.name}, line {cell.line}", problem))
+    tracks: list[Track] = []
+    for name, track in listed.items():
+        if not track.files:
+            problems.append(Problem(name, "none of its files is there, left out"))
+            continue
+        made = make_track(name, path.parent, track.subset, track.files)
+        if isinstance(made, Problem):
+            problems.append(made)
+        else:
+            tracks.append(made)
+    return Reading(tracks, problems)
+
+
+def find_csv(root: Path) -> Path | None:
+    """Return the csv file that a root is or holds, None where there is none or more than one."""
+    if root.is_file():
+        return root if root.suffix.lower() == ".csv" else None
+    tables = [path for path in list_folder(root) if path.suffix.lower() == ".csv"]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _add(track: _Listed, cell: _Cell, folder: Path) -> str:
+    """Take a file into a track; return what is wrong with it."""
+    path = folder / cell.path
+    if cell.subset != track.subset:
+        return f"track {cell.track!r} is in subsets {track.subset!r} and {cell.subset!r}"
+    if cell.stem in track.files:
+        return f"names stem {cell.stem!r} of track {cell.track!r} again, left out"
+    if not path.is_file():
+        return f"{cell.stem!r} of track {cell.track!r}: no such file {path}"
+    track.files[cell.stem] = StemFile(path)
+    return ""
+
+
+def _cells(path: Path) -> Iterator[_Cell]:
+    """Yield all files that a table names, whichever of the two forms it has."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = _check_columns(path, reader.fieldnames or [])
+            long = {_STEM, _PATH} <= set(columns)
+            for raw in reader:
+                row = _check_row(path, reader.line_num, raw)
+                pairs = [(row[_STEM].lower(), row[_PATH])] if long else list(row.items())
+                for stem, value in pairs:
+                    if value and stem not in (_TRACK, _SUBSET):
+                        subset = row.get(_SUBSET, "")
+                        yield _Cell(reader.line_num, row[_TRACK], subset, stem, value)
+    except UnicodeDecodeError:
+        _fail(path, "is not text in UTF-8")
+    except csv.Error as error:
+        _fail(path, f"is not a csv: {error}")
+    except OSError as error:
+        _fail(path, f"cannot be read: {error.strerror}")
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in columns]
+    if _TRACK not in names:
+        _fail(path, "has no column 'track' in its first line")
+    if not set(names) - {_TRACK, _SUBSET}:
+        _fail(path, "has no column for any stem")
+    if len(set(names)) < len(names):
+        _fail(path, "has two columns of the same name")
+    return names
+
+
+def _check_row(path: Path, line: int, raw: dict[str | None, str | None]) -> dict[str, str]:
+    if None in raw or None in raw.values():
+        _fail(path, f"line {line}: has another number of columns than the first line")
+    row = {(name or "").strip().lower(): (value or "").strip() for name, value in raw.items()}
+    if not row[_TRACK]:
+        _fail(path, f"line {line}: names no track")
+    return row
+
+
+def _fail(path: Path, problem: str) -> NoReturn:
+    raise UsageError(
+        f"{one_line(path)}: {one_line(problem)}: a data set needs the columns track, one for each "
+        "stem and optionally subset, or the columns track, stem, path"
+    )

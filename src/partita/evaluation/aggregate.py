@@ -1,0 +1,116 @@
+"""From windows to tracks to one figure for a system: medians, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from partita.datasets.tracks import order_stems
+from partita.evaluation.scores import METRICS, TrackScores
+
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a system scores for one target.
+
+    Attributes
+    ----------
+    target : str
+    medians : mapping of str to float
+        For each metric the median over windows, then over tracks, in dB; NaN where no track has
+        one.
+    intervals : mapping of str to pair of float
+        95 % confidence interval of each.
+    tracks : int
+        How many tracks have an SDR.
+    scored_with : tuple of str
+        The targets that were scored together; empty where unknown or not the same in all tracks.
+    """
+
+    target: str
+    medians: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    tracks: int
+    scored_with: tuple[str, ...]
+
+
+def track_medians(scores: TrackScores) -> dict[str, dict[str, float]]:
+    """Return target → metric → median over windows; whole-track figures as they are.
+
+    Windows without a figure are left out, as museval does.
+    """
+    return {
+        name: {
+            **{metric: _median([frame[metric] for frame in target.frames]) for metric in METRICS},
+            **target.whole,
+        }
+        for name, target in scores.targets.items()
+    }
+
+
+def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summary]:
+    """Aggregate the scores of a system.
+
+    Parameters
+    ----------
+    tracks : iterable of TrackScores
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict of str to Summary
+        By target, in the order in which they first appear.
+
+    Notes
+    -----
+    The confidence interval is the percentile bootstrap over tracks (Efron & Tibshirani, "An
+    introduction to the bootstrap", 1993, chapter 13), 2000 resamples: it says how far the figure
+    would move with other songs of the same kind, not how well windows within a song agree.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    sets: dict[str, set[tuple[str, ...]]] = {}
+    for scores in tracks:
+        for target, figures in track_medians(scores).items():
+            for metric, value in figures.items():
+                values.setdefault(target, {}).setdefault(metric, []).append(value)
+            together = tuple(order_stems(scores.targets[target].scored_with))
+            sets.setdefault(target, set()).add(together)
+    return {
+        target: Summary(
+            target=target,
+            medians={metric: _median(found) for metric, found in metrics.items()},
+            intervals={metric: _interval(found, seed) for metric, found in metrics.items()},
+            tracks=sum(not math.isnan(value) for value in metrics["SDR"]),
+            scored_with=next(iter(sets[target])) if len(sets[target]) == 1 else (),
+        )
+        for target, metrics in values.items()
+    }
+
+
+def _median(values: Sequence[float]) -> float:
+    finite = _finite(values)
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    return array[~np.isnan(array)]
+
+
+def _interval(values: Sequence[float], seed: int) -> tuple[float, float]:
+    finite = _finite(values)
+    if finite.size < 2:
+        return math.nan, math.nan
+    generator = np.random.default_rng(seed)
+    resampled = finite[generator.integers(finite.size, size=(_RESAMPLES, finite.size))]
+    tails = [50 * (1 - _CONFIDENCE), 50 * (1 + _CONFIDENCE)]
+    low, high = np.percentile(np.median(resampled, axis=1), tails)
+    return float(low), float(high)

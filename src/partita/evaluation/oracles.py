@@ -1,0 +1,179 @@
+"""Oracles and floors: what separators reach that know the answer, and what doing nothing reaches.
+
+Each takes the mixture and the true targets and returns estimates. They stand for the systems of the
+SiSEC campaigns (Stöter, Liutkus & Ito, "The 2018 signal separation evaluation campaign", LVA/ICA
+2018, section 3): every table gets its floor and its ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.dsp.stft import Stft
+from partita.errors import UnknownNameError
+
+#: As the oracles of SiSEC 2018 have it.
+_STFT = Stft(fft_samples=2048, hop_samples=1024)
+_TINY = 1e-10
+_RIDGE = 1e-9
+_FRAMES_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A separator that is given the truth.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        One line for lists.
+    estimate : callable
+        Maps mixture ``[channels, samples]`` and references ``[targets, channels, samples]`` to
+        estimates of the references' shape.
+    """
+
+    name: str
+    summary: str
+    estimate: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, mixture: Tensor, references: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Estimate every reference.
+
+        Parameters
+        ----------
+        mixture : Tensor ``[channels, samples]``
+        references : mapping of str to Tensor ``[channels, samples]``
+            The true targets; together they should make the mixture.
+        """
+        estimates = self.estimate(mixture, torch.stack(list(references.values())))
+        return dict(zip(references, estimates, strict=True))
+
+
+def _mixture(mixture: Tensor, references: Tensor) -> Tensor:
+    return mixture.expand_as(references).clone()
+
+
+def _masked(mixture: Tensor, references: Tensor, total: Tensor, mask: _Mask) -> Tensor:
+    """Apply a mask that is made from the magnitudes of one target and a total at a time."""
+    spectrogram = _STFT.analyse(mixture)  # [C, F, N]
+    estimates = torch.empty_like(references)
+    for index, reference in enumerate(references):
+        share = mask(_STFT.analyse(reference).abs(), total)
+        estimates[index] = _STFT.synthesise(share * spectrogram, mixture.shape[-1])
+    return estimates
+
+
+_Mask = Callable[[Tensor, Tensor], Tensor]
+
+
+def _ideal_binary_mask(mixture: Tensor, references: Tensor) -> Tensor:
+    """Give a bin to a target that has more than half of the mixture's magnitude there.
+
+    Wang, "On ideal binary mask as the computational goal of auditory scene analysis" (2005),
+    equation 1; the threshold of SiSEC 2018.
+    """
+    total = _STFT.analyse(mixture).abs()
+    return _masked(mixture, references, total, lambda own, whole: (own > 0.5 * whole).to(own.dtype))
+
+
+def _ideal_ratio_mask(power: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Share a bin out by magnitudes to a power.
+
+    Liutkus & Badeau, "Generalized Wiener filtering with fractional power spectrograms" (2015),
+    equation 6: power 1 are magnitudes, 2 is the Wiener filter for one channel.
+    """
+
+    def estimate(mixture: Tensor, references: Tensor) -> Tensor:
+        total = torch.full_like(_STFT.analyse(mixture).real, _TINY)
+        for reference in references:
+            total += _STFT.analyse(reference).abs() ** power
+        return _masked(mixture, references, total, lambda own, whole: own**power / whole)
+
+    return estimate
+
+
+def _multichannel_wiener(mixture: Tensor, references: Tensor) -> Tensor:
+    """Filter with the true power spectral densities and spatial covariances.
+
+    Duong, Vincent & Gribonval, "Under-determined reverberant audio source separation using a
+    full-rank spatial covariance model" (2010), equations 11 to 14: a target's covariance in a bin
+    is its power there, the mean over channels, times one matrix for each frequency.
+    """
+    spectrogram = _STFT.analyse(mixture)  # [C, F, N]
+    densities, spatial = [], []
+    for reference in references:
+        image = _STFT.analyse(reference)  # [C, F, N]
+        density = image.abs().square().mean(dim=0)  # [F, N]
+        outer = torch.einsum("cfn,dfn->fcd", image, image.conj()).to(torch.complex128)
+        spatial.append(outer / (density.sum(dim=1)[:, None, None] + _TINY))  # [F, C, C]
+        densities.append(density)
+    images = spectrogram.new_empty(len(references), *spectrogram.shape)  # [R, C, F, N]
+    for start in range(0, spectrogram.shape[-1], _FRAMES_AT_ONCE):
+        here = slice(start, start + _FRAMES_AT_ONCE)
+        powers = torch.stack([density[:, here] for density in densities]).double()  # [R, F, n]
+        images[..., here] = _filtered(spectrogram[..., here], powers, torch.stack(spatial))
+    return torch.stack([_STFT.synthesise(image, mixture.shape[-1]) for image in images])
+
+
+def _filtered(spectrogram: Tensor, powers: Tensor, spatial: Tensor) -> Tensor:
+    """Return images ``[R, C, F, n]`` from ``[C, F, n]``, ``[R, F, n]`` and ``[R, F, C, C]``.
+
+    In double precision, and with a ridge: stems that are the same in all channels have matrices of
+    rank one.
+    """
+    total = torch.einsum("rfn,rfcd->fncd", powers.to(spatial.dtype), spatial)  # [F, n, C, C]
+    strength = total.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)  # [F, n]
+    ridge = (_RIDGE * strength + _TINY)[..., None, None]
+    total = total + ridge * torch.eye(total.shape[-1], dtype=total.dtype, device=total.device)
+    whitened = _solved(total, spectrogram.permute(1, 2, 0).to(total.dtype))  # [F, n, C]
+    images = spatial @ whitened.mT  # [R, F, C, C] @ [F, C, n] -> [R, F, C, n]
+    return (images * powers.unsqueeze(2)).transpose(1, 2).to(spectrogram.dtype)
+
+
+def _solved(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Solve ``[..., C, C]`` systems for ``[..., C]``; in closed form where there are two channels.
+
+    One LAPACK call for each of millions of bins would take minutes.
+    """
+    if matrices.shape[-1] == 1:
+        return vectors / matrices[..., 0]
+    if matrices.shape[-1] != 2:
+        solution: Tensor = torch.linalg.solve(matrices, vectors)
+        return solution
+    (a, b), (c, d) = (row.unbind(dim=-1) for row in matrices.unbind(dim=-2))
+    x, y = vectors.unbind(dim=-1)
+    determinant = a * d - b * c
+    adjugate = torch.stack([d * x - b * y, a * y - c * x], dim=-1)
+    return adjugate / determinant[..., None]
+
+
+ORACLES: Mapping[str, Oracle] = {
+    oracle.name: oracle
+    for oracle in [
+        Oracle("mixture", "floor: the mixture itself as every estimate", _mixture),
+        Oracle("ibm", "ceiling: ideal binary mask", _ideal_binary_mask),
+        Oracle("irm1", "ceiling: ideal ratio mask of magnitudes", _ideal_ratio_mask(1.0)),
+        Oracle("irm2", "ceiling: ideal ratio mask of powers", _ideal_ratio_mask(2.0)),
+        Oracle(
+            "mwf", "ceiling: multichannel Wiener filter, true covariances", _multichannel_wiener
+        ),
+    ]
+}
+
+
+def get_oracle(name: str) -> Oracle:
+    """Return the oracle of that name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    """
+    if name not in ORACLES:
+        raise UnknownNameError("oracle", name, ORACLES)
+    return ORACLES[name]

@@ -1,0 +1,205 @@
+"""Scores of a track: museval's own JSON, with what it leaves out beside it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from partita.errors import ScoresError, one_line
+
+#: Figures of BSS Eval in museval's spelling; all in dB.
+METRICS = ("SDR", "ISR", "SIR", "SAR")
+_JSON_SUFFIXES = (".json", ".json.gz")
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """Scores of one target of one track.
+
+    Attributes
+    ----------
+    name : str
+    frames : sequence of mapping of str to float
+        For each window the `METRICS` in dB; NaN where one is not defined.
+    whole : mapping of str to float
+        Figures of the whole track in dB, such as ``uSDR`` of the Music Demixing Challenges.
+    scored_with : tuple of str
+        All targets of the mixture model that this one was scored in: adding one changes the
+        figures of the others. For museval's own files, which do not say, what museval does.
+    reason : str
+        Why there are no figures, where there are none.
+    """
+
+    name: str
+    frames: Sequence[Mapping[str, float]]
+    whole: Mapping[str, float] = field(default_factory=dict)
+    scored_with: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TrackScores:
+    """Scores of one track.
+
+    Attributes
+    ----------
+    track : str
+    targets : mapping of str to TargetScores
+    window_s, hop_s : float
+    settings : mapping
+        How they were made: version, targets, sample rate; empty for other people's files.
+    """
+
+    track: str
+    targets: Mapping[str, TargetScores]
+    window_s: float = 1.0
+    hop_s: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an object of museval's schema, with ``track`` and our own keys added."""
+        return {
+            "track": self.track,
+            "targets": [self._target_json(target) for target in self.targets.values()],
+            "partita": dict(self.settings),
+        }
+
+    def _target_json(self, target: TargetScores) -> dict[str, Any]:
+        frames = [
+            {
+                "time": index * self.hop_s,
+                "duration": self.window_s,
+                "metrics": {name: _rounded(values[name]) for name in METRICS},
+            }
+            for index, values in enumerate(target.frames)
+        ]
+        result: dict[str, Any] = {"name": target.name, "frames": frames}
+        if target.whole:
+            result["whole_track"] = {name: _rounded(v) for name, v in target.whole.items()}
+        if target.scored_with:
+            result["scored_with"] = list(target.scored_with)
+        if target.reason:
+            result["reason"] = target.reason
+        return result
+
+    def save(self, path: Path) -> None:
+        """Write a file that museval reads; whole or not at all.
+
+        NaN stands in it as museval writes it, which strict JSON does not know.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _rounded(value: float) -> float:
+    """Round as museval does: five digits, no infinities."""
+    return round(value, 5) if math.isfinite(value) else math.nan
+
+
+def read_scores(path: Path) -> TrackScores:
+    """Read a file of museval's, or one of ours.
+
+    Parameters
+    ----------
+    path : Path
+        ``TRACK.json`` or ``TRACK.json.gz``.
+
+    Raises
+    ------
+    ScoresError
+        It cannot be read, or is something else.
+    """
+    name = one_line(path)
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        content = json.loads(data)
+    except OSError as error:
+        raise ScoresError(f"{name}: {one_line(error.strerror or error)}") from error
+    except (ValueError, EOFError) as error:
+        raise ScoresError(f"{name}: not a JSON file ({one_line(error)})") from error
+    try:
+        return _parse(content, _track_name(path))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = one_line(f"{type(error).__name__} {error}")
+        raise ScoresError(f"{name}: not a score file of museval's schema ({reason})") from error
+
+
+def _parse(content: Mapping[str, Any], track: str) -> TrackScores:
+    names = [item["name"] for item in content["targets"]]
+    targets: dict[str, TargetScores] = {}
+    first: Mapping[str, Any] = {}
+    for item in content["targets"]:
+        frames = [
+            {name: _number(frame["metrics"].get(name)) for name in METRICS}
+            for frame in item["frames"]
+        ]
+        first = first or next(iter(item["frames"]), {})
+        targets[item["name"]] = TargetScores(
+            name=item["name"],
+            frames=frames,
+            whole={name: _number(value) for name, value in item.get("whole_track", {}).items()},
+            scored_with=tuple(item.get("scored_with") or _musevals_set(item["name"], names)),
+            reason=item.get("reason", ""),
+        )
+    if not targets:
+        raise ValueError("no targets")
+    return TrackScores(
+        track=content.get("track", track),
+        targets=targets,
+        window_s=float(first.get("duration", 1.0)),
+        settings=content.get("partita", {}),
+    )
+
+
+def _musevals_set(name: str, names: Sequence[str]) -> list[str]:
+    """Return what museval scores a target with.
+
+    Where there are both, vocals and accompaniment make a set of their own, and what is said of the
+    vocals is said of that set.
+    """
+    pair = ["vocals", "accompaniment"]
+    if not set(pair) <= set(names):
+        return list(names)
+    return pair if name in pair else [other for other in names if other != "accompaniment"]
+
+
+def _number(value: Any) -> float:
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _track_name(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".json")
+
+
+def find_score_files(folder: Path) -> list[Path]:
+    """Return the score files below a folder, sorted.
+
+    Raises
+    ------
+    ScoresError
+        There is no such folder, or it holds none.
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise ScoresError(f"{one_line(folder)}: {what}: name a folder of museval's JSON files")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith(_JSON_SUFFIXES) and not path.name.startswith(".")
+    )
+    if not found:
+        raise ScoresError(f"{one_line(folder)}: no score files (*.json, *.json.gz) in here")
+    return found
