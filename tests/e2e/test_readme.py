@@ -18,8 +18,13 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
 @pytest.fixture
-def folder(tmp_path, song, spleeter):
+def folder(tmp_path, song, stems, spleeter):
     import soundfile
+
+    (tmp_path / "references/song").mkdir(parents=True)
+    for name, samples in stems.items():
+        path = tmp_path / f"references/song/{name}.wav"
+        soundfile.write(path, np.tile(samples, 2).T, 44100)
 
     soundfile.write(tmp_path / "song.mp3", np.tile(song, 2).T, 44100, format="MP3")
     (tmp_path / "album").mkdir()
@@ -42,10 +47,10 @@ def test_commands(run, folder):
         assert (folder / path).exists(), path
 
 
-def test_python(folder, monkeypatch, capsys):
+def test_python(folder, stems, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert len(PYTHON) == 1
-    names = {}
+    names = {"references": stems}
     exec(compile(PYTHON[0], "README.md", "exec"), names)
     assert (folder / "vocals.flac").exists()
     assert capsys.readouterr().out.endswith(" dB\n")

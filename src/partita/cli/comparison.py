@@ -17,8 +17,8 @@ _WHOLE_TRACK = ("uSDR", "SI-SDR")
 _WIDE_COLUMNS = 100
 
 
-def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: int) -> None:
-    """Print target by target what every system scores, the best first."""
+def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: Sequence[str]) -> None:
+    """Print target by target what every system scores, the best first, and what is missing."""
     from rich.console import Console
     from rich.table import Table
 
@@ -52,7 +52,8 @@ def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: int) -> None:
     for line in ("", explanation, *notes.lines()):
         console.print(line, style="dim", markup=False)
     if left_out:
-        console.print(f"{left_out} left out: see the messages", style="bold", markup=False)
+        listed = one_line(", ".join(left_out))
+        console.print(f"{len(left_out)} left out: {listed}", style="bold", markup=False)
 
 
 def _shown_metrics(rows: Sequence[Row], columns: int) -> list[str]:

@@ -85,7 +85,7 @@ class ProgressDisplay:
         """Return the progress function of something that is counted."""
         if self._bar is None or total < 2:
             return lambda _done: None
-        task = self._bar.add_task(name, total=total)
+        task = self._bar.add_task(f"{name} 0 of {total}", total=total)
 
         def update(done: int) -> None:
             self._bar.update(task, completed=done, description=f"{name} {done} of {total}")

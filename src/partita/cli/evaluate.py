@@ -185,7 +185,7 @@ def _present(
     from partita.evaluation.tables import comparison_rows, write_csv
 
     systems: dict[str, list[TrackScores]] = {}
-    left_out = 0
+    left_out: list[str] = []
     with (
         ProgressDisplay(enabled=not (quiet or as_json)) as display,
         contextlib.closing(run) as scored,
@@ -197,7 +197,7 @@ def _present(
             for warning in () if quiet else outcome.warnings:
                 display.print(f"partita: warning: {warning}", error=True)
             if outcome.scores is None:
-                left_out += 1
+                left_out.append(outcome.track)
                 display.print(f"partita: {outcome.error}", error=True)
                 continue
             systems.setdefault(outcome.system, []).append(outcome.scores)
@@ -208,4 +208,4 @@ def _present(
         write_csv(csv, systems)
     if systems and not (quiet or as_json):
         print_comparison(comparison_rows(systems), left_out)
-    return int(left_out > 0)
+    return int(bool(left_out))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LEAST_FFT = 8192  # shorter blocks spend their time on lags, longer ones leave the cache
+_LEAST_FFT = 4096  # shorter blocks spend their time on lags, longer ones leave the cache
 _BLOCKS_AT_ONCE = 16
 
 

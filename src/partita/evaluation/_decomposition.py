@@ -21,7 +21,7 @@ from partita.evaluation._projections import (
 )
 
 FIGURES = ("sdr", "isr", "sir", "sar", "snr")
-_FACTOR_BYTES = 1 << 29  # of equations that are solved at once
+_FACTOR_BYTES = 1 << 28  # of equations that are solved at once
 _MOST_WORKERS = 4  # each holds a window's spectra
 _PIECE_SAMPLES = 1 << 17  # of a track whose correlations are added up
 

@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from partita.errors import UsageError
 from partita.evaluation.bsseval import bss_eval
@@ -111,3 +113,63 @@ def test_inputs_stay_as_they_are():
 def test_impossible_signals(references, estimates, message):
     with pytest.raises(UsageError, match=message):
         score(references, estimates)
+
+
+def test_noise_that_was_mixed_in_is_told_from_artifacts():
+    references, hiss = noise(), noise(1, seed=2)
+    estimates = references + 0.1 * hiss
+    without, with_noise = score(references, estimates), score(references, estimates, noises=hiss)
+    assert without.sar.median() == pytest.approx(20, abs=1)
+    assert without.snr.min() == math.inf
+    assert with_noise.sar.min() > 100
+    assert with_noise.snr.median() == pytest.approx(20, abs=1)
+    torch.testing.assert_close(with_noise.sir, without.sir)
+    with pytest.raises(UsageError, match="noises and references differ"):
+        score(references, estimates, noises=noise(1, channels=1))
+
+
+def test_a_silent_estimate_leaves_the_others_scored():
+    references = noise(3)
+    estimates = references + 0.1 * noise(3, seed=1)
+    expected = score(references, estimates)
+    estimates[1] = 0
+    scores = score(references, estimates)
+    assert scores.sdr[1].isnan().all()
+    torch.testing.assert_close(scores.sir[[0, 2]], expected.sir[[0, 2]])
+
+
+@given(
+    channels=st.integers(1, 3),
+    gain_db=st.floats(-60, 60),
+    seed=st.integers(0, 100),
+    framewise=st.booleans(),
+)
+def test_a_common_gain_changes_nothing(channels, gain_db, seed, framewise):
+    references, disturbance = (noise(2, channels, 3000, seed + index) for index in range(2))
+    estimates = references + 0.3 * references.flip(0) + 0.1 * disturbance
+    options = {"window": 1500, "filter_samples": 8, "framewise_filters": framewise}
+    gain = 10 ** (gain_db / 20)
+    once = score(references, estimates, **options)
+    again = score(gain * references, gain * estimates, **options)
+    for figure in ("sdr", "isr", "sir", "sar"):
+        torch.testing.assert_close(getattr(once, figure), getattr(again, figure))
+
+
+@given(order=st.permutations(range(3)), seed=st.integers(0, 100))
+def test_the_order_of_sources_does_not_matter(order, seed):
+    references, disturbance = (noise(3, 2, 3000, seed + index) for index in range(2))
+    estimates = references + 0.3 * references.roll(1, 0) + 0.1 * disturbance
+    options = {"window": 1500, "filter_samples": 8}
+    once = score(references, estimates, **options)
+    again = score(references[order], estimates[order], **options)
+    torch.testing.assert_close(once.sir[order], again.sir)
+    torch.testing.assert_close(once.sar[order], again.sar)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_on_a_gpu():
+    references = noise()
+    estimates = references + 0.1 * noise(seed=1)
+    expected = score(references, estimates)
+    found = score(references.cuda(), estimates.cuda())
+    torch.testing.assert_close(found.sir.cpu(), expected.sir)
