@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from partita.devices import worker_pool
+from partita.dsp.wiener import refine
 from partita.errors import PartitaError
 from partita.models._protocol import SeparationModel
 
@@ -28,6 +29,8 @@ class ModelRunner:
     device : torch.device
     precision : torch.dtype
         Of the networks; estimates are float32 in any case.
+    wiener : int
+        Iterations of the multichannel Wiener filter behind the model, 0 for none.
 
     Attributes
     ----------
@@ -38,10 +41,14 @@ class ModelRunner:
     """
 
     def __init__(
-        self, model: SeparationModel, device: torch.device, precision: torch.dtype
+        self,
+        model: SeparationModel,
+        device: torch.device,
+        precision: torch.dtype,
+        wiener: int = 0,
     ) -> None:
         self.model = model.to(device).for_inference()
-        self.device, self._precision = device, precision
+        self.device, self._precision, self._wiener = device, precision, wiener
         # Read once: while another song of a batch is running, this thread may see less.
         self._threads = torch.get_num_threads()
         self._workers = min(self._threads, _MOST_WINDOWS) if device.type == "cpu" else 1
@@ -78,13 +85,15 @@ class ModelRunner:
 
     def run(self, mixture: Tensor) -> Tensor:
         """Map ``[groups, channels, samples]`` to ``[groups, sources, channels, samples]``."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(
-                self.device.type,
-                dtype=self._precision,
-                enabled=self._precision != torch.float32,
-            ),
-        ):
-            estimates: Tensor = self.model(mixture.to(self.device))
-            return estimates.float().cpu()
+        autocast = torch.autocast(
+            self.device.type, dtype=self._precision, enabled=self._precision != torch.float32
+        )
+        with torch.inference_mode():
+            there = mixture.to(self.device)
+            with autocast:
+                estimates: Tensor = self.model(there).float()
+            if self._wiener:
+                if self.device.type == "mps":  # which has no double precision
+                    there, estimates = mixture, estimates.cpu()
+                estimates = refine(estimates, there, self._wiener)
+            return estimates.cpu()

@@ -122,6 +122,8 @@ class Separator:
         For the delays.
     sum_to_mix : bool
         Share the residual out among the estimates, so that they add up to the mixture.
+    wiener : int
+        Refine the estimates by that many iterations of `partita.dsp.wiener.refine`; 0: do not.
 
     Raises
     ------
@@ -149,14 +151,19 @@ class Separator:
         shifts: int = 0,
         seed: int = 0,
         sum_to_mix: bool = False,
+        wiener: int = 0,
     ) -> None:
         if isinstance(stems, str):
             stems = stems.split(",")
         if shifts < 0:
             raise UsageError(f"--shifts {shifts} is negative")
+        if wiener < 0:
+            raise UsageError(f"--wiener {wiener} is negative")
         chosen_device, chosen_precision = choose_device(device), choose_precision(precision)
         loaded = model if isinstance(model, SeparationModel) else load_model(str(model))
-        self._runner = ModelRunner(loaded, chosen_device, chosen_precision)
+        if wiener and len(loaded.sources) < 2:
+            raise UsageError("--wiener shares the mixture out among sources: this model has one")
+        self._runner = ModelRunner(loaded, chosen_device, chosen_precision, wiener)
         self.model = self._runner.model
         self.stems = choose_stems(self.model.sources, stems=stems, two_stems=two_stems)
         self.window = _choose_window(self.model, segment_s, overlap)

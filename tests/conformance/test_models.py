@@ -9,7 +9,11 @@ from partita.models import create_model, model_names
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 #: Smaller settings for models that are slow at their usual size.
-SMALL = {"unet": SMALL_UNET}
+SMALL = {
+    "unet": SMALL_UNET,
+    "hpss": {"harmonic_frames": 7, "percussive_bins": 7},
+    "repet": {"sources": ["a", "b"]},
+}
 
 
 @pytest.fixture(params=model_names())
@@ -43,6 +47,8 @@ def test_shapes(model, samples):
 
 
 def test_gradients_reach_every_parameter(model, mixture):
+    if not list(model.parameters()):
+        pytest.skip("has learned nothing")
     model.train()
     model(mixture).square().mean().backward()
     for name, parameter in model.named_parameters():

@@ -263,3 +263,19 @@ def test_wrong_options_of_the_separator(separate, write_song):
         result = separate(write_song(), *flags)
         assert result.status == 2
         assert len(result.err.splitlines()) == 1
+
+
+def test_wiener(separate, write_song, tmp_path, song):
+    path = write_song(subtype="FLOAT")
+    for count in ("0", "1"):
+        result = separate(path, "--wiener", count, "--bits", "float", "--out", count)
+        assert result.status == 0, result.err
+    plain, refined = (
+        [read(tmp_path / f"{count}/tiny/song/{stem}.wav")[0] for stem in STEMS]
+        for count in ("0", "1")
+    )
+    assert np.abs(refined[0] - plain[0]).max() > 1e-3
+    assert np.abs(sum(refined) - song.T).max() < 1e-6
+    result = separate(path, "--wiener", "-1")
+    assert result.status == 2
+    assert len(result.err.splitlines()) == 1

@@ -254,3 +254,50 @@ def test_bfloat16_stays_close(song, tiny_model):
     rounded = Separator(str(tiny_model), precision="bfloat16")(song, RATE)["voice"].samples
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).norm() / exact.norm() < 0.05
+
+
+class Blurred(Halves):
+    """Gives each channel to a source of its own, with some of the other; not all of the mixture."""
+
+    def forward(self, mixture):
+        left, right = torch.tensor([[0.8], [0.2]]), torch.tensor([[0.1], [0.7]])
+        return torch.stack([mixture * left, mixture * right], dim=1)
+
+
+@pytest.mark.parametrize("window", [Window(44100, 4410), None])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_wiener_estimates_add_up_to_the_mixture(song, window, channels):
+    mixture = np.tile(song, (2, 1))[:channels] * 3
+    before = mixture.copy()
+    plain, refined = (
+        Separator(Blurred(window), wiener=count)(mixture, RATE, keep_rate=True) for count in (0, 2)
+    )
+    np.testing.assert_array_equal(mixture, before)
+    assert plain.null_depth_db > -25
+    total = sum(audio.samples for audio in refined.values()).numpy()
+    assert np.abs(total - mixture).max() <= 1e-6 * np.abs(mixture).max()
+
+
+@pytest.mark.parametrize("samples", [1, 100, 50000])
+def test_wiener_of_short_and_silent_mixtures(samples):
+    separator = Separator(Blurred(), wiener=1)
+    for mixture in (np.zeros((2, samples), np.float32), np.ones((2, samples), np.float32)):
+        estimates = separator(mixture, RATE)
+        total = sum(audio.samples for audio in estimates.values()).numpy()
+        assert np.abs(total - mixture).max() <= 1e-6
+        assert all(mixture.any() or not audio.samples.any() for audio in estimates.values())
+
+
+def test_wiener_behind_a_spectrogram_model(song, tiny_model):
+    plain, refined = (Separator(str(tiny_model), wiener=n)(song, RATE)["voice"] for n in (0, 1))
+    difference = (refined.samples - plain.samples).norm() / plain.samples.norm()
+    assert 1e-3 < difference < 1
+
+
+def test_wiener_wants_iterations_and_sources():
+    with pytest.raises(UsageError, match="--wiener -1 is negative"):
+        Separator(Halves(), wiener=-1)
+    alone = Halves()
+    alone.config = ModelConfig(sources=("voice",))
+    with pytest.raises(UsageError, match="this model has one"):
+        Separator(alone, wiener=1)

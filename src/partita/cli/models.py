@@ -43,7 +43,7 @@ def list_models(as_json: _JsonFlag = False) -> None:
             card.name + marker,
             ", ".join(card.sources),
             card.licence,
-            f"{card.download_bytes / 1e6:.0f} MB",
+            f"{card.download_bytes / 1e6:.0f} MB" if card.source else "–",
             "yes" if is_cached(card) else "no",
         )
     Console().print(table)
@@ -76,6 +76,9 @@ def fetch(
     from partita.weights.store import fetch as fetch_weights
 
     for card in cards:
+        if card.source is None:
+            print(f"{card.name}: has learned nothing, there are no weights to fetch")
+            continue
         fetch_weights(card)
         load_model(card.name)  # verifies them
         print(f"{card.name}: {weights_path(card)}")
@@ -87,6 +90,10 @@ def _facts(card: Card) -> dict[str, object]:
     from partita.weights.store import weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
+    if card.source is None:
+        for key in ("layout", "download_bytes", "licence", "commercial_use"):
+            del facts[key]
+        return {**facts, "sources": list(card.sources), "weights": "none: nothing is learned"}
     source = facts.pop("source")
     path = weights_path(card)
     return {

@@ -77,6 +77,9 @@ def separate(
     sum_to_mix: Annotated[
         bool, typer.Option("--sum-to-mix", help="Stems add up to the mixture.")
     ] = False,
+    wiener: Annotated[
+        int, typer.Option(min=0, help="Iterations of a Wiener filter: purer, rougher stems.")
+    ] = 0,
     keep_rate: Annotated[
         bool,
         typer.Option("--keep-rate", help="Stems in the song's own sample rate and channel count."),
@@ -123,6 +126,7 @@ def separate(
             shifts=shifts,
             seed=seed,
             sum_to_mix=sum_to_mix,
+            wiener=wiener,
         )
 
     failed = False

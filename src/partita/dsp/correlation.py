@@ -16,7 +16,7 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
     Parameters
     ----------
     first : Tensor ``[n, samples]``
-    second : Tensor ``[m, samples or more]``
+    second : Tensor ``[m, samples]``, or longer
     lags : int
 
     Returns

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import operator
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from partita.devices import worker_pool
 from partita.evaluation._projections import (
@@ -23,6 +23,7 @@ from partita.evaluation._projections import (
 FIGURES = ("sdr", "isr", "sir", "sar", "snr")
 _FACTOR_BYTES = 1 << 28  # of equations that are solved at once
 _MOST_WORKERS = 4  # each holds a window's spectra
+_KEPT_BYTES = 1 << 30  # of the correlations of all windows
 _PIECE_SAMPLES = 1 << 17  # of a track whose correlations are added up
 
 
@@ -108,30 +109,72 @@ def score(
     workers = 1 if framewise or device.type != "cpu" else min(threads, _MOST_WORKERS)
     with worker_pool(workers, threads) as pool:
         projections = None
+        known: dict[int, Correlations] = {}
         if audible and not framewise:
-            projections = geometry.projections(_whole_track(signals, taps, pool))
+            whole, known = _whole_track(signals, windows, taps, pool)
+            projections = geometry.projections(whole)
 
         def figures(group: list[int]) -> Tensor:
             heard = torch.stack([signals.excerpt(windows[index]) for index in group])
-            here = Correlations.of(heard, signals.inputs, taps)  # of [W, R + N + E, C, T]
+            here = known.get(group[0]) or Correlations.of(heard, signals.inputs, taps)
             used = projections or geometry.projections(here)
-            return geometry.figures(used, here, heard)
+            return geometry.figures(used, here, heard)  # heard: [W, R + N + E, C, T]
 
         for group, values in zip(groups, pool.map(figures, groups), strict=True):
             results[..., group] = values
     return results
 
 
-def _whole_track(signals: Signals, taps: int, pool: ThreadPoolExecutor) -> Correlations:
-    """Add up the correlations of pieces, each with what follows it."""
+def _whole_track(
+    signals: Signals, windows: list[slice], taps: int, pool: ThreadPoolExecutor
+) -> tuple[Correlations, dict[int, Correlations]]:
+    """Add up the correlations of pieces, and of what pieces have with what follows them.
+
+    Where the windows lie end to end they are the pieces, and their correlations, by index, are
+    returned too, so that nothing is computed twice.
+    """
     samples = signals.references.shape[-1]
+    columns = signals.inputs + len(signals.estimates)
+    bytes_each = 8 * signals.inputs * columns * signals.channels**2 * taps
+    are_windows = (
+        all(now.stop == then.start for now, then in itertools.pairwise(windows))
+        and windows[0].stop >= taps
+        and len(windows) * bytes_each <= _KEPT_BYTES
+    )
+    starts = range(0, samples, _PIECE_SAMPLES)
+    pieces = [slice(start, min(start + _PIECE_SAMPLES, samples)) for start in starts]
+    if are_windows:
+        rest = slice(windows[-1].stop, samples)
+        pieces = [*windows, *([rest] if rest.start < rest.stop else [])]
 
-    def piece(start: int) -> Correlations:
-        stop = min(start + _PIECE_SAMPLES, samples)
-        excerpt = signals.excerpt(slice(start, min(stop + taps - 1, samples)))
-        return Correlations.of(excerpt[None], signals.inputs, taps, samples=stop - start)
+    def piece(place: slice) -> Correlations:
+        return Correlations.of(signals.excerpt(place)[None], signals.inputs, taps)
 
-    return functools.reduce(operator.add, pool.map(piece, range(0, samples, _PIECE_SAMPLES)))
+    total = _joints(signals, [place.stop for place in pieces[:-1]], taps)
+    known = {}
+    for index, part in enumerate(pool.map(piece, pieces)):
+        total = part if total is None else total + part
+        if are_windows:
+            known[index] = part
+    assert total is not None
+    return total, known
+
+
+def _joints(signals: Signals, edges: list[int], taps: int) -> Correlations | None:
+    """Add up the correlations of the last samples before each edge with the first behind it."""
+    if not edges:
+        return None
+    reach = taps - 1
+    before, behind = [], []
+    for edge in edges:
+        last, first = (
+            signals.excerpt(slice(*place)) for place in ((edge - reach, edge), (edge, edge + reach))
+        )
+        before.append(functional.pad(last, (0, reach)))
+        behind.append(functional.pad(first, (reach, reach - first.shape[-1])))
+    return Correlations.between(
+        torch.cat(before, dim=-1)[None, : signals.inputs], torch.cat(behind, dim=-1)[None], taps
+    )
 
 
 @dataclass(frozen=True)

@@ -41,23 +41,19 @@ class Correlations:
     estimates: Tensor
 
     @classmethod
-    def of(
-        cls, signals: Tensor, inputs: int, taps: int, *, samples: int | None = None
-    ) -> Correlations:
-        """Correlate the first `inputs` of ``[W, S, C, T]`` with all; the others are estimates.
+    def of(cls, signals: Tensor, inputs: int, taps: int) -> Correlations:
+        """Correlate the first `inputs` of ``[W, S, C, T]`` with all; the others are estimates."""
+        return cls.between(signals[:, :inputs], signals, taps)
 
-        Of signals longer than `samples`, what follows is only there for inputs to meet later
-        samples of the others.
-        """
-        flat = signals.flatten(1, 2)  # [W, S C, T]
-        channels = signals.shape[2]
-        samples = samples or signals.shape[-1]
-        all_lags = torch.stack(
-            [correlate(window[: inputs * channels, :samples], window, taps) for window in flat]
-        )  # [W, I, S C, L]
-        among, towards = all_lags.tensor_split([inputs * channels], dim=2)
+    @classmethod
+    def between(cls, inputs: Tensor, signals: Tensor, taps: int) -> Correlations:
+        """Correlate inputs ``[W, I / C, C, T]`` with inputs and estimates, ``[W, S, C, T]``."""
+        _, count, channels, _ = inputs.shape
+        pairs = zip(inputs.flatten(1, 2), signals.flatten(1, 2), strict=True)
+        all_lags = torch.stack([correlate(*pair, taps) for pair in pairs])  # [W, I, S C, L]
+        among, towards = all_lags.tensor_split([count * channels], dim=2)
         towards = towards.reshape(*towards.shape[:2], -1, channels, taps)
-        return cls(among, towards, energy(signals[:, inputs:, :, :samples]))
+        return cls(among, towards, energy(signals[:, count:]))
 
     @classmethod
     def together(cls, parts: list[Correlations]) -> Correlations:

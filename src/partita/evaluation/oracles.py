@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from partita.dsp.stft import Stft
+from partita.dsp.wiener import multichannel_wiener
 from partita.errors import UnknownNameError
 
 #: As the oracles of SiSEC 2018 have it.
 _STFT = Stft(fft_samples=2048, hop_samples=1024)
 _TINY = 1e-10
-_RIDGE = 1e-9
-_FRAMES_AT_ONCE = 512
+_FRAMES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -109,47 +109,17 @@ def _multichannel_wiener(mixture: Tensor, references: Tensor) -> Tensor:
     for reference in references:
         image = _STFT.analyse(reference)  # [C, F, N]
         density = image.abs().square().mean(dim=0)  # [F, N]
-        outer = torch.einsum("cfn,dfn->fcd", image, image.conj()).to(torch.complex128)
-        spatial.append(outer / (density.sum(dim=1)[:, None, None] + _TINY))  # [F, C, C]
+        outer = torch.einsum("cfn,dfn->cdf", image, image.conj()).to(torch.complex128)
+        spatial.append(outer / (density.sum(dim=1) + _TINY))  # [C, C, F]
         densities.append(density)
-    images = spectrogram.new_empty(len(references), *spectrogram.shape)  # [R, C, F, N]
+    matrices, noise = torch.stack(spatial)[None], torch.tensor(_TINY)
+    images = spectrogram.mT.new_empty(len(references), *spectrogram.mT.shape).mT  # [R, C, F, N]
     for start in range(0, spectrogram.shape[-1], _FRAMES_AT_ONCE):
         here = slice(start, start + _FRAMES_AT_ONCE)
-        powers = torch.stack([density[:, here] for density in densities]).double()  # [R, F, n]
-        images[..., here] = _filtered(spectrogram[..., here], powers, torch.stack(spatial))
+        powers = torch.stack([density[:, here] for density in densities])[None]  # [1, R, F, n]
+        filtered = multichannel_wiener(spectrogram[None, ..., here], powers, matrices, noise)
+        images[..., here] = filtered[0]
     return torch.stack([_STFT.synthesise(image, mixture.shape[-1]) for image in images])
-
-
-def _filtered(spectrogram: Tensor, powers: Tensor, spatial: Tensor) -> Tensor:
-    """Return images ``[R, C, F, n]`` from ``[C, F, n]``, ``[R, F, n]`` and ``[R, F, C, C]``.
-
-    In double precision, and with a ridge: stems that are the same in all channels have matrices of
-    rank one.
-    """
-    total = torch.einsum("rfn,rfcd->fncd", powers.to(spatial.dtype), spatial)  # [F, n, C, C]
-    strength = total.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)  # [F, n]
-    ridge = (_RIDGE * strength + _TINY)[..., None, None]
-    total = total + ridge * torch.eye(total.shape[-1], dtype=total.dtype, device=total.device)
-    whitened = _solved(total, spectrogram.permute(1, 2, 0).to(total.dtype))  # [F, n, C]
-    images = spatial @ whitened.mT  # [R, F, C, C] @ [F, C, n] -> [R, F, C, n]
-    return (images * powers.unsqueeze(2)).transpose(1, 2).to(spectrogram.dtype)
-
-
-def _solved(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Solve ``[..., C, C]`` systems for ``[..., C]``; in closed form where there are two channels.
-
-    One LAPACK call for each of millions of bins would take minutes.
-    """
-    if matrices.shape[-1] == 1:
-        return vectors / matrices[..., 0]
-    if matrices.shape[-1] != 2:
-        solution: Tensor = torch.linalg.solve(matrices, vectors)
-        return solution
-    (a, b), (c, d) = (row.unbind(dim=-1) for row in matrices.unbind(dim=-2))
-    x, y = vectors.unbind(dim=-1)
-    determinant = a * d - b * c
-    adjugate = torch.stack([d * x - b * y, a * y - c * x], dim=-1)
-    return adjugate / determinant[..., None]
 
 
 ORACLES: Mapping[str, Oracle] = {

@@ -1,6 +1,8 @@
 """Models: one file a family, found through the registry."""
 
 from partita.models._registry import create_model, model_names, register_model
+from partita.models.hpss import Hpss
+from partita.models.repet import Repet
 from partita.models.unet import UNet
 
-__all__ = ["UNet", "create_model", "model_names", "register_model"]
+__all__ = ["Hpss", "Repet", "UNet", "create_model", "model_names", "register_model"]

@@ -75,7 +75,7 @@ class SpectrogramModel(SeparationModel):
         self.stft = Stft(config.fft_samples, config.hop_samples)
         hop = config.hop_samples
         # One hop less than `frames` hops: the transform is centred, so it has a frame at each end.
-        self.window = Window((config.frames - 1) * hop, config.overlap_frames * hop)
+        self.window: Window | None = Window((config.frames - 1) * hop, config.overlap_frames * hop)
 
     @abstractmethod
     def magnitudes(self, mixture: Tensor) -> Tensor:

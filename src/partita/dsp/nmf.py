@@ -1,0 +1,398 @@
+"""Non-negative matrix factorisation: magnitudes as sums of templates that come and go.
+
+Templates of several frames (`partita.dsp.nmfd`) use the same updates. Inside, frames come before
+bins, as transforms leave them in memory, and the frames of all templates stand below each other.
+Then the model and both gradients are products of two matrices; they are computed for some frames of
+the spectrogram at a time, which stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_BLOCK_ELEMENTS = 1 << 19  # of the spectrogram at a time: two megabytes in single precision
+_FILL = 0.01  # what NNDSVD leaves at zero starts at this share of the mean
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A factorised spectrogram.
+
+    Attributes
+    ----------
+    templates : Tensor ``[..., bins, components]``, of `nmfd` ``[..., bins, components, lags]``
+        Each adds up to one, unless templates or activations were fixed.
+    activations : Tensor ``[..., components, frames]``
+        In the unit of the spectrogram.
+    objectives : Tensor, float64 ``[iterations + 1, ...]``
+        Divergence plus penalty at the start and after each iteration; no entries unless asked for.
+    """
+
+    templates: Tensor
+    activations: Tensor
+    objectives: Tensor
+
+    def components(self) -> Tensor:
+        """Return the share of each component, ``[..., components, bins, frames]``."""
+        plain = self.templates.ndim == self.activations.ndim
+        templates = self.templates[..., None] if plain else self.templates
+        lags = templates.shape[-1]
+        shifted = _by_lag(shift(self.activations.mT, lags).mT, lags, dim=-2)  # [..., K, lags, N]
+        shares: Tensor = templates.transpose(-3, -2) @ shifted
+        return shares
+
+
+def nmf(
+    spectrogram: Tensor,
+    components: int,
+    *,
+    beta: float = 1.0,
+    iterations: int = 200,
+    sparsity: float = 0.0,
+    start: Literal["random", "nndsvd"] = "random",
+    templates: Tensor | None = None,
+    activations: Tensor | None = None,
+    fix_templates: bool = False,
+    fix_activations: bool = False,
+    seed: int | torch.Generator = 0,
+    tolerance: float = 0.0,
+    trace: bool = False,
+) -> Factors:
+    """Factorise magnitudes: ``[bins, frames] ≈ [bins, components] @ [components, frames]``.
+
+    Parameters
+    ----------
+    spectrogram : Tensor, float32 or float64 ``[..., bins, frames]``
+        Not negative. Each item of the leading axes is factorised by itself.
+    components : int
+    beta : float
+        Which β-divergence falls: 2 half the squared Euclidean distance, 1 Kullback–Leibler, 0
+        Itakura–Saito, or any other.
+    iterations : int
+        At most.
+    sparsity : float
+        Weight of the L1 norm of the activations, counted for templates of Euclidean norm one and a
+        spectrogram of mean one, so that neither scale nor level matters.
+    start : {"random", "nndsvd"}
+        Where templates and activations that are not given start: uniform random values, the same
+        for each item, or the singular value decomposition, which takes no seed.
+    templates : Tensor ``[..., bins, components]``, optional
+        Given start, for example a dictionary: one for all items, or one each.
+    activations : Tensor ``[..., components, frames]``, optional
+        Given start, likewise, in the unit of the spectrogram.
+    fix_templates, fix_activations : bool
+        Leave what is given as it is.
+    seed : int or torch.Generator
+    tolerance : float
+        Stop when in no item the objective fell by more than this share of itself; 0: never.
+    trace : bool
+        Return the objectives, which takes two to three times as long.
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    ValueError
+        The spectrogram or a start is negative, not finite or of a wrong size or precision; nothing
+        given for what should stay fixed, or nothing left free; more components than NNDSVD has.
+
+    Notes
+    -----
+    Multiplicative updates (equations 4 and 5 of *Music Source Separation Using Deep Learning*; Lee
+    & Seung 2001) by majorisation–minimisation with the exponent γ(β) of Févotte & Idier 2011
+    (section 4.1): the objective never rises. NNDSVD is that of Boutsidis & Gallopoulos 2008.
+
+    Departures: The model has a constant added, 1e-7 of the mean in single precision. It counts as
+    one more component that never changes, so divisions are defined and the objective still falls;
+    for β ≤ 0, bins below it count as equal to it. Sparsity is that of Le Roux, Hershey & Weninger
+    2015 (templates that add up to one would make it a mere factor under Kullback–Leibler), with a
+    majorant of our own in place of their heuristic. Zeros of NNDSVD start at a hundredth of the
+    mean, since multiplication would never leave them.
+    """
+    if start not in ("random", "nndsvd"):
+        raise ValueError(f"start must be 'random' or 'nndsvd', not {start!r}")
+    fixed = fix_templates, fix_activations
+    problem = Problem(spectrogram, components, fixed=fixed, beta=beta, sparsity=sparsity)
+    w, h = problem.given(None if templates is None else templates[..., None], activations)
+    if start == "nndsvd":
+        found_w, found_h = _nndsvd(problem.target, components)
+        w, h = found_w if w is None else w, found_h if h is None else h
+    generator = generator_of(seed)
+    w = problem.draw(components, problem.target.shape[2], generator) if w is None else w
+    if h is None:
+        h = problem.balance(w, problem.draw(problem.target.shape[1], components, generator))
+    factors = descend(problem, w, h, iterations, tolerance=tolerance, trace=trace)
+    return Factors(factors.templates.squeeze(-1), factors.activations, factors.objectives)
+
+
+class Problem:
+    """A spectrogram brought to a mean of one, and what is to become of it.
+
+    Attributes
+    ----------
+    target : Tensor ``[batch, frames, bins]``
+    level : Tensor ``[batch, 1, 1]``: the mean that was divided by, or one for silence
+    components, lags : int
+        Templates ``w`` are ``[batch, components * lags, bins]``, activations ``h`` are ``[batch,
+        frames, components]``.
+    fixed : pair of bool
+        Templates, activations.
+    beta, sparsity : float
+    floor : float
+        The constant that the model has added.
+    """
+
+    def __init__(
+        self,
+        spectrogram: Tensor,
+        components: int,
+        lags: int = 1,
+        *,
+        fixed: tuple[bool, bool],
+        beta: float = 1.0,
+        sparsity: float = 0.0,
+        floor: float | None = None,
+    ) -> None:
+        _check(spectrogram, "a spectrogram")
+        if spectrogram.ndim < 2 or not spectrogram.numel():
+            raise ValueError(f"a spectrogram has bins and frames, not {list(spectrogram.shape)}")
+        if components < 1 or lags < 1 or sparsity < 0:
+            raise ValueError(f"no {components} components of {lags} frames, sparsity {sparsity}")
+        self.components, self.lags, self.fixed = components, lags, fixed
+        self.beta, self.sparsity = beta, sparsity
+        self.floor = torch.finfo(spectrogram.dtype).eps if floor is None else floor
+        self._shape = spectrogram.shape
+        target = spectrogram.reshape(-1, *self._shape[-2:]).mT  # [batch, frames, bins]
+        self._mean = target.mean(dim=(1, 2), keepdim=True)
+        self.level = torch.where(self._mean > 0, self._mean, 1.0)
+        self.target = (target / self.level).contiguous()
+        if beta <= 0:
+            self.target.clamp_min_(self.floor)
+
+    def given(self, w: Tensor | None, h: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Bring given starts, [..., F, K, lags] and [..., K, N], into our order and level."""
+        missing = w is None, h is None
+        if all(self.fixed) or any(a and b for a, b in zip(self.fixed, missing, strict=True)):
+            raise ValueError("templates or activations may be fixed, not both, and must be given")
+        bins, frames = self._shape[-2:]
+        if w is not None:
+            w = self._expand(w, (bins, self.components, self.lags), "templates")
+            w = w.flatten(2).mT.contiguous()  # [batch, K lags, F]
+        if h is not None:
+            h = self._expand(h, (self.components, frames), "activations").mT / self.level
+        return w, h
+
+    def _expand(self, start: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+        """Check a given start and return ``[batch, *shape]``."""
+        _check(start, name)
+        leading = self._shape[:-2]
+        if tuple(start.shape) not in ((*leading, *shape), shape):
+            raise ValueError(f"{name} {list(start.shape)} are not of shape [..., {shape}]")
+        return start.to(self.target).expand(*leading, *shape).reshape(-1, *shape)
+
+    def draw(self, rows: int, columns: int, generator: torch.Generator) -> Tensor:
+        """Draw uniform values, the same for each item and either precision."""
+        drawn = torch.rand(rows, columns, generator=generator, dtype=torch.float64)
+        return drawn.to(self.target).expand(len(self.target), -1, -1)
+
+    def balance(self, w: Tensor, h: Tensor) -> Tensor:
+        """Return activations with which the model has about the target's mean."""
+        total = (self.norms(w, 1) * h.sum(dim=1)).sum(dim=1)[:, None, None]
+        return h * (self._shape[-2:].numel() / total.clamp_min(self.floor))
+
+    def norms(self, w: Tensor, order: int) -> Tensor:
+        """Return the sum (1) or the Euclidean norm (2) of each template, [batch, K]."""
+        rows = torch.linalg.vector_norm(w, order, dim=-1)  # [batch, K lags]
+        norms: Tensor = torch.linalg.vector_norm(_by_lag(rows, self.lags), order, dim=-1)
+        return norms
+
+    def factors(self, w: Tensor, h: Tensor, objectives: list[Tensor]) -> Factors:
+        """Bring free templates to a sum of one, and everything to the caller's order and level."""
+        if self.fixed[1]:
+            w, h = w * (self._mean / self.level), h * self.level  # silence: zero times one
+        else:
+            if not self.fixed[0]:
+                sums = self.norms(w, 1)
+                divisors = torch.where(sums > 0, sums, 1.0).repeat_interleave(self.lags, dim=1)
+                w, h = w / divisors[..., None], h * sums[:, None]
+            h = h * self._mean
+        leading, bins, frames = self._shape[:-2], *self._shape[-2:]
+        kept = torch.stack(objectives) if objectives else torch.empty(0, len(h))
+        return Factors(
+            w.mT.reshape(*leading, bins, self.components, self.lags),
+            h.mT.reshape(*leading, self.components, frames),
+            kept.double().reshape(len(objectives), *leading),
+        )
+
+    def blocks(self) -> Iterator[slice]:
+        """Cut the frames into pieces that are small enough for the cache."""
+        batch, frames, bins = self.target.shape
+        size = max(1, _BLOCK_ELEMENTS // (batch * bins))
+        for begin in range(0, frames, size):
+            yield slice(begin, begin + size)
+
+    def slopes(self, part: slice, shifted: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return ``target model^(β-2)`` and ``model^(β-1)``, ``[batch, some frames, bins]``.
+
+        They are the negative and the positive part of the divergence's derivative by the model;
+        None stands for ones.
+        """
+        model = torch.bmm(shifted[:, part], w).add_(self.floor)
+        power = None if self.beta == 1 else model.pow(self.beta - 1)
+        ratio = torch.div(self.target[:, part], model, out=model)
+        return (ratio, None) if power is None else (ratio.mul_(power), power)
+
+    def objective(self, w: Tensor, h: Tensor) -> Tensor:
+        """Return divergence plus penalty in the unit of the given spectrogram, float64 [batch]."""
+        shifted = shift(h, self.lags)
+        total = torch.zeros(len(h), dtype=torch.float64, device=h.device)
+        for part in self.blocks():
+            model = torch.bmm(shifted[:, part], w).add_(self.floor)
+            total += _divergence(self.target[:, part], model, self.beta)
+        if self.sparsity:
+            total += self.sparsity * (self.norms(w, 2) * h.sum(dim=1)).sum(dim=1)
+        return total * self.level[:, 0, 0].double() ** self.beta
+
+
+def descend(
+    problem: Problem, w: Tensor, h: Tensor, iterations: int, *, tolerance: float, trace: bool
+) -> Factors:
+    """Update activations and templates in turn; the objective never rises."""
+    for_h = _exponent(problem.beta, 1)
+    for_w = _exponent(problem.beta, 2 if problem.sparsity else 1)
+    keep_w, keep_h = problem.fixed
+    observed = trace or tolerance > 0
+    objectives = [problem.objective(w, h)] if observed else []
+    for _ in range(iterations):
+        # Activations first, so that random ones do not tear a given dictionary.
+        if not keep_h:
+            h = h * _activation_factors(problem, w, h).pow_(for_h)
+        if not keep_w:
+            w = w * _template_factors(problem, w, h).pow_(for_w)
+        if observed:
+            objectives.append(problem.objective(w, h))
+            before, now = objectives[-2:]
+            if tolerance > 0 and bool((before - now <= tolerance * before).all()):
+                break
+    return problem.factors(w, h, objectives if trace else [])
+
+
+def _exponent(beta: float, order: int) -> float:
+    """Return γ, with which the majorant is least at ``(negative / positive)^γ``.
+
+    The majorant of the divergence has a falling and a rising power (Févotte & Idier 2011, table 1)
+    of derivatives x^(β-2) and x^(β-1), or one where they would not be convex. A penalty of order 1
+    (linear) or 2 (a norm below its tangent parabola) is below the higher power that touches it.
+    """
+    return 1 / (max(beta, order) - 1 - min(beta - 2, 0))
+
+
+def _template_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
+    """Return what the templates are to be multiplied with, before the exponent."""
+    shifted = shift(h, problem.lags)
+    down, up = torch.zeros_like(w), torch.zeros_like(w[..., :1] if problem.beta == 1 else w)
+    for part in problem.blocks():
+        negative, positive = problem.slopes(part, shifted, w)
+        active = shifted[:, part].mT  # [batch, K lags, some frames]
+        down.baddbmm_(active, negative)
+        up += active.sum(dim=-1, keepdim=True) if positive is None else active @ positive
+    if problem.sparsity:
+        pull = problem.sparsity * divide(h.sum(dim=1), problem.norms(w, 2))  # [batch, K]
+        up = up + w * pull.repeat_interleave(problem.lags, dim=1)[..., None]
+    return divide(down, up)
+
+
+def _activation_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
+    """Return what the activations are to be multiplied with, before the exponent."""
+    shifted = shift(h, problem.lags)
+    down, up = torch.empty_like(shifted), torch.empty_like(shifted)
+    sums = w.sum(dim=-1)[:, None]  # [batch, 1, K lags]
+    for part in problem.blocks():
+        negative, positive = problem.slopes(part, shifted, w)
+        down[:, part] = negative @ w.mT
+        up[:, part] = sums if positive is None else positive @ w.mT
+    total = unshift(up, problem.lags)
+    if problem.sparsity:
+        total = total + problem.sparsity * problem.norms(w, 2)[:, None]
+    return divide(unshift(down, problem.lags), total)
+
+
+def _divergence(target: Tensor, model: Tensor, beta: float) -> Tensor:
+    """Return the β-divergence (Févotte & Idier 2011, equation 2) of each item, float64 [batch]."""
+    ratio = target / model
+    if beta == 1:
+        cost = torch.xlogy(target, ratio) - target + model
+    elif beta == 0:
+        cost = ratio - ratio.log() - 1
+    else:
+        scaled = ratio.pow(beta) + (beta - 1) - beta * ratio
+        cost = scaled * model.pow(beta) / (beta * (beta - 1))
+    return cost.sum(dim=(1, 2), dtype=torch.float64)
+
+
+def shift(h: Tensor, lags: int) -> Tensor:
+    """Put delayed copies beside activations, [..., N, K] -> [..., N, K lags]."""
+    if lags == 1:
+        return h
+    padded = functional.pad(h, (0, 0, lags - 1, 0))
+    return padded.unfold(-2, lags, 1).flip(-1).flatten(-2)  # [..., N, K, lags] before flatten
+
+
+def unshift(gradient: Tensor, lags: int) -> Tensor:
+    """Undo the delays and add up, [batch, N, K lags] -> [batch, N, K]: the adjoint of `shift`."""
+    if lags == 1:
+        return gradient
+    by_lag = _by_lag(gradient, lags)  # [batch, N, K, lags]
+    total = by_lag[..., 0].clone()
+    for lag in range(1, min(lags, total.shape[1])):
+        total[:, :-lag] += by_lag[:, lag:, :, lag]
+    return total
+
+
+def _by_lag(rows: Tensor, lags: int, dim: int = -1) -> Tensor:
+    """Split an axis of K lags in two, [..., K lags, ...] -> [..., K, lags, ...]."""
+    split: Tensor = rows.unflatten(dim, (-1, lags))  # type: ignore[no-untyped-call]
+    return split
+
+
+def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide; nothing by nothing is nothing: what is off stays off."""
+    return numerator / (denominator + torch.finfo(denominator.dtype).tiny)
+
+
+def generator_of(seed: int | torch.Generator) -> torch.Generator:
+    """Return a generator of random numbers that is nobody else's, or the caller's own."""
+    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+
+
+def _nndsvd(target: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """Return the start of Boutsidis & Gallopoulos 2008 (table 1), templates and activations."""
+    if components > min(target.shape[1:]):
+        raise ValueError(f"NNDSVD has no {components} components for {list(target.shape[1:])}")
+    precise = target.double()
+    vectors = torch.linalg.eigh(precise.mT @ precise)[1]  # left singular vectors, least first
+    left = vectors[..., -components:].flip(-1).mT  # [batch, K, F]
+    sides = left, left @ precise.mT  # the other side times the singular values, [batch, K, N]
+    # The positive or the negative parts of both vectors: those whose product is greater.
+    positive, negative = ([(sign * side).relu() for side in sides] for sign in (1, -1))
+    sizes = [first.norm(dim=-1) * second.norm(dim=-1) for first, second in (positive, negative)]
+    take = (sizes[0] >= sizes[1])[..., None]  # [batch, K, 1]
+    w, h = (torch.where(take, *pair) for pair in zip(positive, negative, strict=True))
+    w, h = (torch.maximum(x, _FILL * x.mean(dim=-1, keepdim=True)) for x in (w, h))
+    return w.to(target), h.mT.to(target)
+
+
+def _check(values: Tensor, name: str) -> None:
+    """Refuse what is not real, finite and non-negative."""
+    if values.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{name} must be float32 or float64, not {values.dtype}")
+    if values.numel() and not (bool(values.amin() >= 0) and bool(values.amax() < torch.inf)):
+        raise ValueError(f"{name} must be finite and not negative")

@@ -1,0 +1,122 @@
+"""Convolutive non-negative matrix factorisation: templates that last some frames."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from partita.dsp.nmf import Factors, Problem, descend, divide, generator_of, shift, unshift
+
+_TOOLBOX_EPSILON = 2.0**-52  # of libnmfd, for a spectrogram that adds up to one
+
+
+def nmfd(
+    spectrogram: Tensor,
+    components: int = 4,
+    lags: int = 8,
+    *,
+    updates: Literal["monotone", "averaged"] = "monotone",
+    beta: float = 1.0,
+    iterations: int = 30,
+    templates: Tensor | None = None,
+    activations: Tensor | None = None,
+    fix_templates: bool = False,
+    fix_activations: bool = False,
+    seed: int | torch.Generator = 0,
+    trace: bool = False,
+) -> Factors:
+    """Factorise magnitudes into templates of several frames and their activations.
+
+    ``spectrogram[f, n] ≈ Σ_k Σ_t templates[f, k, t] activations[k, n - t]``. The defaults are those
+    of table 3 of *Music Source Separation Using Deep Learning*: random templates, uniform
+    activations.
+
+    Parameters
+    ----------
+    spectrogram : Tensor, float32 or float64 ``[..., bins, frames]``
+        Not negative. Each item of the leading axes is factorised by itself.
+    components : int
+    lags : int
+        Length of a template in frames.
+    updates : {"monotone", "averaged"}
+        "averaged" is the rule of Smaragdis as the NMF toolbox has it, for the Kullback–Leibler
+        divergence: the mean of one activation update for each lag. In the first iterations the
+        divergence may rise, later it usually falls. "monotone" is majorisation–minimisation, with
+        which it never rises and which takes about a third longer.
+    beta : float
+        Which β-divergence falls, as for `partita.dsp.nmf.nmf`.
+    iterations : int
+    templates : Tensor ``[..., bins, components, lags]``, optional
+        Given start, one for all items or one each; random without.
+    activations : Tensor ``[..., components, frames]``, optional
+        Given start, likewise, in the unit of the spectrogram; uniform without.
+    fix_templates, fix_activations : bool
+        Leave what is given as it is.
+    seed : int or torch.Generator
+    trace : bool
+        Return the objectives, which takes two to three times as long.
+
+    Returns
+    -------
+    Factors
+        With templates ``[..., bins, components, lags]``.
+
+    Raises
+    ------
+    ValueError
+        The spectrogram or a start is negative, not finite or of a wrong size or precision; nothing
+        given for what should stay fixed, or nothing left free; averaged updates for another
+        divergence than Kullback–Leibler.
+
+    Notes
+    -----
+    Smaragdis 2004, equations 2 to 4; Dittmar & Müller 2016, equations 4 to 6; equations 4 and 5 of
+    the paper are the case of one lag. Averaged updates equal libnmfd 1.0.0 after every iteration.
+    Monotone ones take the sums over lags in numerator and denominator apart, as
+    majorisation–minimisation demands (Févotte & Idier 2011), and the model anew in between.
+
+    Departures from libnmfd: Activations have the level of the spectrogram, not that of one which
+    adds up to one. What is fixed stays as it was given, where libnmfd brings templates to a sum of
+    one all the same. The objective is the divergence itself, where libnmfd has 1 + in its logarithm
+    and the mean over all bins.
+    """
+    averaged = updates == "averaged"
+    if not averaged and updates != "monotone":
+        raise ValueError(f"updates must be 'monotone' or 'averaged', not {updates!r}")
+    if averaged and beta != 1:
+        raise ValueError("averaged updates are for the Kullback–Leibler divergence, beta=1")
+    # libnmfd adds its epsilon to the model twice, for a sum of one; our spectrogram's mean is one.
+    floor = 2 * _TOOLBOX_EPSILON * spectrogram.shape[-2:].numel() if averaged else None
+    fixed = fix_templates, fix_activations
+    problem = Problem(spectrogram, components, lags, fixed=fixed, beta=beta, floor=floor)
+    w, h = problem.given(templates, activations)
+    batch, frames, bins = problem.target.shape
+    w = problem.draw(components * lags, bins, generator_of(seed)) if w is None else w
+    h = problem.balance(w, w.new_ones(batch, frames, components)) if h is None else h
+    if averaged:
+        return _average(problem, w, h, iterations, trace=trace)
+    return descend(problem, w, h, iterations, tolerance=0, trace=trace)
+
+
+def _average(problem: Problem, w: Tensor, h: Tensor, iterations: int, *, trace: bool) -> Factors:
+    """Update templates, then activations by the same ratios of target to model."""
+    ratios = torch.empty_like(problem.target)  # [batch, N, F]
+    objectives = [problem.objective(w, h)] if trace else []
+    for _ in range(iterations):
+        shifted, gains = shift(h, problem.lags), torch.zeros_like(w)  # [batch, N, K T], as w
+        for part in problem.blocks():
+            ratios[:, part], _ = problem.slopes(part, shifted, w)
+            gains.baddbmm_(shifted[:, part].mT, ratios[:, part])
+        if not problem.fixed[0]:
+            w = w * divide(gains, shifted.sum(dim=1)[..., None])
+        if not problem.fixed[1]:
+            by_lag = ratios @ w.mT / (w.sum(dim=-1)[:, None] + _TOOLBOX_EPSILON)  # [batch, N, K T]
+            h = h * unshift(by_lag, problem.lags) / problem.lags
+        if not any(problem.fixed):
+            sums = problem.norms(w, 1).repeat_interleave(problem.lags, dim=1)
+            w = w / (sums + _TOOLBOX_EPSILON)[..., None]
+        if trace:
+            objectives.append(problem.objective(w, h))
+    return problem.factors(w, h, objectives)

@@ -1,0 +1,237 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita.dsp.nmf import nmf
+
+BETAS = [2.0, 1.5, 1.0, 0.5, 0.0, -0.5, 3.0]
+
+
+def magnitudes(seed, *shape, dtype=torch.float64):
+    """Random magnitudes, some of them zero."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return torch.where(values < 0.1, 0, values * 3).to(dtype)
+
+
+def never_rises(objectives, slack=1e-9):
+    allowed = objectives[:-1] + slack * objectives[:1].abs()
+    return bool((objectives[1:] <= allowed).all())
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    bins=st.integers(1, 12),
+    frames=st.integers(1, 15),
+    components=st.integers(1, 5),
+    beta=st.sampled_from(BETAS),
+    sparsity=st.sampled_from([0.0, 0.1, 2.0]),
+    fixed=st.sampled_from([(False, False), (True, False), (False, True)]),
+)
+def test_the_objective_never_rises(seed, bins, frames, components, beta, sparsity, fixed):
+    found = nmf(
+        magnitudes(seed, bins, frames),
+        components,
+        beta=beta,
+        iterations=15,
+        sparsity=sparsity,
+        templates=magnitudes(seed + 1, bins, components) if fixed[0] else None,
+        activations=magnitudes(seed + 2, components, frames) if fixed[1] else None,
+        fix_templates=fixed[0],
+        fix_activations=fixed[1],
+        seed=seed,
+        trace=True,
+    )
+    assert found.objectives.shape == (16,)
+    assert bool(found.objectives.isfinite().all())
+    assert never_rises(found.objectives)
+    for factor in (found.templates, found.activations):
+        assert bool((factor >= 0).all())
+        assert bool(factor.isfinite().all())
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_finds_factors_of_a_product(beta, dtype):
+    target = magnitudes(0, 20, 3, dtype=dtype) @ magnitudes(1, 3, 40, dtype=dtype) + 0.01
+    found = nmf(target, 4, beta=beta, iterations=500)
+    assert found.templates.dtype == dtype
+    error = (found.templates @ found.activations - target).norm() / target.norm()
+    assert float(error) < 0.05
+    torch.testing.assert_close(found.templates.sum(dim=0), torch.ones(4, dtype=dtype))
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 2.0, 3.0])
+def test_the_objective_is_the_divergence(beta):
+    """Written out as in Févotte & Idier 2011, in the unit of the spectrogram."""
+    target = magnitudes(3, 8, 9) + 0.1
+    found = nmf(target, 2, beta=beta, iterations=4, trace=True)
+    model = found.templates @ found.activations + target.mean() * torch.finfo(torch.float64).eps
+    x, y = target.numpy(), model.numpy()
+    expected = {
+        0.0: x / y - np.log(x / y) - 1,
+        1.0: x * np.log(x / y) - x + y,
+        2.0: (x - y) ** 2 / 2,
+        3.0: (x**3 + 2 * y**3 - 3 * x * y**2) / 6,
+    }[beta]
+    assert float(found.objectives[-1]) == pytest.approx(expected.sum(), rel=1e-10)
+
+
+def test_one_step_of_lee_and_seung():
+    """Equations 4 and 5 of the paper, activations first."""
+    v, w, h = magnitudes(0, 6, 7) + 0.1, magnitudes(1, 6, 2) + 0.1, magnitudes(2, 2, 7) + 0.1
+    found = nmf(v, 2, iterations=1, templates=w, activations=h)
+    ones = torch.ones_like(v)
+    h = h * (w.T @ (v / (w @ h))) / (w.T @ ones)
+    w = w * ((v / (w @ h)) @ h.T) / (ones @ h.T)
+    torch.testing.assert_close(found.templates @ found.activations, w @ h)
+    torch.testing.assert_close(found.templates, w / w.sum(dim=0))
+
+
+@pytest.mark.parametrize("start", ["random", "nndsvd"])
+def test_each_item_of_a_batch_is_factorised_by_itself(start):
+    target = magnitudes(5, 2, 3, 10, 12)
+    together = nmf(target, 3, iterations=10, start=start, trace=True)
+    assert together.templates.shape == (2, 3, 10, 3)
+    assert together.activations.shape == (2, 3, 3, 12)
+    assert together.objectives.shape == (11, 2, 3)
+    alone = nmf(target[1, 2], 3, iterations=10, start=start, trace=True)
+    torch.testing.assert_close(together.templates[1, 2], alone.templates)
+    torch.testing.assert_close(together.activations[1, 2], alone.activations)
+    torch.testing.assert_close(together.objectives[:, 1, 2], alone.objectives)
+
+
+def test_components_add_up_to_the_model():
+    found = nmf(magnitudes(5, 2, 10, 12), 3, iterations=3)
+    shares = found.components()
+    assert shares.shape == (2, 3, 10, 12)
+    torch.testing.assert_close(shares.sum(dim=1), found.templates @ found.activations)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("start", ["random", "nndsvd"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_silence_stays_silent(beta, start, dtype):
+    target = torch.zeros(2, 8, 9, dtype=dtype)
+    target[1] = magnitudes(0, 8, 9)
+    found = nmf(target, 3, beta=beta, start=start, iterations=40)
+    assert not found.activations[0].any()
+    assert bool(found.templates.isfinite().all())
+    assert bool(found.components().isfinite().all())
+    assert found.components()[1].any()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("beta", BETAS)
+def test_level_does_not_matter(scale, beta):
+    target = magnitudes(1, 8, 9, dtype=torch.float32)
+    usual = nmf(target, 3, beta=beta, sparsity=0.1, iterations=30)
+    scaled = nmf(target * scale, 3, beta=beta, sparsity=0.1, iterations=30)
+    torch.testing.assert_close(scaled.templates, usual.templates, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(scaled.activations / scale, usual.activations, rtol=1e-3, atol=1e-3)
+
+
+def test_seeds():
+    target = magnitudes(1, 8, 9)
+    state = torch.get_rng_state()
+    first, again, other = (nmf(target, 3, iterations=5, seed=seed) for seed in (1, 1, 2))
+    own = nmf(target, 3, iterations=5, seed=torch.Generator().manual_seed(1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.templates, again.templates)
+    assert torch.equal(first.templates, own.templates)
+    assert not torch.equal(first.templates, other.templates)
+
+
+def test_inputs_stay_as_they_are_and_fixed_factors_come_back():
+    target, w, h = magnitudes(1, 8, 9), magnitudes(2, 8, 3), magnitudes(3, 3, 9)
+    before = [x.clone() for x in (target, w, h)]
+    for fixed in ((False, False), (True, False), (False, True)):
+        found = nmf(
+            target, 3, templates=w, activations=h, fix_templates=fixed[0], fix_activations=fixed[1]
+        )
+        assert all(torch.equal(*pair) for pair in zip((target, w, h), before, strict=True))
+        if fixed[0]:
+            assert torch.equal(found.templates, w)
+        if fixed[1]:
+            torch.testing.assert_close(found.activations, h)
+
+
+def test_a_dictionary_finds_its_activations():
+    w, h = magnitudes(0, 30, 4), magnitudes(1, 4, 20)
+    found = nmf(w @ h, 4, templates=w, fix_templates=True, iterations=3000)
+    torch.testing.assert_close(found.activations, h, atol=1e-2, rtol=0)
+
+
+def test_sparsity():
+    target = magnitudes(0, 20, 4) @ magnitudes(1, 4, 40)
+    totals, shares = [], []
+    for sparsity in (0.0, 0.5, 2.0):
+        found = nmf(target, 8, sparsity=sparsity, iterations=300).activations
+        totals.append(float(found.sum()))
+        shares.append(float((found < 1e-3 * found.max()).double().mean()))
+    assert totals == sorted(totals, reverse=True)
+    assert shares[0] < shares[2]
+
+
+def test_nndsvd_starts_nearer_and_takes_no_seed():
+    target = magnitudes(0, 30, 5) @ magnitudes(1, 5, 40)
+    near = nmf(target, 5, start="nndsvd", iterations=0, trace=True)
+    again = nmf(target, 5, start="nndsvd", iterations=0, seed=5)
+    random = nmf(target, 5, iterations=0, trace=True)
+    assert float(near.objectives[0]) < float(random.objectives[0])
+    assert torch.equal(near.templates, again.templates)
+    assert bool((near.templates > 0).all())
+    # The first singular vectors of non-negative matrices have one sign: the best of rank one.
+    u, s, vt = torch.linalg.svd(target)
+    one = nmf(target, 1, start="nndsvd", iterations=0).components()[0]
+    torch.testing.assert_close(one, s[0] * u[:, :1] @ vt[:1])
+
+
+def test_stops_early():
+    target = magnitudes(0, 20, 3) @ magnitudes(1, 3, 40)
+    found = nmf(target, 3, iterations=1000, tolerance=1e-2, trace=True)
+    falls = 1 - found.objectives[1:] / found.objectives[:-1]
+    assert len(falls) < 1000
+    assert float(falls[-1]) <= 1e-2
+    assert bool((falls[:-1] > 1e-2).all())
+    assert nmf(target, 3, iterations=3).objectives.shape == (0,)
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    target = magnitudes(0, 2, 10, 50)
+    whole = nmf(target, 3, beta=0.5, iterations=5, trace=True)
+    monkeypatch.setattr("partita.dsp.nmf._BLOCK_ELEMENTS", 150)
+    pieces = nmf(target, 3, beta=0.5, iterations=5, trace=True)
+    torch.testing.assert_close(pieces.templates, whole.templates)
+    torch.testing.assert_close(pieces.objectives, whole.objectives)
+
+
+GOOD = torch.ones(6, 7)
+
+
+@pytest.mark.parametrize(
+    ("target", "components", "options", "message"),
+    [
+        (-GOOD, 2, {}, "not negative"),
+        (GOOD * torch.nan, 2, {}, "finite"),
+        (GOOD * torch.inf, 2, {}, "finite"),
+        (GOOD.int(), 2, {}, "float32 or float64"),
+        (GOOD[0], 2, {}, "bins and frames"),
+        (GOOD[:, :0], 2, {}, "bins and frames"),
+        (GOOD, 0, {}, "components"),
+        (GOOD, 2, {"sparsity": -1}, "sparsity"),
+        (GOOD, 2, {"start": "zero"}, "random"),
+        (GOOD, 7, {"start": "nndsvd"}, "NNDSVD"),
+        (GOOD, 2, {"templates": torch.ones(6, 3)}, "templates .* not of shape"),
+        (GOOD, 2, {"activations": torch.ones(3, 2, 7)}, "activations .* not of shape"),
+        (GOOD, 2, {"templates": -torch.ones(6, 2)}, "not negative"),
+        (GOOD, 2, {"fix_templates": True}, "fixed"),
+        (GOOD, 2, {"fix_activations": True}, "fixed"),
+    ],
+)
+def test_refuses(target, components, options, message):
+    with pytest.raises(ValueError, match=message):
+        nmf(target, components, **options)
