@@ -106,7 +106,7 @@ def score(
     at_once = max(1, _FACTOR_BYTES // equations) if framewise else 1
     groups = [audible[begin : begin + at_once] for begin in range(0, len(audible), at_once)]
     threads = torch.get_num_threads()
-    workers = 1 if framewise or device.type != "cpu" else min(threads, _MOST_WORKERS)
+    workers = 1 if device.type != "cpu" else min(threads, _MOST_WORKERS)
     with worker_pool(workers, threads) as pool:
         projections = None
         known: dict[int, Correlations] = {}
