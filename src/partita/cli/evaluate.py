@@ -160,7 +160,7 @@ def _score_options(bss: str, window: float, hop: float | None, targets: str | No
     from partita.evaluation.evaluate import ScoreOptions
 
     names = tuple(name.strip() for name in targets.split(",")) if targets else ()
-    return ScoreOptions(bss, window, window if hop is None else hop, names)  # type: ignore[arg-type]
+    return ScoreOptions(bss, window, window if hop is None else hop, names)
 
 
 def _run_options(score: ScoreOptions, out: Path | None, resume: bool, jobs: int) -> RunOptions:

@@ -38,7 +38,7 @@ class ScoreOptions:
         Scored together; empty: what the estimates are.
     """
 
-    version: Version = "v4"
+    version: str = "v4"
     window_s: float = 1.0
     hop_s: float = 1.0
     targets: tuple[str, ...] = ()
