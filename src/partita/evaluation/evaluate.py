@@ -13,6 +13,7 @@ from torch import Tensor
 
 from partita.audio.signal import Audio
 from partita.errors import ScoresError, UnknownNameError, UsageError
+from partita.evaluation._decomposition import is_silent
 from partita.evaluation.bsseval import bss_eval
 from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
@@ -168,9 +169,9 @@ def score_signals(
 
 
 def _why_not(reference: Tensor, estimate: Tensor) -> str:
-    if not reference.any():
+    if is_silent(reference):
         return "the reference is silent throughout"
-    return "" if estimate.any() else "the estimate is silent throughout"
+    return "the estimate is silent throughout" if is_silent(estimate) else ""
 
 
 def match_targets(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from partita.audio.signal import Audio
 from partita.datasets import Dataset, Track
 from partita.devices import worker_pool
 from partita.errors import (
@@ -22,7 +23,7 @@ from partita.errors import (
     write_error,
 )
 from partita.evaluation.evaluate import ScoreOptions, TargetMembers, match_targets, score_signals
-from partita.evaluation.oracles import ORACLES
+from partita.evaluation.oracles import ORACLES, get_oracle
 from partita.evaluation.scores import TrackScores, find_score_files, read_scores
 from partita.separation import Separator
 
@@ -140,25 +141,40 @@ def _missing(system: str, name: str, kind: str, root: Path, there: Iterable[str]
     return ScoredTrack(system, name, error=one_line(reason))
 
 
+#: Makes estimates, and warnings, from the targets, the true signals and their rate.
+_Guessed = tuple[dict[str, Tensor], list[str]]
+_Guess = Callable[[TargetMembers, dict[str, Tensor], int], _Guessed]
+
+
+def _task(
+    system: str, track: Track, names: Sequence[str], options: ScoreOptions, guess: _Guess
+) -> _Task | ScoredTrack:
+    """Prepare a track whose estimates have these names; an error where they do not fit."""
+    try:
+        targets = match_targets(list(track.stems), names, options.targets)
+    except UsageError as error:
+        return ScoredTrack(system, track.name, error=one_line(f"{track.name}: {error}"))
+
+    def load() -> _Signals:
+        true, rate = _load_references(track, targets)
+        guessed, warnings = guess(targets, true, rate)
+        fitted, more = _fit(guessed, _length(true))
+        return true, fitted, rate, [*warnings, *more]
+
+    return _Task(system, track, targets, load)
+
+
 def _pair(
     system: str, reference: Track, estimate: Track, options: ScoreOptions
 ) -> _Task | ScoredTrack:
-    try:
-        targets = match_targets(list(reference.stems), list(estimate.stems), options.targets)
-    except UsageError as error:
-        return ScoredTrack(system, reference.name, error=one_line(f"{reference.name}: {error}"))
-
-    def load() -> _Signals:
-        true, rate = _load_references(reference, targets)
+    def guess(targets: TargetMembers, _: dict[str, Tensor], rate: int) -> _Guessed:
         members = {name: theirs for name, (_, theirs) in targets.items()}
         guessed, their_rate = _load_sums(estimate, members)
         if rate != their_rate:
             raise ScoresError(f"references are at {rate} Hz, estimates at {their_rate} Hz")
-        length = next(iter(true.values())).shape[-1]
-        fitted, warnings = _fit(guessed, length)
-        return true, fitted, rate, warnings
+        return guessed, []
 
-    return _Task(system, reference, targets, load)
+    return _task(system, reference, list(estimate.stems), options, guess)
 
 
 def _load_references(track: Track, targets: TargetMembers) -> tuple[dict[str, Tensor], int]:
@@ -177,17 +193,23 @@ def _load_references(track: Track, targets: TargetMembers) -> tuple[dict[str, Te
 def _load_sums(track: Track, members: Mapping[str, Sequence[str]]) -> tuple[dict[str, Tensor], int]:
     needed = list(dict.fromkeys(name for names in members.values() for name in names))
     stems = track.load_stems(needed)
-    sums = {
-        target: torch.stack([stems[name].samples for name in names]).sum(dim=0)
+    return _sums(stems, members), stems[needed[0]].sample_rate
+
+
+def _sums(signals: Mapping[str, Audio], members: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+    return {
+        target: torch.stack([signals[name].samples for name in names]).sum(dim=0)
         for target, names in members.items()
     }
-    return sums, stems[needed[0]].sample_rate
+
+
+def _length(signals: Mapping[str, Tensor]) -> int:
+    return next(iter(signals.values())).shape[-1]
 
 
 def _fit(signals: dict[str, Tensor], samples: int) -> tuple[dict[str, Tensor], list[str]]:
     """Cut or fill up what codecs padded; larger differences stay, for the check that names them."""
-    length = next(iter(signals.values())).shape[-1]
-    difference = samples - length
+    difference = samples - _length(signals)
     if not 0 < abs(difference) <= _MOST_PADDING:
         return signals, []
     fitted = {name: functional.pad(signal, (0, difference)) for name, signal in signals.items()}
@@ -235,43 +257,25 @@ def benchmark(
 
 
 def _oracle_task(name: str, track: Track, options: ScoreOptions) -> _Task | ScoredTrack:
-    oracle = ORACLES[name]
-    sources = list(track.stems)
-    try:
-        targets = match_targets(sources, sources, options.targets)
-    except UsageError as error:
-        return ScoredTrack(name, track.name, error=one_line(f"{track.name}: {error}"))
+    oracle = get_oracle(name)
 
-    def load() -> _Signals:
-        true, rate = _load_references(track, targets)
-        mixture, warnings = _fit(
-            {"": track.load("mixture").samples}, next(iter(true.values())).shape[-1]
-        )
-        return true, oracle(mixture[""], true), rate, warnings
+    def guess(_: TargetMembers, true: dict[str, Tensor], __: int) -> _Guessed:
+        mixture, warnings = _fit({"": track.load("mixture").samples}, _length(true))
+        return oracle(mixture[""], true), warnings
 
-    return _Task(name, track, targets, load)
+    return _task(name, track, list(track.stems), options, guess)
 
 
 def _model_task(
     name: str, separator: Separator, track: Track, options: ScoreOptions
 ) -> _Task | ScoredTrack:
-    try:
-        targets = match_targets(list(track.stems), separator.sources, options.targets)
-    except UsageError as error:
-        return ScoredTrack(name, track.name, error=one_line(f"{track.name}: {error}"))
-
-    def load() -> _Signals:
-        true, rate = _load_references(track, targets)
+    def guess(targets: TargetMembers, _: dict[str, Tensor], __: int) -> _Guessed:
         mixture = track.load("mixture")
         estimates = separator(mixture.samples, mixture.sample_rate, keep_rate=True)
-        guessed = {
-            target: torch.stack([estimates[source].samples for source in sources]).sum(dim=0)
-            for target, (_, sources) in targets.items()
-        }
-        fitted, warnings = _fit(guessed, next(iter(true.values())).shape[-1])
-        return true, fitted, rate, warnings
+        members = {name: sources for name, (_, sources) in targets.items()}
+        return _sums(estimates, members), []
 
-    return _Task(name, track, targets, load)
+    return _task(name, track, separator.sources, options, guess)
 
 
 def _work(
