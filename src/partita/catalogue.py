@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Literal
 from partita.audio.formats import StemFormat
 from partita.audio.reader import AUDIO_EXTENSIONS, open_audio
 from partita.errors import AudioReadError, AudioWriteError, PartitaError, UsageError, one_line
+from partita.weights.chain import file_label
 
 if TYPE_CHECKING:
-    from partita.separation import Progress, Separator, StemFiles
+    from partita.passage import Progress
+    from partita.separation import Separator, StemFiles
 
 _log = logging.getLogger(__name__)
 
@@ -92,8 +94,8 @@ class OutputPlan:
 
     @property
     def model_name(self) -> str:
-        """What ``{model}`` stands for: the name of the weights, or of the checkpoint's file."""
-        return _component(Path(self.model).name.removesuffix(".safetensors"))
+        """What ``{model}`` stands for."""
+        return _component(file_label(self.model))
 
     def paths(self, song: Song) -> dict[str, Path]:
         """Return stem name → path for one song.

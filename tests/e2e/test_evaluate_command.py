@@ -144,6 +144,16 @@ def test_benchmark_with_oracles_and_a_model(run, tracks, tiny_model):
     assert len(again.out.splitlines()) == 6
 
 
+def test_benchmark_of_a_chain(run, tracks):
+    chain = "hpss:harmonic+repet"
+    result = run("benchmark", "--data", "true", "-n", chain, "--targets", "vocals,accompaniment",
+                 "--out", "scores", "--json")  # fmt: skip
+    assert (result.status, result.err) == (0, "")
+    scored = [json.loads(line) for line in result.out.splitlines()]
+    assert {item["system"] for item in scored} == {"hpss-harmonic+repet"}
+    assert (tracks / "scores/hpss-harmonic+repet/test/Two.json").exists()
+
+
 def test_the_mixture_scores_its_closed_form(run, tracks):
     result = run("benchmark", "--data", "true", "-n", "mixture", "--window", "inf", "--json")
     content = json.loads(result.out.splitlines()[0])

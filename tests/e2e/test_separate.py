@@ -241,6 +241,11 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
             "unknown stem 'drums'; known: accompaniment, vocals",
         ),
         (["song.wav", "--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
+        (["song.wav", "--model", "hpss+repet"], "which stem does repet take apart"),
+        (["song.wav", "--model", "hpss:drums+repet"], "unknown stem 'drums'; known: harmonic"),
+        (["song.wav", "--model", "hpss:harmonic"], "a model is missing"),
+        (["song.wav", "--model", "hpss:harmonic+ibm"], "'ibm' is an oracle"),
+        (["song.wav", "--model", "repet+hpss", "--stems", "accompaniment"], "unknown stem"),
         (["song.wav", "--format", "wave"], "unknown format 'wave'; did you mean wav?"),
         (["song.wav", "--format", "mp3", "--bits", "24"], "--bits applies to wav and flac"),
         (["song.wav", "--filename", "{x}/{stem}"], "unknown field {x}"),
@@ -279,3 +284,36 @@ def test_wiener(separate, write_song, tmp_path, song):
     result = separate(path, "--wiener", "-1")
     assert result.status == 2
     assert len(result.err.splitlines()) == 1
+
+
+CHAIN = "hpss:harmonic+repet"
+CHAIN_STEMS = ["percussive", "residual", "vocals", "accompaniment"]
+
+
+def test_a_chain(run, write_song, tmp_path, song):
+    result = run("separate", write_song(), "--model", CHAIN, "--bits", "float", "--json")
+    assert result.status == 0, result.err
+    outcome = json.loads(result.out)
+    assert outcome["model"] == CHAIN
+    assert outcome["null_depth_db"] < -90
+    folder = "separated/hpss-harmonic+repet/song"
+    assert outcome["stems"] == {stem: f"{folder}/{stem}.wav" for stem in CHAIN_STEMS}
+    total = sum(read(tmp_path / folder / f"{stem}.wav")[0] for stem in CHAIN_STEMS)
+    assert np.abs(total - song.T).max() < 3 * 2**-15
+
+
+def test_stems_of_a_chain_of_checkpoints(run, write_song, tmp_path, tiny_model):
+    song, chain = write_song(), f"{tiny_model}:rest+hpss"
+    assert run("separate", song, "-n", chain, "--stems", "voice,percussive+flute").status == 0
+    assert run("separate", song, "-n", chain, "--two-stems", "harmonic").status == 0
+    files = sorted((tmp_path / "separated/tiny-rest+hpss/song").iterdir())
+    stems = ["harmonic", "no_harmonic", "percussive+flute", "voice"]
+    assert [path.stem for path in files] == stems
+
+
+def test_options_apply_to_every_model_of_a_chain(run, write_song, tmp_path):
+    song = write_song()
+    flags = ["--segment", "1", "--shifts", "1", "--wiener", "1", "--sum-to-mix", "--keep-rate"]
+    result = run("separate", song, "--model", "repet+hpss", *flags, "--json")
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["null_depth_db"] < -110

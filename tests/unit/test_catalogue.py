@@ -59,6 +59,15 @@ def test_default_paths(tmp_path):
     assert paths["vocals"] == tmp_path / "some-model" / "song" / "vocals.wav"
 
 
+@pytest.mark.parametrize(
+    ("model", "folder"),
+    [("some/path/own.safetensors", "own"), ("x/own.safetensors:a+hpss", "own-a+hpss")],
+)
+def test_folders_of_checkpoints_and_chains(tmp_path, model, folder):
+    output = OutputPlan(tmp_path, "{model}/{stem}.{ext}", stem_format("wav"), model, ["vocals"])
+    assert output.paths(Song("song.mp3", "song")) == {"vocals": tmp_path / folder / "vocals.wav"}
+
+
 def test_stem_files_are_named_after_the_track(tmp_path):
     paths = plan(tmp_path, form="stem.mp4").paths(Song("song.mp3", "disc/song"))
     assert set(paths.values()) == {tmp_path / "some-model" / "disc" / "song" / "song.stem.mp4"}

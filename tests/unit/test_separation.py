@@ -124,7 +124,7 @@ def test_shifts_are_seeded_and_change_little(song, tiny_model):
 def test_segment_and_overlap(song):
     model = Halves()
     separator = Separator(model, segment_s=0.5, overlap=0.5)
-    assert separator.window == Window(22050, 11025)
+    assert separator.stages[0].window == Window(22050, 11025)
     separator(song, RATE)
     assert {shape[-1] for shape in model.seen} == {22050}
 
@@ -189,7 +189,7 @@ def test_batched_windows_change_nothing(song, batch, channels):
     mixture = np.tile(song, (channels // 2, 1))
     model = Halves()
     separator = Separator(model)
-    separator._runner.batch = batch
+    separator.stages[0].runner.batch = batch
     estimates = separator(mixture, RATE, keep_rate=True)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(mixture) / 2)
     assert max(shape[0] for shape in model.seen) == batch * channels // 2
@@ -203,7 +203,7 @@ def test_batches_shrink_where_memory_ends(song):
             return super().forward(mixture)
 
     separator = Separator(Small())
-    separator._runner.batch = 4
+    separator.stages[0].runner.batch = 4
     estimates = separator(song, RATE)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(song) / 2)
 
@@ -299,5 +299,53 @@ def test_wiener_wants_iterations_and_sources():
         Separator(Halves(), wiener=-1)
     alone = Halves()
     alone.config = ModelConfig(sources=("voice",))
-    with pytest.raises(UsageError, match="this model has one"):
+    with pytest.raises(UsageError, match="halves has one"):
         Separator(alone, wiener=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["hpss:harmonic+repet", "repet+hpss", "hpss:residual+hpss:residual+repet"]
+)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_chains_add_up_to_what_their_first_model_does(song, name, channels):
+    """Models whose estimates add up to their input make chains whose estimates do."""
+    mixture = np.tile(song, (2, 1))[:channels, :60000]
+    separator = Separator(name)
+    estimates = separator(mixture, RATE, keep_rate=True)
+    assert tuple(estimates) == separator.sources
+    assert estimates.null_depth_db < -120
+    total = sum(audio.samples for audio in estimates.values()).numpy()
+    np.testing.assert_allclose(total, mixture, atol=1e-6)
+
+
+def test_a_chain_is_its_models_one_behind_the_other(song):
+    repet, hpss = Separator("repet")(song, RATE), Separator("hpss")
+    parts = hpss(repet["accompaniment"].samples, RATE)
+    estimates = Separator("repet+hpss", stems="percussive,no_percussive")(song, RATE)
+    torch.testing.assert_close(estimates["percussive"].samples, parts["percussive"].samples)
+    rest = repet["vocals"].samples + parts["harmonic"].samples + parts["residual"].samples
+    torch.testing.assert_close(estimates["no_percussive"].samples, rest)
+
+
+def test_chains_of_checkpoints(song, tiny_model):
+    separator = Separator(f"{tiny_model}:rest+hpss", segment_s=0.5)
+    assert separator.sources == ("voice", "flute", "harmonic", "percussive", "residual")
+    assert [stage.window.length for stage in separator.stages] == [RATE // 2] * 2
+    assert separator.model is separator.stages[0].runner.model
+    assert separator(song, 48000)["voice"].sample_rate == RATE
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("hpss+repet", {}, "which stem does repet take apart"),
+        ("hpss:flute+repet", {}, "unknown stem 'flute'"),
+        ("hpss+", {}, "a model is missing"),
+        ("hpss:harmonic", {}, "a model is missing"),
+        ("repet+repet", {"segment_s": 5.0}, "whole tracks"),
+        ("repet+hpss", {"stems": "accompaniment"}, "unknown stem 'accompaniment'"),
+    ],
+)
+def test_impossible_chains(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        Separator(name, **options)

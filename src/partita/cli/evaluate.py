@@ -102,7 +102,8 @@ def benchmark(
         typer.Option(
             "--model",
             "-n",
-            help="Weights, a checkpoint, or an oracle: mixture, ibm, irm1, irm2, mwf; repeatable.",
+            help="Weights, a checkpoint, a chain of them, or an oracle: "
+            "mixture, ibm, irm1, irm2, mwf; repeatable.",
         ),
     ] = [],  # noqa: B006 (typer copies it)
     subset: Annotated[

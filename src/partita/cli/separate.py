@@ -25,9 +25,11 @@ from partita.cli.console import ProgressDisplay, format_time, set_up_logging
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL, get_card
+from partita.weights.chain import chain_sources
 
 if TYPE_CHECKING:
-    from partita.separation import Progress, Separator
+    from partita.passage import Progress
+    from partita.separation import Separator
 
 
 def separate(
@@ -41,7 +43,12 @@ def separate(
     ],
     name: Annotated[
         str,
-        typer.Option("--name", "--model", "-n", help="Weights; see: partita models list."),
+        typer.Option(
+            "--name",
+            "--model",
+            "-n",
+            help="Weights; see: partita models list. A chain: spleeter-2stems+hpss.",
+        ),
     ] = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("separated"),
     filename: Annotated[
@@ -159,17 +166,20 @@ def separate(
 
 
 def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]:
-    """Check the stems against the card, before anything slow starts."""
-    if name.endswith(".safetensors"):
+    """Check models and stems against the cards, before anything slow starts."""
+    return list(choose_stems(chain_sources(name, _sources), stems=stems, two_stems=two_stems))
+
+
+def _sources(model: str) -> tuple[str, ...]:
+    if model.endswith(".safetensors"):
         from partita.weights.store import load_model
 
-        return list(choose_stems(load_model(name).sources, stems=stems, two_stems=two_stems))
+        return load_model(model).sources
     try:
-        card = get_card(name)
+        return get_card(model).sources
     except UnknownNameError:
-        _refuse_oracle(name)
+        _refuse_oracle(model)
         raise
-    return list(choose_stems(card.sources, stems=stems, two_stems=two_stems))
 
 
 def _refuse_oracle(name: str) -> None:

@@ -26,6 +26,7 @@ from partita.evaluation.evaluate import ScoreOptions, TargetMembers, match_targe
 from partita.evaluation.oracles import ORACLES, get_oracle
 from partita.evaluation.scores import TrackScores, find_score_files, read_scores
 from partita.separation import Separator
+from partita.weights.chain import file_label
 
 _log = logging.getLogger(__name__)
 #: Codecs pad what they encode by a frame or two: that much may be missing or too much.
@@ -230,7 +231,7 @@ def benchmark(
     ----------
     dataset : Dataset
     models : sequence of str
-        Weights, checkpoints, or oracles (`partita.evaluation.oracles.ORACLES`).
+        Weights, checkpoints, chains, or oracles (`partita.evaluation.oracles.ORACLES`).
     options : RunOptions
     separator : callable
         Makes the Separator of a model.
@@ -247,12 +248,11 @@ def benchmark(
     """
     yield from _work(_problems("", dataset), options)
     for model in models:
-        name = Path(model).name.removesuffix(".safetensors")
         if model in ORACLES:
             tasks = [_oracle_task(model, track, options.score) for track in dataset]
         else:
-            made = separator(model)
-            tasks = [_model_task(name, made, track, options.score) for track in dataset]
+            made, label = separator(model), file_label(model)
+            tasks = [_model_task(label, made, track, options.score) for track in dataset]
         yield from _work(tasks, options)
 
 

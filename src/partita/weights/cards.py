@@ -94,6 +94,8 @@ class Card:
         Path, within the source, of a song to try the weights on.
     example_credit : str
         Who made that song, and its licence.
+    takes : str
+        The stem that it is made for taking apart, such as ``drums``; empty: whole songs.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Card:
     scores_from: str = ""
     example: str | None = None
     example_credit: str = ""
+    takes: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:

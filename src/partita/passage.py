@@ -1,0 +1,139 @@
+"""One mixture on its way through an estimator: rates, channels, sums, levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from partita.audio.channels import join_channels, mix_channels, split_channels
+from partita.audio.resample import resample_blocks
+from partita.dsp.blocks import BlockBuffer
+from partita.dsp.levels import NullMeter, spread_residual
+from partita.stages import Estimator, in_step
+
+Samples = npt.NDArray[np.float32]
+#: Called with the samples separated so far and the expected total (None: unknown), and the rate.
+Progress = Callable[[int, int | None, int], None]
+
+
+@dataclass
+class Passage:
+    """One mixture on its way through an estimator.
+
+    Attributes
+    ----------
+    estimator : Estimator
+    stems : mapping of str to tuple of str
+        Stem → the sources that it is the sum of.
+    rate, in_channels : int
+        The mixture's.
+    keep_rate : bool
+        Give stems in the mixture's rate and channel count instead of the estimator's.
+    sum_to_mix : bool
+        Make the estimates add up to the mixture.
+    frames : int or None
+        The mixture's length, as far as it is known beforehand.
+    progress : callable, optional
+    meter : NullMeter
+        Of all estimates, whether they are among the stems or not.
+    done : int
+        Samples given out so far.
+    """
+
+    estimator: Estimator
+    stems: Mapping[str, tuple[str, ...]]
+    rate: int
+    in_channels: int
+    keep_rate: bool
+    sum_to_mix: bool
+    frames: int | None = None
+    progress: Progress | None = None
+    meter: NullMeter = field(default_factory=NullMeter)
+    done: int = 0
+
+    @property
+    def out_rate(self) -> int:
+        """Sample rate of the stems."""
+        return self.rate if self.keep_rate else self.estimator.sample_rate
+
+    @property
+    def out_channels(self) -> int:
+        """Channel count of the stems."""
+        return self.in_channels if self.keep_rate else self.estimator.channels
+
+    def stream(self, blocks: Iterable[Samples]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
+
+        Both are at the output rate. There are exactly as many samples as the input has at it.
+        """
+        mixture = BlockBuffer()
+        selection = self._selection()
+        estimates = self._out_domain(self._model_domain(blocks, mixture))
+        for heard, guessed in in_step(mixture, estimates):
+            yield self._finish(heard, guessed, selection)
+
+    def _selection(self) -> Tensor:
+        """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems."""
+        sources = self.estimator.sources
+        rows = [[float(s in members) for s in sources] for members in self.stems.values()]
+        return torch.tensor(rows)
+
+    def _finish(self, mixture: Tensor, estimates: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
+        if self.sum_to_mix:
+            estimates = spread_residual(mixture, estimates)
+        self.meter.add(mixture, estimates)
+        self.done += mixture.shape[-1]
+        if self.progress is not None:
+            total = None
+            if self.frames is not None:
+                total = round(self.frames * self.out_rate / self.rate)
+            self.progress(self.done, total, self.out_rate)
+        return mixture, torch.einsum("ts,scn->tcn", select, estimates)
+
+    def _model_domain(self, blocks: Iterable[Samples], mixture: BlockBuffer) -> Iterator[Tensor]:
+        """Yield ``[groups, channels, samples]`` at the estimator's rate; tap the mixture.
+
+        The tap holds the mixture as the stems will be: as it came with `keep_rate`, else as the
+        estimator gets it.
+        """
+        rate, channels = self.estimator.sample_rate, self.estimator.channels
+
+        def native() -> Iterator[Samples]:
+            for block in blocks:
+                if self.keep_rate:
+                    mixture.append(torch.from_numpy(block))
+                    groups = split_channels(block, channels)
+                    yield groups.reshape(-1, block.shape[-1])  # [groups * channels, samples]
+                else:
+                    yield mix_channels(block, channels)
+
+        rows = -(-self.in_channels // channels) * channels if self.keep_rate else channels
+        for block in resample_blocks(native(), rows, self.rate, rate):
+            converted = torch.from_numpy(block)
+            if not self.keep_rate:
+                mixture.append(converted)
+            yield converted.reshape(-1, channels, block.shape[-1])
+
+    def _out_domain(self, model_domain: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield estimates ``[sources, channels, samples]`` at the output rate."""
+        estimates = self.estimator.estimate(model_domain)
+        if not self.keep_rate:
+            for block in estimates:
+                yield block[0]
+            return
+
+        def joined() -> Iterator[Samples]:
+            for block in estimates:  # [groups, sources, channels, samples]
+                by_source = block.movedim(0, 1).numpy()  # [sources, groups, channels, samples]
+                together = join_channels(by_source, self.in_channels)
+                yield together.reshape(-1, together.shape[-1])
+
+        count = len(self.estimator.sources)
+        rows = count * self.in_channels
+        for rows_block in resample_blocks(joined(), rows, self.estimator.sample_rate, self.rate):
+            yield torch.from_numpy(rows_block).reshape(count, self.in_channels, -1)

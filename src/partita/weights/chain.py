@@ -1,0 +1,159 @@
+"""Names of chains: models of which each takes apart a stem of those before it.
+
+``spleeter-2stems:accompaniment+hpss`` is Spleeter, then HPSS on the accompaniment; without
+``:accompaniment`` the stem is chosen by `taken_stem`. Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita.errors import UnknownNameError, UsageError, one_line
+from partita.weights.cards import CARDS
+
+_SUFFIX = ".safetensors"
+_USUALLY_TAKEN = "accompaniment"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One model of a chain.
+
+    Attributes
+    ----------
+    model : str
+        Name of a card, or path of a checkpoint.
+    stem : str or None
+        The stem that it takes apart, of the chain before it; None: the name does not say.
+    """
+
+    model: str
+    stem: str | None = None
+
+
+def parse_chain(name: str) -> tuple[Link, ...]:
+    """Return the models that a name consists of: one, unless it is a chain.
+
+    Parameters
+    ----------
+    name : str
+        ``MODEL``, ``FIRST+SECOND`` or ``FIRST:STEM+SECOND``, and so on from left to right.
+
+    Raises
+    ------
+    UsageError
+        A model is missing before or behind a plus, or behind a stem.
+    """
+    links: list[Link] = []
+    stem = None
+    for model, next_stem in _parts(name):
+        links.append(Link(model, stem))
+        stem = next_stem
+    if stem is not None or (len(links) > 1 and not all(link.model for link in links)):
+        raise UsageError(
+            f"{one_line(name)}: a model is missing; chains are FIRST+SECOND or FIRST:STEM+SECOND"
+        )
+    return tuple(links)
+
+
+def _parts(name: str) -> list[tuple[str, str | None]]:
+    """Cut a name at its pluses, but for those in paths of checkpoints that are there."""
+    pieces = name.split("+")
+    parts = []
+    while pieces:
+        # The longest path that is there: folders and files may have a plus in their names.
+        counts = range(len(pieces), 1, -1)
+        count = next((n for n in counts if _is_checkpoint("+".join(pieces[:n]))), 1)
+        parts.append(_split_stem("+".join(pieces[:count])))
+        pieces = pieces[count:]
+    return parts
+
+
+def _is_checkpoint(part: str) -> bool:
+    path = _split_stem(part)[0]
+    return path.endswith(_SUFFIX) and Path(path).is_file()
+
+
+def _split_stem(part: str) -> tuple[str, str | None]:
+    model, colon, stem = part.rpartition(":")
+    # What stems have none of says that the colon belongs to a path.
+    return (part, None) if not colon or set(stem) & set("+/.") else (model, stem)
+
+
+def taken_stem(link: Link, sources: Sequence[str]) -> str:
+    """Return the stem that a link takes apart.
+
+    It is the one that the name says, else the one that the model's card says, else, where the card
+    says nothing, the accompaniment.
+
+    Parameters
+    ----------
+    link : Link
+    sources : sequence of str
+        The stems of the chain before it.
+
+    Raises
+    ------
+    UnknownNameError
+        The chain before it has no stem of that name.
+    UsageError
+        The name does not say which, and it does not go without saying.
+    """
+    if link.stem is not None:
+        if link.stem not in sources:
+            raise UnknownNameError("stem", link.stem, sources)
+        return link.stem
+    by_card = CARDS[link.model].takes if link.model in CARDS else ""
+    usual = by_card or _USUALLY_TAKEN
+    if usual in sources:
+        return usual
+    model = one_line(link.model)
+    raise UsageError(
+        f"which stem does {model} take apart? FIRST:STEM+{model} says it; "
+        f"stems of the first: {', '.join(sources)}"
+    )
+
+
+def chained_sources(first: Sequence[str], taken: str, second: Sequence[str]) -> tuple[str, ...]:
+    """Return the stems of a chain: the first's but for the one taken, then the second's.
+
+    A stem that both have is one, their sum: vocals that are found in an accompaniment are vocals.
+    """
+    return tuple(dict.fromkeys([*(name for name in first if name != taken), *second]))
+
+
+def chain_sources(name: str, sources_of: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    """Return the stems of a model or chain.
+
+    Parameters
+    ----------
+    name : str
+        As for `parse_chain`.
+    sources_of : callable
+        Gives the stems of one model, a card's or a checkpoint's.
+
+    Raises
+    ------
+    UsageError
+        As `parse_chain` and `taken_stem`.
+    """
+    first, *links = parse_chain(name)
+    sources = tuple(sources_of(first.model))
+    for link in links:
+        sources = chained_sources(sources, taken_stem(link, sources), sources_of(link.model))
+    return sources
+
+
+def file_label(name: str) -> str:
+    """Return what files and folders of a model or chain are named after.
+
+    Checkpoints go by the names of their files, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+    """
+    labels: list[str] = []
+    for link in parse_chain(name):
+        if link.stem is not None:
+            labels[-1] += f"-{link.stem}"
+        labels.append(Path(link.model).name.removesuffix(_SUFFIX))
+    return "+".join(labels)

@@ -1,0 +1,106 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from partita.errors import UnknownNameError, UsageError
+from partita.weights.cards import CARDS
+from partita.weights.chain import (
+    Link,
+    chain_sources,
+    chained_sources,
+    file_label,
+    parse_chain,
+    taken_stem,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "links"),
+    [
+        ("hpss", [Link("hpss")]),
+        ("hpss+repet", [Link("hpss"), Link("repet")]),
+        ("hpss:harmonic+repet", [Link("hpss"), Link("repet", "harmonic")]),
+        ("a+b:x+c", [Link("a"), Link("b"), Link("c", "x")]),
+        ("in/a.safetensors:x+b", [Link("in/a.safetensors"), Link("b", "x")]),
+        ("C:\\a.safetensors+b", [Link("C:\\a.safetensors"), Link("b")]),
+        ("a+missing.safetensors", [Link("a"), Link("missing.safetensors")]),
+        ("", [Link("")]),
+    ],
+)
+def test_names(name, links):
+    assert parse_chain(name) == tuple(links)
+
+
+def test_paths_of_checkpoints_may_hold_anything(tmp_path):
+    path = tmp_path / "a+b" / "c:d+e.safetensors"
+    path.parent.mkdir()
+    path.touch()
+    assert parse_chain(str(path)) == (Link(str(path)),)
+    assert parse_chain(f"hpss:residual+{path}:x+repet") == (
+        Link("hpss"),
+        Link(str(path), "residual"),
+        Link("repet", "x"),
+    )
+    assert file_label(f"{path}:x+hpss") == "c:d+e-x+hpss"
+
+
+@pytest.mark.parametrize(
+    "name", ["hpss:harmonic", "hpss+repet:vocals", "hpss:", "hpss+", "+hpss", "a++b", ":x+hpss"]
+)
+def test_a_missing_model_is_one_line(name):
+    with pytest.raises(
+        UsageError, match=r"a model is missing; chains are FIRST\+SECOND or"
+    ) as info:
+        parse_chain(name)
+    assert "\n" not in str(info.value)
+
+
+def test_which_stem_is_taken(monkeypatch):
+    drums = dataclasses.replace(CARDS["hpss"], takes="drums")
+    monkeypatch.setitem(CARDS, "kit", drums)
+    sources = ("vocals", "drums", "accompaniment")
+    assert taken_stem(Link("kit"), sources) == "drums"
+    assert taken_stem(Link("kit", "vocals"), sources) == "vocals"
+    with pytest.raises(UsageError, match=r"which stem does kit take apart"):
+        taken_stem(Link("kit"), ("vocals", "accompaniment"))  # it is not made for that
+    assert taken_stem(Link("some.safetensors"), sources) == "accompaniment"
+    with pytest.raises(UnknownNameError, match="unknown stem 'vocal'; did you mean vocals"):
+        taken_stem(Link("hpss", "vocal"), sources)
+    with pytest.raises(UnknownNameError, match="unknown stem ''"):
+        taken_stem(Link("hpss", ""), sources)
+    with pytest.raises(UsageError, match=r"FIRST:STEM\+kit says it; .* first: flute, voice"):
+        taken_stem(Link("kit"), ("flute", "voice"))
+
+
+def test_stems_of_a_chain():
+    assert chained_sources(("a", "b", "c"), "b", ("x", "c", "b")) == ("a", "c", "x", "b")
+    stems = {"one": "vocals accompaniment", "two": "drums bass", "three": "low vocals"}
+    stems_of = {name: names.split() for name, names in stems.items()}.__getitem__
+    assert chain_sources("one", stems_of) == ("vocals", "accompaniment")
+    assert chain_sources("one+two:drums+three", stems_of) == ("vocals", "bass", "low")
+    with pytest.raises(UnknownNameError, match="unknown stem 'accompaniment'"):  # it is taken
+        chain_sources("one+two:accompaniment+three", stems_of)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("hpss", "hpss"),
+        ("models/my.safetensors", "my"),
+        ("spleeter-2stems:accompaniment+hpss", "spleeter-2stems-accompaniment+hpss"),
+        ("/x/a.safetensors:vocals+y/b.safetensors+hpss", "a-vocals+b+hpss"),
+    ],
+)
+def test_labels(name, label):
+    assert file_label(name) == label
+
+
+def test_names_are_read_without_pytorch():
+    code = (
+        "import sys; from partita.weights.chain import parse_chain; parse_chain('a:b+c');"
+        "import partita.cli.separate; print('torch' in sys.modules)"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.split() == ["False"]
