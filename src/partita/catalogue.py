@@ -105,24 +105,39 @@ class OutputPlan:
         AudioWriteError
             A path would leave the output folder.
         """
-        root = self.root.resolve()
-        paths = {}
-        for stem in self.stems:
-            track = PurePosixPath(song.track)
-            values = {
-                "model": self.model_name,
-                "track": "/".join(_component(part) for part in track.parts),
-                "stem": _component(track.name if self.form.holds_all_stems else stem),
-                "ext": self.form.name,
-            }
-            path = self.root / _fill(self.template, values)
-            if not path.resolve().is_relative_to(root):
-                raise AudioWriteError(
-                    f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
-                    "change --filename"
-                )
-            paths[stem] = path
-        return paths
+        name = PurePosixPath(song.track).name
+        return {
+            stem: self._path(song, name if self.form.holds_all_stems else stem, self.form.name)
+            for stem in self.stems
+        }
+
+    def figure_path(self, song: Song, name: str) -> Path:
+        """Return where a picture of that name goes: beside the stems.
+
+        Raises
+        ------
+        AudioWriteError
+            The path would leave the output folder.
+        """
+        path = self._path(song, name, "png")
+        if "{stem}" not in self.template:
+            path = path.with_name(f"{path.name.removesuffix('.png')}-{name}.png")
+        return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
+
+    def _path(self, song: Song, stem: str, extension: str) -> Path:
+        values = {
+            "model": self.model_name,
+            "track": "/".join(_component(part) for part in PurePosixPath(song.track).parts),
+            "stem": _component(stem),
+            "ext": extension,
+        }
+        path = self.root / _fill(self.template, values)
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise AudioWriteError(
+                f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
+                "change --filename"
+            )
+        return path
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -234,6 +249,7 @@ def separate_songs(
     options: BatchOptions,
     *,
     progress: Callable[[Song], Progress] | None = None,
+    draw: Callable[[Separator, Song, Mapping[str, Path]], None] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Separate songs and say of each, in order, what became of it.
 
@@ -247,6 +263,8 @@ def separate_songs(
     options : BatchOptions
     progress : callable, optional
         Returns the progress function for a song.
+    draw : callable, optional
+        Makes pictures of a song whose stems, by name, are written.
 
     Raises
     ------
@@ -260,7 +278,7 @@ def separate_songs(
         if isinstance(task, Outcome):
             return task
         watch = progress(task.song) if progress else None
-        return _separate_one(task, plan, separator, options, watch, cancel)
+        return _separate_one(task, plan, separator, options, watch, draw, cancel)
 
     if options.jobs == 1:
         yield from map(run, tasks)
@@ -344,6 +362,7 @@ def _separate_one(
     separator: Callable[[], Separator],
     options: BatchOptions,
     progress: Progress | None,
+    draw: Callable[[Separator, Song, Mapping[str, Path]], None] | None,
     cancel: threading.Event,
 ) -> Outcome:
     source = task.song.source
@@ -359,6 +378,8 @@ def _separate_one(
                 progress=progress,
                 cancel=cancel,
             )
+        if draw is not None:
+            draw(separator(), task.song, files.stems)
         return Outcome(source, "done", files, files.stems)
     except (AudioReadError, AudioWriteError) as error:
         return Outcome(source, "failed", error=str(error))

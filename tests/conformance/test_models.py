@@ -13,6 +13,17 @@ SMALL = {
     "unet": SMALL_UNET,
     "hpss": {"harmonic_frames": 7, "percussive_bins": 7},
     "repet": {"sources": ["a", "b"]},
+    "nmf": {"fft_samples": 512, "hop_samples": 128, "bins": 257, "components": 5, "iterations": 20},
+    "nmfd": {
+        "fft_samples": 512,
+        "hop_samples": 128,
+        "bins": 257,
+        "frames": 128,
+        "overlap_frames": 32,
+        "bands": 64,
+        "components": 4,
+        "lags": 4,
+    },
 }
 
 

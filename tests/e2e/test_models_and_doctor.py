@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,35 @@ def test_fetch(run, spleeter):
     result = run("models", "fetch", "spleeter-2stems")
     assert result.status == 0
     assert "example song" in result.out
+
+
+def test_weights_that_come_with_partita(run):
+    result = run("models", "show", "nmfd")
+    assert result.status == 0
+    assert "comes with partita, as nmfd.safetensors" in result.out
+    facts = json.loads(run("models", "show", "nmfd", "--json").out)
+    assert facts["sources"] == ["vocals", "drums", "bass", "other"]
+    assert facts["trained_on"]
+    assert Path(facts["path"]).is_file()
+    assert not {"source", "layout", "download_bytes", "cached_at"} & set(facts)
+    fetched = run("models", "fetch", "nmfd", "nmf")
+    assert fetched.status == 0, fetched.err
+    first, second = fetched.out.splitlines()
+    assert first == f"nmfd: {facts['path']}"
+    assert second == "nmf: has learned nothing, there are no weights to fetch"
+
+
+def test_lists_say_what_is_downloaded(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = {line.split()[0]: line.split() for line in run("models").out.splitlines()}
+    assert rows["spleeter-2stems"][-3:] == ["109", "MB", "no"]
+    for name in ("nmfd", "nmfd-drums", "nmf", "nmfd-paper", "hpss"):
+        assert rows[name][-2:] == ["–", "yes"]
+    show = json.loads(run("models", "show", "nmf", "--json").out)
+    assert show["weights"] == "none: nothing is learned"
+    assert "licence" not in show
+    assert not (tmp_path / "home").exists()
 
 
 def test_doctor(run):

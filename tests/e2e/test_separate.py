@@ -9,6 +9,7 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from partita.audio.signal import Audio
 
@@ -251,6 +252,8 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
         (["song.wav", "--filename", "{x}/{stem}"], "unknown field {x}"),
         (["song.wav", "--duration", "0"], "--duration 0 is not a positive"),
         (["song.wav", "--resume", "--overwrite"], "exclude each other"),
+        (["-", "--figures"], "--figures reads the song a second time, which - does not allow"),
+        (["song.wav", "-", "--figures"], "--figures reads the song a second time"),
         (["song.wav", "--jobs", "0"], "greater than or equal to 1"),
         (["song.wav", "--start", "-1"], "greater than or equal to 0"),
     ],
@@ -317,3 +320,91 @@ def test_options_apply_to_every_model_of_a_chain(run, write_song, tmp_path):
     result = run("separate", song, "--model", "repet+hpss", *flags, "--json")
     assert result.status == 0, result.err
     assert json.loads(result.out)["null_depth_db"] < -110
+
+
+def test_the_drums_of_a_chain(run, write_song, tmp_path, song):
+    chain = "hpss:percussive+nmfd-drums"
+    path = write_song(samples=song[:, :66150])
+    result = run("separate", path, "--model", chain, "--bits", "float", "--json")
+    assert result.status == 0, result.err
+    stems = json.loads(result.out)["stems"]
+    assert list(stems) == ["harmonic", "residual", "kick", "snare", "hats"]
+    found = {stem: read(tmp_path / stems[stem])[0] for stem in stems}
+    assert all(np.abs(samples).max() > 1e-3 for samples in found.values())
+    assert np.abs(sum(found.values()) - song[:, :66150].T).max() < 1e-4
+    whole = run("separate", path, "--model", "hpss", "--bits", "float", "--out", "whole")
+    assert whole.status == 0
+    percussive = read(tmp_path / "whole/hpss/song/percussive.wav")[0]
+    drums = found["kick"] + found["snare"] + found["hats"]
+    assert np.abs(drums - percussive).max() < 1e-4
+
+
+# Pictures
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def picture_size(path):
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return picture.size
+
+
+def test_figures_of_a_model_without_factors(run, write_song, tmp_path):
+    result = run("separate", write_song(), "--model", "hpss", "--figures", "--duration", "1")
+    assert (result.status, result.err) == (0, "")
+    folder = tmp_path / "separated/hpss/song"
+    assert files(folder) == ["harmonic.wav", "percussive.wav", "residual.wav", "spectrograms.png"]
+    width, height = picture_size(folder / "spectrograms.png")
+    assert width > height > 600  # four panels
+
+
+@pytest.mark.parametrize("name", ["nmf", "nmfd"])
+def test_figures_of_a_model_with_factors(run, write_song, tmp_path, name):
+    flags = ["--model", name, "--figures", "--start", "1", "--duration", "0.5", "--quiet"]
+    result = run("separate", write_song(), *flags)
+    assert (result.status, result.out, result.err) == (0, "", "")
+    found = files(tmp_path / f"separated/{name}/song")
+    assert len(found) == 4 + 2
+    assert {"factors.png", "spectrograms.png"} < set(found)
+    for picture in ("factors.png", "spectrograms.png"):
+        assert picture_size(tmp_path / f"separated/{name}/song" / picture)[0] == 1800
+
+
+def test_figures_beside_one_file(run, write_song, tmp_path):
+    path = write_song("my.song.wav")
+    flags = ["--figures", "--format", "stem.mp4", "--filename", "{track}.{ext}", "--duration", "1"]
+    assert run("separate", path, "--model", "hpss", *flags).status == 0
+    assert files(tmp_path / "separated") == ["my.song-spectrograms.png", "my.song.stem.mp4"]
+
+
+def test_figures_of_chosen_stems_and_of_several_songs(run, write_song, tmp_path):
+    for name in ("a.wav", "b.wav"):
+        write_song(f"album/{name}")
+    flags = ["--figures", "--two-stems", "percussive", "--jobs", "2", "--duration", "0.5"]
+    result = run("separate", tmp_path / "album", "--model", "hpss", *flags)
+    assert result.status == 0, result.err
+    expected = ["no_percussive.wav", "percussive.wav", "spectrograms.png"]
+    assert files(tmp_path / "separated/hpss") == [f"{s}/{name}" for s in "ab" for name in expected]
+
+
+def test_a_picture_that_cannot_be_written(run, write_song, tmp_path):
+    folder = tmp_path / "separated/hpss/song"
+    (folder / "spectrograms.png").mkdir(parents=True)
+    flags = ["--model", "hpss", "--figures", "--duration", "0.5"]
+    result = run("separate", write_song(), *flags)
+    assert result.status == 1
+    assert "spectrograms.png: a folder of that name is in the way" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert files(folder) == ["harmonic.wav", "percussive.wav", "residual.wav"]
+
+
+def test_without_matplotlib_nothing_is_separated(run, write_song, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("separate", write_song(), "--model", "hpss", "--figures")
+    assert result.status == 2
+    assert "partita[report]" in result.err
+    assert not (tmp_path / "separated").exists()

@@ -73,6 +73,27 @@ def test_stem_files_are_named_after_the_track(tmp_path):
     assert set(paths.values()) == {tmp_path / "some-model" / "disc" / "song" / "song.stem.mp4"}
 
 
+@pytest.mark.parametrize(
+    ("template", "form", "track", "expected"),
+    [
+        ("{model}/{track}/{stem}.{ext}", "wav", "a/song", "some-model/a/song/factors.png"),
+        ("{track} ({stem}).{ext}", "flac", "song", "song (factors).png"),
+        ("{track}/{stem}.wav", "wav", "song", "song/factors.wav.png"),
+        ("{track}/{stem}", "wav", "song", "song/factors.png"),
+        ("{track}.{ext}", "stem.mp4", "my.song", "my.song-factors.png"),
+        ("{track}", "stem.mp4", "my.song", "my.song-factors.png"),
+        ("{model}/{stem}.{ext}", "stem.mp4", "song", "some-model/factors.png"),
+    ],
+)
+def test_pictures_lie_beside_the_stems(tmp_path, template, form, track, expected):
+    output = plan(tmp_path, template, form)
+    song = Song("song.mp3", track)
+    path = output.figure_path(song, "factors")
+    assert path == tmp_path / expected
+    assert path.parent == output.paths(song)["vocals"].parent
+    assert path not in output.paths(song).values()
+
+
 names = st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text)
 TEMPLATES = ["{track}/{stem}.{ext}", "{track}-{stem}.{ext}", "{model}/{track}/{stem}.{ext}"]
 
@@ -80,8 +101,10 @@ TEMPLATES = ["{track}/{stem}.{ext}", "{track}-{stem}.{ext}", "{model}/{track}/{s
 @given(st.lists(names, min_size=1, max_size=3), st.sampled_from(TEMPLATES))
 def test_no_name_escapes_the_output_folder(parts, template):
     root = Path("/tmp/partita-out")
-    for path in plan(root, template).paths(Song("x", "/".join(parts))).values():
+    song = Song("x", "/".join(parts))
+    for path in plan(root, template).paths(song).values():
         assert path.resolve().is_relative_to(root)
+    assert plan(root, template).figure_path(song, "factors").resolve().is_relative_to(root)
 
 
 @pytest.mark.parametrize("track", ["..", "../..", "a/../../b", "...", "."])

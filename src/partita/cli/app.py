@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from partita import __version__
-from partita.cli import data, doctor, evaluate, models, separate
+from partita.cli import data, doctor, evaluate, models, separate, train
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
 
@@ -24,6 +24,7 @@ app.command("separate")(separate.separate)
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(evaluate.benchmark)
+app.command("train")(train.train)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
 

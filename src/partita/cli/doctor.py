@@ -67,7 +67,7 @@ def _cache() -> dict[str, Any]:
 
     folder = home()
     present = folder if folder.exists() else Path.home()
-    cached = [card.name for card in CARDS.values() if card.source and is_cached(card)]
+    cached = [card.name for card in CARDS.values() if card.download_bytes and is_cached(card)]
     return {
         "folder": str(folder),
         "weights": ", ".join(cached) or "none yet; partita models fetch NAME",

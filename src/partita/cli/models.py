@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from partita.cli.console import set_up_logging
-from partita.weights.cards import CARDS, DEFAULT_MODEL, Card, get_card
+from partita.weights.cards import CARDS, DEFAULT_MODEL, Card, PackageSource, get_card
 
 app = typer.Typer(help="List, describe and fetch weights.", invoke_without_command=True)
 
@@ -43,7 +43,7 @@ def list_models(as_json: _JsonFlag = False) -> None:
             card.name + marker,
             ", ".join(card.sources),
             card.licence,
-            f"{card.download_bytes / 1e6:.0f} MB" if card.source else "–",
+            f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
             "yes" if is_cached(card) else "no",
         )
     Console().print(table)
@@ -79,7 +79,8 @@ def fetch(
         if card.source is None:
             print(f"{card.name}: has learned nothing, there are no weights to fetch")
             continue
-        fetch_weights(card)
+        if not isinstance(card.source, PackageSource):
+            fetch_weights(card)
         load_model(card.name)  # verifies them
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():
@@ -87,19 +88,18 @@ def fetch(
 
 
 def _facts(card: Card) -> dict[str, object]:
-    from partita.weights.store import weights_path
+    from partita.weights.store import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
     if card.source is None:
         for key in ("layout", "download_bytes", "licence", "commercial_use"):
             del facts[key]
         return {**facts, "sources": list(card.sources), "weights": "none: nothing is learned"}
-    source = facts.pop("source")
-    path = weights_path(card)
-    return {
-        **facts,
-        "sources": list(card.sources),
-        "origin": card.source.origin,
-        "sha256": source["sha256"],
-        "cached_at": str(path) if path.exists() else "not cached",
-    }
+    del facts["source"]
+    facts |= {"sources": list(card.sources), "origin": card.source.origin}
+    path = str(weights_path(card))
+    if isinstance(card.source, PackageSource):
+        del facts["layout"], facts["download_bytes"]
+        return {**facts, "path": path}
+    cached = path if is_cached(card) else "not cached"
+    return {**facts, "sha256": card.source.sha256, "cached_at": cached}

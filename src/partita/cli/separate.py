@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,9 @@ def separate(
         bool,
         typer.Option("--keep-rate", help="Stems in the song's own sample rate and channel count."),
     ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Pictures beside the stems: spectrograms, templates.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Songs at once.")] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip songs whose stems are all there.")
@@ -113,6 +117,8 @@ def separate(
         raise UsageError(f"--duration {duration:g} is not a positive number of seconds")
     if not start < math.inf:
         raise UsageError(f"--start {start:g} is not a number of seconds")
+    if figures and "-" in inputs:
+        raise UsageError("--figures reads the song a second time, which - does not allow")
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     output = stem_format(form, bits, bitrate)
@@ -136,6 +142,7 @@ def separate(
             wiener=wiener,
         )
 
+    draw = _figures(plan, start, duration) if figures else None
     failed = False
     with ProgressDisplay(enabled=not (quiet or as_json)) as display:
 
@@ -148,6 +155,7 @@ def separate(
             _once(make),
             BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
             progress=progress,
+            draw=draw,
         )
         # Closed also when an interrupt comes in here: that is what stops the songs still running.
         with contextlib.closing(songs) as outcomes:
@@ -163,6 +171,28 @@ def separate(
                 elif not quiet and outcome.status != "failed":
                     display.print(_summary(outcome))
     return int(failed)
+
+
+def _figures(plan: OutputPlan, start: float, duration: float | None) -> Any:
+    """Return what draws a song once its stems are there."""
+    from partita.reports.figures import Recording, require_matplotlib
+    from partita.reports.song import draw_song, draw_song_factors
+
+    require_matplotlib()  # rather now than after an hour
+
+    def draw(separator: Separator, song: Song, stems: Mapping[str, Path]) -> None:
+        mixture = Recording(Path(song.source), start_s=start, duration_s=duration)
+        title = f"{one_line(song.track)} · {plan.model_name}"
+        draw_song(
+            mixture,
+            stems,
+            plan.figure_path(song, "spectrograms"),
+            title=title,
+            in_one=plan.form.holds_all_stems,
+        )
+        draw_song_factors(separator, mixture, plan.figure_path(song, "factors"), title=title)
+
+    return draw
 
 
 def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]:

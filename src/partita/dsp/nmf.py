@@ -27,7 +27,7 @@ class Factors:
     Attributes
     ----------
     templates : Tensor ``[..., bins, components]``, of `nmfd` ``[..., bins, components, lags]``
-        Each adds up to one, unless templates or activations were fixed.
+        Each adds up to one, unless it or the activations were fixed.
     activations : Tensor ``[..., components, frames]``
         In the unit of the spectrogram.
     objectives : Tensor, float64 ``[iterations + 1, ...]``
@@ -40,12 +40,31 @@ class Factors:
 
     def components(self) -> Tensor:
         """Return the share of each component, ``[..., components, bins, frames]``."""
+        templates, shifted = self._by_component()
+        shares: Tensor = templates.transpose(-3, -2) @ shifted
+        return shares
+
+    def total(self, members: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return the shares of some components added up, ``[..., bins, frames]``.
+
+        Parameters
+        ----------
+        members : Tensor, int64 ``[some components]``
+        start, stop : int
+            Frames; all by default.
+        """
+        templates, shifted = self._by_component(start, stop)
+        chosen = templates[..., members, :].flatten(-2)  # [..., F, some K lags]
+        return chosen @ shifted[..., members, :, :].flatten(-3, -2)
+
+    def _by_component(self, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return templates ``[..., F, K, lags]`` and delayed activations ``[..., K, lags, N]``."""
         plain = self.templates.ndim == self.activations.ndim
         templates = self.templates[..., None] if plain else self.templates
         lags = templates.shape[-1]
-        shifted = _by_lag(shift(self.activations.mT, lags).mT, lags, dim=-2)  # [..., K, lags, N]
-        shares: Tensor = templates.transpose(-3, -2) @ shifted
-        return shares
+        before = min(start, lags - 1)  # frames whose templates reach into those asked for
+        active = self.activations[..., start - before : stop].mT  # [..., before + N, K]
+        return templates, _by_lag(shift(active, lags)[..., before:, :].mT, lags, dim=-2)
 
 
 def nmf(
@@ -58,7 +77,7 @@ def nmf(
     start: Literal["random", "nndsvd"] = "random",
     templates: Tensor | None = None,
     activations: Tensor | None = None,
-    fix_templates: bool = False,
+    fix_templates: bool | Tensor = False,
     fix_activations: bool = False,
     seed: int | torch.Generator = 0,
     tolerance: float = 0.0,
@@ -87,7 +106,7 @@ def nmf(
     activations : Tensor ``[..., components, frames]``, optional
         Given start, likewise, in the unit of the spectrogram.
     fix_templates, fix_activations : bool
-        Leave what is given as it is.
+        Leave what is given as it is. Of templates a bool tensor ``[components]`` says which.
     seed : int or torch.Generator
     tolerance : float
         Stop when in no item the objective fell by more than this share of itself; 0: never.
@@ -143,8 +162,10 @@ class Problem:
     components, lags : int
         Templates ``w`` are ``[batch, components * lags, bins]``, activations ``h`` are ``[batch,
         frames, components]``.
+    free : Tensor, bool ``[components]``
+        Whose templates may change.
     fixed : pair of bool
-        Templates, activations.
+        All templates, activations.
     beta, sparsity : float
     floor : float
         The constant that the model has added.
@@ -156,7 +177,7 @@ class Problem:
         components: int,
         lags: int = 1,
         *,
-        fixed: tuple[bool, bool],
+        fixed: tuple[bool | Tensor, bool],
         beta: float = 1.0,
         sparsity: float = 0.0,
         floor: float | None = None,
@@ -166,7 +187,9 @@ class Problem:
             raise ValueError(f"a spectrogram has bins and frames, not {list(spectrogram.shape)}")
         if components < 1 or lags < 1 or sparsity < 0:
             raise ValueError(f"no {components} components of {lags} frames, sparsity {sparsity}")
-        self.components, self.lags, self.fixed = components, lags, fixed
+        self.components, self.lags = components, lags
+        self.free = self._free(fixed[0], spectrogram.device)
+        self.fixed = not bool(self.free.any()), fixed[1]
         self.beta, self.sparsity = beta, sparsity
         self.floor = torch.finfo(spectrogram.dtype).eps if floor is None else floor
         self._shape = spectrogram.shape
@@ -177,10 +200,17 @@ class Problem:
         if beta <= 0:
             self.target.clamp_min_(self.floor)
 
+    def _free(self, fixed: bool | Tensor, device: torch.device) -> Tensor:
+        if isinstance(fixed, bool):
+            return torch.full((self.components,), not fixed, device=device)
+        if fixed.dtype != torch.bool or fixed.shape != (self.components,):
+            raise ValueError(f"fix_templates must be a bool for each of {self.components}")
+        return ~fixed.to(device)
+
     def given(self, w: Tensor | None, h: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Bring given starts, [..., F, K, lags] and [..., K, N], into our order and level."""
-        missing = w is None, h is None
-        if all(self.fixed) or any(a and b for a, b in zip(self.fixed, missing, strict=True)):
+        missing = (w is None and not bool(self.free.all())) or (h is None and self.fixed[1])
+        if all(self.fixed) or missing:
             raise ValueError("templates or activations may be fixed, not both, and must be given")
         bins, frames = self._shape[-2:]
         if w is not None:
@@ -214,15 +244,22 @@ class Problem:
         norms: Tensor = torch.linalg.vector_norm(_by_lag(rows, self.lags), order, dim=-1)
         return norms
 
+    def rows(self, each: Tensor) -> Tensor:
+        """Spread one value a component over its template, [..., K] -> [..., K lags, 1]."""
+        return each.repeat_interleave(self.lags, dim=-1)[..., None]
+
+    def update_templates(self, w: Tensor, factors: Tensor) -> Tensor:
+        """Multiply the templates that are free."""
+        return w * torch.where(self.rows(self.free), factors, 1.0)
+
     def factors(self, w: Tensor, h: Tensor, objectives: list[Tensor]) -> Factors:
         """Bring free templates to a sum of one, and everything to the caller's order and level."""
         if self.fixed[1]:
-            w, h = w * (self._mean / self.level), h * self.level  # silence: zero times one
+            # In silence the mean is zero, but the level is one.
+            w, h = self.update_templates(w, self._mean / self.level), h * self.level
         else:
-            if not self.fixed[0]:
-                sums = self.norms(w, 1)
-                divisors = torch.where(sums > 0, sums, 1.0).repeat_interleave(self.lags, dim=1)
-                w, h = w / divisors[..., None], h * sums[:, None]
+            sums = torch.where(self.free, self.norms(w, 1), 1.0)
+            w, h = w / self.rows(torch.where(sums > 0, sums, 1.0)), h * sums[:, None]
             h = h * self._mean
         leading, bins, frames = self._shape[:-2], *self._shape[-2:]
         kept = torch.stack(objectives) if objectives else torch.empty(0, len(h))
@@ -276,7 +313,7 @@ def descend(
         if not keep_h:
             h = h * _activation_factors(problem, w, h).pow_(for_h)
         if not keep_w:
-            w = w * _template_factors(problem, w, h).pow_(for_w)
+            w = problem.update_templates(w, _template_factors(problem, w, h).pow_(for_w))
         if observed:
             objectives.append(problem.objective(w, h))
             before, now = objectives[-2:]
@@ -306,7 +343,7 @@ def _template_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
         up += active.sum(dim=-1, keepdim=True) if positive is None else active @ positive
     if problem.sparsity:
         pull = problem.sparsity * divide(h.sum(dim=1), problem.norms(w, 2))  # [batch, K]
-        up = up + w * pull.repeat_interleave(problem.lags, dim=1)[..., None]
+        up = up + w * problem.rows(pull)
     return divide(down, up)
 
 

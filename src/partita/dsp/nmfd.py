@@ -22,7 +22,7 @@ def nmfd(
     iterations: int = 30,
     templates: Tensor | None = None,
     activations: Tensor | None = None,
-    fix_templates: bool = False,
+    fix_templates: bool | Tensor = False,
     fix_activations: bool = False,
     seed: int | torch.Generator = 0,
     trace: bool = False,
@@ -53,7 +53,7 @@ def nmfd(
     activations : Tensor ``[..., components, frames]``, optional
         Given start, likewise, in the unit of the spectrogram; uniform without.
     fix_templates, fix_activations : bool
-        Leave what is given as it is.
+        Leave what is given as it is. Of templates a bool tensor ``[components]`` says which.
     seed : int or torch.Generator
     trace : bool
         Return the objectives, which takes two to three times as long.
@@ -110,13 +110,13 @@ def _average(problem: Problem, w: Tensor, h: Tensor, iterations: int, *, trace: 
             ratios[:, part], _ = problem.slopes(part, shifted, w)
             gains.baddbmm_(shifted[:, part].mT, ratios[:, part])
         if not problem.fixed[0]:
-            w = w * divide(gains, shifted.sum(dim=1)[..., None])
+            w = problem.update_templates(w, divide(gains, shifted.sum(dim=1)[..., None]))
         if not problem.fixed[1]:
             by_lag = ratios @ w.mT / (w.sum(dim=-1)[:, None] + _TOOLBOX_EPSILON)  # [batch, N, K T]
             h = h * unshift(by_lag, problem.lags) / problem.lags
         if not any(problem.fixed):
-            sums = problem.norms(w, 1).repeat_interleave(problem.lags, dim=1)
-            w = w / (sums + _TOOLBOX_EPSILON)[..., None]
+            sums = torch.where(problem.free, problem.norms(w, 1) + _TOOLBOX_EPSILON, 1.0)
+            w = w / problem.rows(sums)
         if trace:
             objectives.append(problem.objective(w, h))
     return problem.factors(w, h, objectives)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -59,22 +60,33 @@ class Stft:
         Least-squares inverse (Griffin & Lim 1984, equation 6): exact for an unchanged transform.
         Equal to `torch.istft` and three times as fast, because hops divide frames.
         """
-        window = self._window(spectrogram.device)
-        frames = torch.fft.irfft(spectrogram.mT, n=self.fft_samples) * window  # [..., frames, n]
-        energy = window.square().expand(frames.shape[-2], -1)  # [frames, n]
+        return self.synthesise_pieces([spectrogram], samples)
+
+    def synthesise_pieces(self, pieces: Iterable[Tensor], samples: int) -> Tensor:
+        """Do the same for a spectrogram that comes some frames at a time, at least one piece."""
+        total, energy = torch.empty(0), torch.empty(0)
+        steps, begin = self.fft_samples // self.hop_samples, 0
+        hops = self.frames(samples) + steps - 1
+        for piece in pieces:
+            window = self._window(piece.device)
+            frames = torch.fft.irfft(piece.mT, n=self.fft_samples) * window  # [..., n, samples]
+            if not begin:
+                total = frames.new_zeros(*frames.shape[:-2], hops, self.hop_samples)
+                energy = frames.new_zeros(hops, self.hop_samples)
+            self._overlap(frames, total, begin)
+            self._overlap(window.square().expand(frames.shape[-2], -1), energy, begin)
+            begin += frames.shape[-2]
         start = self.fft_samples // 2
-        total = self._overlap(frames)[..., start : start + samples]
-        signal: Tensor = total / self._overlap(energy)[start : start + samples]
+        inside = slice(start, start + samples)  # outside it, no window may have any energy
+        signal: Tensor = total.flatten(-2)[..., inside] / energy.flatten()[inside]
         return signal
 
-    def _overlap(self, frames: Tensor) -> Tensor:
-        """Add up ``[..., frames, n]``, each one hop behind the one before."""
+    def _overlap(self, frames: Tensor, total: Tensor, begin: int) -> None:
+        """Add ``[..., n, samples]`` to ``[..., hops, hop samples]``, each one hop later."""
         count, steps = frames.shape[-2], self.fft_samples // self.hop_samples
         pieces = frames.reshape(*frames.shape[:-1], steps, self.hop_samples)
-        total = frames.new_zeros(*frames.shape[:-2], count + steps - 1, self.hop_samples)
         for step in range(steps):
-            total[..., step : step + count, :] += pieces[..., step, :]
-        return total.flatten(-2)
+            total[..., begin + step : begin + step + count, :] += pieces[..., step, :]
 
     def _window(self, device: torch.device) -> Tensor:
         return torch.hann_window(self.fft_samples, device=device)

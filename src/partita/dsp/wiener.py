@@ -13,10 +13,11 @@ References
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,16 +30,24 @@ _EPS = torch.finfo(torch.float64).eps
 #: Part of a covariance's trace that is added to its diagonal: far above rounding errors, far below
 #: what can be heard. It keeps matrices of rank one, the same signal in all channels, invertible.
 _RIDGE = 1e-12
-#: Numbers in one plane of a piece of work. More leave the cache, fewer wake the cores for nothing.
-_PLANE = 1 << 17
-_LEAST_FRAMES = 8  # fewer cost more in calls than in sums
+#: Numbers in one plane of a piece of work, a channel of one source. Just below the 32768 from which
+#: torch wakes other cores: waiting for them costs more than they spare where others use them too.
+_PLANE = 30_000
+_LEAST_FRAMES = 4  # fewer cost more in calls than in sums
 
-#: Complex numbers, several times faster than matrices of two by two of them: real and imaginary
-#: parts of every channel, ``[batch, sources, frames, bins]`` each, in double precision. Sums grow
-#: in place, which spares the cache; their derivatives need the factors only, which stay.
+#: Complex images of a piece, for every source and channel ``[batch, frames, bins]``.
+_Images = Iterable[Sequence[Tensor]]
+#: Real and imaginary parts of every channel, ``[batch, frames, bins]`` each, in double precision:
+#: several times faster than complex numbers. Sums grow in place, which spares the cache; their
+#: derivatives need the factors only, which stay.
 _Planes = tuple[Sequence[Tensor], Sequence[Tensor]]
-#: Real and imaginary parts of matrices, each C times C of ``[batch, sources, 1, bins]``.
-_Matrices = tuple[list[list[Tensor]], list[list[Tensor]]]
+#: A Hermitian matrix of C channels as C * C real tensors: the diagonal, then, row by row, real and
+#: imaginary part of everything above it.
+_Hermitian = Sequence[Tensor]
+#: Of every source: a matrix ``[batch, 1, bins]``, and its complex entries, C times C.
+_Spatial = list[tuple[_Hermitian, list[list[Tensor]]]]
+#: Of every source: powers ``[batch, frames, bins]`` and a sum over frames, ``[batch, bins]`` each.
+_Statistics = list[tuple[Tensor, _Hermitian]]
 
 _STFT = Stft(fft_samples=4096, hop_samples=1024)
 _SCALE = 10.0
@@ -143,27 +152,55 @@ def wiener(
     """
     if residual:
         magnitudes = _with_residual(magnitudes, mixture.abs(), eps)
-    frames = _frames_at_once(magnitudes)
-    # Frames come before bins from here on, as they stand in memory.
-    pieces = torch.split(magnitudes.mT, frames, dim=-2)  # [B, S, C, n, F] each
-    mixtures = torch.split(mixture.mT, frames, dim=-2)  # [B, C, n, F] each
     if softmask:
-        shares = (piece / (eps + piece.sum(dim=1, keepdim=True)) for piece in pieces)
-        begin = map(_times, shares, mixtures)
-    else:
-        begin = map(_times, pieces, (piece.sgn() for piece in mixtures))
-    unit = (mixture.abs().amax(dim=(1, 2, 3)) / scale_factor).clamp(min=1.0)
-    return _joined(_iterated(begin, mixtures, iterations, eps, unit), mixture.dtype)
-
-
-def _times(factors: Tensor, numbers: Tensor) -> _Planes:
-    """Return the planes of ``[B, S, C or 1, n, F]`` times complex ``[B, C, n, F]``."""
-    real, imaginary = _planes(numbers.unsqueeze(1))  # C times [B, 1, n, F]
-    each = factors.expand(-1, -1, len(real), -1, -1).unbind(dim=2)  # C times [B, S, n, F]
-    return (
-        [factor * part for factor, part in zip(each, real, strict=True)],
-        [factor * part for factor, part in zip(each, imaginary, strict=True)],
+        magnitudes = magnitudes / (eps + magnitudes.sum(dim=1, keepdim=True))
+    if not iterations:
+        begin = mixture if softmask else mixture.sgn()
+        return (magnitudes * begin.unsqueeze(1)).to(mixture.dtype)
+    # Frames come before bins from here on, as they stand in memory.
+    mixtures = torch.split(mixture.mT, _frames_at_once(mixture), dim=-2)  # [B, C, n, F] each
+    pieces = torch.split(magnitudes.mT, _frames_at_once(mixture), dim=-2)  # [B, S, C, n, F] each
+    energy = (_peak_energy(mixtures) / scale_factor**2).clamp(min=1.0)
+    begun = (
+        _statistics_of_product(piece, planes if softmask else _phases(planes), energy)
+        for piece, planes in zip(
+            pieces, (_planes(mixed.unbind(dim=1)) for mixed in mixtures), strict=True
+        )
     )
+    shape = (*magnitudes.shape[:2], *mixture.shape[1:])
+    return _joined(_iterated(begun, mixtures, iterations, eps, energy), shape, mixture.dtype)
+
+
+def _peak_energy(mixtures: Sequence[Tensor]) -> Tensor:
+    """Return the largest squared magnitude of ``[B, C, n, F]`` each, ``[B, 1, 1]``."""
+    energies = (
+        square for mixture in mixtures for square in _squares(_planes(mixture.unbind(dim=1)))
+    )
+    peaks = torch.stack([square.amax(dim=(1, 2)) for square in energies])  # [pieces * C, B]
+    return peaks.amax(dim=0)[:, None, None]
+
+
+def _planes(channels: Sequence[Tensor]) -> _Planes:
+    """Split complex ``[B, n, F]`` each."""
+    # Contiguous: real parts as they stand in complex numbers are read one by one.
+    return (
+        [channel.real.double().contiguous() for channel in channels],
+        [channel.imag.double().contiguous() for channel in channels],
+    )
+
+
+def _squares(numbers: _Planes) -> list[Tensor]:
+    return [re.square().addcmul_(im, im) for re, im in zip(*numbers, strict=True)]
+
+
+def _phases(numbers: _Planes) -> _Planes:
+    """Do what `Tensor.sgn` does, which is twenty times slower."""
+    # Zero divided by one stays zero and has a derivative.
+    units = [torch.where(square > 0, square, 1.0).rsqrt() for square in _squares(numbers)]
+    real, imaginary = (
+        [plane * unit for plane, unit in zip(planes, units, strict=True)] for planes in numbers
+    )
+    return real, imaginary
 
 
 def _with_residual(magnitudes: Tensor, mixture: Tensor, eps: float) -> Tensor:
@@ -212,53 +249,75 @@ def expectation_maximisation(
     Departures from EM as [1]_ derives it: the covariance of an image is that of its newest estimate
     alone, without that of its error, as norbert has it; so the likelihood need not grow.
     """
-    frames = _frames_at_once(images)
+    if not iterations:
+        return images.clone()
+    energy = mixture.real.new_ones(1) if unit is None else unit
+    energy = energy.double().square()[:, None, None]  # [B, 1, 1]
     # Frames come before bins from here on, as they stand in memory.
-    begin = map(_planes, torch.split(images.mT, frames, dim=-2))  # [B, S, C, n, F] each
-    mixtures = torch.split(mixture.mT, frames, dim=-2)  # [B, C, n, F] each
-    if unit is None:
-        unit = mixture.real.new_ones(1)
-    return _joined(_iterated(begin, mixtures, iterations, eps, unit), images.dtype)
+    mixtures = torch.split(mixture.mT, _frames_at_once(mixture), dim=-2)  # [B, C, n, F] each
+    pieces = torch.split(images.mT, _frames_at_once(mixture), dim=-2)  # [B, S, C, n, F] each
+    sources = ([source.unbind(dim=1) for source in piece.unbind(dim=1)] for piece in pieces)
+    begun = (_statistics(piece, energy) for piece in sources)
+    return _joined(_iterated(begun, mixtures, iterations, eps, energy), images.shape, images.dtype)
 
 
-def _frames_at_once(images: Tensor) -> int:
-    batch, sources, _, bins, _ = images.shape
-    return max(_LEAST_FRAMES, _PLANE // (batch * sources * bins))
+def _frames_at_once(mixture: Tensor) -> int:
+    batch, _, bins, _ = mixture.shape
+    return max(_LEAST_FRAMES, _PLANE // (batch * bins))
 
 
 def _iterated(
-    pieces: Iterator[_Planes],
+    statistics: Iterator[_Statistics],
     mixtures: Sequence[Tensor],
     iterations: int,
     eps: float,
-    unit: Tensor,
-) -> Iterator[_Planes]:
-    """Run EM; nothing but powers and covariances is held from one iteration to the next."""
-    energy = unit.double().square()[:, None, None]  # [B, 1, 1]
+    energy: Tensor,
+) -> Iterator[_Images]:
+    """Run EM from powers and covariances; nothing else is held between iterations.
+
+    Powers are in units of the energy ``[B, 1, 1]``, so that single precision can hold them.
+    """
+    noise = torch.full_like(energy, eps**0.5)
+    frames, dtype = sum(piece.shape[2] for piece in mixtures), mixtures[0].real.dtype
     for _ in range(iterations):
-        powers, matrices = _local_gaussian_model(pieces, eps * energy)
-        spatial = _entries(matrices)
-        pieces = map(
-            functools.partial(_filter, spatial=spatial, noise=eps**0.5 * energy.unsqueeze(-1)),
-            mixtures,
-            powers,
-        )
+        powers, spatial = _local_gaussian_model(statistics, frames, eps * energy[:, 0], dtype)
+        pieces = map(_filter, mixtures, powers, itertools.repeat(spatial), itertools.repeat(noise))
+        statistics = (_statistics(images, energy) for images in pieces)
     return pieces
 
 
-def _joined(pieces: Iterator[_Planes], dtype: torch.dtype) -> Tensor:
-    """Return a complex ``[B, S, C, F, N]`` from planes ``[B, S, n, F]``."""
-    real = dtype.to_real()
-    by_piece = [
-        [torch.complex(re.to(real), im.to(real)) for re, im in zip(*planes, strict=True)]
-        for planes in pieces
-    ]
-    by_channel = list(zip(*by_piece, strict=True))
-    # All at once: every number is copied one time only.
-    joined = torch.cat(list(itertools.chain.from_iterable(by_channel)), dim=-2)  # [B, S, C * N, F]
-    batch, sources, rows, bins = joined.shape
-    channels = len(by_channel)
-    return joined.reshape(batch, sources, channels, rows // channels, bins).mT
+def _joined(pieces: Iterable[_Images], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return a complex ``[B, S, C, F, N]``."""
+    batch, sources, channels, bins, frames = shape
+    kept: list[Tensor] = []
+    joined, start, size = torch.empty(0), 0, 0
+    for images in pieces:
+        each: list[Tensor] = []
+        for source, row in enumerate(images):
+            size = row[0].shape[1]
+            if row[0].requires_grad:
+                each.append(torch.stack(list(row), dim=1))  # [B, C, n, F]
+                continue
+            if not start and not source:
+                joined = _blank((batch, sources, channels, frames, bins), dtype, row[0].device)
+            for channel, image in enumerate(row):
+                joined[:, source, channel, start : start + size] = image
+        if each:
+            kept.append(torch.stack(each, dim=1).to(dtype))
+        start += size
+    return (torch.cat(kept, dim=-2) if kept else joined).mT
+
+
+def _blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Do what `torch.empty` does, in the large pages of memory that NumPy asks Linux for.
+
+    The system clears pages when they are first written to; small ones, one by one, would take it
+    half as long as the filter takes.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, dtype=dtype, device=device)
+    size = math.prod(shape) * dtype.itemsize
+    return torch.from_numpy(np.empty(size, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise: Tensor) -> Tensor:
@@ -271,7 +330,7 @@ def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise:
     mixture : Tensor, complex ``[batch, channels, bins, frames]``
     powers : Tensor ``[batch, sources, bins, frames]``
     spatial : Tensor, complex ``[batch, sources, channels, channels, bins]``
-    noise : Tensor, broadcast to ``[batch, sources, bins, frames]``
+    noise : Tensor, broadcast to ``[batch, 1, bins, frames]``
         The power σ² of white noise in the mixture.
 
     Returns
@@ -279,115 +338,191 @@ def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise:
     Tensor, complex ``[batch, sources, channels, bins, frames]``
         In the mixture's precision; sums are in double precision.
     """
-    images = _filter(mixture.mT, powers.mT.double(), _entries(spatial), noise)
-    return _joined(iter([images]), mixture.dtype)
+    batch, channels, bins, frames = mixture.shape
+    matrices = _spatial(spatial)
+    spread = noise.double().expand(batch, 1, bins, frames)[:, 0]  # [B, F, N]
+    split = [
+        torch.split(numbers.mT, _frames_at_once(mixture), dim=-2)
+        for numbers in (mixture, powers, spread)
+    ]
+    pieces = (
+        _filter(numbers, power.unbind(dim=1), matrices, floor)
+        for numbers, power, floor in zip(*split, strict=True)
+    )
+    shape = (batch, powers.shape[1], channels, bins, frames)
+    return _joined(pieces, shape, mixture.dtype)
+
+
+def _above_diagonal(channels: int) -> Iterator[tuple[int, int]]:
+    return itertools.combinations(range(channels), 2)
+
+
+def _spatial(covariances: Tensor) -> _Spatial:
+    """Take complex ``[B, S, C, C, F]`` apart."""
+    channels = covariances.shape[2]
+    spatial: _Spatial = []
+    for matrix in covariances.to(torch.complex128).unsqueeze(-2).unbind(dim=1):  # [B, C, C, 1, F]
+        parts = [matrix[:, c, c].real for c in range(channels)]
+        for c, d in _above_diagonal(channels):
+            parts += [matrix[:, c, d].real, matrix[:, c, d].imag]
+        parts = [part.contiguous() for part in parts]
+        spatial.append((parts, _rows(parts, channels)))
+    return spatial
+
+
+def _rows(matrix: _Hermitian, channels: int) -> list[list[Tensor]]:
+    """Return complex entries, C times C."""
+    rows = [[matrix[c].to(torch.complex128)] * channels for c in range(channels)]
+    above = iter(matrix[channels:])
+    for (c, d), real, imaginary in zip(_above_diagonal(channels), above, above, strict=False):
+        rows[c][d] = torch.complex(real, imaginary)
+        rows[d][c] = torch.complex(real, -imaginary)
+    return rows
 
 
 def _local_gaussian_model(
-    pieces: Iterator[_Planes], floor: Tensor
-) -> tuple[Sequence[Tensor], Tensor]:
-    """Return ``[B, S, n, F]`` for each piece, and spatial covariances ``[B, S, C, C, F]``."""
-    powers, covariances = zip(*map(_power_and_covariance, pieces), strict=True)
-    weight = floor + sum(power.sum(dim=-2) for power in powers)  # [B, S, F]
-    return powers, sum(covariances) / weight[:, :, None, None]
+    statistics: Iterator[_Statistics], frames: int, floor: Tensor, dtype: torch.dtype
+) -> tuple[list[list[Tensor]], _Spatial]:
+    """Return ``[B, n, F]`` for each piece and source, and matrices."""
+    powers: list[list[Tensor]] = []
+    totals: list[_Hermitian] = []
+    store, stop = torch.empty(0), 0
+    for piece in statistics:
+        first, sums = piece[0][0], [each for _, each in piece]
+        start, stop = stop, stop + first.shape[1]
+        if first.requires_grad:
+            powers.append([power.to(dtype) for power, _ in piece])
+        else:
+            if not start:
+                shape = (len(piece), first.shape[0], frames, first.shape[2])
+                store = _blank(shape, dtype, first.device)
+            powers.append(list(store[:, :, start:stop].unbind()))
+            for place, (power, _) in zip(powers[-1], piece, strict=True):
+                place.copy_(power)
+        if totals:
+            sums = [
+                [one + other for one, other in zip(*both, strict=True)]
+                for both in zip(totals, sums, strict=True)
+            ]
+        totals = sums
+    spatial: _Spatial = []
+    for total in totals:
+        channels = math.isqrt(len(total))
+        power = torch.stack(list(total[:channels])).mean(dim=0)  # [B, F]
+        matrix = [(part / (power + floor)).unsqueeze(1) for part in total]  # [B, 1, F] each
+        spatial.append((matrix, _rows(matrix, channels)))
+    return powers, spatial
 
 
-def _power_and_covariance(images: _Planes) -> tuple[Tensor, Tensor]:
-    """Return ``[B, S, n, F]`` and, summed over frames, ``[B, S, C, C, F]``."""
-    real, imaginary = images
-    channels = range(len(real))
-    squares = [re.square().addcmul_(im, im) for re, im in zip(real, imaginary, strict=True)]
-    entries: dict[tuple[int, int], Tensor] = {}
-    for c in channels:
-        own = squares[c].sum(dim=-2)  # [B, S, F]
-        entries[c, c] = torch.complex(own, torch.zeros_like(own))
-    for c, d in itertools.combinations(channels, 2):
+def _statistics(images: _Images, energy: Tensor) -> _Statistics:
+    """Return powers ``[B, n, F]`` and covariances summed over frames, ``[B, F]`` each."""
+    statistics: _Statistics = []
+    for source in images:
+        numbers = _planes(source)
+        sums = [part.sum(dim=1) for pair in _crosses(numbers) for part in pair]
+        statistics.append(_gathered(_squares(numbers), sums, energy))
+    return statistics
+
+
+def _statistics_of_product(factors: Tensor, numbers: _Planes, energy: Tensor) -> _Statistics:
+    """Do the same for real ``[B, S, C or 1, n, F]`` times numbers that all sources share."""
+    squares, crosses = _squares(numbers), list(_crosses(numbers))
+    channels = len(squares)
+    statistics: _Statistics = []
+    for source in factors.expand(-1, -1, channels, -1, -1).unbind(dim=1):  # [B, C, n, F]
+        own = [factor.double() for factor in source.unbind(dim=1)]
+        sums: list[Tensor] = []
+        for (c, d), pair in zip(_above_diagonal(channels), crosses, strict=True):
+            both = own[c] * own[d]
+            sums += [(both * part).sum(dim=1) for part in pair]
+        powers = [factor.square().mul_(square) for factor, square in zip(own, squares, strict=True)]
+        statistics.append(_gathered(powers, sums, energy))
+    return statistics
+
+
+def _crosses(numbers: _Planes) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield real and imaginary part of each channel times the conjugate of each behind it."""
+    real, imaginary = numbers
+    for c, d in _above_diagonal(len(real)):
         cosine = (real[c] * real[d]).addcmul_(imaginary[c], imaginary[d])
         sine = (imaginary[c] * real[d]).addcmul_(real[c], imaginary[d], value=-1)
-        entries[c, d] = torch.complex(cosine.sum(dim=-2), sine.sum(dim=-2))
-        entries[d, c] = entries[c, d].conj()
-    rows = [torch.stack([entries[c, d] for d in channels], dim=2) for c in channels]
-    return functools.reduce(torch.add, squares) / len(squares), torch.stack(rows, dim=2)
+        yield cosine, sine
 
 
-def _entries(spatial: Tensor) -> _Matrices:
-    """Take complex ``[B, S, C, C, F]`` apart."""
-    # Contiguous: real parts as they stand in complex numbers are read one by one.
-    parts = (spatial.real.double().contiguous(), spatial.imag.double().contiguous())
-    real, imaginary = (
-        [list(row.unbind(dim=2)) for row in part.unsqueeze(-2).unbind(dim=2)] for part in parts
-    )
-    return real, imaginary
+def _gathered(
+    squares: Sequence[Tensor], sums: Sequence[Tensor], energy: Tensor
+) -> tuple[Tensor, _Hermitian]:
+    """Return the squares' mean in units of the energy, and their sums before the given ones."""
+    diagonal = [square.sum(dim=1) for square in squares]
+    power = squares[0]
+    for square in squares[1:]:
+        power = power.add_(square)
+    return power.mul_((len(squares) * energy).reciprocal()), [*diagonal, *sums]
 
 
-def _filter(mixture: Tensor, powers: Tensor, spatial: _Matrices, noise: Tensor) -> _Planes:
-    """Return images ``[B, S, n, F]`` from ``[B, C, n, F]``, ``[B, S, n, F]`` and the matrices."""
-    channels = range(mixture.shape[1])
-    solve = {1: _solve_one, 2: _solve_two}.get(len(channels), _solve_many)
-    # Unknowns come with an axis for the sources: C times [B, 1, n, F].
-    real, imaginary = solve(powers, spatial, _planes(mixture.unsqueeze(1)), noise)
-    images: tuple[list[Tensor], list[Tensor]] = [], []
-    for c in channels:
-        own = spatial[0][c][c]
-        re, im = own * real[c], own * imaginary[c]
-        for d in channels:
-            if d != c:
-                cosine, sine = spatial[0][c][d], spatial[1][c][d]
-                re = re.addcmul_(cosine, real[d]).addcmul_(sine, imaginary[d], value=-1)
-                im = im.addcmul_(cosine, imaginary[d]).addcmul_(sine, real[d])
-        images[0].append(powers * re)
-        images[1].append(powers * im)
-    return images
+def _filter(
+    mixture: Tensor, powers: Sequence[Tensor], spatial: _Spatial, noise: Tensor
+) -> Iterator[Sequence[Tensor]]:
+    """Yield images of ``[B, C, n, F]`` from a power ``[B, n, F]`` and a matrix of each source."""
+    channels = mixture.shape[1]
+    solve = {1: _solve_one, 2: _solve_two}.get(channels, _solve_many)
+    solution = solve(_weighted(powers, [matrix for matrix, _ in spatial]), mixture, noise)
+    # One by one, so that the next source works in the memory, still cached, of the one before.
+    for power, (_, rows) in zip(powers, spatial, strict=True):
+        weight = power.to(torch.complex128)
+        images = []
+        for row in rows:
+            image = row[0] * solution[0]
+            for entry, unknown in zip(row[1:], solution[1:], strict=True):
+                image = image.addcmul_(entry, unknown)
+            images.append(image.mul_(weight))
+        yield images
 
 
-def _planes(numbers: Tensor) -> _Planes:
-    """Split complex ``[B, S, C, n, F]`` by channel, into real and imaginary parts."""
-    return numbers.real.double().unbind(dim=2), numbers.imag.double().unbind(dim=2)
+def _weighted(powers: Sequence[Tensor], spatial: Sequence[_Hermitian]) -> _Hermitian:
+    """Return the sum over sources of powers times covariances, ``[B, n, F]`` each."""
+    totals: list[Tensor] = []
+    for power, matrix in zip(powers, spatial, strict=True):
+        weight = power.double()
+        if totals:
+            totals = [
+                total.addcmul_(weight, part) for total, part in zip(totals, matrix, strict=True)
+            ]
+        else:
+            totals = [weight * part for part in matrix]
+    return totals
 
 
-def _weighted(powers: Tensor, entry: Tensor) -> Tensor:
-    """Return the sum over sources ``[B, 1, n, F]`` of one entry of their covariances."""
-    terms = zip(powers.unbind(dim=1), entry.unbind(dim=1), strict=True)
-    power, factor = next(terms)  # [B, n, F], [B, 1, F]
-    total = power * factor
-    for power, factor in terms:
-        total = total.addcmul_(power, factor)
-    return total.unsqueeze(1)
+def _solve_one(total: _Hermitian, mixture: Tensor, noise: Tensor) -> Sequence[Tensor]:
+    return [mixture[:, 0].to(torch.complex128) / (total[0] + noise)]
 
 
-def _solve_one(powers: Tensor, spatial: _Matrices, mixture: _Planes, noise: Tensor) -> _Planes:
-    total = _weighted(powers, spatial[0][0][0]) + noise
-    return [mixture[0][0] / total], [mixture[1][0] / total]
-
-
-def _solve_two(powers: Tensor, spatial: _Matrices, mixture: _Planes, noise: Tensor) -> _Planes:
+def _solve_two(total: _Hermitian, mixture: Tensor, noise: Tensor) -> Sequence[Tensor]:
     """Solve in closed form: the adjugate over the determinant."""
-    first, second = (_weighted(powers, spatial[0][c][c]) for c in (0, 1))
-    cosine, sine = (_weighted(powers, part[0][1]) for part in spatial)
+    first, second, cosine, sine = total
     ridge = (first + second) * _RIDGE + noise
     first, second = first + ridge, second + ridge
     scale = (first * second - cosine.square().addcmul_(sine, sine)).reciprocal()
     first, second, cosine, sine = first * scale, second * scale, cosine * scale, sine * scale
-    (re0, re1), (im0, im1) = mixture
-    real = [
-        (second * re0).addcmul_(cosine, re1, value=-1).addcmul_(sine, im1),
-        (first * re1).addcmul_(cosine, re0, value=-1).addcmul_(sine, im0, value=-1),
+    (re0, re1), (im0, im1) = _planes(mixture.unbind(dim=1))
+    return [
+        torch.complex(
+            (second * re0).addcmul_(cosine, re1, value=-1).addcmul_(sine, im1),
+            (second * im0).addcmul_(cosine, im1, value=-1).addcmul_(sine, re1, value=-1),
+        ),
+        torch.complex(
+            (first * re1).addcmul_(cosine, re0, value=-1).addcmul_(sine, im0, value=-1),
+            (first * im1).addcmul_(cosine, im0, value=-1).addcmul_(sine, re0),
+        ),
     ]
-    imaginary = [
-        (second * im0).addcmul_(cosine, im1, value=-1).addcmul_(sine, re1, value=-1),
-        (first * im1).addcmul_(cosine, im0, value=-1).addcmul_(sine, re0),
-    ]
-    return real, imaginary
 
 
-def _solve_many(powers: Tensor, spatial: _Matrices, mixture: _Planes, noise: Tensor) -> _Planes:
-    channels = len(mixture[0])
-    parts = [torch.stack([torch.stack(row, dim=-1) for row in part], dim=-2) for part in spatial]
-    weighted = powers[..., None, None] * torch.complex(parts[0], parts[1])  # [B, S, n, F, C, C]
-    total = weighted.sum(dim=1, keepdim=True)  # [B, 1, n, F, C, C]
-    trace = total.diagonal(dim1=-2, dim2=-1).real.sum(dim=-1)
-    identity = torch.eye(channels, dtype=total.dtype, device=total.device)
-    total = total + (trace * _RIDGE + noise)[..., None, None] * identity
-    known = torch.complex(*(torch.stack(list(part), dim=-1) for part in mixture))
-    solution = torch.linalg.solve(total, known)  # [B, 1, n, F, C]
-    return _planes(solution.movedim(-1, 2))
+def _solve_many(total: _Hermitian, mixture: Tensor, noise: Tensor) -> Sequence[Tensor]:
+    channels = mixture.shape[1]
+    ridge = sum(total[:channels]) * _RIDGE + noise  # [B, n, F]
+    diagonal = [part + ridge for part in total[:channels]]
+    rows = _rows([*diagonal, *total[channels:]], channels)
+    matrix = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)  # [B, n, F, C, C]
+    known = mixture.movedim(1, -1).to(torch.complex128)  # [B, n, F, C]
+    solution: Sequence[Tensor] = torch.linalg.solve(matrix, known).unbind(dim=-1)
+    return solution

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +93,13 @@ class SpectrogramModel(SeparationModel):
             Not negative: magnitudes, or masks that become magnitudes times the mixture's.
         """
 
+    def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
+        """Yield what `magnitudes` returns, some consecutive frames at a time.
+
+        For models that see long tracks and need not hold all of it at once.
+        """
+        yield self.magnitudes(mixture)
+
     def _gain(self, mixture: Tensor) -> Tensor:
         """Return the factor ``[batch, 1, 1, 1]`` that brings mixtures to the network's level."""
         if self.config.level_range_db is None:
@@ -105,10 +113,20 @@ class SpectrogramModel(SeparationModel):
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
         seen = spectrogram[..., : self.config.bins, :].abs()  # [B, C, bins, N]
-        magnitudes = self.magnitudes(seen * self._gain(mixture))
-        masks = ratio_masks(magnitudes.float(), self.config.mask_exponent)  # [B, S, C, bins, N]
-        # Masks add up to one and the transform is linear: the last estimate is what is left.
-        most = apply_masks(masks[:, :-1], spectrogram)  # [B, S - 1, C, F, N]
-        estimates = self.stft.synthesise(most, mixture.shape[-1])  # [B, S - 1, C, T]
+        pieces = self.pieces(seen * self._gain(mixture))
+        most = self._masked(pieces, spectrogram)  # [B, S - 1, C, F, n] each
+        estimates = self.stft.synthesise_pieces(most, mixture.shape[-1])  # [B, S - 1, C, T]
         last = mixture - estimates.sum(dim=1)  # [B, C, T]
         return torch.cat([estimates, last.unsqueeze(1)], dim=1)
+
+    def _masked(self, pieces: Iterator[Tensor], spectrogram: Tensor) -> Iterator[Tensor]:
+        """Yield the images of all sources but the last, some frames at a time.
+
+        Masks add up to one and the transform is linear: the last estimate is what is left.
+        """
+        start = 0
+        for magnitudes in pieces:  # [B, S, C, bins, n]
+            stop = start + magnitudes.shape[-1]
+            masks = ratio_masks(magnitudes.float(), self.config.mask_exponent)
+            yield apply_masks(masks[:, :-1], spectrogram[..., start:stop])
+            start = stop

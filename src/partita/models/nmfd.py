@@ -1,0 +1,205 @@
+"""NMFD with dictionaries: templates of each source, learned from stems, find it in mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.dsp.bands import band_matrix
+from partita.dsp.hpss import hpss
+from partita.dsp.masks import ratio_masks
+from partita.dsp.nmf import Factors
+from partita.dsp.nmfd import nmfd
+from partita.dsp.repet import repet
+from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
+from partita.models._registry import register_model
+
+_PERIOD_S = (0.8, 8.0)  # of what repeats: Rafii & Pardo's range
+_HARMONIC_FRAMES, _PERCUSSIVE_BANDS = 31, 17
+_LEAST_SHARE = 1e-3  # a prior may doubt a source, not rule it out
+
+
+@dataclass(frozen=True)
+class NmfdConfig(FactorisationConfig):
+    """Configuration of `Nmfd`.
+
+    Attributes
+    ----------
+    components : int
+        Templates of each source.
+    bands : int
+        Of `partita.dsp.bands.band_matrix`, in which templates are learned and found.
+    free : tuple of str
+        Sources without a dictionary: their templates are learned from each mixture.
+    adapt_iterations : int
+        After the dictionaries have found their activations, so many iterations fit both to the
+        mixture; 0 leaves the dictionaries as they are.
+    foreground, percussive : tuple of str
+        Sources that the priors favour; names that are not among the sources do nothing.
+    repeating_prior : float
+        Power of REPET's mask: how far the foreground is what does not repeat. 0: no prior.
+    percussive_prior : float
+        Power of the median filters' masks: how far the percussive sources are beats.
+    """
+
+    frames: int = 1724  # 40 s: long enough to see what repeats
+    overlap_frames: int = 44
+    iterations: int = 15
+    components: int = 24
+    bands: int = 256
+    free: tuple[str, ...] = ()
+    adapt_iterations: int = 0
+    foreground: tuple[str, ...] = ("vocals",)
+    repeating_prior: float = 0.0
+    percussive: tuple[str, ...] = ("drums",)
+    percussive_prior: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.components >= 1, "components must be at least 1")
+        self.require(2 <= self.bands <= self.bins, "bands must be 2 up to bins")
+        self.require(set(self.free) < set(self.sources), "free must be some of the sources")
+        self.require(self.adapt_iterations >= 0, "adapt_iterations must not be negative")
+        priors = (self.repeating_prior, self.percussive_prior)
+        self.require(all(prior >= 0 for prior in priors), "priors must not be negative")
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that have a dictionary."""
+        return tuple(source for source in self.sources if source not in self.free)
+
+
+@register_model("nmfd")
+class Nmfd(FactorisationModel):
+    """Supervised convolutive NMF (Smaragdis 2004; Smaragdis, Raj & Shashanka 2007).
+
+    Every channel has its own activations of the same dictionaries. Where some sources have none,
+    theirs are learned from the mixture while the others stay fixed (semi-supervised; section 4 of
+    the second paper).
+
+    Attributes
+    ----------
+    templates : Tensor ``[bands, learned sources * components, lags]``
+        The dictionaries, source by source; each template adds up to one. Random until they are
+        learned (`partita.training.dictionaries.learn_dictionaries`).
+    """
+
+    config_type = NmfdConfig
+    config: NmfdConfig
+    templates: Tensor
+
+    def __init__(self, config: NmfdConfig) -> None:
+        super().__init__(config)
+        count = len(config.learned) * config.components
+        templates = torch.rand(config.bands, count, config.lags)
+        self.register_buffer("templates", templates / templates.sum(dim=(0, 2), keepdim=True))
+
+    def in_bands(self, mixture: Tensor) -> Tensor:
+        """Map magnitudes ``[..., bins, frames]`` to ``[..., bands, frames]``."""
+        return band_matrix(self.config.bins, self.config.bands).to(mixture) @ mixture
+
+    def factorise(self, mixture: Tensor) -> Factorisation:
+        """Find the dictionaries in magnitudes ``[batch, channels, bins, frames]``."""
+        return self._factorise_bands(self.in_bands(mixture))
+
+    def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
+        """Yield masks ``[batch, sources, channels, bins, some frames]``."""
+        observed = self.in_bands(mixture)  # [B, C, bands, N]
+        factorised = self._factorise_bands(observed)
+        shares = torch.stack(
+            [self._shares(item, factorised.item(index)) for index, item in enumerate(observed)]
+        )  # [B, S, C, bands, N]
+        to_bins = band_matrix(self.config.bins, self.config.bands).to(shares).T
+        exponent = self.config.mask_exponent
+        for part in torch.split(shares, self.frames_at_once(mixture), dim=-1):
+            masks = to_bins @ part
+            # The shared stage raises to the exponent once more.
+            yield masks if exponent == 1 else masks.pow(1 / exponent)
+
+    def _factorise_bands(self, observed: Tensor) -> Factorisation:
+        batch, channels, bands, frames = observed.shape
+        components = len(self.sources) * self.config.components
+        generator = torch.Generator().manual_seed(self.config.seed)
+        templates, fixed = self._start(observed, generator)
+        # Every frame starts at its own level, so that no window depends on what is far away.
+        level = observed.sum(dim=2, keepdim=True) / components  # [B, C, 1, N]
+        found = nmfd(
+            observed.flatten(0, 1),
+            components,
+            self.config.lags,
+            beta=self.config.beta,
+            iterations=self.config.iterations,
+            templates=templates,
+            activations=level.expand(-1, -1, components, -1).flatten(0, 1),
+            fix_templates=fixed,
+        )
+        if self.config.adapt_iterations:
+            found = nmfd(
+                observed.flatten(0, 1),
+                components,
+                self.config.lags,
+                beta=self.config.beta,
+                iterations=self.config.adapt_iterations,
+                templates=found.templates,
+                activations=found.activations,
+            )
+        split = Factors(
+            found.templates.reshape(batch, channels, bands, components, self.config.lags),
+            found.activations.reshape(batch, channels, components, frames),
+            found.objectives,
+        )
+        owners = torch.arange(len(self.sources), device=observed.device)
+        owners = owners.repeat_interleave(self.config.components)
+        return Factorisation(split, owners.expand(batch, -1))
+
+    def _start(self, observed: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return templates ``[bands, components, lags]`` of all sources, and which stay fixed."""
+        size = self.config.components
+        learned = iter(torch.split(self.templates, size, dim=1))
+        pieces, fixed = [], []
+        for source in self.sources:
+            if source in self.config.free:
+                shape = (self.config.bands, size, self.config.lags)
+                drawn = torch.rand(shape, generator=generator).to(observed)
+                pieces.append(drawn / drawn.sum(dim=(0, 2), keepdim=True))
+            else:
+                pieces.append(next(learned))
+            fixed.append(torch.full((size,), source not in self.config.free))
+        return torch.cat(pieces, dim=1), torch.cat(fixed)
+
+    def _shares(self, observed: Tensor, factorised: Factorisation) -> Tensor:
+        """Return masks ``[S, C, bands, N]`` of one mixture ``[C, bands, N]``."""
+        sources = [factorised.source(index) for index in range(len(self.sources))]
+        found = torch.stack(sources)  # [S, C, bands, N]
+        for prior in (self._repeating_prior(observed), self._percussive_prior(observed)):
+            found = found if prior is None else found * prior
+        return ratio_masks(found.unsqueeze(0), self.config.mask_exponent)[0]
+
+    def _repeating_prior(self, observed: Tensor) -> Tensor | None:
+        power = self.config.repeating_prior
+        if not power or not set(self.config.foreground) & set(self.sources):
+            return None
+        frames_per_s = self.config.sample_rate / self.config.hop_samples
+        shortest, longest = (max(1, round(edge * frames_per_s)) for edge in _PERIOD_S)
+        background = repet(observed, shortest, longest)  # [C, bands, N]
+        return self._prior(self.config.foreground, 1 - background, background, power)
+
+    def _percussive_prior(self, observed: Tensor) -> Tensor | None:
+        power = self.config.percussive_prior
+        if not power or not set(self.config.percussive) & set(self.sources):
+            return None
+        harmonic, percussive, _ = hpss(
+            observed,
+            harmonic_frames=_HARMONIC_FRAMES,
+            percussive_bins=_PERCUSSIVE_BANDS,
+            exponent=1,
+        )
+        return self._prior(self.config.percussive, percussive, harmonic, power)
+
+    def _prior(self, names: tuple[str, ...], own: Tensor, others: Tensor, power: float) -> Tensor:
+        """Return ``[S, C, bands, N]``: one share for the sources of these names, one for others."""
+        shares = torch.stack([own if source in names else others for source in self.sources])
+        return shares.clamp_min(_LEAST_SHARE).pow(power)

@@ -1,0 +1,1 @@
+"""Reports: what a separation or a score looks like, for people."""

@@ -1,0 +1,69 @@
+"""Settings as people type them: ``key=value``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from partita.errors import UnknownNameError, UsageError
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool}
+_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
+    """Read ``key=value`` texts for the fields of dataclasses.
+
+    Numbers, ``true`` and ``false`` are read as in JSON, anything else is text; fields that are
+    tuples take values with commas between them. Fields that are mappings cannot be set.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    *types : dataclass
+        Whose fields may be set; of a name that several have, the first counts.
+
+    Raises
+    ------
+    UsageError
+        A text without ``=``, a value of the wrong type, or a key given twice.
+    UnknownNameError
+        A key that none of the types has.
+    """
+    fields = {f.name: str(f.type) for each in reversed(types) for f in dataclasses.fields(each)}
+    fields = {name: kind for name, kind in fields.items() if not kind.startswith("Mapping")}
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r} is not of the form key=value")
+        if key not in fields:
+            raise UnknownNameError("setting", key, fields)
+        if key in values:
+            raise UsageError(f"--set names {key!r} twice")
+        values[key] = _read(key, value, fields[key])
+    return values
+
+
+def _read(key: str, text: str, kind: str) -> Any:
+    if kind.startswith("tuple"):
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return tuple(parts if kind.startswith("tuple[str") else map(_plain, parts))
+    value = _plain(text)
+    fits = _KINDS.get(kind)
+    if fits and (not isinstance(value, fits) or isinstance(value, bool) != (kind == "bool")):
+        raise UsageError(f"--set {key}={text}: {text!r} is not {_NAMES[kind]}")
+    return value
+
+
+def _plain(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, (list, dict)):
+        return text
+    return text if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from partita import Separator
+from partita.audio.formats import stem_format
+from partita.audio.reader import open_audio
+from partita.errors import AudioReadError
+from partita.models import create_model
+from partita.reports.figures import Recording, draw_factors, draw_spectrograms
+from partita.reports.song import draw_song, draw_song_factors
+
+SMALL = {"fft_samples": 512, "hop_samples": 256, "bins": 257, "iterations": 5}
+NMFD = {**SMALL, "bands": 40, "components": 2, "frames": 101, "overlap_frames": 10}
+
+
+def nmf(**values):
+    config = {"sources": ["a", "b"], **SMALL, "components": 2, **values}
+    return Separator(create_model("nmf", config).eval())
+
+
+def nmfd(**values):
+    torch.manual_seed(0)
+    return Separator(create_model("nmfd", {"sources": ["a", "b"], **NMFD, **values}).eval())
+
+
+def height(path):
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return picture.size[1]
+
+
+def separate(song, paths, form):
+    separator = Separator("hpss", stems=list(paths))
+    with open_audio(song, duration_s=1.0) as reader:
+        return separator.separate_to_files(
+            reader, paths, stem_format(form), root=song.parent, track="song"
+        ).stems
+
+
+def test_a_panel_for_the_mixture_and_each_stem(write_song, tmp_path):
+    song = write_song()
+    names = ("harmonic", "percussive")
+    stems = separate(song, {name: tmp_path / f"{name}.wav" for name in names}, "wav")
+    mixture = Recording(song, start_s=0.0, duration_s=1.0)
+    draw_song(mixture, stems, tmp_path / "song.png", title="Song")
+    expected = {"mixture": mixture, **{name: Recording(path) for name, path in stems.items()}}
+    draw_spectrograms(expected, tmp_path / "expected.png", title="Song")
+    assert (tmp_path / "song.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+
+
+@pytest.mark.parametrize("names", [("harmonic", "percussive"), ("percussive",)])
+def test_stems_in_one_file_are_told_from_their_mixture(write_song, tmp_path, names):
+    song, path = write_song(), tmp_path / "song.stem.mp4"
+    stems = separate(song, dict.fromkeys(names, path), "stem.mp4")
+    draw_song(Recording(song, duration_s=1.0), stems, tmp_path / "song.png", in_one=True)
+    expected = {"mixture": Recording(song, duration_s=1.0)}
+    expected |= {name: Recording(path, stream) for stream, name in enumerate(names, start=1)}
+    draw_spectrograms(expected, tmp_path / "expected.png")
+    assert (tmp_path / "song.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+
+
+def test_time_is_the_songs_own(write_song, tmp_path, song):
+    path = write_song()
+    cut = write_song("cut.wav", song[:, 2 * 44100 :])
+    draw_song(Recording(path, start_s=2.0), {}, tmp_path / "late.png")
+    draw_song(Recording(cut), {}, tmp_path / "cut.png")
+    draw_spectrograms({"mixture": Recording(cut)}, tmp_path / "expected.png", start_s=2.0)
+    assert (tmp_path / "late.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    assert (tmp_path / "late.png").read_bytes() != (tmp_path / "cut.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["hpss", "repet", "nmf:part_1+hpss", "hpss:harmonic+nmf"])
+def test_no_factors_of_models_without_any_and_of_chains(write_song, tmp_path, name):
+    path = tmp_path / "factors.png"
+    assert not draw_song_factors(Separator(name), Recording(write_song()), path)
+    assert not path.exists()
+
+
+def test_a_row_for_each_component_or_source(write_song, tmp_path):
+    song = Recording(write_song(), duration_s=1.0)
+    assert draw_song_factors(nmf(), song, tmp_path / "two.png", title="Two")
+    assert draw_song_factors(nmf(components=5), song, tmp_path / "five.png")
+    assert draw_song_factors(nmfd(), song, tmp_path / "four.png")
+    assert draw_song_factors(nmfd(components=9), song, tmp_path / "sources.png")
+    rows = [height(tmp_path / f"{name}.png") for name in ("two", "four", "five")]
+    assert rows[0] < rows[1] < rows[2]
+    assert height(tmp_path / "sources.png") < rows[2]  # 18 components, drawn source by source
+
+
+@pytest.mark.parametrize("lags", [1, 3])
+def test_the_picture_shows_what_the_model_finds(write_song, tmp_path, song, lags):
+    separator = nmf(lags=lags, tolerance=0.0)
+    assert draw_song_factors(separator, Recording(write_song()), tmp_path / "a.png", title="x")
+    model = separator.model
+    with torch.inference_mode():
+        with open_audio(tmp_path / "song.wav") as reader:
+            samples = torch.from_numpy(np.concatenate(list(reader.blocks()), axis=1))
+        found = model.factorise(model.stft.analyse(samples[None]).abs()).factors
+    draw_factors(
+        found.templates[0].mean(dim=0),
+        found.activations[0, 0],
+        tmp_path / "b.png",
+        names=["a", "b"],
+        sample_rate=44100,
+        hop_samples=256,
+        title="x",
+    )
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_models_in_windows_show_the_first_one(write_song, tmp_path):
+    path, separator = write_song(), nmfd()
+    window_s = separator.model.window.length / 44100
+    assert window_s < 1
+    for name, duration_s in (("all", None), ("most", 2.0), ("half", window_s / 2)):
+        song = Recording(path, duration_s=duration_s)
+        assert draw_song_factors(separator, song, tmp_path / f"{name}.png")
+    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in ("all", "most", "half")]
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_an_excerpt(write_song, tmp_path, song):
+    path = write_song(subtype="FLOAT")
+    cut = write_song("cut.wav", song[:, 44100:66150], subtype="FLOAT")
+    late = Recording(path, start_s=1.0, duration_s=0.5)
+    assert draw_song_factors(nmf(), late, tmp_path / "late.png")
+    assert draw_song_factors(nmf(), Recording(cut), tmp_path / "cut.png")
+    assert (tmp_path / "late.png").read_bytes() == (tmp_path / "cut.png").read_bytes()
+
+
+@pytest.mark.parametrize("values", [{"bins": 100}, {"channels": 1}, {"sample_rate": 16000}])
+def test_models_of_any_size_and_rate(write_song, tmp_path, values):
+    song = Recording(write_song(), duration_s=0.5)
+    assert draw_song_factors(nmf(**values), song, tmp_path / "nmf.png")
+    assert draw_song_factors(nmfd(**values), song, tmp_path / "nmfd.png")
+    assert height(tmp_path / "nmf.png") < height(tmp_path / "nmfd.png")
+
+
+def test_silence_can_be_drawn(write_song, tmp_path):
+    song = Recording(write_song(samples=np.zeros((2, 9000))))
+    for name, separator in (("nmf", nmf()), ("nmfd", nmfd()), ("free", nmfd(free=["b"]))):
+        assert draw_song_factors(separator, song, tmp_path / f"{name}.png")
+        assert height(tmp_path / f"{name}.png")
+
+
+def test_files_that_are_not_there(tmp_path):
+    for draw in (
+        lambda: draw_song(Recording(tmp_path / "no.wav"), {}, tmp_path / "x.png"),
+        lambda: draw_song_factors(nmf(), Recording(tmp_path / "no.wav"), tmp_path / "x.png"),
+    ):
+        with pytest.raises(AudioReadError, match="no such file"):
+            draw()
+    assert not list(tmp_path.iterdir())
