@@ -22,6 +22,8 @@ SMALL = {
     "seconds": 1,
     "piece_s": 0.5,
     "learn_iterations": 20,
+    "gain_steps": 2,
+    "mixtures": 2,
     "percussive_prior": 0,
 }
 FLAGS = [flag for key, value in SMALL.items() for flag in ("--set", f"{key}={value}")]

@@ -9,7 +9,6 @@ import typer
 
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.errors import (
-    AudioWriteError,
     ModelError,
     UnknownNameError,
     UsageError,
@@ -51,8 +50,6 @@ def train(
     path = (out or Path("runs") / recipe) / f"{recipe}.safetensors"
     if path.exists() and not overwrite:
         raise UsageError(f"{one_line(path)} is there already; --overwrite replaces it")
-    from safetensors import SafetensorError
-
     from partita.datasets import open_dataset
     from partita.training.dictionaries import DictionaryRecipe, learn_dictionaries
     from partita.weights.checkpoint import save_checkpoint
@@ -75,8 +72,6 @@ def train(
         save_checkpoint(path, model)
     except OSError as error:
         raise write_error(path, error) from error
-    except SafetensorError as error:
-        raise AudioWriteError(f"cannot write {one_line(path)}: {one_line(error)}") from error
     if not quiet:
         names = ", ".join(model.config.learned)
         print(f"{one_line(path)}: {model.config.components} templates each of {names}")

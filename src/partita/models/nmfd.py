@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class NmfdConfig(FactorisationConfig):
     foreground: tuple[str, ...] = ("vocals",)
     repeating_prior: float = 0.0
     percussive: tuple[str, ...] = ("drums",)
-    percussive_prior: float = 1.0
+    percussive_prior: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,17 +86,22 @@ class Nmfd(FactorisationModel):
     templates : Tensor ``[bands, learned sources * components, lags]``
         The dictionaries, source by source; each template adds up to one. Random until they are
         learned (`partita.training.dictionaries.learn_dictionaries`).
+    gains : Tensor ``[bands, learned sources * components]``
+        What each template's bands are multiplied with once its activations are found, so that
+        masks come closest to the truth (`partita.training.gains.learn_gains`). Ones until then.
     """
 
     config_type = NmfdConfig
     config: NmfdConfig
     templates: Tensor
+    gains: Tensor
 
     def __init__(self, config: NmfdConfig) -> None:
         super().__init__(config)
         count = len(config.learned) * config.components
         templates = torch.rand(config.bands, count, config.lags)
         self.register_buffer("templates", templates / templates.sum(dim=(0, 2), keepdim=True))
+        self.register_buffer("gains", torch.ones(config.bands, count))
 
     def in_bands(self, mixture: Tensor) -> Tensor:
         """Map magnitudes ``[..., bins, frames]`` to ``[..., bands, frames]``."""
@@ -147,7 +153,8 @@ class Nmfd(FactorisationModel):
                 activations=found.activations,
             )
         split = Factors(
-            found.templates.reshape(batch, channels, bands, components, self.config.lags),
+            found.templates.reshape(batch, channels, bands, components, self.config.lags)
+            * self._all_gains()[..., None],
             found.activations.reshape(batch, channels, components, frames),
             found.objectives,
         )
@@ -170,13 +177,30 @@ class Nmfd(FactorisationModel):
             fixed.append(torch.full((size,), source not in self.config.free))
         return torch.cat(pieces, dim=1), torch.cat(fixed)
 
+    def _all_gains(self) -> Tensor:
+        """Return the gains ``[bands, components]`` of all sources, ones where none are learned."""
+        size = self.config.components
+        learned = iter(torch.split(self.gains, size, dim=1))
+        free = torch.ones_like(self.gains[:, :size])
+        each = [free if name in self.config.free else next(learned) for name in self.sources]
+        return torch.cat(each, dim=1)
+
     def _shares(self, observed: Tensor, factorised: Factorisation) -> Tensor:
         """Return masks ``[S, C, bands, N]`` of one mixture ``[C, bands, N]``."""
         sources = [factorised.source(index) for index in range(len(self.sources))]
-        found = torch.stack(sources)  # [S, C, bands, N]
-        for prior in (self._repeating_prior(observed), self._percussive_prior(observed)):
-            found = found if prior is None else found * prior
+        found = torch.stack(sources) * self.priors(observed)  # [S, C, bands, N]
         return ratio_masks(found.unsqueeze(0), self.config.mask_exponent)[0]
+
+    def priors(self, observed: Tensor) -> Tensor:
+        """Return by how much each source is to be believed, ``[S, C, bands, N]`` or ones.
+
+        Parameters
+        ----------
+        observed : Tensor ``[channels, bands, frames]``
+        """
+        found = (self._repeating_prior(observed), self._percussive_prior(observed))
+        priors = [prior for prior in found if prior is not None]
+        return math.prod(priors, start=observed.new_ones(1))
 
     def _repeating_prior(self, observed: Tensor) -> Tensor | None:
         power = self.config.repeating_prior

@@ -20,6 +20,7 @@ from partita.dsp.nmf import Factors
 from partita.dsp.nmfd import nmfd
 from partita.errors import UnknownNameError, UsageError
 from partita.models.nmfd import Nmfd, NmfdConfig
+from partita.training.gains import can_have_gains, excerpts, learn_gains
 from partita.training.settings import parse_settings
 
 _SHORTEST_S = 0.1
@@ -42,6 +43,10 @@ class DictionaryRecipe:
         Of the factorisation of each source.
     model : mapping
         Other values of the model's configuration (`NmfdConfig`).
+    mixtures : int
+        How many excerpts of six seconds `partita.training.gains.learn_gains` mixes.
+    gain_steps : int
+        How many steps it takes; 0: gains stay one.
     seed : int
     """
 
@@ -49,6 +54,8 @@ class DictionaryRecipe:
     seconds: float = 20.0
     piece_s: float = 2.0
     learn_iterations: int = 40
+    mixtures: int = 100
+    gain_steps: int = 100
     seed: int = 0
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -59,6 +66,8 @@ class DictionaryRecipe:
             raise UsageError(f"seconds {self.seconds:g} hold no piece of {self.piece_s:g} s")
         if abs(self.seed) >= 1 << 63:
             raise UsageError(f"seed {self.seed} has more than 63 bits")
+        if self.mixtures < 1 or self.gain_steps < 0:
+            raise UsageError("mixtures must be at least 1, gain_steps not negative")
         if self.learn_iterations < 1:
             raise UsageError("learn_iterations must be at least 1")
 
@@ -123,7 +132,8 @@ def learn_dictionaries(
         if source not in found:
             raise UnknownNameError("stem", source, found)
     files = {name: [t.stems[name] for t in dataset if name in t.stems] for name in learned}
-    watch = steps(sum(map(len, files.values()))) if steps else None
+    taught = recipe.gain_steps if can_have_gains(model) else 0
+    watch = steps(sum(map(len, files.values())) + taught) if steps else None
     done = itertools.count(1)
     dictionaries = []
     for index, name in enumerate(learned):
@@ -136,6 +146,11 @@ def learn_dictionaries(
             raise UsageError(f"the stem {name!r} is silent in every track")
         dictionaries.append(_factorise(torch.cat(spectra, dim=-1), model, recipe, index).templates)
     model.templates.copy_(torch.cat(dictionaries, dim=1))
+    if taught:
+        mixtures = excerpts(dataset, model, recipe.mixtures, recipe.seed)
+        for _ in learn_gains(model, mixtures, taught, recipe.seed):
+            if watch:
+                watch(next(done))
     return model.eval()
 
 

@@ -233,7 +233,7 @@ CARDS: Mapping[str, Card] = {
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             source=PackageSource("nmfd.safetensors"),
-            tensors_sha256="b25a4055f7013dcc0fec531973a10946699d50e9192dd41032df803edb50f34f",
+            tensors_sha256="b81c0c0ff9dedcc1d71b1244516bacd8a546d374e7fcc49b8df32f79fd8ad3f3",
             trained_on="Everything is Free by Software-Entwicklungskit (CC0), five of its songs: "
             "20 s of each stem of each",
             paper="Smaragdis, Non-negative matrix factor deconvolution, ICA 2004; Smaragdis, Raj & "
@@ -245,7 +245,7 @@ CARDS: Mapping[str, Card] = {
             model="nmfd",
             config=_DRUMS,
             source=PackageSource("nmfd-drums.safetensors"),
-            tensors_sha256="ab4acfbc3cb1f7799932814729d06236a0305a5140fa9166537a9942988ec960",
+            tensors_sha256="c7e74a93828364523c84d3179a5a88cb0811517cd800372592c6238143067a66",
             trained_on="drum loops rendered from the CC0 samples of Sonic Pi",
             paper="Dittmar & Müller, Reverse engineering the Amen break, IEEE/ACM TASLP 2016",
             takes="drums",

@@ -24,6 +24,11 @@ def save_checkpoint(path: Path, model: SeparationModel) -> None:
     """Write a model's weights, name and configuration to a safetensors file.
 
     The file appears under its name only when it is complete.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
     """
     metadata = {
         "format": _FORMAT,
@@ -34,8 +39,14 @@ def save_checkpoint(path: Path, model: SeparationModel) -> None:
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata)
+        partial.chmod(0o644)  # safetensors lets nobody else read it
+        partial.replace(path)
+    except SafetensorError as error:
+        raise OSError(one_line(error)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:

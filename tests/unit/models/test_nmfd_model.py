@@ -66,7 +66,7 @@ def learned(tmp_path_factory):
 
     @functools.cache
     def templates(lags):
-        recipe = DictionaryRecipe(model={**SMALL, "lags": lags})
+        recipe = DictionaryRecipe(gain_steps=0, model={**SMALL, "lags": lags})
         return learn_dictionaries(open_dataset(root), recipe).templates
 
     def build(**values):

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import logging
 import pickle
 import zipfile
 
@@ -64,6 +65,7 @@ def test_a_wheel_put_there_by_hand_is_used(wheel):
 
 
 def test_damage_in_the_cache_is_found_and_mended(wheel, caplog):
+    caplog.set_level(logging.WARNING, logger="partita")  # commands may have set another
     path, card, state = wheel
     wheel_bytes = path.read_bytes()
     cached = store.fetch(card)
