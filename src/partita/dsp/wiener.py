@@ -31,15 +31,14 @@ _EPS = torch.finfo(torch.float64).eps
 #: what can be heard. It keeps matrices of rank one, the same signal in all channels, invertible.
 _RIDGE = 1e-12
 #: Numbers in one plane of a piece of work, a channel of one source. Just below the 32768 from which
-#: torch wakes other cores: waiting for them costs more than they spare where others use them too.
+#: torch wakes other cores: where those are busy, waiting for them costs more than they spare.
 _PLANE = 30_000
 _LEAST_FRAMES = 4  # fewer cost more in calls than in sums
 
 #: Complex images of a piece, for every source and channel ``[batch, frames, bins]``.
 _Images = Iterable[Sequence[Tensor]]
-#: Real and imaginary parts of every channel, ``[batch, frames, bins]`` each, in double precision:
-#: several times faster than complex numbers. Sums grow in place, which spares the cache; their
-#: derivatives need the factors only, which stay.
+#: Real and imaginary parts of every channel, ``[batch, frames, bins]`` each, in double precision.
+#: Sums grow in place, which spares the cache; their derivatives need the factors only, which stay.
 _Planes = tuple[Sequence[Tensor], Sequence[Tensor]]
 #: A Hermitian matrix of C channels as C * C real tensors: the diagonal, then, row by row, real and
 #: imaginary part of everything above it.
@@ -311,8 +310,7 @@ def _joined(pieces: Iterable[_Images], shape: Sequence[int], dtype: torch.dtype)
 def _blank(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Do what `torch.empty` does, in the large pages of memory that NumPy asks Linux for.
 
-    The system clears pages when they are first written to; small ones, one by one, would take it
-    half as long as the filter takes.
+    The system clears pages when they are first written to, small ones one by one.
     """
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
