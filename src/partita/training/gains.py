@@ -88,6 +88,7 @@ def learn_gains(model: Nmfd, mixtures: Sequence[Tensor], steps: int, seed: int) 
     model : Nmfd
         Its gains change.
     mixtures : sequence of Tensor ``[sources, samples]``
+        None: nothing is learned.
     steps : int
         Of Adam.
     seed : int
@@ -105,6 +106,8 @@ def learn_gains(model: Nmfd, mixtures: Sequence[Tensor], steps: int, seed: int) 
     of the error's level, which counts quiet seconds as much as loud ones. Gains are halved in dB in
     the end.
     """
+    if not mixtures:  # excerpts of sparse stems may all be silent
+        return
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         true, found, priors = map(

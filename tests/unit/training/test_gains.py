@@ -100,6 +100,12 @@ def test_missing_stems_are_silent(tmp_path):
     assert any(not bool(part[1].any()) for part in parts)
 
 
+def test_nothing_to_mix_leaves_gains_at_one(tmp_path):
+    model = learned(album(tmp_path))
+    assert not list(learn_gains(model, [], 5, seed=0))
+    assert (model.gains == 1).all()
+
+
 @pytest.mark.parametrize(
     ("values", "can"),
     [
