@@ -71,9 +71,9 @@ def _of_track(track: Track, model: Nmfd, count: int) -> Iterator[Tensor]:
         part = torch.zeros(len(model.sources), samples)
         for name, audio in stems.items():
             mono = mix_channels(audio.samples.numpy(), 1)
-            for block in resample_blocks([mono], 1, audio.sample_rate, model.sample_rate):
-                fitting = torch.from_numpy(block)[0, :samples]
-                part[model.sources.index(name), : len(fitting)] = fitting
+            blocks = resample_blocks([mono], 1, audio.sample_rate, model.sample_rate)
+            fitting = torch.cat([torch.from_numpy(block)[0] for block in blocks])[:samples]
+            part[model.sources.index(name), : len(fitting)] = fitting
         yield part
 
 

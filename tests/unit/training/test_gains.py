@@ -92,6 +92,17 @@ def test_excerpts_are_songs_and_remixes(tmp_path):
     assert not all(map(torch.equal, parts[4:], other[4:]))
 
 
+def test_excerpts_at_another_rate_are_whole(tmp_path):
+    dataset = album(tmp_path)
+    own = excerpts(dataset, learned(dataset), 2, seed=0)[0]
+    model = create_model("nmfd", {**CONFIG, "sources": ["low", "high"], "sample_rate": 2 * RATE})
+    converted = excerpts(dataset, model, 2, seed=0)[0]
+    assert converted.shape == (2, 12 * RATE)
+    error = (converted[:, ::2] - own)[0]  # the one with little near the highest frequencies
+    assert float(error[:1000].norm()) < 0.1 * float(own[0, :1000].norm())
+    assert float(error[-1000:].norm()) < 0.1 * float(own[0, -1000:].norm())
+
+
 def test_missing_stems_are_silent(tmp_path):
     dataset = album(tmp_path)
     (tmp_path / "track 1/high.wav").unlink()
