@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -198,32 +197,31 @@ class Nmfd(FactorisationModel):
         ----------
         observed : Tensor ``[channels, bands, frames]``
         """
-        found = (self._repeating_prior(observed), self._percussive_prior(observed))
-        priors = [prior for prior in found if prior is not None]
-        return math.prod(priors, start=observed.new_ones(1))
+        config = self.config
+        total = observed.new_ones(1)
+        for names, power, shares in (
+            (config.foreground, config.repeating_prior, self._repeating_shares),
+            (config.percussive, config.percussive_prior, self._percussive_shares),
+        ):
+            if power and set(names) & set(self.sources):
+                own, others = shares(observed)  # [C, bands, N]
+                each = torch.stack([own if name in names else others for name in self.sources])
+                total = total * each.clamp_min(_LEAST_SHARE).pow(power)
+        return total
 
-    def _repeating_prior(self, observed: Tensor) -> Tensor | None:
-        power = self.config.repeating_prior
-        if not power or not set(self.config.foreground) & set(self.sources):
-            return None
+    def _repeating_shares(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shares of what does not repeat and of what does, ``[C, bands, N]``."""
         frames_per_s = self.config.sample_rate / self.config.hop_samples
         shortest, longest = (max(1, round(edge * frames_per_s)) for edge in _PERIOD_S)
-        background = repet(observed, shortest, longest)  # [C, bands, N]
-        return self._prior(self.config.foreground, 1 - background, background, power)
+        background = repet(observed, shortest, longest)
+        return 1 - background, background
 
-    def _percussive_prior(self, observed: Tensor) -> Tensor | None:
-        power = self.config.percussive_prior
-        if not power or not set(self.config.percussive) & set(self.sources):
-            return None
+    def _percussive_shares(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the shares of beats and of steady tones, ``[C, bands, N]``."""
         harmonic, percussive, _ = hpss(
             observed,
             harmonic_frames=_HARMONIC_FRAMES,
             percussive_bins=_PERCUSSIVE_BANDS,
             exponent=1,
         )
-        return self._prior(self.config.percussive, percussive, harmonic, power)
-
-    def _prior(self, names: tuple[str, ...], own: Tensor, others: Tensor, power: float) -> Tensor:
-        """Return ``[S, C, bands, N]``: one share for the sources of these names, one for others."""
-        shares = torch.stack([own if source in names else others for source in self.sources])
-        return shares.clamp_min(_LEAST_SHARE).pow(power)
+        return percussive, harmonic
