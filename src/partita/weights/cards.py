@@ -233,7 +233,7 @@ CARDS: Mapping[str, Card] = {
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             source=PackageSource("nmfd.safetensors"),
-            tensors_sha256="b81c0c0ff9dedcc1d71b1244516bacd8a546d374e7fcc49b8df32f79fd8ad3f3",
+            tensors_sha256="fc71290a0a18bfb30f70308cc9b86195b9284052b5e8ea34bfb99648e5593796",
             trained_on="Everything is Free by Software-Entwicklungskit (CC0), five of its songs: "
             "20 s of each stem of each",
             paper="Smaragdis, Non-negative matrix factor deconvolution, ICA 2004; Smaragdis, Raj & "
