@@ -14,3 +14,12 @@ SMALL_UNET = {
     "overlap_frames": 32,
     "widths": [4, 8],
 }
+
+#: An Open-Unmix that is quick to run and to train.
+SMALL_UNMIX = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "frames": 256,
+    "overlap_frames": 64,
+    "hidden": 16,
+}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common import SMALL_UNET
+from common import SMALL_UNET, SMALL_UNMIX
 from partita import Separator
 from partita.models import create_model, model_names
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -11,6 +11,8 @@ from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
     "unet": SMALL_UNET,
+    "open-unmix": SMALL_UNMIX,
+    "crosstalk-unmix": SMALL_UNMIX,
     "hpss": {"harmonic_frames": 7, "percussive_bins": 7},
     "repet": {"sources": ["a", "b"]},
     "nmf": {"fft_samples": 512, "hop_samples": 128, "bins": 257, "components": 5, "iterations": 20},

@@ -1,16 +1,20 @@
 """Models: one file a family, found through the registry."""
 
 from partita.models._registry import create_model, model_names, register_model
+from partita.models.crosstalk_unmix import CrosstalkUnmix
 from partita.models.hpss import Hpss
 from partita.models.nmf import BlindNmf
 from partita.models.nmfd import Nmfd
+from partita.models.open_unmix import OpenUnmix
 from partita.models.repet import Repet
 from partita.models.unet import UNet
 
 __all__ = [
     "BlindNmf",
+    "CrosstalkUnmix",
     "Hpss",
     "Nmfd",
+    "OpenUnmix",
     "Repet",
     "UNet",
     "create_model",

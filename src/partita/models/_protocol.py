@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -105,6 +105,11 @@ class SeparationModel(nn.Module, ABC):
         return self.config.sources
 
     @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that it learns from examples; the others are what these leave."""
+        return self.sources
+
+    @property
     def sample_rate(self) -> int:
         """The sample rate it works at, in hertz."""
         return self.config.sample_rate
@@ -113,6 +118,15 @@ class SeparationModel(nn.Module, ABC):
     def channels(self) -> int:
         """The channel count it works with."""
         return self.config.channels
+
+    def learn_statistics(self, mixtures: Iterable[Tensor]) -> None:
+        """Take what is wanted from typical mixtures before training; here: nothing.
+
+        Parameters
+        ----------
+        mixtures : iterable of Tensor ``[batch, channels, samples]``
+        """
+        del mixtures
 
     def for_inference(self) -> SeparationModel:
         """Return a model that gives the same estimates faster; itself where there is none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class SpectrogramConfig(ModelConfig):
     fft_samples, hop_samples : int
         Of the short-time Fourier transform.
     bins : int
-        The network sees the lowest `bins` frequency bins.
+        The network sees the lowest `bins` frequency bins; 0 stands for all of them.
     frames : int
         Frames in a window.
     overlap_frames : int
@@ -56,7 +57,10 @@ class SpectrogramConfig(ModelConfig):
             self.fft_samples >= 2 * self.hop_samples and self.fft_samples % self.hop_samples == 0,
             "fft_samples must be 2, 3, … times hop_samples",
         )
-        self.require(0 < self.bins <= self.fft_samples // 2 + 1, "bins exceed those of the FFT")
+        all_bins = self.fft_samples // 2 + 1
+        if self.bins == 0:
+            object.__setattr__(self, "bins", all_bins)
+        self.require(0 < self.bins <= all_bins, "bins exceed those of the FFT")
         self.require(0 <= self.overlap_frames < self.frames, "overlap_frames must be below frames")
         self.require(self.mask_exponent > 0, "mask_exponent must be positive")
         if self.level_range_db is not None:
@@ -67,9 +71,16 @@ class SpectrogramConfig(ModelConfig):
 
 
 class SpectrogramModel(SeparationModel):
-    """Base of models whose network maps magnitudes to magnitudes, one for each source."""
+    """Base of models whose network maps magnitudes to magnitudes, one for each source.
+
+    Attributes
+    ----------
+    gives_masks : bool
+        Whether `magnitudes` returns masks, which become magnitudes times the mixture's.
+    """
 
     config: SpectrogramConfig
+    gives_masks: ClassVar[bool] = False
 
     def __init__(self, config: SpectrogramConfig) -> None:
         super().__init__(config)
@@ -90,7 +101,7 @@ class SpectrogramModel(SeparationModel):
         Returns
         -------
         Tensor ``[batch, sources, channels, bins, frames]``
-            Not negative: magnitudes, or masks that become magnitudes times the mixture's.
+            Not negative: magnitudes, or masks where `gives_masks` says so.
         """
 
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
@@ -103,7 +114,7 @@ class SpectrogramModel(SeparationModel):
     def _gain(self, mixture: Tensor) -> Tensor:
         """Return the factor ``[batch, 1, 1, 1]`` that brings mixtures to the network's level."""
         if self.config.level_range_db is None:
-            return mixture.new_ones(1)
+            return mixture.new_ones(1, 1, 1, 1)
         level_db = 10 * mixture.square().mean(dim=(1, 2)).clamp(min=1e-20).log10()  # [B]
         gain_db = level_db.clamp(*self.config.level_range_db) - level_db
         gain_db = gain_db.clamp(-_MOST_GAIN_DB, _MOST_GAIN_DB)
@@ -113,7 +124,24 @@ class SpectrogramModel(SeparationModel):
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
         seen = spectrogram[..., : self.config.bins, :].abs()  # [B, C, bins, N]
-        pieces = self.pieces(seen * self._gain(mixture))
+        gain = self._gain(mixture)
+        return self._render(self.pieces(seen * gain), gain, spectrogram, mixture)
+
+    def _render(
+        self, pieces: Iterator[Tensor], gain: Tensor, spectrogram: Tensor, mixture: Tensor
+    ) -> Tensor:
+        """Make estimates ``[batch, sources, channels, samples]`` of what `pieces` yields.
+
+        Parameters
+        ----------
+        pieces : iterator of Tensor ``[batch, sources, channels, bins, n]``
+            Of the mixture times the gain.
+        gain : Tensor ``[batch or 1, 1, 1, 1]``
+        spectrogram : Tensor, complex ``[batch, channels, F, frames]``
+            Of the mixture.
+        mixture : Tensor ``[batch, channels, samples]``
+        """
+        del gain  # masks are ratios
         most = self._masked(pieces, spectrogram)  # [B, S - 1, C, F, n] each
         estimates = self.stft.synthesise_pieces(most, mixture.shape[-1])  # [B, S - 1, C, T]
         last = mixture - estimates.sum(dim=1)  # [B, C, T]

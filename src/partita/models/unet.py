@@ -145,6 +145,7 @@ class UNet(SpectrogramModel):
 
     config_type = UNetConfig
     config: UNetConfig
+    gives_masks = True
 
     def __init__(self, config: UNetConfig, networks: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__(config)

@@ -1,0 +1,90 @@
+"""What models share whose networks give magnitudes that mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from partita.dsp.wiener import wiener
+from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+
+
+@dataclass(frozen=True)
+class MagnitudeConfig(SpectrogramConfig):
+    """Configuration common to models of magnitudes.
+
+    Attributes
+    ----------
+    bins : int
+        All of them.
+    wiener_iterations : int or None
+        Of the multichannel Wiener filter that makes images of the magnitudes; 0: they take the
+        mixture's phases as they are; None: their ratios become masks, which add up to one.
+    wiener_frames : int
+        For how many frames the filter takes a source to stay in its place.
+    residual : bool
+        Whether the last source has no network of its own: it is what the others leave.
+    """
+
+    bins: int = 0
+    wiener_iterations: int | None = 1
+    wiener_frames: int = 300
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.bins == self.fft_samples // 2 + 1, "bins must be all of the FFT's")
+        iterations = self.wiener_iterations
+        self.require(
+            iterations is None or (isinstance(iterations, int) and iterations >= 0),
+            "wiener_iterations must be 0 or more, or None",
+        )
+        self.require(self.wiener_frames >= 1, "wiener_frames must be positive")
+        if self.residual:
+            self.require(len(self.sources) >= 2, "a residual is what other sources leave")
+            self.require(iterations is not None, "masks leave no residual")
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that have a network."""
+        return self.sources[:-1] if self.residual else self.sources
+
+
+class MagnitudeModel(SpectrogramModel):
+    """Base of models whose networks estimate the magnitudes of every source by themselves.
+
+    `magnitudes` returns those of the sources in `learned`.
+    """
+
+    config: MagnitudeConfig
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that have a network."""
+        return self.config.learned
+
+    def _render(
+        self, pieces: Iterator[Tensor], gain: Tensor, spectrogram: Tensor, mixture: Tensor
+    ) -> Tensor:
+        if self.config.wiener_iterations is None:
+            return super()._render(pieces, gain, spectrogram, mixture)
+        magnitudes = torch.cat(list(pieces), dim=-1).float() / gain.unsqueeze(1)  # [B, S, C, F, N]
+        images = self._filtered(magnitudes, spectrogram)
+        return self.stft.synthesise_pieces(images, mixture.shape[-1])
+
+    def _filtered(self, magnitudes: Tensor, spectrogram: Tensor) -> Iterator[Tensor]:
+        """Yield images ``[batch, sources, channels, F, n]``, `wiener_frames` at a time."""
+        # One source alone has nothing to share the mixture with.
+        alone = len(self.sources) == 1
+        size = self.config.wiener_frames
+        parts, mixtures = (torch.split(x, size, dim=-1) for x in (magnitudes, spectrogram))
+        for part, seen in zip(parts, mixtures, strict=True):
+            yield wiener(
+                part,
+                seen,
+                iterations=0 if alone else self.config.wiener_iterations or 0,
+                residual=self.config.residual,
+            )

@@ -1,0 +1,104 @@
+"""Open-Unmix networks that are trained at once and hear each other.
+
+Section 3.6.4 of *Music Source Separation Using Deep Learning* (Goel, Huang, Owoputi & Poudyal):
+each network's second dense layer, which sees its own tanh layer past the recurrent ones, sees those
+of the other networks as well. X-UMX (Sawata, Uhlich, Takahashi & Mitsufuji, "All for One and One
+for All: Improving Music Separation by Bridging Networks", ICASSP 2021, section 3) averages instead,
+before and behind the recurrent layers, which takes no more parameters than networks that are by
+themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from partita.models._registry import register_model
+from partita.models.open_unmix import UnmixConfig, UnmixModel, UnmixNetwork
+
+_CROSSES = {"tanh": (True, False), "lstm": (False, True), "both": (True, True)}
+_JOINS = ("concatenate", "average")
+
+
+@dataclass(frozen=True)
+class CrosstalkConfig(UnmixConfig):
+    """Configuration of `CrosstalkUnmix`; as it stands, the paper's.
+
+    Attributes
+    ----------
+    crosses : str
+        What networks hear of each other behind the recurrent layers: the output of each other's
+        ``tanh`` layer, of the recurrent layers (``lstm``), or ``both``.
+    joins : str
+        ``concatenate``: a layer sees its own network's signal and each of the others';
+        ``average``: it sees their mean.
+    before_lstm : bool
+        Whether tanh outputs are joined before the recurrent layers as well.
+    after_lstm : bool
+        Whether `crosses` applies at all.
+    """
+
+    crosses: str = "tanh"
+    joins: str = "concatenate"
+    before_lstm: bool = False
+    after_lstm: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.crosses in _CROSSES, f"crosses must be one of {', '.join(_CROSSES)}")
+        self.require(self.joins in _JOINS, f"joins must be one of {', '.join(_JOINS)}")
+        self.require(
+            self.before_lstm or self.after_lstm, "nothing crosses, before_lstm or after_lstm must"
+        )
+
+
+@register_model("crosstalk-unmix")
+class CrosstalkUnmix(UnmixModel):
+    """One network for each source, connected to all the others."""
+
+    config_type = CrosstalkConfig
+    config: CrosstalkConfig
+
+    def __init__(self, config: CrosstalkConfig) -> None:
+        super().__init__(config)
+        others = len(config.learned) - 1 if config.joins == "concatenate" else 0
+        crossing = sum(_CROSSES[config.crosses]) if config.after_lstm else 0
+        self.networks = nn.ModuleDict(
+            {
+                name: UnmixNetwork(
+                    config,
+                    recurrent_inputs=1 + others * config.before_lstm,
+                    decoder_inputs=2 + others * crossing,
+                )
+                for name in config.learned
+            }
+        )
+
+    def magnitudes(self, mixture: Tensor) -> Tensor:
+        """Estimate magnitudes ``[batch, learned sources, channels, bins, frames]``."""
+        frames = mixture.permute(3, 0, 1, 2)  # [B, C, F, N] -> [N, B, C, F]
+        networks = [net for net in self.networks.values() if isinstance(net, UnmixNetwork)]
+        encoded = [network.encode(frames) for network in networks]  # S times [N, B, H]
+        heard = self._joined(encoded) if self.config.before_lstm else encoded
+        states = [network.recur(x) for network, x in zip(networks, heard, strict=True)]
+        if self.config.after_lstm:
+            tanh_crosses, lstm_crosses = _CROSSES[self.config.crosses]
+            encoded = self._joined(encoded) if tanh_crosses else encoded
+            states = self._joined(states) if lstm_crosses else states
+        estimates = [
+            network.decode(torch.cat(signals, dim=-1), frames)
+            for network, *signals in zip(networks, encoded, states, strict=True)
+        ]
+        return torch.stack(estimates).permute(2, 0, 3, 4, 1)  # [S, N, B, C, F] -> [B, S, C, F, N]
+
+    def _joined(self, signals: list[Tensor]) -> list[Tensor]:
+        """Return, for each network, what it hears of ``[frames, batch, hidden]`` of each."""
+        if self.config.joins == "average":
+            return [torch.stack(signals).mean(dim=0)] * len(signals)
+        # Its own comes first, the others follow in their order.
+        return [
+            torch.cat([own, *(x for other, x in enumerate(signals) if other != index)], dim=-1)
+            for index, own in enumerate(signals)
+        ]
