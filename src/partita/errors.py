@@ -9,6 +9,7 @@
     ├── AudioWriteError            a stem that cannot be written
     ├── ScoresError                scores that cannot be read or made
     ├── ModelError                 a model that cannot be built from its configuration
+    ├── TrainingError              a training that cannot go on
     └── WeightsError               weights that cannot be used
         ├── WeightsUnavailableError    not in the cache and not to be had
         └── WeightsCorruptError        they are not what their card promises
@@ -70,6 +71,10 @@ class ScoresError(PartitaError):
 
 class ModelError(PartitaError):
     """A model that cannot be built from its configuration."""
+
+
+class TrainingError(PartitaError):
+    """A training that cannot go on."""
 
 
 class WeightsError(PartitaError):

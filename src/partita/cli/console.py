@@ -92,6 +92,17 @@ class ProgressDisplay:
 
         return update
 
+    def steps(self, total: int) -> Callable[[int, str], None]:
+        """Return the progress function of steps with something to say about each; only a bar."""
+        if self._bar is None:
+            return lambda _done, _text: None
+        task = self._bar.add_task("", total=total)
+
+        def update(done: int, text: str) -> None:
+            self._bar.update(task, completed=done, description=text)
+
+        return update
+
     def finish(self, name: str) -> None:
         """Take away the bar of a song that is over, however it ended."""
         if name in self._tasks:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita.cli.console import ProgressDisplay, set_up_logging
-from partita.errors import (
-    ModelError,
-    UnknownNameError,
-    UsageError,
-    one_line,
-    write_error,
-)
+from partita.cli.console import ProgressDisplay, format_time, set_up_logging
+from partita.errors import ModelError, UsageError, one_line, write_error
 
-_RECIPES = ("nmfd",)
+if TYPE_CHECKING:
+    from partita.training.run_folder import RunFolder
+
+_DICTIONARIES = "nmfd"
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help=f"What to train: {', '.join(_RECIPES)}.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe (partita models lists them), or a .toml file.")
+    ],
     data: Annotated[Path, typer.Option(help="Data set with the true stems.")],
     out: Annotated[
         Path | None,
@@ -30,24 +35,187 @@ def train(
         list[str],
         typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated."),
     ] = [],  # noqa: B006 (typer copies it)
+    sources: Annotated[
+        str | None,
+        typer.Option(help="What to separate, with commas between; the same as --set sources=…"),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="WEIGHTS", help="Begin with weights: a name, a checkpoint, a run."
+        ),
+    ] = None,
     subset: Annotated[
         str | None,
         typer.Option(help="Learn from these tracks.", show_default="train, where there is one"),
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in the folder.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace weights that are there.")
+        bool, typer.Option("--overwrite", help="Replace what is in the folder.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
 ) -> int:
     """Learn weights from a data set.
 
+    Ctrl-C keeps the state of the training; --resume goes on with it, to the
+    same weights as if nothing had happened. In several processes: torchrun
+    --nproc-per-node N -m partita train …
+
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
+    quiet = quiet or int(os.environ.get("RANK", "0")) > 0  # the first process speaks for all
     set_up_logging(verbose=verbose, quiet=quiet)
-    if recipe not in _RECIPES:
-        raise UnknownNameError("recipe", recipe, _RECIPES)
-    path = (out or Path("runs") / recipe) / f"{recipe}.safetensors"
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if sources is not None:
+        settings = [*settings, f"sources={sources}"]
+    folder = out or Path("runs") / Path(recipe).name.removesuffix(".toml")
+    if recipe == _DICTIONARIES:
+        if resume or start:
+            raise UsageError(f"recipe {recipe!r} takes a minute: no --resume, no --from")
+        return _learn_dictionaries(data, folder, settings, subset, overwrite, quiet)
+    try:
+        import lightning_fabric  # noqa: F401
+    except ImportError as error:
+        raise UsageError('training needs Lightning Fabric: pip install "partita[train]"') from error
+    from partita.devices import choose_device
+    from partita.training.recipes import load_recipe
+    from partita.training.run import Start, train
+
+    chosen = Start(load_recipe(recipe), settings, start)
+    with _Display(enabled=not quiet) as display, _cancelled_by_interrupt() as cancel:
+        try:
+            run = train(
+                chosen,
+                data,
+                folder,
+                observer=display,
+                subset=subset,
+                device=choose_device(device),
+                resume=resume,
+                overwrite=overwrite,
+                progress=display.reading,
+                cancel=cancel,
+            )
+        except InterruptedError:
+            _draw(folder, quiet)
+            display.say(f"{one_line(folder)}: state kept; --resume goes on from there", error=True)
+            raise KeyboardInterrupt from None
+    _draw(folder, quiet)
+    if not quiet:
+        _summarise(run)
+    return 0
+
+
+class _Display(ProgressDisplay):
+    """Shows a training: a bar on a terminal, elsewhere a line now and then."""
+
+    _INTERVAL_S = 10.0
+
+    def __init__(self, *, enabled: bool) -> None:
+        super().__init__(enabled=enabled)
+        self._reads: Any = None
+        self._shows: Any = None
+        self._begun: tuple[float, int] | None = None
+        self._printed_s = 0.0
+
+    def say(self, line: str, *, error: bool = False) -> None:
+        """Print a line, unless nothing is to be shown."""
+        if self._enabled:
+            self.print(line, error=error)
+
+    def reading(self, done_s: float, total_s: float) -> None:
+        """Show how much of a data set is read."""
+        if self._reads is None:
+            self._reads = self.song("reading the data set")
+        self._reads(round(done_s), round(total_s), 1)
+        if done_s >= total_s:
+            self.finish("reading the data set")
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        """Show a step."""
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = now, step
+            self._shows = self.steps(steps)
+            return
+        since, first = self._begun
+        rate = (step - first) / max(now - since, 1e-9)
+        self._text = f"{rate:.3g} steps/s, {format_time((steps - step) / max(rate, 1e-9))} left"
+        self._shows(step, f"step {step} of {steps} · loss {loss:.4g} · {rate:.3g} steps/s")
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Print an epoch, not more often than every few seconds where no bar moves."""
+        now = time.monotonic()
+        if not self._enabled or (now - self._printed_s < self._INTERVAL_S and not self._bar):
+            return
+        self._printed_s = now
+        parts = [f"epoch {row['epoch']:.0f}"]
+        for part in ("train", "valid"):
+            if part in row:
+                each = [f"{k.partition('_')[2]} {v:.3g}" for k, v in row.items()
+                        if k.startswith(f"{part}_")]  # fmt: skip
+                parts.append(f"{part} {row[part]:.4g} ({', '.join(each)})")
+        parts.append(getattr(self, "_text", ""))
+        self.print(" · ".join(filter(None, parts)), error=True)
+
+
+@contextlib.contextmanager
+def _cancelled_by_interrupt() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C end the step that is running, the second end the program."""
+    cancel = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(*_: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    if before is signal.default_int_handler:  # else somebody wants it otherwise
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _draw(folder: Path, quiet: bool) -> None:
+    """Draw the losses, where that is possible."""
+    from partita.reports._canvas import require_matplotlib
+    from partita.reports.losses import draw_losses
+    from partita.training.run_folder import RunFolder, read_losses
+
+    losses = RunFolder(folder).losses
+    if quiet or not losses.exists():
+        return
+    with contextlib.suppress(UsageError):
+        require_matplotlib()
+        draw_losses(read_losses(losses), folder / "losses.png", title=one_line(folder))
+
+
+def _summarise(run: RunFolder) -> None:
+    from partita.training.run_folder import read_losses
+
+    rows = read_losses(run.losses)
+    watched = "valid" if "valid" in rows[0] else "train"
+    best = min(rows, key=lambda row: row[watched]) if watched == "valid" else rows[-1]
+    name = one_line(run.path)
+    print(f"{one_line(run.model)}: epoch {best['epoch']:.0f}, {watched} loss {best[watched]:.4g}")
+    print(
+        f"  {rows[-1]['epoch']:.0f} epochs in {format_time(rows[-1]['seconds'])} · {name}/losses.*"
+    )
+    print(f"  use it: partita separate SONG --model {name}")
+
+
+def _learn_dictionaries(
+    data: Path, folder: Path, settings: list[str], subset: str | None, overwrite: bool, quiet: bool
+) -> int:
+    """Learn the dictionaries of NMFD, which takes factorisations instead of gradients."""
+    path = folder / f"{_DICTIONARIES}.safetensors"
     if path.exists() and not overwrite:
         raise UsageError(f"{one_line(path)} is there already; --overwrite replaces it")
     from partita.datasets import open_dataset

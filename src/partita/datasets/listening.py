@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from partita.errors import AudioReadError
 Samples = npt.NDArray[np.float32]
 
 #: A stem whose loudest sample is below this is silent: -80 dB of full scale.
-_SILENT_PEAK = 1e-4
+SILENT_PEAK = 1e-4
 #: A mixture is the sum of its stems where what is left over is below this, in dB.
 _MAX_RESIDUAL_DB = -30.0
 #: Lossy codecs leave more: AAC as in MUSDB18 about -30 dB by itself.
@@ -97,7 +97,7 @@ def listen(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> 
         elif MIXTURE in blocks:
             beginning.add(blocks[MIXTURE])
         progress(max(block.shape[1] for block in blocks.values()) / rate)
-    silent = [name for name in files if peaks[name] < _SILENT_PEAK and name not in failed]
+    silent = [name for name in files if peaks[name] < SILENT_PEAK and name not in failed]
     heard.warnings += [f"stem {name!r} is silent" for name in silent if name != MIXTURE]
     if MIXTURE in silent:
         heard.problems.append("the mixture is silent")
@@ -153,9 +153,20 @@ def _measure(
     meter.add(torch.from_numpy(mixture), torch.from_numpy(total)[None])
 
 
+def sum_limit_db(files: Iterable[StemFile]) -> float:
+    """Return how far a mixture may be, in dB of itself, from the sum of its stems.
+
+    Parameters
+    ----------
+    files : iterable of StemFile
+        The mixture's and the stems'.
+    """
+    lossless = all(file.path.suffix.lower() in _LOSSLESS for file in files)
+    return _MAX_RESIDUAL_DB if lossless else _MAX_LOSSY_RESIDUAL_DB
+
+
 def _judge_sum(files: Mapping[str, StemFile], residual_db: float, heard: Heard) -> None:
-    lossless = all(file.path.suffix.lower() in _LOSSLESS for file in files.values())
-    limit_db = _MAX_RESIDUAL_DB if lossless else _MAX_LOSSY_RESIDUAL_DB
+    limit_db = sum_limit_db(files.values())
     if residual_db > limit_db:
         heard.problems.append(
             f"the mixture is not the sum of its stems: they differ by {residual_db:.1f} dB "

@@ -1,6 +1,6 @@
 """Models: one file a family, found through the registry."""
 
-from partita.models._registry import create_model, model_names, register_model
+from partita.models._registry import config_type, create_model, model_names, register_model
 from partita.models.crosstalk_unmix import CrosstalkUnmix
 from partita.models.hpss import Hpss
 from partita.models.nmf import BlindNmf
@@ -17,6 +17,7 @@ __all__ = [
     "OpenUnmix",
     "Repet",
     "UNet",
+    "config_type",
     "create_model",
     "model_names",
     "register_model",

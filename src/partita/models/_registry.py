@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from partita.errors import UnknownNameError
-from partita.models._protocol import SeparationModel
+from partita.models._protocol import ModelConfig, SeparationModel
 
 _MODELS: dict[str, type[SeparationModel]] = {}
 ModelType = TypeVar("ModelType", bound=type[SeparationModel])
@@ -30,6 +30,19 @@ def register_model(name: str) -> Callable[[ModelType], ModelType]:
 def model_names() -> list[str]:
     """Return the names of all registered models."""
     return sorted(_MODELS)
+
+
+def config_type(name: str) -> type[ModelConfig]:
+    """Return the class of a model's configuration.
+
+    Raises
+    ------
+    UnknownNameError
+        No such model.
+    """
+    if name not in _MODELS:
+        raise UnknownNameError("model", name, _MODELS)
+    return _MODELS[name].config_type
 
 
 def create_model(
@@ -54,11 +67,8 @@ def create_model(
     ModelError
         A configuration value out of range.
     """
-    if name not in _MODELS:
-        raise UnknownNameError("model", name, _MODELS)
-    cls = _MODELS[name]
-    values = cls.config_type.from_dict(config or {})
+    values = config_type(name).from_dict(config or {})
     if initialise:
-        return cls(values)
+        return _MODELS[name](values)
     with torch.device("meta"):
-        return cls(values)
+        return _MODELS[name](values)

@@ -191,7 +191,16 @@ def finish(figure: Figure, panels: PanelGrid, image: AxesImage, path: Path) -> N
     bar.locator = MultipleLocator(20)
     bar.set_label("dB", fontsize=_LABEL_PT)
     bar.ax.tick_params(labelsize=_TICK_PT)
-    picture = _render(figure)
+    write_picture(_render(figure), path)
+
+
+def write_picture(picture: Image, path: Path) -> None:
+    """Write a PNG; whole or not at all.
+
+    Raises
+    ------
+    AudioWriteError
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,14 +219,21 @@ def _colours() -> Colormap:
     return matplotlib.colormaps[_COLOURS].resampled(_COLOUR_STEPS)
 
 
-def _render(figure: Figure) -> Image:
-    """Return the picture in its own few colours, a quarter of the bytes of a full one."""
+def render(figure: Figure) -> Image:
+    """Return the picture of a figure."""
     import PIL.Image  # which matplotlib needs, too
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
-    full = PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+    return PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+
+
+def _render(figure: Figure) -> Image:
+    """Return the picture in its own few colours, a quarter of the bytes of a full one."""
+    import PIL.Image
+
+    full = render(figure)
     colours = _colours()(range(_COLOUR_STEPS), bytes=True)[:, :3]
     greys = np.linspace(0, 255, _GREY_STEPS).round().astype(np.uint8)[:, None].repeat(3, axis=1)
     palette = PIL.Image.new("P", (1, 1))

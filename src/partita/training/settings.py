@@ -1,4 +1,4 @@
-"""Settings as people type them: ``key=value``."""
+"""Settings as people write them: ``key=value`` on the command line, tables in files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from partita.errors import UnknownNameError, UsageError
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool}
 _NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+Settings = TypeVar("Settings")
 
 
 def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
@@ -48,13 +49,47 @@ def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
     return values
 
 
+def settings_from(values: Mapping[str, Any], cls: type[Settings], where: str) -> Settings:
+    """Fill a dataclass with values as a file of settings holds them, lists standing for tuples.
+
+    Parameters
+    ----------
+    values : mapping
+    cls : dataclass
+    where : str
+        What is read, for messages.
+
+    Raises
+    ------
+    UsageError
+        A value of the wrong type.
+    UnknownNameError
+        A key that the dataclass does not have.
+    """
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    plain: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in kinds:
+            raise UnknownNameError(f"setting in {where}", key, kinds)
+        if not _fits(value, kinds[key]):
+            raise UsageError(f"{where}: {key} = {value!r} is not {_NAMES[kinds[key]]}")
+        plain[key] = tuple(value) if isinstance(value, list) else value
+    return cls(**plain)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    wanted = _KINDS.get(kind)
+    return wanted is None or (
+        isinstance(value, wanted) and isinstance(value, bool) == (kind == "bool")
+    )
+
+
 def _read(key: str, text: str, kind: str) -> Any:
     if kind.startswith("tuple"):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return tuple(parts if kind.startswith("tuple[str") else map(_plain, parts))
     value = _plain(text)
-    fits = _KINDS.get(kind)
-    if fits and (not isinstance(value, fits) or isinstance(value, bool) != (kind == "bool")):
+    if not _fits(value, kind):
         raise UsageError(f"--set {key}={text}: {text!r} is not {_NAMES[kind]}")
     return value
 

@@ -1,0 +1,63 @@
+"""Models that begin with the weights of another one, for the same sources or for others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from partita.errors import UsageError
+from partita.models import create_model
+from partita.models._protocol import SeparationModel
+
+_NETWORKS = "networks."
+
+
+def adapted(model: SeparationModel, config: Mapping[str, Any]) -> tuple[SeparationModel, list[str]]:
+    """Return a model of another configuration that takes over what it can.
+
+    A source that both have keeps its network (what stands under ``networks.SOURCE.``), a new one
+    begins with that of the source which stands in its place, or of the last one. Tensors that have
+    another shape begin at random.
+
+    Parameters
+    ----------
+    model : SeparationModel
+        Stays as it is.
+    config : mapping
+        The whole configuration of the new model.
+
+    Returns
+    -------
+    model : SeparationModel
+    fresh : list of str
+        Names of the tensors that begin at random.
+
+    Raises
+    ------
+    UsageError
+        Nothing can be taken over.
+    """
+    new = create_model(model.registry_name, config)
+    old_tensors, tensors = model.state_dict(), new.state_dict()
+    taken: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        old = old_tensors.get(_old_name(name, model, new))
+        if old is not None and old.shape == tensor.shape:
+            taken[name] = old.clone()
+    if not taken:
+        raise UsageError("no weight fits the configuration: the settings change every shape")
+    new.load_state_dict({**tensors, **taken}, strict=True)
+    return new, [name for name in tensors if name not in taken]
+
+
+def _old_name(name: str, old: SeparationModel, new: SeparationModel) -> str:
+    """Return what stood in the place of a tensor."""
+    if not name.startswith(_NETWORKS):
+        return name
+    source, _, rest = name.removeprefix(_NETWORKS).partition(".")
+    if source not in new.learned or source in old.learned:
+        return name
+    place = min(new.learned.index(source), len(old.learned) - 1)
+    return f"{_NETWORKS}{old.learned[place]}.{rest}"

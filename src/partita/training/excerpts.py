@@ -1,0 +1,340 @@
+"""Drawing excerpts: reproducibly, and ahead of their use."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from partita.errors import UsageError
+from partita.training.augment import change_pitch_and_tempo
+from partita.training.prepared import Prepared, PreparedTrack
+
+_MAX_SEMITONES, _MAX_TEMPO_PERCENT = 12, 50
+#: On either side of what is changed in pitch or tempo: the method is vague at its ends.
+_MARGIN_S = 0.1
+_BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How excerpts differ from what the songs hold.
+
+    Attributes
+    ----------
+    remix : float
+        Probability that every source of an excerpt comes from a track and place of its own.
+    gains : tuple of float
+        The lowest and highest factor, uniform, one for each source.
+    swap_channels : float
+        Probability, for each source, that left and right change places.
+    flip_polarity : float
+        Probability, for each source.
+    pitch_semitones, tempo_percent : float
+        By how much at most, up or down, uniform; one for each source of a remix, else one for
+        all. At most 12 and 50.
+    silence : float
+        Probability that a source (without remix: the excerpt) is drawn from anywhere, silence
+        included; otherwise it is from where it (any source) is heard.
+    """
+
+    remix: float = 1.0
+    gains: tuple[float, float] = (0.25, 1.25)
+    swap_channels: float = 0.5
+    flip_polarity: float = 0.0
+    pitch_semitones: float = 0.0
+    tempo_percent: float = 0.0
+    silence: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("remix", "swap_channels", "flip_polarity", "silence"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} {value:g} is no probability: it is 0 to 1")
+        if len(self.gains) != 2 or not 0 <= self.gains[0] <= self.gains[1] < np.inf:
+            raise UsageError(f"gains {self.gains} are not two factors, the lower one first")
+        for name, most in (
+            ("pitch_semitones", _MAX_SEMITONES),
+            ("tempo_percent", _MAX_TEMPO_PERCENT),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
+
+
+NO_AUGMENTATION = Augmentation(remix=0, gains=(1, 1), swap_channels=0, silence=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """True sources, whose sum is the mixture.
+
+    Attributes
+    ----------
+    sources : Tensor ``[rows, channels, samples]``
+        float32; the rest last, where there is one.
+    places : tuple of str
+        Where each row is from: ``vocals: TRACK at 12.3 s``.
+    """
+
+    sources: Tensor
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Excerpts of one length.
+
+    Attributes
+    ----------
+    sources : Tensor ``[excerpts, rows, channels, samples]``
+    places : tuple of tuple of str
+    """
+
+    sources: Tensor
+    places: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Change:
+    semitones: float = 0.0
+    tempo: float = 1.0
+
+    def before(self, samples: int) -> int:
+        """Return how many samples become so many."""
+        return round(samples * self.tempo)
+
+
+def draw_excerpt(
+    prepared: Prepared, samples: int, augmentation: Augmentation, seed: int, index: int
+) -> Excerpt:
+    """Draw one excerpt.
+
+    What comes depends on the arguments alone, not on what was drawn before or elsewhere. The rest
+    row is treated like a source. Tracks that are shorter than the excerpt lie in it at random.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    samples : int
+        Exactly so many.
+    augmentation : Augmentation
+    seed, index : int
+        Not negative; the excerpts of a seed are numbered.
+
+    Raises
+    ------
+    AudioReadError
+        The prepared audio is gone.
+    """
+    rng = np.random.default_rng([seed, index])
+    if rng.random() < augmentation.remix:
+        picked = []
+        for row in range(prepared.rows):
+            change = _draw_change(rng, augmentation)
+            track, start = _place_of_row(
+                rng, prepared, row, change.before(samples), augmentation.silence
+            )
+            audio = _read(prepared, track, [row], start, samples, change)
+            picked.append((audio, [(track, start)]))
+    else:
+        change = _draw_change(rng, augmentation)
+        track, start = _place_of_song(rng, prepared, change.before(samples), augmentation.silence)
+        audio = _read(prepared, track, range(prepared.rows), start, samples, change)
+        picked = [(audio, [(track, start)] * prepared.rows)]
+    sources = np.concatenate([audio for audio, _ in picked])  # [rows, channels, samples]
+    for row, source in enumerate(sources):
+        sources[row] = _varied(rng, source, augmentation)
+    places = [place for _, each in picked for place in each]
+    return Excerpt(torch.from_numpy(sources), _name_places(prepared, places))
+
+
+def _draw_change(rng: np.random.Generator, augmentation: Augmentation) -> _Change:
+    semitones, percent = rng.uniform(-1, 1, 2) * (
+        augmentation.pitch_semitones,
+        augmentation.tempo_percent,
+    )
+    return _Change(float(semitones), 1 + float(percent) / 100)
+
+
+def _place_of_row(
+    rng: np.random.Generator, prepared: Prepared, row: int, samples: int, silence: float
+) -> tuple[PreparedTrack, int]:
+    """Draw where a row is heard, each of its audible pieces alike, or any place."""
+    heard = prepared.heard[row]
+    if rng.random() < silence or not len(heard):
+        return _any_place(rng, prepared, samples)
+    index, piece = heard[rng.integers(len(heard))]
+    track = prepared.tracks[index]
+    return track, _start_around(rng, prepared, track, int(piece), samples)
+
+
+def _place_of_song(
+    rng: np.random.Generator, prepared: Prepared, samples: int, silence: float
+) -> tuple[PreparedTrack, int]:
+    """Draw a track by its duration and a place where any source is heard, or any place."""
+    track, start = _any_place(rng, prepared, samples)
+    pieces = np.flatnonzero(track.audible[: len(prepared.sources)].any(axis=0))
+    if rng.random() < silence or not len(pieces):
+        return track, start
+    return track, _start_around(rng, prepared, track, int(rng.choice(pieces)), samples)
+
+
+def _any_place(
+    rng: np.random.Generator, prepared: Prepared, samples: int
+) -> tuple[PreparedTrack, int]:
+    ends = np.cumsum([track.samples for track in prepared.tracks])
+    index = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+    track = prepared.tracks[index]
+    spare = track.samples - samples
+    return track, int(rng.integers(min(spare, 0), max(spare, 0), endpoint=True))
+
+
+def _start_around(
+    rng: np.random.Generator, prepared: Prepared, track: PreparedTrack, piece: int, samples: int
+) -> int:
+    """Return where an excerpt starts that has a sample of a piece at a random place in it."""
+    spare = track.samples - samples
+    if spare <= 0:
+        return int(rng.integers(spare, 0, endpoint=True))
+    point = round((piece + rng.random()) * prepared.piece_samples)
+    return min(max(0, point - int(rng.integers(samples))), spare)
+
+
+def _read(
+    prepared: Prepared,
+    track: PreparedTrack,
+    rows: Sequence[int],
+    start: int,
+    samples: int,
+    change: _Change,
+) -> npt.NDArray[np.float32]:
+    """Read ``[rows, channels, samples]`` and change all of it together."""
+    if change == _Change():
+        return np.stack([track.read(row, start, samples).numpy() for row in rows])
+    margin = round(_MARGIN_S * prepared.sample_rate)
+    longer = change.before(samples) + 2 * margin
+    parts = [track.read(row, start - margin, longer).numpy() for row in rows]
+    together = torch.from_numpy(np.concatenate(parts))  # [rows * channels, longer]
+    changed = change_pitch_and_tempo(
+        together, prepared.sample_rate, change.semitones, change.tempo
+    ).numpy()
+    first = (changed.shape[1] - samples) // 2
+    return changed[:, first : first + samples].reshape(len(rows), -1, samples)
+
+
+def _varied(
+    rng: np.random.Generator, source: npt.NDArray[np.float32], augmentation: Augmentation
+) -> npt.NDArray[np.float32]:
+    """Return ``[channels, samples]`` at another level, perhaps swapped or flipped."""
+    gain, swap, flip = rng.uniform(*augmentation.gains), rng.random(), rng.random()
+    if flip < augmentation.flip_polarity:
+        gain = -gain
+    varied: npt.NDArray[np.float32] = source * np.float32(gain)
+    return varied[::-1] if swap < augmentation.swap_channels else varied
+
+
+def _name_places(
+    prepared: Prepared, places: Iterable[tuple[PreparedTrack, int]]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: {track.name} at {max(start, 0) / prepared.sample_rate:.1f} s"
+        for name, (track, start) in zip(prepared.row_names, places, strict=True)
+    )
+
+
+class SpreadExcerpts(Sequence[Excerpt]):
+    """Excerpts as the songs have them, read when they are asked for."""
+
+    def __init__(
+        self, prepared: Prepared, samples: int, places: Sequence[tuple[PreparedTrack, int]]
+    ) -> None:
+        self._prepared, self._samples, self._places = prepared, samples, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Excerpt: ...
+    @overload
+    def __getitem__(self, index: slice) -> SpreadExcerpts: ...
+    def __getitem__(self, index: int | slice) -> Excerpt | SpreadExcerpts:
+        if isinstance(index, slice):
+            return SpreadExcerpts(self._prepared, self._samples, self._places[index])
+        track, start = self._places[index]
+        rows = range(self._prepared.rows)
+        audio = _read(self._prepared, track, rows, start, self._samples, _Change())
+        places = _name_places(self._prepared, [(track, start)] * self._prepared.rows)
+        return Excerpt(torch.from_numpy(audio), places)
+
+
+def spread_excerpts(prepared: Prepared, samples: int, count: int) -> SpreadExcerpts:
+    """Spread excerpts evenly over where any source is heard, in the order of the tracks.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    samples : int
+        Length of each.
+    count : int
+        How many; fewer where some would be the same.
+
+    Returns
+    -------
+    SpreadExcerpts
+        A sequence of unaugmented `Excerpt`.
+    """
+    heard = prepared.heard_in_any
+    chosen = heard[((np.arange(count) + 0.5) * len(heard) / count).astype(int)]
+    places: dict[tuple[int, int], tuple[PreparedTrack, int]] = {}
+    for index, piece in chosen.tolist():
+        track = prepared.tracks[index]
+        latest = max(0, track.samples - samples)
+        middle = round((piece + 0.5) * prepared.piece_samples)
+        start = min(max(0, middle - samples // 2), latest)
+        places.setdefault((index, start), (track, start))
+    return SpreadExcerpts(prepared, samples, list(places.values()))
+
+
+def prefetch(
+    draw: Callable[[int], Excerpt], batches: Iterable[Sequence[int]], workers: int
+) -> Generator[Batch, None, None]:
+    """Draw batches in threads, two of them ahead of the one in use.
+
+    Parameters
+    ----------
+    draw : callable
+        From an index to its excerpt; called in several threads at once. It should leave PyTorch's
+        own threads alone, which are for the training: `draw_excerpt` calculates in numpy.
+    batches : iterable of sequence of int
+        The indices of each batch; may be endless.
+    workers : int
+        How many threads, at least one.
+
+    Yields
+    ------
+    Batch
+        In the order of `batches`. What `draw` raises is raised in its batch's place. Closing the
+        generator ends the threads.
+    """
+    pool = ThreadPoolExecutor(max(1, workers), "partita-excerpts")
+    waiting: deque[list[Future[Excerpt]]] = deque()
+    left = iter(batches)
+    try:
+        while True:
+            for indices in itertools.islice(left, 1 + _BATCHES_AHEAD - len(waiting)):
+                waiting.append([pool.submit(draw, index) for index in indices])
+            if not waiting:
+                return
+            drawn = [future.result() for future in waiting.popleft()]
+            sources = torch.stack([excerpt.sources for excerpt in drawn])  # [B, rows, C, T]
+            yield Batch(sources, tuple(excerpt.places for excerpt in drawn))
+    finally:
+        pool.shutdown(cancel_futures=True)

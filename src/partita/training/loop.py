@@ -1,0 +1,393 @@
+"""The training loop: one for every model."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from partita.errors import TrainingError, UsageError, one_line
+from partita.models._protocol import SeparationModel
+from partita.training.board import Board
+from partita.training.excerpts import Batch, draw_excerpt, prefetch, spread_excerpts
+from partita.training.losses import TrainingStep
+from partita.training.prepared import Prepared
+from partita.training.recipes import Recipe
+from partita.training.run_folder import RunFolder
+from partita.training.synchrony import synchronise_norms
+
+_FABRIC_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+_OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+}
+_COOLDOWN = 10  # epochs after the learning rate has shrunk, before losses count again
+_STATISTICS_EXCERPTS = 200
+_NAMED = 8  # excerpts of a bad batch that a message names
+
+
+class Observer(Protocol):
+    """Who is told how a training goes on."""
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        """Take how many steps of how many are done, and the mean loss of the epoch so far."""
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Take the losses of an epoch: a row of ``losses.csv``."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from, and what it is validated on.
+
+    Attributes
+    ----------
+    train : Prepared
+    valid : Prepared or None
+        None: nothing is held out.
+    """
+
+    train: Prepared
+    valid: Prepared | None
+
+
+def make_fabric(device: torch.device, precision: str) -> Fabric:
+    """Return what runs a training: on one device, or, under ``torchrun``, in its processes.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : str
+        ``float32``, ``bfloat16`` or ``float16``.
+    """
+    devices: int | list[int] = [device.index or 0] if device.type == "cuda" else 1
+    nodes, strategy = 1, "auto"
+    if torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes, strategy = int(os.environ["WORLD_SIZE"]) // devices, "ddp"
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=_FABRIC_PRECISIONS[precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+class Training:
+    """A training that begins, or goes on where its folder says.
+
+    Every step depends on nothing but the settings, the state after the step before it, and its
+    number: excerpts and dropout are drawn from seeds made of it. So a training that was broken off
+    ends with the weights of one that was not.
+
+    Parameters
+    ----------
+    model : SeparationModel
+        Its weights change.
+    recipe : Recipe
+    material : Material
+    folder : RunFolder
+    fabric : Fabric
+    observer : Observer
+    fresh : bool
+        Whether the weights are random: the model then learns statistics of mixtures first.
+
+    Attributes
+    ----------
+    history : list of mapping
+        A row of losses for each epoch.
+
+    Raises
+    ------
+    UsageError
+        The batch cannot be shared among the processes, or the loss does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: SeparationModel,
+        recipe: Recipe,
+        material: Material,
+        folder: RunFolder,
+        fabric: Fabric,
+        observer: Observer,
+        *,
+        fresh: bool = True,
+    ) -> None:
+        self._settings, self._augmentation = recipe.training, recipe.augmentation
+        self._material, self._folder = material, folder
+        self._fabric, self._observer = fabric, observer
+        self._model = model
+        self._samples = round(self._settings.excerpt_s * model.sample_rate)
+        self._share = self._settings.batch_size // fabric.world_size
+        if self._share * fabric.world_size != self._settings.batch_size:
+            raise UsageError(
+                f"batch_size {self._settings.batch_size} cannot be shared among "
+                f"{fabric.world_size} processes"
+            )
+        if self._share % self._settings.accumulate:
+            raise UsageError(f"accumulate must divide {self._share}, a process's share of a batch")
+        if fresh:
+            self._learn_statistics()
+        if fabric.world_size > 1:
+            synchronise_norms(model)
+        self._set_up()
+        self.history: list[dict[str, float]] = []
+        self._step, self._elapsed_s = 0, 0.0
+        self._newest: Batch | None = None
+        self._board: Board | None = None
+        self._best, self._stale = math.inf, 0
+        self._sums = torch.zeros(1 + len(model.learned), dtype=torch.float64)
+        state = folder.load_state()
+        if state is not None:
+            self._restore(state)
+
+    def _learn_statistics(self) -> None:
+        excerpts = spread_excerpts(self._material.train, self._samples, _STATISTICS_EXCERPTS)
+        self._model.learn_statistics(e.sources.sum(dim=0, keepdim=True) for e in excerpts)
+
+    def _set_up(self) -> None:
+        settings = self._settings
+        step = TrainingStep(self._model, settings.loss, combinations=settings.combinations)
+        self._optimiser = _OPTIMISERS[settings.optimiser](
+            step.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        # In the precision and on the device that were asked for; the model itself moves as well.
+        self._module, self._wrapped = self._fabric.setup(step, self._optimiser)
+        self._scheduler = ReduceLROnPlateau(
+            self._optimiser,
+            factor=settings.decay_factor,
+            patience=settings.decay_patience,
+            cooldown=_COOLDOWN,
+        )
+        self._average: AveragedModel | None = None
+        if settings.ema_decay:
+            self._average = AveragedModel(
+                self._model,
+                multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._step >= self._steps or self._is_stuck
+
+    @property
+    def _steps(self) -> int:
+        return self._settings.epochs * self._settings.steps_per_epoch
+
+    @property
+    def _is_stuck(self) -> bool:
+        return bool(self._settings.stop_patience) and self._stale >= self._settings.stop_patience
+
+    def run(self, cancel: threading.Event | None = None) -> None:
+        """Train until the epochs are through, or the loss gets no better.
+
+        Parameters
+        ----------
+        cancel : Event, optional
+            Once it is set, the state is kept and the training stops with InterruptedError.
+
+        Raises
+        ------
+        TrainingError
+            The loss is no number any more.
+        AudioWriteError
+            The folder cannot be written.
+        """
+        started = saved = time.monotonic()
+        before_s = self._elapsed_s
+        batches = prefetch(self._draw, self._indices(), self._settings.workers)
+        if self._fabric.is_global_zero:
+            self._board = Board(self._folder.path / "tensorboard", self._step)
+        try:
+            while not self.done:
+                stops = self._update(next(batches), cancel is not None and cancel.is_set())
+                self._elapsed_s = before_s + time.monotonic() - started
+                if self._step % self._settings.steps_per_epoch == 0:
+                    self._end_epoch()
+                if stops and not self.done:
+                    self._save()
+                    raise InterruptedError
+                if time.monotonic() - saved >= 60 * self._settings.checkpoint_minutes:
+                    self._save()
+                    saved = time.monotonic()
+            self._save()
+        finally:
+            batches.close()
+            if self._board is not None:
+                self._board.close()
+
+    def _draw(self, index: int) -> Any:
+        settings = self._settings
+        return draw_excerpt(
+            self._material.train, self._samples, self._augmentation, settings.seed, index
+        )
+
+    def _indices(self) -> Iterator[Sequence[int]]:
+        """Yield, for every step to come, which excerpts of all are this process's."""
+        for step in range(self._step, self._steps):
+            first = step * self._settings.batch_size + self._fabric.global_rank * self._share
+            yield range(first, first + self._share)
+
+    def _update(self, batch: Batch, cancelled: bool) -> bool:
+        """Take one step; tell whether any of the processes wants to stop after it."""
+        settings, fabric = self._settings, self._fabric
+        seed = np.random.SeedSequence([settings.seed, self._step, fabric.global_rank])
+        torch.manual_seed(int(seed.generate_state(1)[0]))  # dropout's
+        self._module.train()
+        self._wrapped.zero_grad()
+        parts = batch.sources.chunk(settings.accumulate)
+        self._newest = batch
+        values = torch.zeros(len(self._sums), device=fabric.device)
+        for index, rows in enumerate(parts):
+            waits = index < len(parts) - 1
+            with fabric.no_backward_sync(self._module, enabled=waits):
+                losses = self._module(rows.to(fabric.device))
+                fabric.backward(losses.total / len(parts))
+            values += torch.cat([losses.total.detach()[None], losses.sources]) / len(parts)
+        values = _mean(fabric, torch.cat([values, values.new_full((1,), float(cancelled))]))
+        self._require_finite(bool(values.isfinite().all()))
+        if settings.clip_norm:
+            fabric.clip_gradients(
+                self._module, self._wrapped, max_norm=settings.clip_norm, error_if_nonfinite=False
+            )
+        self._wrapped.step()
+        if self._average is not None:
+            self._average.update_parameters(self._model)
+        self._sums += values[:-1].double().cpu()
+        self._step += 1
+        into = (self._step - 1) % settings.steps_per_epoch + 1
+        self._observer.step(self._step, self._steps, float(self._sums[0]) / into)
+        return bool(values[-1])
+
+    def _require_finite(self, finite: bool) -> None:
+        if finite or self._newest is None:
+            return
+        names = [place for places in self._newest.places for place in places]
+        named = "; ".join(names[:_NAMED]) + ("; …" if len(names) > _NAMED else "")
+        kept = one_line(self._folder.state) if self._folder.state.exists() else "none yet"
+        raise TrainingError(
+            f"the loss is no number any more at step {self._step + 1}, of {one_line(named)}; "
+            f"last good checkpoint: {kept}; a smaller learning_rate or clip_norm may help"
+        )
+
+    def _end_epoch(self) -> None:
+        settings = self._settings
+        train = (self._sums / settings.steps_per_epoch).tolist()
+        self._sums.zero_()
+        row: dict[str, float] = {
+            "epoch": self._step // settings.steps_per_epoch,
+            "step": self._step,
+            "seconds": round(self._elapsed_s, 3),
+            "learning_rate": self._optimiser.param_groups[0]["lr"],
+            **_named("train", self._model.learned, train),
+        }
+        if self._material.valid is not None:
+            row |= _named("valid", self._model.learned, self._validate(self._material.valid))
+        self.history.append(row)
+        watched = row.get("valid", row["train"])
+        self._require_finite(math.isfinite(watched) and self._weights_are_finite())
+        better = watched < self._best
+        self._stale = 0 if better else self._stale + 1
+        self._best = min(self._best, watched)
+        self._scheduler.step(watched)
+        if self._fabric.is_global_zero:
+            # Where nothing is held out, a smaller loss says little: the newest is kept.
+            if better or self._material.valid is None:
+                self._folder.save_model(self._kept)
+            self._folder.write_losses(self.history)
+        if self._board is not None:
+            self._board.add(row)
+        self._observer.epoch(row)
+
+    @property
+    def _kept(self) -> SeparationModel:
+        """The model whose weights are to be used."""
+        if self._average is None:
+            return self._model
+        averaged = self._average.module
+        assert isinstance(averaged, SeparationModel)
+        return averaged
+
+    def _weights_are_finite(self) -> bool:
+        return all(bool(value.isfinite().all()) for value in self._model.state_dict().values())
+
+    @torch.no_grad()
+    def _validate(self, valid: Prepared) -> list[float]:
+        """Return the mean losses of excerpts that are spread over the tracks held out."""
+        fabric, settings = self._fabric, self._settings
+        step = TrainingStep(self._kept, settings.loss, combinations=settings.combinations).eval()
+        excerpts = spread_excerpts(valid, self._samples, settings.valid_excerpts)
+        own = range(fabric.global_rank, len(excerpts), fabric.world_size)
+        sums = torch.zeros(len(self._sums) + 1, device=fabric.device)
+        for index in own:
+            rows = excerpts[index].sources.unsqueeze(0).to(fabric.device)
+            with fabric.autocast():
+                losses = step(rows)
+            one = losses.total.new_ones(1)
+            sums += torch.cat([losses.total[None], losses.sources, one])
+        sums = _mean(fabric, sums)
+        return (sums[:-1] / sums[-1]).tolist()
+
+    def _save(self) -> None:
+        """Keep the state, unless it is good for nothing."""
+        self._require_finite(self._weights_are_finite())
+        if self._fabric.is_global_zero:
+            self._folder.save_state(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        average = self._average
+        return {
+            "step": self._step,
+            "elapsed_s": self._elapsed_s,
+            "best": self._best,
+            "stale": self._stale,
+            "sums": self._sums,
+            "history": self.history,
+            "model": self._model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "average": None if average is None else average.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self._step, self._elapsed_s = state["step"], state["elapsed_s"]
+        self._best, self._stale = state["best"], state["stale"]
+        self._sums, self.history = state["sums"], list(state["history"])
+        self._model.load_state_dict(state["model"], strict=True)
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._fabric.strategy.precision.load_state_dict(state["precision"])
+
+
+def _mean(fabric: Fabric, values: Tensor) -> Tensor:
+    """Return the mean over processes."""
+    reduced = fabric.all_reduce(values, reduce_op="mean")
+    assert isinstance(reduced, Tensor)
+    return reduced
+
+
+def _named(prefix: str, sources: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    """Return ``{prefix: total, prefix_SOURCE: …}``."""
+    names = [prefix, *(f"{prefix}_{source}" for source in sources)]
+    return dict(zip(names, values, strict=True))

@@ -1,0 +1,161 @@
+"""Losses: how far a model's estimates are from the true sources.
+
+References
+----------
+.. [1] Stöter, Uhlich, Liutkus & Mitsufuji, "Open-Unmix - A Reference Implementation for Music
+   Source Separation", JOSS 2019.
+.. [2] Défossez, Usunier, Bottou & Bach, "Music Source Separation in the Waveform Domain", 2019.
+.. [3] Sawata, Uhlich, Takahashi & Mitsufuji, "All for One and One for All: Improving Music
+   Separation by Bridging Networks", ICASSP 2021.
+.. [4] Choi, Kim, Huh, Kim, Ha & Lee, "Phase-aware speech enhancement with deep complex U-Net",
+   ICLR 2019.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from partita.errors import UsageError
+from partita.models._protocol import SeparationModel
+from partita.models._spectrogram import SpectrogramModel
+
+_WAVEFORM_WEIGHT = 10.0  # of the loss of waveforms beside that of magnitudes, as X-UMX has it
+_TINY = 1e-8
+
+
+class Losses(NamedTuple):
+    """What a batch costs.
+
+    Attributes
+    ----------
+    total : Tensor, scalar
+        What is to become small.
+    sources : Tensor ``[learned sources]``
+        Of each source by itself; their mean is `total` where sums have no loss.
+    """
+
+    total: Tensor
+    sources: Tensor
+
+
+class TrainingStep(nn.Module):
+    """A model and its loss as one module, so that wrappers see one `forward`.
+
+    ``magnitude`` is the mean squared error of magnitudes [1]_, ``l1`` and ``l2`` are the mean
+    absolute and squared error of waveforms [2]_; ``multi-domain`` [3]_ adds to the first
+    `weighted_sdr_loss` of the waveforms that the magnitudes make with the mixture's phases.
+
+    Parameters
+    ----------
+    model : SeparationModel
+    loss : str
+        ``magnitude``, ``l1``, ``l2`` or ``multi-domain``.
+    combinations : bool
+        Whether sums of sources have a loss as well.
+
+    Raises
+    ------
+    UsageError
+        The loss needs magnitudes and the model has none, or the model learns nothing.
+    """
+
+    def __init__(self, model: SeparationModel, loss: str, *, combinations: bool = False) -> None:
+        super().__init__()
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UsageError(f"the model {model.registry_name!r} has nothing that training moves")
+        if loss in ("magnitude", "multi-domain") and not isinstance(model, SpectrogramModel):
+            raise UsageError(f"loss {loss!r} needs magnitudes, {model.registry_name} has none")
+        self.model = model
+        self._loss = loss
+        count = len(model.learned)
+        self._groups = _combinations(count) if combinations else torch.eye(count)
+
+    def forward(self, rows: Tensor) -> Losses:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        rows : Tensor ``[batch, rows, channels, samples]``
+            The learned sources, and whatever else is in the mixture, which is the sum of all.
+        """
+        count = len(self.model.learned)
+        true, mixture = rows[:, :count], rows.sum(dim=1)
+        groups = self._groups.to(rows)  # [G, S]
+        if self._loss in ("l1", "l2"):
+            errors = _grouped(groups, self.model(mixture)[:, :count] - true)  # [B, G, C, T]
+            distances = errors.abs() if self._loss == "l1" else errors.square()
+            each = distances.mean(dim=(0, 2, 3))
+        else:
+            each = self._of_magnitudes(true, mixture, groups)
+        return Losses(each.mean(), each[:count].detach())
+
+    def _of_magnitudes(self, true: Tensor, mixture: Tensor, groups: Tensor) -> Tensor:
+        """Return the loss of each group of sources, ``[groups]``."""
+        model = self.model
+        assert isinstance(model, SpectrogramModel)
+        bins = model.config.bins
+        spectrogram = model.stft.analyse(mixture)[..., :bins, :]  # [B, C, bins, N]
+        magnitudes = model.magnitudes(spectrogram.abs())  # [B, S, C, bins, N]
+        if model.gives_masks:
+            magnitudes = magnitudes * spectrogram.abs().unsqueeze(1)
+        wanted = model.stft.analyse(_grouped(groups, true))[..., :bins, :].abs()
+        each = (_grouped(groups, magnitudes) - wanted).square().mean(dim=(0, 2, 3, 4))
+        if self._loss != "multi-domain":
+            return each
+        images = magnitudes * spectrogram.sgn().unsqueeze(1)  # [B, S, C, bins, N]
+        above = model.stft.bins - bins
+        estimates = model.stft.synthesise(
+            functional.pad(images, (0, 0, 0, above)), mixture.shape[-1]
+        )  # [B, S, C, T]
+        waves = weighted_sdr_loss(_grouped(groups, estimates), _grouped(groups, true), mixture)
+        return each + _WAVEFORM_WEIGHT * waves
+
+
+def weighted_sdr_loss(estimates: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
+    r"""Return how far waveforms are from true ones, by the angle between them.
+
+    .. math:: -α \frac{⟨y, ŷ⟩}{|y| |ŷ|} - (1 - α) \frac{⟨z, ẑ⟩}{|z| |ẑ|}
+
+    with :math:`z = x - y`, what else is in the mixture x, and :math:`α = |y|² / (|y|² + |z|²)`
+    (section 3.3 of [4]_, equation 6 of [3]_).
+
+    Parameters
+    ----------
+    estimates, true : Tensor ``[batch, sources, channels, samples]``
+    mixture : Tensor ``[batch, channels, samples]``
+
+    Returns
+    -------
+    Tensor ``[sources]``
+        -1 (right) to 1, means over the batch.
+    """
+    whole = mixture.flatten(1).unsqueeze(1)  # [B, 1, C T]
+    y, guessed = true.flatten(2), estimates.flatten(2)  # [B, S, C T]
+    energy = y.square().sum(dim=-1)
+    share = energy / (energy + (whole - y).square().sum(dim=-1)).clamp(min=_TINY)
+    loss = -share * _cosine(y, guessed) - (1 - share) * _cosine(whole - y, whole - guessed)
+    return loss.mean(dim=0)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    cosine: Tensor = functional.cosine_similarity(a, b, dim=-1, eps=_TINY)
+    return cosine
+
+
+def _grouped(groups: Tensor, values: Tensor) -> Tensor:
+    """Add up sources ``[batch, sources, ...]`` to ``[batch, groups, ...]``."""
+    if len(groups) == values.shape[1]:  # each source is a group
+        return values
+    return torch.einsum("gs,bs...->bg...", groups, values)
+
+
+def _combinations(count: int) -> Tensor:
+    """Return ``[groups, sources]``: single sources, then all sums that are not the mixture."""
+    sizes = range(1, max(count, 2))
+    chosen = [c for size in sizes for c in itertools.combinations(range(count), size)]
+    return torch.tensor([[float(index in c) for index in range(count)] for c in chosen])

@@ -1,0 +1,212 @@
+"""Recipes: which model is trained, and how; small files of settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from partita.errors import UnknownNameError, UsageError, one_line
+from partita.training.excerpts import Augmentation
+from partita.training.settings import parse_settings, settings_from
+
+_FOLDER = Path(__file__).parent / "recipe_files"
+_SUFFIX = ".toml"
+LOSSES = ("magnitude", "l1", "l2", "multi-domain")
+OPTIMISERS = ("adam", "adamw", "rmsprop")
+_PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes
+    ----------
+    epochs, steps_per_epoch : int
+        A step is one update of the weights; after each epoch the model is validated.
+    batch_size : int
+        Excerpts in a step, of all processes together.
+    accumulate : int
+        How many parts of a batch are calculated one after the other, for want of memory.
+    excerpt_s : float
+        Length of an excerpt.
+    loss : str
+        ``magnitude``, ``l1``, ``l2`` or ``multi-domain``, see
+        `partita.training.losses.TrainingStep`.
+    combinations : bool
+        Whether sums of sources have a loss as well.
+    optimiser : str
+        ``adam``, ``adamw`` or ``rmsprop``.
+    learning_rate, weight_decay : float
+    decay_factor, decay_patience : float, int
+        After so many epochs without a better loss, the learning rate shrinks by the factor.
+    stop_patience : int
+        After so many, training ends; 0: it goes through all epochs.
+    clip_norm : float
+        Longest gradient; 0: any.
+    ema_decay : float
+        Weights are averaged over steps with this decay, and the average is what is kept; 0: the
+        weights themselves are.
+    precision : str
+        Of the networks: ``float32``, ``bfloat16`` or ``float16``.
+    valid_tracks : int
+        Training tracks that are held out where the data set has no subset ``valid``.
+    valid_excerpts : int
+        How many excerpts are taken from the tracks that validate.
+    seed : int
+        Of weights, excerpts and dropout.
+    workers : int
+        Threads that read excerpts ahead.
+    checkpoint_minutes : float
+        How often the state of the training is saved.
+    """
+
+    epochs: int = 50
+    steps_per_epoch: int = 100
+    batch_size: int = 8
+    accumulate: int = 1
+    excerpt_s: float = 6.0
+    loss: str = "magnitude"
+    combinations: bool = False
+    optimiser: str = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    decay_factor: float = 0.3
+    decay_patience: int = 80
+    stop_patience: int = 0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    precision: str = "float32"
+    valid_tracks: int = 1
+    valid_excerpts: int = 32
+    seed: int = 0
+    workers: int = 2
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers"):
+            self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        for name in ("decay_patience", "stop_patience", "valid_tracks", "valid_excerpts", "seed"):
+            self._require(getattr(self, name) >= 0, f"{name} must not be negative")
+        for name in ("weight_decay", "clip_norm", "checkpoint_minutes"):
+            self._require(getattr(self, name) >= 0, f"{name} must not be negative")
+        self._require(self.learning_rate > 0, "learning_rate must be positive")
+        self._require(0 < self.decay_factor <= 1, "decay_factor must be above 0, at most 1")
+        self._require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
+        self._require(0.1 <= self.excerpt_s <= 600, "excerpt_s must be 0.1 to 600")
+        self._require(self.batch_size % self.accumulate == 0, "accumulate must divide batch_size")
+        for name, known in (
+            ("loss", LOSSES),
+            ("optimiser", OPTIMISERS),
+            ("precision", _PRECISIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
+
+    def _require(self, condition: bool, message: str) -> None:
+        if not condition:
+            raise UsageError(message)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and how.
+
+    Attributes
+    ----------
+    name, summary, paper : str
+    model : str
+        Name in the model registry.
+    config : mapping
+        Values of the model's configuration that differ from its defaults.
+    training : TrainingSettings
+    augmentation : Augmentation
+    """
+
+    name: str
+    summary: str
+    model: str
+    paper: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def changed(self, texts: Iterable[str]) -> Self:
+        """Return the recipe with ``key=value`` texts applied, whichever part a key belongs to.
+
+        Raises
+        ------
+        UsageError, UnknownNameError
+            As `partita.training.settings.parse_settings`, or a value out of range.
+        """
+        from partita.models import config_type
+
+        values = parse_settings(texts, TrainingSettings, Augmentation, config_type(self.model))
+        parts: dict[str, dict[str, Any]] = {"training": {}, "augmentation": {}, "config": {}}
+        for key, value in values.items():
+            parts[_part_of(key)][key] = value
+        return dataclasses.replace(
+            self,
+            training=dataclasses.replace(self.training, **parts["training"]),
+            augmentation=dataclasses.replace(self.augmentation, **parts["augmentation"]),
+            config={**self.config, **parts["config"]},
+        )
+
+
+def _part_of(key: str) -> str:
+    for part, cls in (("training", TrainingSettings), ("augmentation", Augmentation)):
+        if key in {each.name for each in dataclasses.fields(cls)}:
+            return part
+    return "config"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with this package."""
+    return sorted(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    name : str
+        One of `recipe_names`, or the path of a ``.toml`` file: ``summary``, ``model`` and
+        optionally ``paper``, and tables ``[model_config]``, ``[training]`` and ``[augmentation]``.
+
+    Raises
+    ------
+    UnknownNameError
+        No such recipe, or a key that recipes do not have.
+    UsageError
+        The file cannot be read, or a value is of the wrong type or out of range.
+    """
+    if not name.endswith(_SUFFIX):
+        if name not in recipe_names():
+            raise UnknownNameError("recipe", name, recipe_names())
+        return _read(_FOLDER / f"{name}{_SUFFIX}")
+    return _read(Path(name))
+
+
+def _read(path: Path) -> Recipe:
+    where = one_line(path.name)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{where}: is not TOML: {one_line(error)}") from None
+    try:
+        plain = {
+            "name": path.stem,
+            "training": settings_from(tables.pop("training", {}), TrainingSettings, where),
+            "augmentation": settings_from(tables.pop("augmentation", {}), Augmentation, where),
+            "config": tables.pop("model_config", {}),
+        }
+        return settings_from({**tables, **plain}, Recipe, where)
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{where}: {one_line(error)}") from None

@@ -1,0 +1,372 @@
+"""Drawing excerpts."""
+
+import functools
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita.datasets import open_dataset
+from partita.errors import UsageError
+from partita.training.excerpts import (
+    NO_AUGMENTATION,
+    Augmentation,
+    Excerpt,
+    draw_excerpt,
+    prefetch,
+    spread_excerpts,
+)
+from partita.training.prepared import prepare
+
+RATE = 8000
+SOURCES = ("vocals", "drums")
+PLAIN = {"gains": (1, 1), "swap_channels": 0}
+
+
+def write(root, **stems):
+    """Write a track of stems: name → (level, seconds, the part of it that is heard)."""
+    root.mkdir(parents=True)
+    for name, (level, seconds, (first, last)) in stems.items():
+        rng = np.random.default_rng(sum(str(root / name).encode()))
+        signal = level * rng.uniform(0.5, 1, (round(seconds * RATE), 2))
+        signal[: round(first * RATE)] = signal[round(last * RATE) :] = 0
+        signal[:, 1] *= -0.5  # the right one can be told from the left
+        soundfile.write(root / f"{name}.wav", signal, RATE)
+
+
+def make(root, folder, channels=2, sources=SOURCES):
+    dataset = open_dataset(root, layout="tracks")
+    return prepare(dataset, sources, sample_rate=RATE, channels=channels, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """Three tracks, one without drums, one with vocals here and there; and a rest."""
+    root = tmp_path_factory.mktemp("album")
+    write(root / "a", vocals=(0.4, 6, (0, 6)), drums=(0.2, 6, (0, 6)), bass=(0.1, 6, (0, 6)))
+    write(root / "b", vocals=(0.5, 8, (5, 6)), drums=(0.3, 8, (0, 8)))
+    write(root / "c", vocals=(0.6, 3, (0, 3)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(album, tmp_path_factory):
+    return make(album, tmp_path_factory.mktemp("ready"))
+
+
+augmentations = st.builds(
+    Augmentation,
+    remix=st.sampled_from([0.0, 0.5, 1.0]),
+    pitch_semitones=st.sampled_from([0.0, 2.0, 12.0]),
+    tempo_percent=st.sampled_from([0.0, 12.0, 50.0]),
+    flip_polarity=st.sampled_from([0.0, 0.5]),
+    silence=st.sampled_from([0.0, 0.5, 1.0]),
+)
+
+
+@given(
+    augmentation=augmentations,
+    samples=st.integers(1, 10 * RATE),  # longer than any track, too
+    seed=st.integers(0, 2**63),
+    index=st.integers(0, 2**40),
+)
+def test_excerpts_depend_on_their_arguments_alone(prepared, augmentation, samples, seed, index):
+    first, again = (draw_excerpt(prepared, samples, augmentation, seed, index) for _ in range(2))
+    assert first.sources.shape == (3, 2, samples)
+    assert first.sources.dtype == torch.float32
+    assert torch.equal(first.sources, again.sources)
+    assert first.places == again.places
+    assert [place.split(":")[0] for place in first.places] == ["vocals", "drums", "rest"]
+
+
+@given(seed=st.integers(0, 2**32), index=st.integers(0, 2**32))
+def test_other_indices_and_seeds_are_other_excerpts(prepared, seed, index):
+    draw = functools.partial(draw_excerpt, prepared, RATE, Augmentation())
+    here = draw(seed, index).sources
+    assert not torch.equal(here, draw(seed, index + 1).sources)
+    assert not torch.equal(here, draw(seed + 1, index).sources)
+
+
+def place(text):
+    """Return ``(row, track, seconds)``."""
+    row, rest = text.split(": ")
+    track, at = rest.split(" at ")
+    return row, track, float(at.removesuffix(" s"))
+
+
+def test_excerpts_are_from_where_they_say(album, prepared):
+    samples = RATE
+    for index in range(40):
+        excerpt = draw_excerpt(prepared, samples, NO_AUGMENTATION, 0, index)
+        assert len({text.split(": ")[1] for text in excerpt.places}) == 1
+        for source, text in zip(excerpt.sources, excerpt.places, strict=True):
+            row, name, at_s = place(text)
+            path = album / name / f"{'bass' if row == 'rest' else row}.wav"
+            if not path.exists():
+                assert not source.any()
+                continue
+            whole = soundfile.read(path, dtype="float32")[0].T
+            starts = range(round((at_s - 0.051) * RATE), round((at_s + 0.051) * RATE))
+            assert any(
+                np.array_equal(whole[:, at : at + samples], source) for at in starts if at >= 0
+            )
+
+
+def test_remixes_take_each_source_from_where_it_is_heard(prepared):
+    augmentation = Augmentation(silence=0, **PLAIN)
+    counts = {}
+    pairs = set()
+    for index in range(300):
+        excerpt = draw_excerpt(prepared, RATE // 2, augmentation, 0, index)
+        assert excerpt.sources.abs().amax(dim=(1, 2)).gt(0).all()
+        tracks = [place(text)[1] for text in excerpt.places]
+        pairs.add(tuple(tracks))
+        for row, track in zip(("vocals", "drums", "rest"), tracks, strict=True):
+            counts[row, track] = counts.get((row, track), 0) + 1
+    assert len(pairs) == 3 * 2 * 1
+    # By audible duration: vocals 6, 1 and 3 s, drums 6 and 8 s.
+    assert counts["vocals", "a"] / 300 == pytest.approx(0.6, abs=0.1)
+    assert counts["vocals", "b"] / 300 == pytest.approx(0.1, abs=0.06)
+    assert counts["drums", "b"] / 300 == pytest.approx(8 / 14, abs=0.1)
+    assert counts["rest", "a"] == 300
+
+
+def test_silence_comes_as_often_as_asked_for(prepared):
+    def silent(share):
+        augmentation = Augmentation(silence=share, **PLAIN)
+        drawn = [draw_excerpt(prepared, RATE // 4, augmentation, 0, n) for n in range(200)]
+        return np.mean([not excerpt.sources[0].any() for excerpt in drawn])
+
+    assert silent(0) == 0
+    # Anywhere: 7 of 17 s are in none of the vocals.
+    assert silent(1) == pytest.approx(7 / 17, abs=0.12)
+    assert silent(0.5) == pytest.approx(7 / 34, abs=0.1)
+
+
+def test_songs_are_drawn_by_their_durations_where_something_is_heard(tmp_path):
+    write(tmp_path / "album/long", vocals=(0.4, 12, (9, 10)), drums=(0.1, 12, (9, 10)))
+    write(tmp_path / "album/short", vocals=(0.4, 4, (0, 4)))
+    prepared = make(tmp_path / "album", tmp_path / "ready")
+    augmentation = Augmentation(remix=0, silence=0, **PLAIN)
+    drawn = [draw_excerpt(prepared, RATE, augmentation, 0, index) for index in range(200)]
+    long = [excerpt for excerpt in drawn if "long" in excerpt.places[0]]
+    assert len(long) / 200 == pytest.approx(0.75, abs=0.1)
+    assert all(excerpt.sources.any() for excerpt in drawn)
+    anywhere = Augmentation(remix=0, silence=1, **PLAIN)
+    drawn = [draw_excerpt(prepared, RATE, anywhere, 0, index) for index in range(200)]
+    assert np.mean([bool(excerpt.sources.any()) for excerpt in drawn]) < 0.6
+
+
+@given(st.floats(0, 2), st.floats(0, 2), st.integers(0, 1000))
+def test_gains_stay_in_their_range(prepared, one, other, index):
+    low, high = sorted((one, other))
+    without = draw_excerpt(prepared, 4000, Augmentation(**PLAIN), 0, index)
+    augmented = draw_excerpt(
+        prepared, 4000, Augmentation(gains=(low, high), swap_channels=0), 0, index
+    )
+    assert augmented.places == without.places
+    for before, after in zip(without.sources, augmented.sources, strict=True):
+        at = before.abs().argmax()
+        if not before.any():
+            continue
+        gain = float(after.flatten()[at] / before.flatten()[at])
+        assert low - 1e-5 <= gain <= high + 1e-5
+        assert torch.allclose(after, gain * before, atol=1e-6)
+
+
+def test_channels_and_polarity_change_source_by_source(prepared):
+    options = {"silence": 0, "gains": (1, 1)}
+    swapped = Augmentation(swap_channels=0.5, flip_polarity=0.5, **options)
+    plain = Augmentation(swap_channels=0, **options)
+    seen = []
+    for index in range(60):
+        before = draw_excerpt(prepared, 100, plain, 0, index).sources
+        after = draw_excerpt(prepared, 100, swapped, 0, index).sources
+        kinds = []
+        for old, new in zip(before, after, strict=True):
+            forms = {(0, 0): old, (0, 1): -old, (1, 0): old.flip(0), (1, 1): -old.flip(0)}
+            kinds += [kind for kind, form in forms.items() if torch.equal(form, new)]
+        assert len(kinds) == 3
+        seen.append(tuple(kinds))
+    shares = np.array(seen).mean(axis=(0, 1))
+    assert shares == pytest.approx([0.5, 0.5], abs=0.15)
+    assert any(len(set(kinds)) > 1 for kinds in seen)
+
+
+def test_mono(album, tmp_path):
+    prepared = make(album, tmp_path, channels=1)
+    augmentation = Augmentation(swap_channels=1, gains=(1, 1))
+    other = Augmentation(swap_channels=0, gains=(1, 1))
+    for index in range(5):
+        swapped = draw_excerpt(prepared, RATE, augmentation, 0, index).sources
+        assert swapped.shape == (3, 1, RATE)
+        assert torch.equal(swapped, draw_excerpt(prepared, RATE, other, 0, index).sources)
+
+
+def test_pitch_and_tempo_change_a_song_as_a_whole(tmp_path):
+    times = np.arange(6 * RATE) / RATE
+    for name, hertz in (("vocals", 400), ("drums", 600)):
+        (tmp_path / "album/song").mkdir(parents=True, exist_ok=True)
+        tone = 0.3 * np.sin(2 * np.pi * hertz * times)
+        soundfile.write(tmp_path / f"album/song/{name}.wav", tone, RATE)
+    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+
+    def shifts(remix, index):
+        options = {"pitch_semitones": 4, "tempo_percent": 10, "remix": remix}
+        excerpt = draw_excerpt(prepared, 2 * RATE, Augmentation(**options, **PLAIN), 0, index)
+        window = torch.hann_window(2 * RATE)
+        peaks = torch.fft.rfft(excerpt.sources[:, 0] * window, n=1 << 17).abs().argmax(dim=1)
+        return peaks * RATE / (1 << 17) / torch.tensor([400, 600])
+
+    together = torch.stack([shifts(0, index) for index in range(12)])
+    apart = torch.stack([shifts(1, index) for index in range(12)])
+    assert torch.allclose(together[:, 0], together[:, 1], rtol=5e-3)
+    assert (apart[:, 0] / apart[:, 1]).log2().abs().max() > 1 / 12
+    for found in (together, apart):
+        assert found.log2().abs().max() < 4.1 / 12
+        assert found.log2().abs().max() > 2 / 12
+
+
+def test_short_tracks_lie_in_the_excerpt_at_random(tmp_path):
+    write(tmp_path / "album/song", vocals=(0.4, 1, (0, 1)), drums=(0.2, 1, (0, 1)))
+    prepared = make(tmp_path / "album", tmp_path / "ready")
+    whole = prepared.tracks[0].read(0, 0, RATE)
+    for augmentation in (NO_AUGMENTATION, Augmentation(**PLAIN)):
+        starts = set()
+        for index in range(20):
+            vocals = draw_excerpt(prepared, 3 * RATE, augmentation, 0, index).sources[0]
+            start = int(vocals[0].nonzero()[0, 0])
+            starts.add(start)
+            assert torch.equal(vocals[:, start : start + RATE], whole)
+            assert int((vocals[0] != 0).sum()) == RATE
+        assert len(starts) > 15
+        assert max(starts) - min(starts) > RATE
+
+
+def test_rows_that_are_never_heard_end_nothing(tmp_path):
+    write(tmp_path / "album/song", vocals=(0.4, 2, (0, 2)), bass=(0, 2, (0, 2)))
+    prepared = make(tmp_path / "album", tmp_path / "ready", sources=["vocals"])
+    assert prepared.has_rest
+    for remix in (0, 1):
+        excerpt = draw_excerpt(prepared, RATE, Augmentation(remix=remix, silence=0), 0, 0)
+        assert excerpt.sources[0].any()
+        assert not excerpt.sources[1].any()
+
+
+def test_spread_excerpts(prepared):
+    spread = spread_excerpts(prepared, RATE, 5)
+    assert len(spread) == 5
+    found = [(text[1], text[2]) for text in (place(each.places[0]) for each in spread)]
+    # 17 s, all of them with something to hear.
+    assert found == [("a", 1.2), ("a", 4.8), ("b", 2.2), ("b", 5.2), ("c", 0.8)]
+    again = spread_excerpts(prepared, RATE, 5)
+    assert all(torch.equal(a.sources, b.sources) for a, b in zip(spread, again, strict=True))
+    assert [each.places for each in spread[1:3]] == [spread[1].places, spread[2].places]
+    assert spread[-1].sources.shape == (3, 2, RATE)
+
+
+def test_spread_excerpts_prefer_what_is_heard(tmp_path):
+    write(tmp_path / "album/song", vocals=(0.4, 20, (15, 17)), drums=(0.2, 20, (16, 18)))
+    prepared = make(tmp_path / "album", tmp_path / "ready")
+    spread = spread_excerpts(prepared, RATE // 2, 6)
+    assert all(each.sources.any() for each in spread)
+    assert len(spread) == 6
+    long = spread_excerpts(prepared, 30 * RATE, 6)  # they would all be the same
+    assert len(long) == 1
+    assert long[0].sources.shape == (2, 2, 30 * RATE)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"remix": 1.1}, "remix 1.1 is no probability"),
+        ({"silence": -0.1}, "silence -0.1 is no probability"),
+        ({"flip_polarity": float("nan")}, "flip_polarity nan is no probability"),
+        ({"swap_channels": 2}, "swap_channels 2 is no probability"),
+        ({"gains": (1, 0.5)}, "gains"),
+        ({"gains": (-1, 0.5)}, "gains"),
+        ({"gains": (0, float("inf"))}, "gains"),
+        ({"gains": (1,)}, "gains"),
+        ({"pitch_semitones": 13}, "pitch_semitones 13 is not 0 to 12"),
+        ({"tempo_percent": 51}, "tempo_percent 51 is not 0 to 50"),
+        ({"tempo_percent": -1}, "tempo_percent -1 is not 0 to 50"),
+    ],
+)
+def test_augmentations_that_cannot_be(values, message):
+    with pytest.raises(UsageError, match=message):
+        Augmentation(**values)
+
+
+def our_threads():
+    return [each for each in threading.enumerate() if each.name.startswith("partita-excerpts")]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetched_batches_are_those_drawn(prepared, workers):
+    draw = functools.partial(draw_excerpt, prepared, 1000, Augmentation(pitch_semitones=1), 7)
+    indices = [[0, 1, 2], [3, 4, 5], [9], [8, 7]]
+    before = torch.get_num_threads()
+    batches = list(prefetch(draw, indices, workers))
+    assert len(batches) == 4
+    for batch, wanted in zip(batches, indices, strict=True):
+        assert torch.equal(batch.sources, torch.stack([draw(n).sources for n in wanted]))
+        assert batch.places == tuple(draw(n).places for n in wanted)
+    assert not our_threads()
+    assert torch.get_num_threads() == before
+
+
+def test_two_batches_are_drawn_ahead():
+    drawn = []
+
+    def draw(index):
+        drawn.append(index)
+        return Excerpt(torch.full((1, 1, 1), float(index)), (str(index),))
+
+    batches = prefetch(draw, ([2 * n, 2 * n + 1] for n in itertools.count()), 1)
+    for number in range(5):
+        assert next(batches).sources.flatten().tolist() == [2 * number, 2 * number + 1]
+        deadline = time.monotonic() + 5
+        while len(drawn) < 2 * number + 6 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        assert drawn == list(range(2 * number + 6))
+    batches.close()
+    assert not our_threads()
+
+
+def test_errors_reach_the_consumer_in_their_place():
+    def draw(index):
+        if index == 3:
+            raise OSError("gone")
+        return Excerpt(torch.zeros(1, 1, 1), ("",))
+
+    batches = prefetch(draw, ([n] for n in itertools.count()), 2)
+    for _ in range(3):
+        next(batches)
+    with pytest.raises(OSError, match="gone"):
+        next(batches)
+    assert not our_threads()
+
+
+def test_closing_early_is_prompt():
+    started = threading.Event()
+
+    def draw(index):
+        if index:
+            started.set()
+            time.sleep(0.05)
+        return Excerpt(torch.zeros(1, 1, 1), ("",))
+
+    batches = prefetch(draw, [[0], *[range(1, 1000)] * 3], 2)
+    next(batches)
+    started.wait(5)
+    begin = time.monotonic()
+    batches.close()
+    assert time.monotonic() - begin < 1
+    assert not our_threads()
