@@ -18,11 +18,23 @@ def test_show(run):
     assert json.loads(run("models", "show", "spleeter-2stems", "--json").out)["commercial_use"]
 
 
-@pytest.mark.parametrize("command", ["show", "fetch"])
-def test_unknown(run, command):
+@pytest.mark.parametrize(("command", "kind"), [("show", "model or recipe"), ("fetch", "model")])
+def test_unknown(run, command, kind):
     result = run("models", command, "spleeter")
     assert result.status == 2
-    assert result.err == "partita: unknown model 'spleeter'; did you mean spleeter-2stems?\n"
+    assert result.err == f"partita: unknown {kind} 'spleeter'; did you mean spleeter-2stems?\n"
+
+
+def test_recipes(run):
+    assert "umx-realtime" in run("models").out
+    listed = json.loads(run("models", "list", "--json").out)
+    recipes = {each["recipe"]: each for each in listed if "recipe" in each}
+    assert recipes["nmfd"]["model"] == "nmfd"
+    assert recipes["umx-paper"]["training"]["batch_size"] == 16
+    shown = run("models", "show", "umx-crosstalk")
+    assert shown.status == 0
+    assert "crosses: tanh" in shown.out
+    assert json.loads(run("models", "show", "x-umx", "--json").out) == recipes["x-umx"]
 
 
 def test_fetch(run, spleeter):
@@ -50,7 +62,8 @@ def test_weights_that_come_with_partita(run):
 def test_lists_say_what_is_downloaded(run, monkeypatch, tmp_path):
     monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
-    rows = {line.split()[0]: line.split() for line in run("models").out.splitlines()}
+    weights, _ = run("models").out.split("\n\n")  # recipes follow
+    rows = {line.split()[0]: line.split() for line in weights.splitlines()}
     assert rows["spleeter-2stems"][-3:] == ["109", "MB", "no"]
     for name in ("nmfd", "nmfd-drums", "nmf", "nmfd-paper", "hpss"):
         assert rows[name][-2:] == ["–", "yes"]

@@ -9,27 +9,31 @@ from typing import Annotated
 import typer
 
 from partita.cli.console import set_up_logging
+from partita.errors import UnknownNameError
 from partita.weights.cards import CARDS, DEFAULT_MODEL, Card, PackageSource, get_card
 
-app = typer.Typer(help="List, describe and fetch weights.", invoke_without_command=True)
+app = typer.Typer(
+    help="List, describe and fetch weights; list recipes.", invoke_without_command=True
+)
 
 _JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.callback()
 def models(context: typer.Context) -> None:
-    """List, describe and fetch weights."""
+    """List, describe and fetch weights; list recipes."""
     if context.invoked_subcommand is None:
         list_models()
 
 
 @app.command("list")
 def list_models(as_json: _JsonFlag = False) -> None:
-    """List all weights."""
+    """List all weights, and the recipes for training."""
     from partita.weights.store import is_cached
 
     if as_json:
-        print(json.dumps([_facts(card) for card in CARDS.values()], indent=2))
+        facts = [*map(_facts, CARDS.values()), *map(_recipe_facts, _recipes())]
+        print(json.dumps(facts, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -50,16 +54,29 @@ def list_models(as_json: _JsonFlag = False) -> None:
             f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
             "yes" if is_cached(card) else "no",
         )
-    Console().print(table)
+    console = Console(markup=False, highlight=False)
+    console.print(table)
+    recipes = Table(box=None, pad_edge=False)
+    recipes.add_column("recipe", no_wrap=True)
+    recipes.add_column("what partita train makes of it")
+    for name in _recipes():
+        recipes.add_row(name, str(_recipe_facts(name)["summary"]))
+    print()
+    console.print(recipes)
 
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Name of the weights.")], as_json: _JsonFlag = False
+    name: Annotated[str, typer.Argument(help="Name of weights or of a recipe.")],
+    as_json: _JsonFlag = False,
 ) -> None:
-    """Tell everything known about one set of weights."""
-    card = get_card(name)
-    facts = _facts(card)
+    """Tell everything known about one set of weights, or about a recipe."""
+    if name in CARDS:
+        facts = _facts(CARDS[name])
+    elif name in _recipes():
+        facts = _recipe_facts(name)
+    else:
+        raise UnknownNameError("model or recipe", name, [*CARDS, *_recipes()])
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -92,6 +109,19 @@ def fetch(
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():
             print(f"{card.name}: example song {example_path(card)}")
+
+
+def _recipes() -> list[str]:
+    from partita.training.recipes import recipe_names
+
+    return recipe_names()
+
+
+def _recipe_facts(name: str) -> dict[str, object]:
+    from partita.training.recipes import recipe_facts
+
+    facts = recipe_facts(name)
+    return {"recipe": facts.pop("name"), **facts}
 
 
 def _facts(card: Card) -> dict[str, object]:

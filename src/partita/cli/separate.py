@@ -27,6 +27,7 @@ from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL, get_card
 from partita.weights.chain import chain_sources
+from partita.weights.own import own_checkpoint
 
 if TYPE_CHECKING:
     from partita.passage import Progress
@@ -201,7 +202,7 @@ def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]
 
 
 def _sources(model: str) -> tuple[str, ...]:
-    if model.endswith(".safetensors"):
+    if own_checkpoint(model) is not None:
         from partita.weights.store import load_model
 
         return load_model(model).sources

@@ -19,7 +19,7 @@ from partita.errors import ModelError, UsageError, one_line, write_error
 if TYPE_CHECKING:
     from partita.training.run_folder import RunFolder
 
-_DICTIONARIES = "nmfd"
+_READING = "reading the data set"
 
 
 def train(
@@ -67,14 +67,17 @@ def train(
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
-    quiet = quiet or int(os.environ.get("RANK", "0")) > 0  # the first process speaks for all
+    is_first = int(os.environ.get("RANK", "0")) == 0  # it speaks for all processes
+    quiet = quiet or not is_first
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     if sources is not None:
         settings = [*settings, f"sources={sources}"]
     folder = out or Path("runs") / Path(recipe).name.removesuffix(".toml")
-    if recipe == _DICTIONARIES:
+    from partita.training.recipes import DICTIONARIES, load_recipe
+
+    if recipe == DICTIONARIES:
         if resume or start:
             raise UsageError(f"recipe {recipe!r} takes a minute: no --resume, no --from")
         return _learn_dictionaries(data, folder, settings, subset, overwrite, quiet)
@@ -83,11 +86,10 @@ def train(
     except ImportError as error:
         raise UsageError('training needs Lightning Fabric: pip install "partita[train]"') from error
     from partita.devices import choose_device
-    from partita.training.recipes import load_recipe
     from partita.training.run import Start, train
 
     chosen = Start(load_recipe(recipe), settings, start)
-    with _Display(enabled=not quiet) as display, _cancelled_by_interrupt() as cancel:
+    with _Display(enabled=not quiet) as display, _cancelled_by_interrupt(display) as cancel:
         try:
             run = train(
                 chosen,
@@ -102,10 +104,10 @@ def train(
                 cancel=cancel,
             )
         except InterruptedError:
-            _draw(folder, quiet)
+            _draw(folder, is_first)
             display.say(f"{one_line(folder)}: state kept; --resume goes on from there", error=True)
             raise KeyboardInterrupt from None
-    _draw(folder, quiet)
+    _draw(folder, is_first)
     if not quiet:
         _summarise(run)
     return 0
@@ -131,16 +133,20 @@ class _Display(ProgressDisplay):
     def reading(self, done_s: float, total_s: float) -> None:
         """Show how much of a data set is read."""
         if self._reads is None:
-            self._reads = self.song("reading the data set")
+            self._reads = self.song(_READING)
         self._reads(round(done_s), round(total_s), 1)
-        if done_s >= total_s:
-            self.finish("reading the data set")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step is done."""
+        return self._begun is not None
 
     def step(self, step: int, steps: int, loss: float) -> None:
         """Show a step."""
         now = time.monotonic()
         if self._begun is None:
             self._begun = now, step
+            self.finish(_READING)
             self._shows = self.steps(steps)
             return
         since, first = self._begun
@@ -165,13 +171,16 @@ class _Display(ProgressDisplay):
 
 
 @contextlib.contextmanager
-def _cancelled_by_interrupt() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the step that is running, the second end the program."""
+def _cancelled_by_interrupt(display: _Display) -> Iterator[threading.Event]:
+    """Let the first Ctrl-C end the step that is running, the second end the program.
+
+    Before the first step is done there is nothing to keep, and the first one ends the program.
+    """
     cancel = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(*_: object) -> None:
-        if cancel.is_set():
+        if cancel.is_set() or not display.has_begun:
             raise KeyboardInterrupt
         cancel.set()
 
@@ -183,14 +192,14 @@ def _cancelled_by_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _draw(folder: Path, quiet: bool) -> None:
+def _draw(folder: Path, is_first: bool) -> None:
     """Draw the losses, where that is possible."""
     from partita.reports._canvas import require_matplotlib
     from partita.reports.losses import draw_losses
     from partita.training.run_folder import RunFolder, read_losses
 
     losses = RunFolder(folder).losses
-    if quiet or not losses.exists():
+    if not (is_first and losses.exists()):
         return
     with contextlib.suppress(UsageError):
         require_matplotlib()
@@ -215,7 +224,7 @@ def _learn_dictionaries(
     data: Path, folder: Path, settings: list[str], subset: str | None, overwrite: bool, quiet: bool
 ) -> int:
     """Learn the dictionaries of NMFD, which takes factorisations instead of gradients."""
-    path = folder / f"{_DICTIONARIES}.safetensors"
+    path = folder / "nmfd.safetensors"
     if path.exists() and not overwrite:
         raise UsageError(f"{one_line(path)} is there already; --overwrite replaces it")
     from partita.datasets import open_dataset

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from partita.dsp.wiener import wiener
+from partita.dsp.wiener import expectation_maximisation, wiener
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 
 #: Of the Wiener filter; as openunmix has it, a noise 70 dB below the peak. With less of it, sources
 #: that all leave one channel to nobody become hundreds of times too loud and cancel each other.
+_SCALE = 10.0
 _EPS = 1e-10
 
 
@@ -82,14 +83,23 @@ class MagnitudeModel(SpectrogramModel):
     def _filtered(self, magnitudes: Tensor, spectrogram: Tensor) -> Iterator[Tensor]:
         """Yield images ``[batch, sources, channels, F, n]``, `wiener_frames` at a time."""
         # One source alone has nothing to share the mixture with.
-        alone = len(self.sources) == 1
+        iterations = 0 if len(self.sources) == 1 else self.config.wiener_iterations or 0
         size = self.config.wiener_frames
         parts, mixtures = (torch.split(x, size, dim=-1) for x in (magnitudes, spectrogram))
         for part, seen in zip(parts, mixtures, strict=True):
-            yield wiener(
-                part,
-                seen,
-                iterations=0 if alone else self.config.wiener_iterations or 0,
-                residual=self.config.residual,
-                eps=_EPS,
-            )
+            if self.config.residual:
+                yield _with_residual(part, seen, iterations)
+            else:
+                yield wiener(part, seen, iterations=iterations, eps=_EPS)
+
+
+def _with_residual(magnitudes: Tensor, mixture: Tensor, iterations: int) -> Tensor:
+    """Return images ``[B, S + 1, C, F, n]``: the last begins with what the others leave.
+
+    As in openunmix from version 1.1 on; norbert's residual is one of magnitudes.
+    """
+    images = wiener(magnitudes, mixture, iterations=0)
+    rest = mixture - images.sum(dim=1)
+    images = torch.cat([images, rest.unsqueeze(1)], dim=1)
+    unit = (mixture.abs().amax(dim=(1, 2, 3)) / _SCALE).clamp(min=1.0)  # as `wiener` has it
+    return expectation_maximisation(images, mixture, iterations=iterations, eps=_EPS, unit=unit)

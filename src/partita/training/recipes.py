@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from partita.errors import UnknownNameError, UsageError, one_line
+from partita.errors import ModelError, UnknownNameError, UsageError, one_line
 from partita.training.excerpts import Augmentation
 from partita.training.settings import parse_settings, settings_from
 
 _FOLDER = Path(__file__).parent / "recipe_files"
 _SUFFIX = ".toml"
+#: The recipe that `partita.training.dictionaries` carries out: no loop, no file.
+DICTIONARIES = "nmfd"
 LOSSES = ("magnitude", "l1", "l2", "multi-domain")
 OPTIMISERS = ("adam", "adamw", "rmsprop")
+_TEXTS = ("summary", "paper", "model")
+_TABLES = ("training", "augmentation", "model_config")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -31,7 +35,8 @@ class TrainingSettings:
     batch_size : int
         Excerpts in a step, of all processes together.
     accumulate : int
-        How many parts of a batch are calculated one after the other, for want of memory.
+        How many parts of a batch are calculated one after the other, for want of memory; batch
+        normalisation sees each part by itself.
     excerpt_s : float
         Length of an excerpt.
     loss : str
@@ -88,12 +93,14 @@ class TrainingSettings:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers"):
+        for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers",
+                     "valid_excerpts"):  # fmt: skip
             self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in ("decay_patience", "stop_patience", "valid_tracks", "valid_excerpts", "seed"):
+        for name in ("decay_patience", "stop_patience", "valid_tracks", "seed"):
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
         for name in ("weight_decay", "clip_norm", "checkpoint_minutes"):
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
+        self._require(self.seed < 1 << 63, "seed has more than 63 bits")
         self._require(self.learning_rate > 0, "learning_rate must be positive")
         self._require(0 < self.decay_factor <= 1, "decay_factor must be above 0, at most 1")
         self._require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
@@ -166,7 +173,20 @@ def _part_of(key: str) -> str:
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with this package."""
-    return sorted(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}"))
+    return sorted([DICTIONARIES, *(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}"))])
+
+
+def recipe_facts(name: str) -> dict[str, Any]:
+    """Return everything about a recipe as plain values.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    if name == DICTIONARIES:
+        summary = "dictionaries of any sources, which take a minute to learn"
+        return {"name": name, "summary": summary, "model": "nmfd"}
+    return dataclasses.asdict(load_recipe(name))
 
 
 def load_recipe(name: str) -> Recipe:
@@ -175,8 +195,9 @@ def load_recipe(name: str) -> Recipe:
     Parameters
     ----------
     name : str
-        One of `recipe_names`, or the path of a ``.toml`` file: ``summary``, ``model`` and
-        optionally ``paper``, and tables ``[model_config]``, ``[training]`` and ``[augmentation]``.
+        One of `recipe_names` but `DICTIONARIES`, or the path of a ``.toml`` file: ``summary``,
+        ``model`` and optionally ``paper``, and tables ``[model_config]``, ``[training]`` and
+        ``[augmentation]``.
 
     Raises
     ------
@@ -193,6 +214,8 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _read(path: Path) -> Recipe:
+    from partita.models import config_type
+
     where = one_line(path.name)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -200,13 +223,24 @@ def _read(path: Path) -> Recipe:
         raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{where}: is not TOML: {one_line(error)}") from None
+    for key, value in tables.items():
+        if key not in (*_TEXTS, *_TABLES):
+            raise UnknownNameError(f"setting in {where}", key, [*_TEXTS, *_TABLES])
+        if isinstance(value, dict) != (key in _TABLES):
+            raise UsageError(f"{where}: {key} is {'a table' if key in _TABLES else 'text'}")
+    for key in ("summary", "model"):
+        if key not in tables:
+            raise UsageError(f"{where}: lacks {key} = …")
+    training, augmentation, config = (tables.pop(key, {}) for key in _TABLES)
+    parts = {
+        "name": path.stem,
+        "training": settings_from(training, TrainingSettings, where),
+        "augmentation": settings_from(augmentation, Augmentation, where),
+        "config": config,
+    }
+    recipe = settings_from({**tables, **parts}, Recipe, where)
     try:
-        plain = {
-            "name": path.stem,
-            "training": settings_from(tables.pop("training", {}), TrainingSettings, where),
-            "augmentation": settings_from(tables.pop("augmentation", {}), Augmentation, where),
-            "config": tables.pop("model_config", {}),
-        }
-        return settings_from({**tables, **plain}, Recipe, where)
-    except (TypeError, AttributeError) as error:
-        raise UsageError(f"{where}: {one_line(error)}") from None
+        settings_from(config, config_type(recipe.model), where)
+    except ModelError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return recipe

