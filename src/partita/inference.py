@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,7 +38,8 @@ class ModelRunner:
     model : SeparationModel
         In its form for inference.
     batch : int
-        Windows in one call. A CPU is busy with one a core, other devices want more at a time.
+        Windows in one call, at most. A core of a CPU is busy with one, unless its model wants more;
+        other devices want more at a time.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class ModelRunner:
         # Read once: while another song of a batch is running, this thread may see less.
         self._threads = torch.get_num_threads()
         self._workers = min(self._threads, _MOST_WINDOWS) if device.type == "cpu" else 1
-        self.batch = 1 if device.type == "cpu" else _DEVICE_BATCH
+        self.batch = self.model.cpu_batch if device.type == "cpu" else _DEVICE_BATCH
 
     def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
         """Make the threads that `map_windows` wants, for one run."""
@@ -61,10 +63,13 @@ class ModelRunner:
     def map_windows(self, pool: ThreadPoolExecutor, windows: Iterator[Tensor]) -> Iterator[Tensor]:
         """Run the model on several windows at once, in order, while reading and writing go on."""
         pending: deque[Future[list[Tensor]]] = deque()
-        while batch := list(islice(windows, self.batch)):
-            pending.append(pool.submit(self._run_batch, batch))
-            if len(pending) > self._workers:
-                yield from pending.popleft().result()
+        while ahead := list(islice(windows, self._workers * self.batch)):
+            # The last windows of a song, too few for everyone, are shared out evenly.
+            size = math.ceil(len(ahead) / self._workers)
+            for start in range(0, len(ahead), size):
+                pending.append(pool.submit(self._run_batch, ahead[start : start + size]))
+                if len(pending) > self._workers:
+                    yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
 

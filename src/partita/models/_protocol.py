@@ -89,11 +89,14 @@ class SeparationModel(nn.Module, ABC):
         What it was built from.
     window : Window or None
         The window it wants; None: it must see the whole track at once.
+    cpu_batch : int
+        How many windows it wants to see in one call on one core of a CPU.
     """
 
     registry_name: ClassVar[str]
     config_type: ClassVar[type[ModelConfig]]
     window: Window | None
+    cpu_batch: ClassVar[int] = 1
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

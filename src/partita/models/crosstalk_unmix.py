@@ -10,12 +10,15 @@ themselves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from partita.models._registry import register_model
+from partita.models._unmix_fused import Connect, Recur, Signals
 from partita.models.open_unmix import UnmixConfig, UnmixModel, UnmixNetwork
 
 _CROSSES = {"tanh": (True, False), "lstm": (False, True), "both": (True, True)}
@@ -76,29 +79,38 @@ class CrosstalkUnmix(UnmixModel):
             }
         )
 
+    def connection(self) -> Connect:
+        """Return how the networks are connected."""
+        return partial(_connected, self.config)
+
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Estimate magnitudes ``[batch, learned sources, channels, bins, frames]``."""
         frames = mixture.permute(3, 0, 1, 2)  # [B, C, F, N] -> [N, B, C, F]
-        networks = [net for net in self.networks.values() if isinstance(net, UnmixNetwork)]
+        networks = self.all_networks()
         encoded = [network.encode(frames) for network in networks]  # S times [N, B, H]
-        heard = self._joined(encoded) if self.config.before_lstm else encoded
-        states = [network.recur(x) for network, x in zip(networks, heard, strict=True)]
-        if self.config.after_lstm:
-            tanh_crosses, lstm_crosses = _CROSSES[self.config.crosses]
-            encoded = self._joined(encoded) if tanh_crosses else encoded
-            states = self._joined(states) if lstm_crosses else states
-        estimates = [
-            network.decode(torch.cat(signals, dim=-1), frames)
-            for network, *signals in zip(networks, encoded, states, strict=True)
-        ]
+        signals = self.connection()(encoded, [network.recur for network in networks])
+        decoded = zip(networks, signals, strict=True)
+        estimates = [network.decode(signal, frames) for network, signal in decoded]
         return torch.stack(estimates).permute(2, 0, 3, 4, 1)  # [S, N, B, C, F] -> [B, S, C, F, N]
 
-    def _joined(self, signals: list[Tensor]) -> list[Tensor]:
-        """Return, for each network, what it hears of ``[frames, batch, hidden]`` of each."""
-        if self.config.joins == "average":
-            return [torch.stack(signals).mean(dim=0)] * len(signals)
-        # Its own comes first, the others follow in their order.
-        return [
-            torch.cat([own, *(x for other, x in enumerate(signals) if other != index)], dim=-1)
-            for index, own in enumerate(signals)
-        ]
+
+def _connected(config: CrosstalkConfig, encoded: Signals, recur: Sequence[Recur]) -> Signals:
+    """Return what each network's second dense layer sees; see `Connect`."""
+    heard = _joined(config, encoded) if config.before_lstm else encoded
+    states: Signals = [run(signal) for run, signal in zip(recur, heard, strict=True)]
+    if config.after_lstm:
+        tanh_crosses, lstm_crosses = _CROSSES[config.crosses]
+        encoded = _joined(config, encoded) if tanh_crosses else encoded
+        states = _joined(config, states) if lstm_crosses else states
+    return [torch.cat(both, dim=-1) for both in zip(encoded, states, strict=True)]
+
+
+def _joined(config: CrosstalkConfig, signals: Signals) -> Signals:
+    """Return, for each network, what it hears of ``[frames, batch, hidden]`` of each."""
+    if config.joins == "average":
+        return [torch.stack(list(signals)).mean(dim=0)] * len(signals)
+    # Its own comes first, the others follow in their order.
+    return [
+        torch.cat([own, *(x for other, x in enumerate(signals) if other != index)], dim=-1)
+        for index, own in enumerate(signals)
+    ]

@@ -118,7 +118,8 @@ def draw_excerpt(
     """Draw one excerpt.
 
     What comes depends on the arguments alone, not on what was drawn before or elsewhere. The rest
-    row is treated like a source. Tracks that are shorter than the excerpt lie in it at random.
+    row comes from anywhere, so that it is as frequent as in the tracks. Tracks that are shorter
+    than the excerpt lie in it at random.
 
     Parameters
     ----------
@@ -139,9 +140,9 @@ def draw_excerpt(
         picked = []
         for row in range(prepared.rows):
             change = _draw_change(rng, augmentation)
-            track, start = _place_of_row(
-                rng, prepared, row, change.before(samples), augmentation.silence
-            )
+            is_rest = row == len(prepared.sources)
+            silence = 1.0 if is_rest else augmentation.silence
+            track, start = _place_of_row(rng, prepared, row, change.before(samples), silence)
             audio = _read(prepared, track, [row], start, samples, change)
             picked.append((audio, [(track, start)]))
     else:

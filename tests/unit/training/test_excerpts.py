@@ -124,17 +124,18 @@ def test_remixes_take_each_source_from_where_it_is_heard(prepared):
     pairs = set()
     for index in range(300):
         excerpt = draw_excerpt(prepared, RATE // 2, augmentation, 0, index)
-        assert excerpt.sources.abs().amax(dim=(1, 2)).gt(0).all()
+        assert excerpt.sources[:2].abs().amax(dim=(1, 2)).gt(0).all()
         tracks = [place(text)[1] for text in excerpt.places]
         pairs.add(tuple(tracks))
         for row, track in zip(("vocals", "drums", "rest"), tracks, strict=True):
             counts[row, track] = counts.get((row, track), 0) + 1
-    assert len(pairs) == 3 * 2 * 1
+    assert len(pairs) == 3 * 2 * 3
     # By audible duration: vocals 6, 1 and 3 s, drums 6 and 8 s.
     assert counts["vocals", "a"] / 300 == pytest.approx(0.6, abs=0.1)
     assert counts["vocals", "b"] / 300 == pytest.approx(0.1, abs=0.06)
     assert counts["drums", "b"] / 300 == pytest.approx(8 / 14, abs=0.1)
-    assert counts["rest", "a"] == 300
+    # The rest, which one track has, comes from anywhere, by the tracks' durations.
+    assert set(counts) >= {("rest", "a"), ("rest", "b"), ("rest", "c")}
 
 
 def test_silence_comes_as_often_as_asked_for(prepared):
@@ -189,10 +190,10 @@ def test_channels_and_polarity_change_source_by_source(prepared):
         before = draw_excerpt(prepared, 100, plain, 0, index).sources
         after = draw_excerpt(prepared, 100, swapped, 0, index).sources
         kinds = []
-        for old, new in zip(before, after, strict=True):
+        for old, new in zip(before[:2], after[:2], strict=True):  # the rest may be silent
             forms = {(0, 0): old, (0, 1): -old, (1, 0): old.flip(0), (1, 1): -old.flip(0)}
             kinds += [kind for kind, form in forms.items() if torch.equal(form, new)]
-        assert len(kinds) == 3
+        assert len(kinds) == 2
         seen.append(tuple(kinds))
     shares = np.array(seen).mean(axis=(0, 1))
     assert shares == pytest.approx([0.5, 0.5], abs=0.15)
