@@ -91,8 +91,8 @@ class Separator:
     Parameters
     ----------
     model : str, Path or SeparationModel
-        Name of a set of weights, path of a checkpoint, a chain of those (``spleeter-2stems+hpss``),
-        or a model in memory.
+        Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
+        (``spleeter-2stems+hpss``), or a model in memory.
     stems : sequence of str
         Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
         rests (``no_vocals``); all sources by default.

@@ -102,7 +102,7 @@ def benchmark(
         typer.Option(
             "--model",
             "-n",
-            help="Weights, a checkpoint, a chain of them, or an oracle: "
+            help="Weights, a checkpoint, a run, a chain of them, or an oracle: "
             "mixture, ibm, irm1, irm2, mwf; repeatable.",
         ),
     ] = [],  # noqa: B006 (typer copies it)

@@ -49,7 +49,8 @@ def separate(
             "--name",
             "--model",
             "-n",
-            help="Weights; see: partita models list. A chain: spleeter-2stems+hpss.",
+            help="Weights (see: partita models), a checkpoint, the folder of a training, "
+            "or a chain: spleeter-2stems+hpss.",
         ),
     ] = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("separated"),

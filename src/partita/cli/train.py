@@ -123,7 +123,7 @@ class _Display(ProgressDisplay):
         self._reads: Any = None
         self._shows: Any = None
         self._begun: tuple[float, int] | None = None
-        self._printed_s = 0.0
+        self._printed_s, self._text = 0.0, ""
 
     def say(self, line: str, *, error: bool = False) -> None:
         """Print a line, unless nothing is to be shown."""
@@ -166,7 +166,8 @@ class _Display(ProgressDisplay):
                 each = [f"{k.partition('_')[2]} {v:.3g}" for k, v in row.items()
                         if k.startswith(f"{part}_")]  # fmt: skip
                 parts.append(f"{part} {row[part]:.4g} ({', '.join(each)})")
-        parts.append(getattr(self, "_text", ""))
+        if not self._bar:  # it says so itself
+            parts.append(self._text)
         self.print(" · ".join(filter(None, parts)), error=True)
 
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from partita.reports._canvas import caption, count_axis, label_x, new_figure, render, write_picture
+from partita.reports._canvas import (
+    _plain,
+    caption,
+    count_axis,
+    label_x,
+    new_figure,
+    render,
+    write_picture,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +22,8 @@ if TYPE_CHECKING:
 _PANELS = {"train": "training", "valid": "validation"}
 _HEIGHT_IN = 4.2
 _ROOM = 1.05  # factor between the curves and the edges
+_FAR, _DECADES = 5.0, 1000.0  # highest loss by lowest
+_NAME_CHARS = 30
 _MARKED = 60  # epochs: fewer than these have a dot each
 
 
@@ -50,22 +60,33 @@ def draw_losses(history: Sequence[Mapping[str, float]], path: Path, *, title: st
 def _draw(axes: Axes, history: Sequence[Mapping[str, float]], part: str) -> None:
     epochs = [row["epoch"] for row in history]
     marker = "." if len(epochs) < _MARKED else ""
-    names = [key for key in history[0] if key.startswith(f"{part}_")]
-    for name in names:
-        source = name.removeprefix(f"{part}_")
-        axes.plot(epochs, [row[name] for row in history], marker=marker, lw=1.2, label=source)
-    whole = "mean" if len(names) > 1 else "loss"
-    axes.plot(epochs, [row[part] for row in history], color="black", lw=2.0, label=whole)
-    axes.legend(fontsize=8, frameon=False)
+    keys = [key for key in history[0] if key.startswith(f"{part}_")]
+    lines = [
+        axes.plot(epochs, [row[key] for row in history], marker=marker, lw=1.2)[0] for key in keys
+    ]
+    whole = [row[part] for row in history]
+    lines += axes.plot(epochs, whole, marker=marker, color="black", lw=2.0)
+    names = [*(key.removeprefix(f"{part}_") for key in keys), "mean" if len(keys) > 1 else "loss"]
+    # Named afterwards: matplotlib leaves out names that begin with an underscore.
+    legend = axes.legend(lines, ["…"] * len(lines), fontsize=8, frameon=False)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
+        _plain(text, _NAME_CHARS)
     axes.grid(visible=True, which="both", color="0.9", lw=0.6)
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """Give all panels one scale: logarithmic where all losses are positive."""
+    """Give all panels one scale: logarithmic where losses are positive and fall far."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     low, high = min(values), max(values)
-    if low > 0:
+    if low > 0 and high >= _FAR * low:
         axes.set_yscale("log")
         axes.set_ylim(low / _ROOM, high * _ROOM)
+        digits = [1.0, 2.0, 5.0] if high < _DECADES * low else [1.0]
+        axes.yaxis.set_major_locator(LogLocator(subs=digits))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         room = (_ROOM - 1) * ((high - low) or 1.0)
         axes.set_ylim(low - room, high + room)

@@ -46,7 +46,8 @@ def adapted(model: SeparationModel, config: Mapping[str, Any]) -> tuple[Separati
         old = old_tensors.get(_old_name(name, model, new))
         if old is not None and old.shape == tensor.shape:
             taken[name] = old.clone()
-    if not taken:
+    # Counts of batches have no shape and always fit.
+    if not any(tensor.ndim for tensor in taken.values()):
         raise UsageError("no weight fits the configuration: the settings change every shape")
     new.load_state_dict({**tensors, **taken}, strict=True)
     return new, [name for name in tensors if name not in taken]

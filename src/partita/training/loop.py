@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -35,6 +36,7 @@ _OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 }
 _COOLDOWN = 10  # epochs after the learning rate has shrunk, before losses count again
 _STATISTICS_EXCERPTS = 200
+_NO_MEMORY = "can't allocate memory"  # how PyTorch says it for CPUs
 _NAMED = 8  # excerpts of a bad batch that a message names
 
 
@@ -71,7 +73,15 @@ def make_fabric(device: torch.device, precision: str) -> Fabric:
     device : torch.device
     precision : str
         ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises
+    ------
+    UsageError
+        float16 on a CPU.
     """
+    if precision == "float16" and device.type == "cpu":
+        raise UsageError("precision float16 needs a GPU; bfloat16 works on CPUs, too")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: int | list[int] = [device.index or 0] if device.type == "cuda" else 1
     nodes, strategy = 1, "auto"
     if torch.distributed.is_torchelastic_launched():
@@ -142,7 +152,8 @@ class Training:
             )
         if self._share % self._settings.accumulate:
             raise UsageError(f"accumulate must divide {self._share}, a process's share of a batch")
-        if fresh:
+        state = folder.load_state()
+        if fresh and state is None:
             self._learn_statistics()
         if fabric.world_size > 1:
             synchronise_norms(model)
@@ -153,7 +164,6 @@ class Training:
         self._board: Board | None = None
         self._best, self._stale = math.inf, 0
         self._sums = torch.zeros(1 + len(model.learned), dtype=torch.float64)
-        state = folder.load_state()
         if state is not None:
             self._restore(state)
 
@@ -207,7 +217,7 @@ class Training:
         Raises
         ------
         TrainingError
-            The loss is no number any more.
+            The loss is no number any more, or there is not enough memory.
         AudioWriteError
             The folder cannot be written.
         """
@@ -229,10 +239,20 @@ class Training:
                     self._save()
                     saved = time.monotonic()
             self._save()
+        except (MemoryError, RuntimeError) as error:
+            self._explain(error)
+            raise
         finally:
             batches.close()
             if self._board is not None:
                 self._board.close()
+
+    def _explain(self, error: Exception) -> None:
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in str(error):
+            raise TrainingError(
+                f"not enough memory for {self._share} excerpts at once: a smaller batch_size or "
+                "excerpt_s needs less, and so does accumulate"
+            ) from error
 
     def _draw(self, index: int) -> Any:
         settings = self._settings
@@ -264,6 +284,8 @@ class Training:
             values += torch.cat([losses.total.detach()[None], losses.sources]) / len(parts)
         values = _mean(fabric, torch.cat([values, values.new_full((1,), float(cancelled))]))
         self._require_finite(bool(values.isfinite().all()))
+        if settings.precision != "float16":  # there, such steps are left out
+            self._require_finite(self._gradients_are_finite(), "gradient")
         if settings.clip_norm:
             fabric.clip_gradients(
                 self._module, self._wrapped, max_norm=settings.clip_norm, error_if_nonfinite=False
@@ -277,14 +299,18 @@ class Training:
         self._observer.step(self._step, self._steps, float(self._sums[0]) / into)
         return bool(values[-1])
 
-    def _require_finite(self, finite: bool) -> None:
+    def _gradients_are_finite(self) -> bool:
+        found = [p.grad for p in self._model.parameters() if p.grad is not None]
+        return bool(torch.nn.utils.get_total_norm(found).isfinite())
+
+    def _require_finite(self, finite: bool, what: str = "loss") -> None:
         if finite or self._newest is None:
             return
         names = [place for places in self._newest.places for place in places]
         named = "; ".join(names[:_NAMED]) + ("; …" if len(names) > _NAMED else "")
         kept = one_line(self._folder.state) if self._folder.state.exists() else "none yet"
         raise TrainingError(
-            f"the loss is no number any more at step {self._step + 1}, of {one_line(named)}; "
+            f"the {what} is no number any more at step {self._step + 1}, of {one_line(named)}; "
             f"last good checkpoint: {kept}; a smaller learning_rate or clip_norm may help"
         )
 

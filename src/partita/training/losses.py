@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,8 +73,8 @@ class TrainingStep(nn.Module):
             raise UsageError(f"loss {loss!r} needs magnitudes, {model.registry_name} has none")
         self.model = model
         self._loss = loss
-        count = len(model.learned)
-        self._groups = _combinations(count) if combinations else torch.eye(count)
+        groups = _combinations(len(model.learned))
+        self._groups = groups if combinations else groups[: len(model.learned)]
 
     def forward(self, rows: Tensor) -> Losses:
         """Return the loss of a batch.
@@ -85,18 +86,17 @@ class TrainingStep(nn.Module):
         """
         count = len(self.model.learned)
         true, mixture = rows[:, :count], rows.sum(dim=1)
-        groups = self._groups.to(rows)  # [G, S]
         if self._loss in ("l1", "l2"):
-            errors = _grouped(groups, self.model(mixture)[:, :count] - true)  # [B, G, C, T]
+            errors = _grouped(self._groups, self.model(mixture)[:, :count] - true)  # [B, G, C, T]
             distances = errors.abs() if self._loss == "l1" else errors.square()
             each = distances.mean(dim=(0, 2, 3))
         else:
-            each = self._of_magnitudes(true, mixture, groups)
+            each = self._of_magnitudes(true, mixture)
         return Losses(each.mean(), each[:count].detach())
 
-    def _of_magnitudes(self, true: Tensor, mixture: Tensor, groups: Tensor) -> Tensor:
+    def _of_magnitudes(self, true: Tensor, mixture: Tensor) -> Tensor:
         """Return the loss of each group of sources, ``[groups]``."""
-        model = self.model
+        model, groups = self.model, self._groups
         assert isinstance(model, SpectrogramModel)
         bins = model.config.bins
         spectrogram = model.stft.analyse(mixture)[..., :bins, :]  # [B, C, bins, N]
@@ -147,15 +147,15 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
     return cosine
 
 
-def _grouped(groups: Tensor, values: Tensor) -> Tensor:
+def _grouped(groups: Sequence[Sequence[int]], values: Tensor) -> Tensor:
     """Add up sources ``[batch, sources, ...]`` to ``[batch, groups, ...]``."""
     if len(groups) == values.shape[1]:  # each source is a group
         return values
-    return torch.einsum("gs,bs...->bg...", groups, values)
+    # No product with a matrix: where networks are in half precision, that would be as well.
+    return torch.stack([values[:, group].sum(dim=1) for group in groups], dim=1)
 
 
-def _combinations(count: int) -> Tensor:
-    """Return ``[groups, sources]``: single sources, then all sums that are not the mixture."""
+def _combinations(count: int) -> list[list[int]]:
+    """Return single sources, then all sums of them that are not the mixture."""
     sizes = range(1, max(count, 2))
-    chosen = [c for size in sizes for c in itertools.combinations(range(count), size)]
-    return torch.tensor([[float(index in c) for index in range(count)] for c in chosen])
+    return [list(c) for size in sizes for c in itertools.combinations(range(count), size)]

@@ -19,6 +19,7 @@ from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.training.adaptation import adapted
 from partita.training.loop import Material, Observer, Training, make_fabric
+from partita.training.losses import TrainingStep
 from partita.training.prepared import Prepared, prepare
 from partita.training.recipes import Recipe
 from partita.training.run_folder import RunFolder
@@ -138,32 +139,29 @@ def train(
         As `Training.run`.
     """
     recipe, model = start.resolve()
+    TrainingStep(model, recipe.training.loss)  # refuses losses that do not fit
     train_set, valid_set = _split(data, subset, recipe)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
+    description = _describe(start, recipe, data, train_set, valid_set)
     if fabric.is_global_zero:
-        folder.begin(_describe(start, recipe, data, train_set, valid_set),
-                     resume=resume, overwrite=overwrite)  # fmt: skip
+        folder.check(description, resume=resume, overwrite=overwrite)
     fabric.barrier()
-
-    def prepared(dataset: Dataset, report: Progress | None) -> Prepared:
-        return prepare(
-            dataset,
-            model.learned,
-            sample_rate=model.sample_rate,
-            channels=model.channels,
-            folder=home() / "excerpts",
-            progress=report if fabric.is_global_zero else None,
-        )
-
-    material = Material(
-        prepared(train_set, progress), prepared(valid_set, None) if valid_set else None
+    prepared = prepare(
+        _only(train_set, [*train_set, *(valid_set or ())]),
+        model.learned,
+        sample_rate=model.sample_rate,
+        channels=model.channels,
+        folder=home() / "excerpts",
+        progress=progress if fabric.is_global_zero else None,
     )
+    material = _divide(prepared, len(train_set))
     if fabric.is_global_zero:
-        for warning in dict.fromkeys(
-            [*material.train.warnings, *(material.valid.warnings if material.valid else ())]
-        ):
+        for warning in prepared.warnings:
             _log.warning("warning: %s", warning)
+        # Not before: data that cannot be used cost no earlier training.
+        folder.begin(description, resume=resume)
+    fabric.barrier()
     training = Training(
         model, recipe, material, folder, fabric, observer, fresh=start.weights is None
     )
@@ -189,6 +187,21 @@ def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dat
     order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
     valid = [chosen.tracks[index] for index in sorted(order[:held])]
     return _only(chosen, [track for track in chosen if track not in valid]), _only(chosen, valid)
+
+
+def _divide(prepared: Prepared, count: int) -> Material:
+    """Return what to learn from, the first tracks, and what validates."""
+    train, valid = (
+        dataclasses.replace(prepared, tracks=tracks)
+        for tracks in (prepared.tracks[:count], prepared.tracks[count:])
+    )
+    for source, heard in zip(prepared.sources, train.heard, strict=False):
+        if not len(heard):
+            raise UsageError(f"the stem {source!r} is silent in every track to learn from")
+    if valid.tracks and not len(valid.heard_in_any):
+        names = ", ".join(one_line(track.name) for track in valid.tracks)
+        raise UsageError(f"nothing is heard in the tracks that validate: {names}")
+    return Material(train, valid if valid.tracks else None)
 
 
 def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:

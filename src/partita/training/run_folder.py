@@ -69,8 +69,12 @@ class RunFolder:
                 "--overwrite begins anew"
             )
         probe = self.path / ".probe"
-        self.write_text(probe, "")
-        probe.unlink(missing_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def begin(self, description: Mapping[str, Any], *, resume: bool) -> None:
         """Say what the training is; unless it goes on, nothing of an earlier one stays.

@@ -10,8 +10,14 @@ from typing import Any, TypeVar
 
 from partita.errors import UnknownNameError, UsageError
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool}
-_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+}
+_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+_TUPLE, _OPTIONAL = "tuple[", " | None"
 Settings = TypeVar("Settings")
 
 
@@ -72,25 +78,45 @@ def settings_from(values: Mapping[str, Any], cls: type[Settings], where: str) ->
         if key not in kinds:
             raise UnknownNameError(f"setting in {where}", key, kinds)
         if not _fits(value, kinds[key]):
-            raise UsageError(f"{where}: {key} = {value!r} is not {_NAMES[kinds[key]]}")
+            raise UsageError(f"{where}: {key} = {value!r} is not {_name(kinds[key])}")
         plain[key] = tuple(value) if isinstance(value, list) else value
     return cls(**plain)
 
 
 def _fits(value: Any, kind: str) -> bool:
-    wanted = _KINDS.get(kind)
-    return wanted is None or (
-        isinstance(value, wanted) and isinstance(value, bool) == (kind == "bool")
-    )
+    if kind.endswith(_OPTIONAL):
+        return value is None or _fits(value, kind.removesuffix(_OPTIONAL))
+    if kind.startswith(_TUPLE):
+        return isinstance(value, (list, tuple)) and all(_fits(v, _each(kind)) for v in value)
+    if kind not in _KINDS:
+        return True
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")
+
+
+def _each(kind: str) -> str:
+    """Return the kind of a tuple's items."""
+    return kind.removeprefix(_TUPLE).partition(",")[0]
+
+
+def _name(kind: str) -> str:
+    if kind.endswith(_OPTIONAL):
+        return f"{_name(kind.removesuffix(_OPTIONAL))} or null"
+    if kind.startswith(_TUPLE):
+        return f"a list, each item {_name(_each(kind))}"
+    return _NAMES[kind]
 
 
 def _read(key: str, text: str, kind: str) -> Any:
-    if kind.startswith("tuple"):
+    value: Any
+    if kind.startswith(_TUPLE) and not (kind.endswith(_OPTIONAL) and text == "null"):
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        return tuple(parts if kind.startswith("tuple[str") else map(_plain, parts))
-    value = _plain(text)
+        value = tuple(parts if _each(kind) == "str" else map(_plain, parts))
+    else:
+        value = text if kind == "str" else _plain(text)
     if not _fits(value, kind):
-        raise UsageError(f"--set {key}={text}: {text!r} is not {_NAMES[kind]}")
+        raise UsageError(f"--set {key}={text}: {text!r} is not {_name(kind)}")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.distributed.nn
+import torch.distributed
 from torch import Tensor, nn
 
 _Norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -67,7 +67,22 @@ class _SynchronisedNorm(nn.modules.batchnorm._NormBase):
         self.running_var.lerp_(variance, float(momentum))
 
 
+class _AllReduce(torch.autograd.Function):
+    """Adds up over processes; gradients are as well."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
 def _all_reduce(values: Tensor) -> Tensor:
-    """Add up over processes; gradients are as well."""
-    total: Tensor = torch.distributed.nn.all_reduce(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _AllReduce.apply(values)  # type: ignore[no-untyped-call]
     return total
