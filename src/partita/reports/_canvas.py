@@ -82,7 +82,7 @@ def new_figure(
 
     figure = Figure((_WIDTH_IN, _MARGIN_IN + row_in * rows), dpi=_DPI, layout="constrained")
     if title:
-        _plain(figure.suptitle(title, fontsize=_TITLE_PT), _TITLE_CHARS)
+        show_plainly(figure.suptitle(title, fontsize=_TITLE_PT), _TITLE_CHARS)
     shared: Literal["col", "none"] = "col" if share else "none"
     panels: PanelGrid = figure.subplots(
         rows, len(widths), sharex=shared, sharey=shared, squeeze=False, width_ratios=widths
@@ -95,10 +95,10 @@ def new_figure(
 def caption(axes: Axes, name: str, side: Literal["left", "right"] = "left") -> None:
     """Write a name above one end of a panel."""
     text = axes.set_title(name, loc=side, fontsize=_LABEL_PT, fontweight="bold", pad=3)
-    _plain(text, _CAPTION_CHARS)
+    show_plainly(text, _CAPTION_CHARS)
 
 
-def _plain(text: Text, most_chars: int) -> None:
+def show_plainly(text: Text, most_chars: int) -> None:
     """Show what people named as it is: no formulas between dollars, no letters the font lacks."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 

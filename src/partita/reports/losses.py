@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partita.reports._canvas import (
-    _plain,
     caption,
     count_axis,
     label_x,
     new_figure,
     render,
+    show_plainly,
     write_picture,
 )
 
@@ -71,7 +71,7 @@ def _draw(axes: Axes, history: Sequence[Mapping[str, float]], part: str) -> None
     legend = axes.legend(lines, ["…"] * len(lines), fontsize=8, frameon=False)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)
-        _plain(text, _NAME_CHARS)
+        show_plainly(text, _NAME_CHARS)
     axes.grid(visible=True, which="both", color="0.9", lw=0.6)
 
 

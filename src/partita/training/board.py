@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_log = logging.getLogger(__name__)
 _FACTS = frozenset({"epoch", "step"})
 
 
@@ -31,6 +33,13 @@ class Board:
         """Write a row of ``losses.csv``: ``train``, ``train_SOURCE`` and so on, in groups."""
         if self._writer is None:
             return
+        try:
+            self._write(row)
+        except OSError as error:  # a full disk: what counts is in the csv
+            _log.warning("warning: no more losses for TensorBoard: %s", error.strerror)
+            self._writer = None
+
+    def _write(self, row: Mapping[str, float]) -> None:
         for name, value in row.items():
             if name not in _FACTS:
                 part, _, source = name.partition("_")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +26,6 @@ from partita.training.recipes import Recipe
 from partita.training.run_folder import RunFolder
 from partita.training.synchrony import synchronise_norms
 
-_FABRIC_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 _OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -63,39 +60,6 @@ class Material:
 
     train: Prepared
     valid: Prepared | None
-
-
-def make_fabric(device: torch.device, precision: str) -> Fabric:
-    """Return what runs a training: on one device, or, under ``torchrun``, in its processes.
-
-    Parameters
-    ----------
-    device : torch.device
-    precision : str
-        ``float32``, ``bfloat16`` or ``float16``.
-
-    Raises
-    ------
-    UsageError
-        float16 on a CPU.
-    """
-    if precision == "float16" and device.type == "cpu":
-        raise UsageError("precision float16 needs a GPU; bfloat16 works on CPUs, too")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    devices: int | list[int] = [device.index or 0] if device.type == "cuda" else 1
-    nodes, strategy = 1, "auto"
-    if torch.distributed.is_torchelastic_launched():
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes, strategy = int(os.environ["WORLD_SIZE"]) // devices, "ddp"
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=strategy,
-        precision=_FABRIC_PRECISIONS[precision],  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
 
 
 class Training:
@@ -225,7 +189,7 @@ class Training:
         before_s = self._elapsed_s
         batches = prefetch(self._draw, self._indices(), self._settings.workers)
         if self._fabric.is_global_zero:
-            self._board = Board(self._folder.path / "tensorboard", self._step)
+            self._board = Board(self._folder.board, self._step)
         try:
             while not self.done:
                 stops = self._update(next(batches), cancel is not None and cancel.is_set())

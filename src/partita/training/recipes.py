@@ -173,7 +173,11 @@ def _part_of(key: str) -> str:
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with this package."""
-    return sorted([DICTIONARIES, *(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}"))])
+    return sorted([DICTIONARIES, *_files()])
+
+
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in _FOLDER.glob(f"*{_SUFFIX}")}
 
 
 def recipe_facts(name: str) -> dict[str, Any]:
@@ -206,11 +210,12 @@ def load_recipe(name: str) -> Recipe:
     UsageError
         The file cannot be read, or a value is of the wrong type or out of range.
     """
-    if not name.endswith(_SUFFIX):
-        if name not in recipe_names():
-            raise UnknownNameError("recipe", name, recipe_names())
-        return _read(_FOLDER / f"{name}{_SUFFIX}")
-    return _read(Path(name))
+    if name.endswith(_SUFFIX):
+        return _read(Path(name))
+    files = _files()
+    if name not in files:
+        raise UnknownNameError("recipe", name, files)
+    return _read(files[name])
 
 
 def _read(path: Path) -> Recipe:

@@ -18,7 +18,8 @@ from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.training.adaptation import adapted
-from partita.training.loop import Material, Observer, Training, make_fabric
+from partita.training.fabric import make_fabric
+from partita.training.loop import Material, Observer, Training
 from partita.training.losses import TrainingStep
 from partita.training.prepared import Prepared, prepare
 from partita.training.recipes import Recipe
@@ -73,8 +74,8 @@ class Start:
         old = load_model(name)
         if old.registry_name != self.recipe.model:
             raise UsageError(
-                f"--from {one_line(name)} is a {old.registry_name}, recipe {self.recipe.name!r} "
-                f"trains a {self.recipe.model}"
+                f"--from {one_line(name)} holds weights of {old.registry_name}, recipe "
+                f"{self.recipe.name!r} trains {self.recipe.model}"
             )
         same = dataclasses.replace(self.recipe, config=old.config.to_dict())
         recipe = same.changed(self.settings)
@@ -182,7 +183,7 @@ def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dat
     if not held:
         return chosen, None
     if len(chosen) <= held:
-        _log.warning("warning: %d tracks are too few to hold out %d", len(chosen), held)
+        _log.warning("warning: nothing is held out, the tracks are too few (%d)", len(chosen))
         return chosen, None
     order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
     valid = [chosen.tracks[index] for index in sorted(order[:held])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own import MODEL_FILE
 
+_FORMAT, _VERSION = "format", 1  # of the state
 #: Differences between a run and its resumption that do not change the weights at any step.
 _MAY_CHANGE = frozenset({"training.epochs", "training.workers", "training.checkpoint_minutes"})
 _SHOWN = 6  # items of a list that differs
@@ -34,6 +36,8 @@ class RunFolder:
         JSON: settings, data, where it began.
     losses : Path
         A csv, a row an epoch.
+    board : Path
+        A folder for TensorBoard.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +46,7 @@ class RunFolder:
         self.state = path / "state.pt"
         self.description = path / "run.json"
         self.losses = path / "losses.csv"
+        self.board = path / "tensorboard"
 
     def check(self, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         """Make sure that a training can begin, or go on, in the folder; nothing in it changes.
@@ -87,6 +92,7 @@ class RunFolder:
         if not resume:
             for path in (self.state, self.model, self.losses):
                 path.unlink(missing_ok=True)
+            shutil.rmtree(self.board, ignore_errors=True)
         self.write_text(self.description, json.dumps(description, indent=2) + "\n")
 
     def _described(self) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class RunFolder:
         partial = self.state.with_name(f".{self.state.name}.partial")
         try:
             with partial.open("wb") as file:
-                torch.save(dict(state), file)
+                torch.save({_FORMAT: _VERSION, **state}, file)
             partial.replace(self.state)
         except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
             cause = error if isinstance(error, OSError) else error.__context__
@@ -137,7 +143,7 @@ class RunFolder:
         Raises
         ------
         TrainingError
-            The file is damaged.
+            The file is damaged, or another version of partita wrote it.
         """
         if not self.state.exists():
             return None
@@ -147,6 +153,10 @@ class RunFolder:
             raise TrainingError(
                 f"{one_line(self.state)}: cannot be read; --overwrite begins anew"
             ) from error
+        if state.pop(_FORMAT, None) != _VERSION:
+            raise TrainingError(
+                f"{one_line(self.state)}: is of another version of partita; --overwrite begins anew"
+            )
         return state
 
     def write_losses(self, history: Sequence[Mapping[str, float]]) -> None:
