@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import ScoresError, one_line
+from partita.files import whole_file
 
 #: Figures of BSS Eval in museval's spelling; all in dB.
 METRICS = ("SDR", "ISR", "SIR", "SAR")
@@ -93,12 +94,8 @@ class TrackScores:
         NaN stands in it as museval writes it, which strict JSON does not know.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        with whole_file(path) as partial:
             partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _rounded(value: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.errors import UsageError, write_error
+from partita.files import whole_file
 from partita.reports.spectrogram import Levels, on_scale, rows_on_scale
 
 if TYPE_CHECKING:
@@ -201,14 +202,10 @@ def write_picture(picture: Image, path: Path) -> None:
     ------
     AudioWriteError
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as partial:
             picture.save(partial, format="png", dpi=(_DPI, _DPI), optimize=True)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
 

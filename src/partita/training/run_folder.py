@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from partita.errors import TrainingError, UsageError, one_line, write_error
+from partita.files import whole_file
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own import MODEL_FILE
@@ -104,14 +105,10 @@ class RunFolder:
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a file that appears under its name only when it is complete."""
-        partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with whole_file(path) as partial:
                 partial.write_text(text, encoding="utf-8")
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
         except OSError as error:
             raise write_error(path, error) from error
 
@@ -124,18 +121,14 @@ class RunFolder:
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keep what is needed to go on; what was kept before goes once this is complete."""
-        partial = self.state.with_name(f".{self.state.name}.partial")
         try:
-            with partial.open("wb") as file:
+            with whole_file(self.state) as partial, partial.open("wb") as file:
                 torch.save({_FORMAT: _VERSION, **state}, file)
-            partial.replace(self.state)
         except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
             cause = error if isinstance(error, OSError) else error.__context__
             if isinstance(cause, OSError):
                 raise write_error(self.state, cause) from error
             raise
-        finally:
-            partial.unlink(missing_ok=True)
 
     def load_state(self) -> dict[str, Any] | None:
         """Return what `save_state` kept, None where nothing is.

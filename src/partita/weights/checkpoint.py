@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from partita.errors import ModelError, WeightsCorruptError, one_line
+from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 
@@ -39,15 +40,12 @@ def save_checkpoint(path: Path, model: SeparationModel) -> None:
         "sample_rate": str(model.sample_rate),
         "tensors_sha256": tensors_digest(tensors),
     }
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(tensors, partial, metadata)
-        partial.chmod(0o644)  # safetensors lets nobody else read it
-        partial.replace(path)
+        with whole_file(path) as partial:
+            save_file(tensors, partial, metadata)
+            partial.chmod(0o644)  # safetensors lets nobody else read it
     except SafetensorError as error:
         raise OSError(one_line(error)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:

