@@ -25,10 +25,11 @@ _FEW_FRAMES = 100  # of images and their inverse transforms at once: memory that
 
 
 class FusedNetwork(nn.Module):
-    """An `UnmixNetwork` in evaluation mode, whose scales and shifts are part of dense layers."""
+    """An `UnmixNetwork` in evaluation mode, whose scales and shifts are part of dense layers.
 
-    first_weight: Tensor
-    first_bias: Tensor
+    Its first layer is not here: `FusedUnmix` has those of all networks in one.
+    """
+
     second_weight: Tensor
     second_bias: Tensor
     third_weight: Tensor
@@ -36,16 +37,9 @@ class FusedNetwork(nn.Module):
 
     def __init__(self, network: UnmixNetwork) -> None:
         super().__init__()
-        self.seen_bins = network.seen_bins
         self.lstm = copy.copy(network.lstm)  # of the same weights, in a mode of its own
-        channels = network.fc1.in_features // network.seen_bins
-        scale, shift = (
-            x.detach().double().repeat(channels)
-            for x in (network.input_scale, network.input_mean * network.input_scale)
-        )
-        weight, bias = _normalised(network.fc1, network.bn1)
-        self._keep("first", weight * scale, bias + weight @ shift)
         self._keep("second", *_normalised(network.fc2, network.bn2))
+        channels = network.fc1.in_features // network.seen_bins
         scale, shift = (
             x.detach().double().repeat(channels)
             for x in (network.output_scale, network.output_mean)
@@ -56,11 +50,6 @@ class FusedNetwork(nn.Module):
     def _keep(self, name: str, weight: Tensor, bias: Tensor) -> None:
         self.register_buffer(f"{name}_weight", weight.float(), persistent=False)
         self.register_buffer(f"{name}_bias", bias.float(), persistent=False)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Map magnitudes ``[frames, channels, bins]`` to ``[frames, hidden]``, -1 to 1."""
-        seen = frames[..., : self.seen_bins].flatten(1)
-        return functional.linear(seen, self.first_weight, self.first_bias).tanh_()
 
     def recur(self, encoded: Tensor) -> Tensor:
         """Do what `UnmixNetwork.recur` does."""
@@ -82,6 +71,17 @@ def _normalised(dense: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]
     return dense.weight.detach().double() * scale[:, None], shift
 
 
+def _first_layer(network: UnmixNetwork) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a network's first layer, with everything before the tanh."""
+    channels = network.fc1.in_features // network.seen_bins
+    scale, shift = (
+        x.detach().double().repeat(channels)
+        for x in (network.input_scale, network.input_mean * network.input_scale)
+    )
+    weight, bias = _normalised(network.fc1, network.bn1)
+    return (weight * scale).float(), (bias + weight @ shift).float()
+
+
 class FusedUnmix(MagnitudeModel):
     """A set of Open-Unmix networks in evaluation mode; estimates agree to rounding.
 
@@ -100,6 +100,8 @@ class FusedUnmix(MagnitudeModel):
 
     config: UnmixConfig
     cpu_batch: ClassVar[int] = 4
+    first_weight: Tensor
+    first_bias: Tensor
 
     def __init__(
         self,
@@ -110,7 +112,12 @@ class FusedUnmix(MagnitudeModel):
     ) -> None:
         super().__init__(config)
         self.registry_name = registry_name  # type: ignore[misc]
+        networks = list(networks)
         self.networks = nn.ModuleList(FusedNetwork(network) for network in networks)
+        # All first layers see the same frames: they are one.
+        weights, biases = zip(*map(_first_layer, networks), strict=True)
+        self.register_buffer("first_weight", torch.cat(weights), persistent=False)
+        self.register_buffer("first_bias", torch.cat(biases), persistent=False)
         self._connect = connect
 
     def _fused(self) -> list[FusedNetwork]:
@@ -133,15 +140,21 @@ class FusedUnmix(MagnitudeModel):
             for spectrum, gain in zip(spectra, gains, strict=True)
         )
         parts = zip(self._signals(seen), gains, spectra, examples, strict=True)
-        return torch.cat([self._rendered(*part) for part in parts])
+        rendered = [self._rendered(*part) for part in parts]
+        return torch.cat(rendered) if len(rendered) > 1 else rendered[0]
 
     def _signals(self, examples: Iterable[Tensor]) -> Iterator[Signals]:
         """Yield, for each example ``[frames, channels, bins]``, what its decoders see."""
         networks = self._fused()
-        encoded = [[network.encode(frames) for network in networks] for frames in examples]
-        together = [torch.stack(own, dim=1) for own in zip(*encoded, strict=True)]  # [N, B, H]
+        encoded = torch.stack([self._encode(frames) for frames in examples], dim=1)  # [N, B, S H]
+        together = encoded.chunk(len(networks), dim=-1)  # [N, B, H] each
         signals = self._connect(together, [network.recur for network in networks])  # [N, B, …]
         return zip(*(own.unbind(dim=1) for own in signals), strict=True)
+
+    def _encode(self, frames: Tensor) -> Tensor:
+        """Map magnitudes ``[frames, channels, bins]`` to ``[frames, networks * hidden]``."""
+        seen = frames[..., : self.config.seen_bins].flatten(1)
+        return functional.linear(seen, self.first_weight, self.first_bias).tanh_()
 
     def _rendered(
         self, signals: Signals, gain: Tensor, spectrogram: Tensor, mixture: Tensor
