@@ -102,7 +102,7 @@ class TrainingSettings:
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
         self._require(self.seed < 1 << 63, "seed has more than 63 bits")
         self._require(self.learning_rate > 0, "learning_rate must be positive")
-        self._require(0 < self.decay_factor <= 1, "decay_factor must be above 0, at most 1")
+        self._require(0 < self.decay_factor < 1, "decay_factor must be between 0 and 1")
         self._require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
         self._require(0.1 <= self.excerpt_s <= 600, "excerpt_s must be 0.1 to 600")
         self._require(self.batch_size % self.accumulate == 0, "accumulate must divide batch_size")

@@ -176,7 +176,7 @@ def test_changes_reach_their_parts():
         ("learning_rate=0", "learning_rate must be positive"),
         ("weight_decay=-1", "weight_decay must not be negative"),
         ("ema_decay=1", "ema_decay must be 0 or more and below 1"),
-        ("decay_factor=0", "decay_factor must be above 0"),
+        ("decay_factor=0", "decay_factor must be between 0 and 1"),
         ("excerpt_s=0", "excerpt_s must be 0.1 to 600"),
         ("accumulate=3", "accumulate must divide batch_size"),
         (f"seed={1 << 63}", "seed has more than 63 bits"),
