@@ -16,9 +16,14 @@ def test_files_appear_in_the_end(tmp_path):
 def test_or_not_at_all(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(error), whole_file(path) as partial:
-        partial.write_text("half")
-        raise error
+
+    def broken():
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        broken()
     assert path.read_text() == "before"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 

@@ -10,7 +10,8 @@ import typer
 
 from partita.cli.console import set_up_logging
 from partita.errors import UnknownNameError
-from partita.weights.cards import CARDS, DEFAULT_MODEL, Card, PackageSource, get_card
+from partita.weights.card import Card, PackageSource
+from partita.weights.cards import CARDS, DEFAULT_MODEL, get_card
 
 app = typer.Typer(
     help="List, describe and fetch weights; list recipes.", invoke_without_command=True

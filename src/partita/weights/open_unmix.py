@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from partita.errors import WeightsCorruptError, one_line
+from partita.weights.state_dicts import read_state_dict
 
 #: What the first releases kept beside the network: the transform's window, twice, and the rate.
 _NOT_OF_THE_NETWORK = ("stft.window", "transform.0.window", "sample_rate")
@@ -34,18 +33,8 @@ def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for source, path in files.items():
         network = {f"{norm}.num_batches_tracked": torch.tensor(0) for norm in _NORMS}
-        network |= _state_dict(path)  # PyTorch did not always count batches
+        network |= read_state_dict(path)  # PyTorch did not always count batches
         for name, tensor in network.items():
             if name not in _NOT_OF_THE_NETWORK:
                 tensors[f"networks.{source}.{name}"] = tensor
     return tensors
-
-
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
-        raise WeightsCorruptError(f"{one_line(path)}: not a file of tensors") from error
-    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise WeightsCorruptError(f"{one_line(path)}: not a dict of tensors")
-    return {str(name): tensor.detach() for name, tensor in state.items()}

