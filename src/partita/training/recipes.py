@@ -214,7 +214,7 @@ def load_recipe(name: str) -> Recipe:
         return _read(Path(name))
     files = _files()
     if name not in files:
-        raise UnknownNameError("recipe", name, files)
+        raise UnknownNameError("recipe", name, files if name == DICTIONARIES else recipe_names())
     return _read(files[name])
 
 
