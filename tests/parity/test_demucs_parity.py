@@ -1,14 +1,11 @@
 """Demucs against demucs 2.0.3 itself: networks, first weights, and songs in windows and shifts."""
 
-import importlib
-import importlib.util
 import random
-import sys
-import types
 
 import pytest
 import torch
 
+from demucs_reference import import_demucs
 from partita import Separator
 from partita.dsp.overlap_add import random_offsets
 from partita.models import create_model
@@ -46,17 +43,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def demucs():
-    """Return the package. Beside the model stands quantisation, which these tests do not need."""
-    for name in ("demucs", "julius"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed (make test installs it)")
-    stub = types.ModuleType("diffq")
-    stub.UniformQuantizer = stub.DiffQuantizer = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "diffq", stub)
-        for name in ("model", "utils"):
-            importlib.import_module(f"demucs.{name}")
-    return sys.modules["demucs"]
+    return import_demucs("model", "utils")
 
 
 class OneDirection(torch.nn.Module):

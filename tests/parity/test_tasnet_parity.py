@@ -1,13 +1,9 @@
 """Conv-TasNet against demucs 2.0.3 itself, with weights that the loader has brought over."""
 
-import importlib
-import importlib.util
-import sys
-import types
-
 import pytest
 import torch
 
+from demucs_reference import import_demucs
 from partita.models import create_model
 from partita.weights.tasnet import tensors_from_files
 
@@ -47,14 +43,7 @@ SIZES = [
 
 @pytest.fixture(scope="module")
 def tasnet():
-    """Return ``demucs.tasnet``. Beside it stands quantisation, which imports what it needs not."""
-    if importlib.util.find_spec("demucs") is None:
-        pytest.skip("demucs 2.0.3 is not installed (make test installs it)")
-    stub = types.ModuleType("diffq")
-    stub.UniformQuantizer = stub.DiffQuantizer = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "diffq", stub)
-        return importlib.import_module("demucs.tasnet")
+    return import_demucs("tasnet").tasnet
 
 
 def random_network(tasnet, **config):

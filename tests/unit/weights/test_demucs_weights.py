@@ -1,16 +1,11 @@
 """Official files of Demucs, as demucs 2.0.3 itself writes them, from a server of our own."""
 
 import dataclasses
-import http.server
-import importlib
-import importlib.util
-import sys
-import threading
-import types
 
 import pytest
 import torch
 
+from demucs_reference import import_demucs
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.models import create_model
 from partita.weights import cards, store
@@ -21,47 +16,9 @@ CONFIG = {"sources": SOURCES, "hidden": 4, "depth": 2, "normalise": False}
 OFFICIAL = ["demucs", "demucs48_hq", "demucs_extra"]
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the files of its server's dict, and writes down what it was asked for."""
-
-    def do_GET(self):
-        name = self.path.lstrip("/")
-        self.server.asked.append(name)
-        if name not in self.server.files:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.files[name])))
-        self.end_headers()
-        self.wfile.write(self.server.files[name])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.files, running.asked = {}, []
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def demucs():
-    for name in ("demucs", "julius"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed (make test installs it)")
-    stub = types.ModuleType("diffq")
-    stub.UniformQuantizer = stub.DiffQuantizer = None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "diffq", stub)
-        for name in ("model", "utils", "pretrained"):
-            importlib.import_module(f"demucs.{name}")
-    return sys.modules["demucs"]
+    return import_demucs("model", "utils", "pretrained")
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import http.server
 import inspect
-import threading
 
 import pytest
 import torch
@@ -18,35 +16,6 @@ from partita.weights.open_unmix import tensors_from_files
 SOURCES = ["vocals", "drums", "bass", "other"]
 CONFIG = {"sources": SOURCES, "fft_samples": 256, "hop_samples": 64, "hidden": 8}
 OFFICIAL = ["umx", "umxhq", "umxl", "umxse"]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the files of its server's dict, and writes down what it was asked for."""
-
-    def do_GET(self):
-        name = self.path.lstrip("/")
-        self.server.asked.append(name)
-        if name not in self.server.files:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.files[name])))
-        self.end_headers()
-        self.wfile.write(self.server.files[name])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.files, running.asked = {}, []
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
