@@ -354,15 +354,43 @@ def _low_pass(x: Tensor) -> Tensor:
 
 
 def _filtered(x: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """Correlate ``[batch, channels, n]`` with ``[k, odd taps]``: ``[batch, channels, k, m]``.
+    """Correlate ``[batch, channels, n]`` with ``[k, odd taps]``: ``[batch, channels, k * m]``.
 
-    Kernels add up to one each, and the signal's ends continue, so that constants stay constant.
+    What the kernels give at one place stands side by side. Kernels add up to one each, and the
+    signal's ends continue, so that constants stay constant.
     """
-    kernels = (kernels / kernels.sum(dim=-1, keepdim=True)).to(x.dtype).unsqueeze(1)
+    batch, channels, samples = x.shape
+    count = (samples - 1) // stride + 1
+    matrix = _banded(kernels / kernels.sum(dim=-1, keepdim=True), stride).to(x.dtype)
+    width = matrix.shape[0] // 2
     reach = kernels.shape[-1] // 2
-    flat = functional.pad(x.flatten(0, 1).unsqueeze(1), (reach, reach), mode="replicate")
-    filtered = functional.conv1d(flat, kernels, stride=stride)  # [B C, k, m]
-    return filtered.reshape(*x.shape[:2], *filtered.shape[1:])
+    x = functional.pad(x, (reach, reach), mode="replicate")
+    x = functional.pad(x, (0, width + -x.shape[-1] % width))
+    rows = x.reshape(-1, width)  # [B C (blocks + 1), width]
+    # A block's results need its own row and the next; those of the last row of a signal are none.
+    filtered = torch.addmm(rows[:-1] @ matrix[:width], rows[1:], matrix[width:])
+    filtered = functional.pad(filtered, (0, 0, 0, 1)).reshape(batch, channels, -1)
+    return filtered[..., : count * len(kernels)]
+
+
+def _banded(kernels: Tensor, stride: int) -> Tensor:
+    """Return the matrix that correlates a stretch of signal with ``[k, taps]``.
+
+    As one product of matrices, filters of one channel are several times as fast as as convolutions,
+    though most of what is multiplied is zero.
+
+    Returns
+    -------
+    Tensor ``[2 * width, width / stride * k]``
+        For a stretch twice as long as what it advances.
+    """
+    taps = kernels.shape[-1]
+    advance = math.ceil(taps / stride)  # results of each kernel
+    places = stride * torch.arange(advance, device=kernels.device)[:, None]  # [advance, 1]
+    taken = torch.arange(2 * stride * advance, device=kernels.device) - places  # [advance, 2 width]
+    inside = (taken >= 0) & (taken < taps)
+    matrix = kernels[:, taken.clamp(0, taps - 1)] * inside  # [k, advance, 2 width]
+    return matrix.permute(2, 1, 0).flatten(1)
 
 
 def double_rate(x: Tensor) -> Tensor:
@@ -370,9 +398,9 @@ def double_rate(x: Tensor) -> Tensor:
     taps = _low_pass(x)  # at -51 … 51 half samples
     # A sample keeps its place, another comes half a sample behind it.
     both = torch.stack([taps[1::2], taps[:-1:2]])  # [2, 51], at -50 … 50 and at -51 … 49
-    return _filtered(x, both, 1).transpose(2, 3).flatten(2)  # [B, C, 2, n] -> [B, C, 2 n]
+    return _filtered(x, both, 1)
 
 
 def halve_rate(x: Tensor) -> Tensor:
     """Decimate ``[batch, channels, n]`` to ``[batch, channels, n // 2]``."""
-    return _filtered(x, _low_pass(x)[None], 2)[:, :, 0, : x.shape[-1] // 2]
+    return _filtered(x, _low_pass(x)[None], 2)[..., : x.shape[-1] // 2]
