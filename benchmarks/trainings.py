@@ -1,0 +1,96 @@
+"""What the benchmarks that train share: trainings side by side, and scores of sparse stems.
+
+Stems are scored with BSS Eval v4 in mono, each together with the sum of the others (sparse stems
+would silence the windows of all), references rounded to 16 bits: medians over the seconds in which
+the stem is heard (above -60 dB of full scale), then means over the tracks that have it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+import partita
+from partita.audio.channels import mix_channels
+from partita.datasets import Track
+
+METRICS = ("SDR", "SIR", "SAR")
+HEARD_DB = -60.0
+OVERALL, REST = "mean", "rest"
+#: From a mixture ``[1, samples]`` and its rate to estimates of the same shape.
+Separate = Callable[[np.ndarray, int], Mapping[str, np.ndarray]]
+Scores = dict[str, dict[str, float]]
+
+
+def train(recipe: str, data: Path, out: Path, settings: Iterable[str], jobs: int) -> Path:
+    """Train one model with its share of the cores, or go on with it; return its weights."""
+    command = [sys.executable, "-m", "partita", "train", recipe, "--data", data, "--out", out]
+    command += ["--resume", *(part for setting in settings for part in ("--set", setting))]
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_suffix(".log").open("a") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
+    return out / "model.safetensors"
+
+
+def score(separate: Separate, tracks: list[Track]) -> Scores:
+    """Return target → metric → mean over tracks, as far as they have the target."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for track in tracks:
+        stems = track.load_stems()
+        rate = next(iter(stems.values())).sample_rate
+        true = {name: mix_channels(a.samples.numpy(), 1) for name, a in stems.items()}
+        estimates = separate(sum(true.values()), rate)
+        guessed = {name: estimates[name] for name in true}
+        for name, stem in true.items():
+            scores = partita.evaluate(
+                {name: rounded(stem), REST: rounded(sum(true.values()) - stem)},
+                {name: guessed[name], REST: sum(guessed.values()) - guessed[name]},
+                sample_rate=rate,
+            )
+            heard = np.flatnonzero(seconds_heard(stem, rate))
+            frames = [scores.targets[name].frames[second] for second in heard]
+            found[name].append(
+                {metric: float(np.nanmedian([f[metric] for f in frames])) for metric in METRICS}
+            )
+    means = {
+        name: {metric: float(np.mean([each[metric] for each in rows])) for metric in METRICS}
+        for name, rows in found.items()
+    }
+    means[OVERALL] = {m: float(np.mean([row[m] for row in means.values()])) for m in METRICS}
+    return means
+
+
+def score_mixture(tracks: list[Track]) -> Scores:
+    """Return the scores of the mixture as the estimate of everything."""
+    return score(lambda mixture, _: defaultdict(lambda: mixture), tracks)
+
+
+def rounded(signal: np.ndarray) -> np.ndarray:
+    """Round to 16 bits, without which filters of what codecs left empty are not determined."""
+    return (signal * 32768).round() / 32768
+
+
+def seconds_heard(reference: np.ndarray, rate: int) -> np.ndarray:
+    """Tell for each whole second of ``[1, samples]`` whether it is above the level."""
+    count = reference.shape[1] // rate
+    power = np.square(reference[0, : count * rate].reshape(count, rate), dtype=np.float64)
+    return 10 * np.log10(power.mean(axis=1) + 1e-20) > HEARD_DB
+
+
+def with_model(weights: Path) -> Separate:
+    """Return what separates ``[1, samples]`` of some rate with a checkpoint."""
+    separator = partita.Separator(str(weights))
+
+    def separate(mixture: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+        estimates = separator(mixture, rate, keep_rate=True)
+        return {name: audio.samples.numpy() for name, audio in estimates.items()}
+
+    return separate
