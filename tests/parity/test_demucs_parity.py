@@ -7,9 +7,9 @@ import torch
 
 from demucs_reference import import_demucs
 from partita import Separator
+from partita.dsp.double_rate import double_rate, halve_rate
 from partita.dsp.overlap_add import random_offsets
 from partita.models import create_model
-from partita.models.demucs import double_rate, halve_rate
 from partita.weights.demucs import tensors_from_files
 
 SOURCES = ["drums", "bass", "vocals"]

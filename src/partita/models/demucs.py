@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.dsp.double_rate import double_rate, halve_rate
 from partita.dsp.overlap_add import Window
+from partita.models._demucs_fused import FusedDemucs
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
 
 _LEAST_DEVIATION = 1e-5  # added: mixtures that are all but silent are not blown up
 _LEAST_OF_MONO = 0.1  # of all channels' deviation: opposite channels leave nothing in the mean
-_ROLL_OFF = 0.945  # of the resampling, where half the lower rate is 1
-_ZERO_CROSSINGS = 24  # of its sinc, on each side
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Up(nn.Module):
         -------
         Tensor ``[batch, decoders * channels_out, about stride * n]``
         """
-        skip = _centred(skip, x.shape[-1]).unsqueeze(1)  # [B, 1, C, n]
+        skip = centred(skip, x.shape[-1]).unsqueeze(1)  # [B, 1, C, n]
         batch, _, n = x.shape
         x = (x.reshape(batch, self.decoders, -1, n) + skip).flatten(1, 2)  # [B, D C, n]
         if self.rewrite is not None:
@@ -274,30 +275,13 @@ class Demucs(SeparationModel):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        config, samples = self.config, mixture.shape[-1]
-        mean, deviation = self._level(mixture)
-        x = (mixture - mean) / (_LEAST_DEVIATION + deviation)
-        missing = config.valid_samples(samples) - samples
-        x = functional.pad(x, (missing // 2, missing - missing // 2))
-        x = self._network(double_rate(x)) if config.resample else self._network(x)
-        x = _centred(halve_rate(x) if config.resample else x, samples)  # [B, S C, T]
-        x = x * deviation + mean
-        return x.reshape(-1, len(self.sources), self.channels, samples)  # [B, S, C, T]
+        return separate_with(self._network, self.config, mixture)
 
-    def _level(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation ``[batch, 1, 1]`` of the network's input and output.
-
-        Of silence the deviation is 0, whether levels are normalised or not, and so are estimates.
-        """
-        if not self.config.normalise:
-            heard = mixture.flatten(1).any(dim=1)[:, None, None]
-            return torch.zeros_like(heard, dtype=mixture.dtype), heard.to(mixture.dtype)
-        mono = mixture.mean(dim=1, keepdim=True)  # [B, 1, T]
-        mean = mono.mean(dim=-1, keepdim=True)
-        others = max(1, mono.shape[-1] - 1)  # than one
-        deviation = ((mono - mean).square().sum(dim=-1, keepdim=True) / others).sqrt()
-        of_all = (mixture - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
-        return mean, torch.maximum(deviation, _LEAST_OF_MONO * of_all)
+    def for_inference(self) -> SeparationModel:
+        """Return a model that gives the same estimates faster, on a CPU."""
+        if next(self.parameters()).device.type != "cpu":
+            return self.eval()
+        return FusedDemucs(self, separate_with)
 
     def _network(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
@@ -313,6 +297,48 @@ class Demucs(SeparationModel):
         return x
 
 
+def separate_with(
+    network: Callable[[Tensor], Tensor], config: DemucsConfig, mixture: Tensor
+) -> Tensor:
+    """Separate by a network that has its own level, length and perhaps rate.
+
+    Parameters
+    ----------
+    network : callable
+        Maps ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``.
+    config : DemucsConfig
+    mixture : Tensor ``[batch, channels, samples]``
+
+    Returns
+    -------
+    Tensor ``[batch, sources, channels, samples]``
+    """
+    samples = mixture.shape[-1]
+    mean, deviation = _level(mixture, config.normalise)
+    x = (mixture - mean) / (_LEAST_DEVIATION + deviation)
+    missing = config.valid_samples(samples) - samples
+    x = functional.pad(x, (missing // 2, missing - missing // 2))
+    x = halve_rate(network(double_rate(x))) if config.resample else network(x)
+    x = centred(x, samples) * deviation + mean  # [B, S C, T]
+    return x.reshape(-1, len(config.sources), config.channels, samples)  # [B, S, C, T]
+
+
+def _level(mixture: Tensor, normalise: bool) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation ``[batch, 1, 1]`` of the network's input and output.
+
+    Of silence the deviation is 0, whether levels are normalised or not, and so are estimates.
+    """
+    if not normalise:
+        heard = mixture.flatten(1).any(dim=1)[:, None, None]
+        return torch.zeros_like(heard, dtype=mixture.dtype), heard.to(mixture.dtype)
+    mono = mixture.mean(dim=1, keepdim=True)  # [B, 1, T]
+    mean = mono.mean(dim=-1, keepdim=True)
+    others = max(1, mono.shape[-1] - 1)  # than one
+    deviation = ((mono - mean).square().sum(dim=-1, keepdim=True) / others).sqrt()
+    of_all = (mixture - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return mean, torch.maximum(deviation, _LEAST_OF_MONO * of_all)
+
+
 def _gated(x: Tensor, glu: bool, groups: int = 1) -> Tensor:
     """Apply GLU, by which channels halve within each group, or ReLU, to ``[B, channels, n]``."""
     if not glu:
@@ -321,7 +347,7 @@ def _gated(x: Tensor, glu: bool, groups: int = 1) -> Tensor:
     return functional.glu(x.reshape(batch, groups, -1, n), dim=2).flatten(1, 2)
 
 
-def _centred(x: Tensor, samples: int) -> Tensor:
+def centred(x: Tensor, samples: int) -> Tensor:
     """Return the middle of ``[..., n]``; where the rest is odd, more of it is behind."""
     start = (x.shape[-1] - samples) // 2
     return x[..., start : start + samples]
@@ -339,68 +365,3 @@ def _rescale(model: nn.Module, reference: float) -> None:
             scale = (module.weight.std() / reference).sqrt()
             for parameter in module.parameters():
                 parameter.div_(scale)
-
-
-def _low_pass(x: Tensor) -> Tensor:
-    """Return a sinc under a squared cosine, at multiples of half a sample: ``[103]``.
-
-    The same interpolation as julius's (Smith, "Digital Audio Resampling Home Page"). Beyond the
-    last zero crossing it is zero; the middle tap is that of time 0.
-    """
-    reach = math.ceil(2 * _ZERO_CROSSINGS / _ROLL_OFF)
-    times = torch.arange(-reach, reach + 1, dtype=torch.float64, device=x.device) / 2 * _ROLL_OFF
-    window = torch.cos(math.pi / 2 * (times / _ZERO_CROSSINGS).clamp(-1, 1)).square()
-    return torch.sinc(times) * window
-
-
-def _filtered(x: Tensor, kernels: Tensor, stride: int) -> Tensor:
-    """Correlate ``[batch, channels, n]`` with ``[k, odd taps]``: ``[batch, channels, k * m]``.
-
-    What the kernels give at one place stands side by side. Kernels add up to one each, and the
-    signal's ends continue, so that constants stay constant.
-    """
-    batch, channels, samples = x.shape
-    count = (samples - 1) // stride + 1
-    matrix = _banded(kernels / kernels.sum(dim=-1, keepdim=True), stride).to(x.dtype)
-    width = matrix.shape[0] // 2
-    reach = kernels.shape[-1] // 2
-    x = functional.pad(x, (reach, reach), mode="replicate")
-    x = functional.pad(x, (0, width + -x.shape[-1] % width))
-    rows = x.reshape(-1, width)  # [B C (blocks + 1), width]
-    # A block's results need its own row and the next; those of the last row of a signal are none.
-    filtered = torch.addmm(rows[:-1] @ matrix[:width], rows[1:], matrix[width:])
-    filtered = functional.pad(filtered, (0, 0, 0, 1)).reshape(batch, channels, -1)
-    return filtered[..., : count * len(kernels)]
-
-
-def _banded(kernels: Tensor, stride: int) -> Tensor:
-    """Return the matrix that correlates a stretch of signal with ``[k, taps]``.
-
-    As one product of matrices, filters of one channel are several times as fast as as convolutions,
-    though most of what is multiplied is zero.
-
-    Returns
-    -------
-    Tensor ``[2 * width, width / stride * k]``
-        For a stretch twice as long as what it advances.
-    """
-    taps = kernels.shape[-1]
-    advance = math.ceil(taps / stride)  # results of each kernel
-    places = stride * torch.arange(advance, device=kernels.device)[:, None]  # [advance, 1]
-    taken = torch.arange(2 * stride * advance, device=kernels.device) - places  # [advance, 2 width]
-    inside = (taken >= 0) & (taken < taps)
-    matrix = kernels[:, taken.clamp(0, taps - 1)] * inside  # [k, advance, 2 width]
-    return matrix.permute(2, 1, 0).flatten(1)
-
-
-def double_rate(x: Tensor) -> Tensor:
-    """Interpolate ``[batch, channels, n]`` to ``[batch, channels, 2 n]``."""
-    taps = _low_pass(x)  # at -51 … 51 half samples
-    # A sample keeps its place, another comes half a sample behind it.
-    both = torch.stack([taps[1::2], taps[:-1:2]])  # [2, 51], at -50 … 50 and at -51 … 49
-    return _filtered(x, both, 1)
-
-
-def halve_rate(x: Tensor) -> Tensor:
-    """Decimate ``[batch, channels, n]`` to ``[batch, channels, n // 2]``."""
-    return _filtered(x, _low_pass(x)[None], 2)[..., : x.shape[-1] // 2]

@@ -6,9 +6,10 @@ import pytest
 import soundfile
 import torch
 
+from partita.dsp.double_rate import double_rate, halve_rate
 from partita.errors import ModelError
 from partita.models import create_model
-from partita.models.demucs import Up, double_rate, halve_rate
+from partita.models.demucs import Up
 from partita.training.recipes import load_recipe
 from partita.weights.checkpoint import load_checkpoint
 
