@@ -155,7 +155,7 @@ def _choose_window(model: SeparationModel, options: StageOptions) -> Window | No
     seconds, overlap = options.segment_s, options.overlap
     length = own.length if seconds is None else round(seconds * model.sample_rate)
     fraction = own.overlap / own.length if overlap is None else overlap
-    return Window(length, int(length * fraction))
+    return own.resized(length, fraction)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from partita.dsp.blocks import BlockBuffer
 
@@ -27,25 +29,47 @@ class Window:
         Samples in a window.
     overlap : int
         Samples that neighbouring windows share, less than `length`.
+    step : int
+        Windows begin at multiples of it: a model with strides sees the same signal in the same way
+        in every window.
     """
 
     length: int
     overlap: int
+    step: int = 1
 
     def __post_init__(self) -> None:
         if self.length < 1 or not 0 <= self.overlap < self.length:
             raise ValueError(f"a window of {self.length} samples cannot overlap by {self.overlap}")
+        if self.step < 1 or self.hop % self.step:
+            raise ValueError(f"windows every {self.hop} samples do not begin at whole {self.step}")
 
     @property
     def hop(self) -> int:
         """Samples from one window to the next."""
         return self.length - self.overlap
 
+    def resized(self, length: int, overlap: float) -> Window:
+        """Return a window of about another length, which differs by whole steps.
+
+        Parameters
+        ----------
+        length : int
+        overlap : float
+            The part of it that neighbours share, from 0 to below 1; about as much it will be.
+        """
+        fewest = -(self.length // self.step - 1)  # steps longer that leave one at least
+        steps = max(fewest, round((length - self.length) / self.step))
+        whole = self.length + steps * self.step
+        advance = max(1, min(round(whole * (1 - overlap) / self.step), whole // self.step))
+        return Window(whole, whole - advance * self.step, self.step)
+
 
 @dataclass(frozen=True)
 class _Excerpt:
     samples: Tensor  # [..., length]
     start: int  # position of its first sample in the stream
+    end: int  # position behind its last sample, not counting padding
     used_from: int  # position from which its estimates count
     is_last: bool
 
@@ -54,8 +78,8 @@ def _cut(blocks: Iterable[Tensor], window: Window) -> Iterator[_Excerpt]:
     """Cut a stream into windows of one length.
 
     The last window ends where the stream ends and begins earlier than its turn, so that it is as
-    long as the others and sees real signal instead of padding. Only a stream shorter than one
-    window makes a shorter one.
+    long as the others and sees real signal instead of padding, but for what is missing to a whole
+    step. Only a stream shorter than one window makes a shorter one.
     """
     held = BlockBuffer()
     turn = 0
@@ -64,12 +88,15 @@ def _cut(blocks: Iterable[Tensor], window: Window) -> Iterator[_Excerpt]:
         # One sample beyond the window proves that it is not the last.
         while held.end > turn + window.length:
             samples = held.read(turn, turn + window.length)
-            yield _Excerpt(samples, turn, turn, is_last=False)
+            yield _Excerpt(samples, turn, turn + window.length, turn, is_last=False)
             held.drop(turn)  # the last window may begin anywhere after this one's start
             turn += window.hop
     if held.end > 0:
-        start = max(0, held.end - window.length)
-        yield _Excerpt(held.read(start, held.end), start, turn, is_last=True)
+        start = max(0, math.ceil((held.end - window.length) / window.step) * window.step)
+        samples = held.read(start, held.end)
+        if start:
+            samples = functional.pad(samples, (0, window.length - samples.shape[-1]))
+        yield _Excerpt(samples, start, held.end, turn, is_last=True)
 
 
 def _ramp(window: Window) -> Tensor:
@@ -129,7 +156,7 @@ def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -
     weight_sum = torch.zeros(0)  # [samples], of their fades
     for estimates in estimate(windows()):
         excerpt = pending.popleft()
-        used = estimates[..., excerpt.used_from - excerpt.start :]
+        used = estimates[..., excerpt.used_from - excerpt.start : excerpt.end - excerpt.start]
         if not (len(ramp) or excerpt.is_last):  # a song of one window needs none
             ramp = _ramp(window)
         weights = _fade(torch.ones(used.shape[-1]), excerpt, ramp)
@@ -206,7 +233,7 @@ def average_shifts(
 def _delayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
     first = next(blocks, None)
     if first is not None:
-        yield torch.nn.functional.pad(first, (offset, 0))
+        yield functional.pad(first, (offset, 0))
         yield from blocks
 
 

@@ -99,7 +99,7 @@ class ConvTasNetConfig(ModelConfig):
         frames = max(round((length - self.filter_samples) / hop), 0)
         whole = frames * hop + self.filter_samples
         advance = min(max(round(length * (1 - self.overlap) / hop), 1), whole // hop)
-        return Window(whole, whole - advance * hop)
+        return Window(whole, whole - advance * hop, hop)
 
     @property
     def latency(self) -> int | None:

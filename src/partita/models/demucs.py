@@ -106,7 +106,7 @@ class DemucsConfig(ModelConfig):
         if self.resample:
             step //= math.gcd(step, 2)
         steps = max(1, round(self.segment_s * self.sample_rate / step))
-        return Window(steps * step, min(steps - 1, round(steps * self.overlap)) * step)
+        return Window(steps * step, min(steps - 1, round(steps * self.overlap)) * step, step)
 
     def valid_samples(self, samples: int) -> int:
         """Return to how many samples a signal is padded.

@@ -88,10 +88,46 @@ def test_the_last_window_reads_real_signal_not_padding():
     assert torch.equal(seen[-1], signal[:, 150:])
 
 
-@pytest.mark.parametrize(("length", "overlap"), [(0, 0), (10, 10), (10, -1)])
-def test_impossible_windows_are_refused(length, overlap):
+@given(st.integers(1, 300), block_sizes, st.integers(1, 9), st.integers(0, 8), st.integers(1, 5))
+def test_windows_begin_at_whole_steps(count, sizes, step, rest, steps):
+    """What depends on the place within a step is the same in all windows, and in the whole."""
+    window = Window(5 * step + rest, 5 * step + rest - steps * step, step)
+    signal = torch.randn(1, count, generator=torch.Generator().manual_seed(count))
+
+    def periodic(x):
+        return x * (1 + torch.arange(x.shape[-1]) % step)
+
+    torch.testing.assert_close(run(signal, sizes, periodic, window), periodic(signal))
+
+
+def test_the_last_window_is_filled_up_to_a_step():
+    seen = []
+    signal = torch.arange(1.0, 246.0)[None]
+    result = run(signal, [250], lambda x: seen.append(x) or x, Window(100, 30, 10))
+    assert torch.equal(seen[-1], torch.nn.functional.pad(signal[:, 150:], (0, 5)))
+    torch.testing.assert_close(result, signal)
+
+
+@given(
+    st.integers(1, 9), st.integers(0, 8), st.integers(1, 9), st.integers(1, 400), st.floats(0, 0.95)
+)
+def test_resized_windows_differ_by_whole_steps(step, rest, steps, length, overlap):
+    own = Window(step * steps + rest, rest, step)
+    window = own.resized(length, overlap)
+    assert (window.step, window.hop % step, (window.length - own.length) % step) == (step, 0, 0)
+    assert abs(window.length - length) <= max(step / 2, window.length - length)
+    assert window.length - length <= max(step / 2, step + own.length % step - length)
+    if overlap * window.length >= step:
+        assert abs(window.overlap - overlap * window.length) <= step
+    assert own.resized(own.length, own.overlap / own.length) == own
+
+
+@pytest.mark.parametrize(
+    ("length", "overlap", "step"), [(0, 0, 1), (10, 10, 1), (10, -1, 1), (10, 5, 3), (10, 5, 0)]
+)
+def test_impossible_windows_are_refused(length, overlap, step):
     with pytest.raises(ValueError, match="window"):
-        Window(length, overlap)
+        Window(length, overlap, step)
 
 
 @given(st.integers(1, 200), st.lists(st.integers(0, 40), min_size=1, max_size=4), block_sizes)

@@ -38,7 +38,7 @@ def test_as_published():
     assert [block.depthwise.dilation for block in model.blocks] == 4 * [
         (1 << block,) for block in range(10)
     ]
-    assert model.window == Window(8 * 44100, 2 * 44100)
+    assert model.window == Window(8 * 44100, 2 * 44100, 10)
 
 
 @pytest.mark.parametrize("filter_samples", [2, 7, 10, 20])
