@@ -1,6 +1,6 @@
 """The networks beside each other: the same steps, excerpts and songs, one seed.
 
-    python benchmarks/networks.py --data FOLDER --out RUNS [--steps 400] [--only NAME…]
+    python benchmarks/networks.py --data FOLDER --out RUNS [--steps 320] [--only NAME…]
 
 FOLDER holds tracks in ``train/`` and ``test/``. Recipes are trained `--jobs` at a time, scaled down
 alike: mono at 22.05 kHz, batches of four excerpts of two seconds, learning rate 1e-3; losses and
@@ -34,7 +34,7 @@ from partita.training.recipes import load_recipe
 from partita.training.run import Start
 from trainings import METRICS, OVERALL, Scores, score, score_mixture, train, with_model
 
-RATE, BATCH, EXCERPT_S = 22050, 4, 2.0
+RATE, BATCH, EXCERPT_S, EPOCH = 22050, 4, 2.0, 40
 ALIKE = (
     f"sample_rate={RATE}",
     "channels=1",
@@ -180,11 +180,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=320)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=ENTRANTS, default=list(ENTRANTS))
     options = parser.parse_args()
-    length = ("epochs=10", f"steps_per_epoch={options.steps // 10}")
+    length = (f"epochs={options.steps // EPOCH}", f"steps_per_epoch={EPOCH}")
 
     def train_one(name: str) -> Path:
         settings = [*settings_of(ENTRANTS[name]), *length]
