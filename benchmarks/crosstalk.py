@@ -5,7 +5,7 @@
 FOLDER holds tracks in ``train/`` and ``test/``. Both recipes, ``umx-realtime`` and
 ``umx-crosstalk``, are trained with each seed and the same settings (no track is held out, the last
 weights count), `--jobs` at a time; a training that is there already goes on or is taken as it is.
-Then the test tracks are separated in mono, as the recipes are, and scored as `trainings.py` says;
+Then the test tracks are separated in mono, as the recipes are, and scored as `common.py` says;
 the table has mean and standard deviation over seeds. The last column is what the paper reports for
 the extension.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common import METRICS, OVERALL, Scores, score, score_mixture, train, with_model
 from partita.datasets import open_dataset
-from trainings import METRICS, OVERALL, Scores, score, score_mixture, train, with_model
 
 RECIPES = ("umx-realtime", "umx-crosstalk")
 #: Tables 10 and 11 of the paper: the extension minus Open-Unmix, on one song.

@@ -5,7 +5,7 @@
 FOLDER holds tracks in ``train/`` and ``test/``. Recipes are trained `--jobs` at a time, scaled down
 alike: mono at 22.05 kHz, batches of four excerpts of two seconds, learning rate 1e-3; losses and
 optimisers are the recipes' own, no track is held out, the last weights count. A training that is
-there already goes on or is taken as it is. Then the test tracks are scored as `trainings.py` says.
+there already goes on or is taken as it is. Then the test tracks are scored as `common.py` says.
 
 Multiply-adds are those of matrix products, convolutions and LSTMs for a second of audio, windows
 without their overlap. Speeds are measured with nothing else running: training, on one core, in
@@ -23,16 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from common import (
+    METRICS,
+    OVERALL,
+    Scores,
+    multiply_adds,
+    score,
+    score_mixture,
+    train,
+    with_model,
+)
 from partita import Separator
 from partita.datasets import open_dataset
 from partita.models._protocol import SeparationModel
 from partita.training.losses import TrainingStep
 from partita.training.recipes import load_recipe
 from partita.training.run import Start
-from trainings import METRICS, OVERALL, Scores, score, score_mixture, train, with_model
 
 RATE, BATCH, EXCERPT_S, EPOCH = 22050, 4, 2.0, 40
 ALIKE = (
@@ -95,24 +102,6 @@ ENTRANTS = {
 def settings_of(entrant: Entrant) -> list[str]:
     """Return everything that differs from the recipe, but the number of steps."""
     return [*ALIKE, *entrant.settings]
-
-
-def multiply_adds(model: SeparationModel) -> float:
-    """Return the multiply-adds for a second of audio."""
-    assert model.window is not None
-    recurrent = 0
-
-    def count(lstm: nn.Module, _: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-        nonlocal recurrent  # every step of every example uses every weight once
-        weights = sum(w.numel() for name, w in lstm.named_parameters() if "weight" in name)
-        recurrent += weights * output[0].shape[:2].numel()
-
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.LSTM)]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(0.1 * torch.randn(1, model.channels, model.window.length))
-    for hook in hooks:
-        hook.remove()
-    return (counter.get_total_flops() / 2 + recurrent) * model.sample_rate / model.window.length
 
 
 def training_speed(model: SeparationModel, loss: str) -> float:

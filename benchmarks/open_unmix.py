@@ -14,7 +14,6 @@ does: with an iteration, windows are further from openunmix than what they do to
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import sys
 import time
@@ -25,6 +24,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from common import distance_db, make_song
 from partita import Separator
 from partita.devices import choose_precision
 from partita.models import create_model
@@ -32,23 +32,6 @@ from partita.models.open_unmix import OpenUnmix
 
 RATE, FFT = 44100, 4096
 ITERATIONS = (0, 1)
-
-
-def make_song(seconds: float) -> Tensor:
-    """Return stereo ``[2, samples]``: chords that change every half second, noise on the beat."""
-    generator = torch.Generator().manual_seed(0)
-    count = round(seconds * RATE)
-    times = torch.arange(count, dtype=torch.float64) / RATE
-    beat = (2 * times).long()
-    roots = 110 * 2 ** (torch.randint(0, 24, (int(beat[-1]) + 1, 3), generator=generator) / 12)
-    decay = torch.exp(-6 * (times - beat / 2))
-    song = 0.1 * torch.randn(2, count, generator=generator) * decay
-    for voice, harmonic in itertools.product(range(3), range(1, 9)):
-        pan = torch.rand(2, 1, generator=generator)
-        phase = 2 * torch.pi * harmonic * roots[beat, voice] * times
-        song += pan * 0.1 / harmonic * torch.sin(phase) * (0.3 + 0.7 * decay)
-    song[:, : FFT // 2] = song[:, -FFT // 2 :] = 0.0
-    return song.float()
 
 
 def make_models(device: torch.device) -> tuple[dict[int, nn.Module], dict[int, OpenUnmix]]:
@@ -106,11 +89,6 @@ def make_runs(
     return runs
 
 
-def distance_db(found: Tensor, expected: Tensor) -> float:
-    """Return how far below the signal the difference is."""
-    return float(20 * torch.log10(expected.norm() / (found - expected).norm()))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
@@ -121,7 +99,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    song = make_song(options.seconds)
+    song = make_song(options.seconds, RATE)
+    song[:, : FFT // 2] = song[:, -FFT // 2 :] = 0.0
     precisions = ["float32", "bfloat16"] if options.bfloat16 else ["float32"]
     runs = make_runs(song, device, precisions)
     elapsed: dict[str, list[float]] = {name: [] for name in runs}

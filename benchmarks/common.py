@@ -1,4 +1,4 @@
-"""What the benchmarks that train share: trainings side by side, and scores of sparse stems.
+"""What benchmarks share: a song, trainings, scores of sparse stems, what networks multiply.
 
 Stems are scored with BSS Eval v4 in mono, each together with the sum of the others (sparse stems
 would silence the windows of all), references rounded to 16 bits: medians over the seconds in which
@@ -7,6 +7,7 @@ the stem is heard (above -60 dB of full scale), then means over the tracks that 
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -15,10 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import partita
 from partita.audio.channels import mix_channels
 from partita.datasets import Track
+from partita.models._protocol import SeparationModel
 
 METRICS = ("SDR", "SIR", "SAR")
 HEARD_DB = -60.0
@@ -94,3 +99,42 @@ def with_model(weights: Path) -> Separate:
         return {name: audio.samples.numpy() for name, audio in estimates.items()}
 
     return separate
+
+
+def multiply_adds(model: SeparationModel) -> float:
+    """Return the multiply-adds for a second of audio."""
+    assert model.window is not None
+    recurrent = 0
+
+    def count(lstm: nn.Module, _: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        nonlocal recurrent  # every step of every example uses every weight once
+        weights = sum(w.numel() for name, w in lstm.named_parameters() if "weight" in name)
+        recurrent += weights * output[0].shape[:2].numel()
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.LSTM)]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(0.1 * torch.randn(1, model.channels, model.window.length))
+    for hook in hooks:
+        hook.remove()
+    return (counter.get_total_flops() / 2 + recurrent) * model.sample_rate / model.window.length
+
+
+def make_song(seconds: float, rate: int) -> Tensor:
+    """Return stereo ``[2, samples]``: chords that change every half second, noise on the beat."""
+    generator = torch.Generator().manual_seed(0)
+    count = round(seconds * rate)
+    times = torch.arange(count, dtype=torch.float64) / rate
+    beat = (2 * times).long()
+    roots = 110 * 2 ** (torch.randint(0, 24, (int(beat[-1]) + 1, 3), generator=generator) / 12)
+    decay = torch.exp(-6 * (times - beat / 2))
+    song = 0.1 * torch.randn(2, count, generator=generator) * decay
+    for voice, harmonic in itertools.product(range(3), range(1, 9)):
+        pan = torch.rand(2, 1, generator=generator)
+        phase = 2 * torch.pi * harmonic * roots[beat, voice] * times
+        song += pan * 0.1 / harmonic * torch.sin(phase) * (0.3 + 0.7 * decay)
+    return song.float()
+
+
+def distance_db(found: Tensor, expected: Tensor) -> float:
+    """Return how far below the signal the difference is."""
+    return float(20 * torch.log10(expected.norm() / (found - expected).norm()))

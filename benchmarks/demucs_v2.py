@@ -1,0 +1,179 @@
+"""Demucs beside demucs 2.0.3: one set of weights, one song, in turns, medians.
+
+    python benchmarks/demucs_v2.py [--seconds 60] [--threads 2] [--rounds 3] [--bfloat16]
+
+Random weights of the published size (version 2: 64 channels, depth 6), stereo at 44.1 kHz. Theirs
+separates as its command does, in windows of 40 s, and once more in windows as long as ours.
+``theirs, our network`` is their loop around our network, and ``network`` a window by itself, ours
+in its form for inference: there estimates have to be equal. `Separator` passes several windows at
+once and crossfades in its own way. The distance is signal to difference, from the first row of the
+group. The floor is what all windows multiply, at the rate that this machine multiplies matrices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from common import distance_db, make_song, multiply_adds
+from partita import Separator
+from partita.models import create_model
+from partita.models.demucs import Demucs
+from partita.weights.demucs import tensors_from_files
+
+RATE = 44100
+SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+def make_models() -> tuple[nn.Module, Demucs]:
+    """Return demucs's network and ours, of equal weights; neither normalises."""
+    stub = types.ModuleType("diffq")  # quantisation, which nothing here needs
+    stub.UniformQuantizer = stub.DiffQuantizer = None  # type: ignore[attr-defined]
+    sys.modules.setdefault("diffq", stub)
+    from demucs.model import Demucs as TheirDemucs
+
+    torch.manual_seed(0)
+    theirs = TheirDemucs(SOURCES, normalize=False).eval()
+    ours = create_model("demucs", {"sources": SOURCES, "normalise": False})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "demucs.th"
+        torch.save(theirs.state_dict(), path)
+        ours.load_state_dict(tensors_from_files({"all": path}))
+    assert isinstance(ours, Demucs)
+    return theirs, ours.eval()
+
+
+class InTheirLoop(nn.Module):
+    """Our network as theirs is called."""
+
+    def __init__(self, model: nn.Module, theirs: nn.Module) -> None:
+        super().__init__()
+        self._model = model
+        self.sources, self.samplerate = theirs.sources, theirs.samplerate
+        self.segment_length = theirs.segment_length
+
+    def valid_length(self, length: int) -> int:
+        """Return the length: it pads by itself."""
+        return length
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channels, samples]``."""
+        estimates: Tensor = self._model(mixture)
+        return estimates
+
+
+def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], Tensor]]]:
+    """Return what is measured, in groups; each function gives ``[sources, 2, samples]``."""
+    theirs, ours = make_models()
+    from demucs.utils import apply_model
+
+    fast = ours.for_inference()
+    long = theirs.segment_length
+    first = song[None, :, : ours.window.length if ours.window else None]
+    padded = ours.config.valid_samples(first.shape[-1]) - first.shape[-1]
+    full = nn.functional.pad(first, (padded // 2, padded - padded // 2))
+
+    def whole(model: nn.Module, segment: int) -> Tensor:
+        model.segment_length = segment
+        estimates: Tensor = apply_model(model, song, split=True)
+        return estimates
+
+    def windows(separator: Separator) -> Tensor:
+        stems = separator(song, RATE)
+        return torch.stack([stems[name].samples for name in separator.sources])
+
+    def single(model: nn.Module, mixture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            estimates: Tensor = model(mixture)[0].float()
+        start = (estimates.shape[-1] - first.shape[-1]) // 2
+        return estimates[..., start : start + first.shape[-1]]
+
+    network = {
+        "network, theirs": partial(single, theirs, full),
+        "network": partial(single, ours, first),
+        "network, for inference": partial(single, fast, first),
+    }
+    songs = {
+        "theirs, its windows (40 s)": partial(whole, theirs, long),
+        "theirs, windows like ours": partial(whole, theirs, first.shape[-1]),
+        "theirs, our network": partial(whole, InTheirLoop(fast, theirs), long),
+        "Separator": partial(windows, Separator(ours)),
+    }
+    if bfloat16:
+        network["network, bfloat16"] = partial(single, fast, first, torch.bfloat16)
+        songs["Separator, bfloat16"] = partial(windows, Separator(ours, precision="bfloat16"))
+    return {f"a window of {first.shape[-1] / RATE:.1f} s": network, "the song": songs}
+
+
+def print_floor(seconds: float) -> None:
+    """Say how long the multiply-adds of all windows take at least."""
+    _, ours = make_models()
+    assert ours.window is not None
+    side = 3000
+    square = torch.randn(side, side)
+    elapsed = []
+    for _ in range(5):
+        started = time.perf_counter()
+        square @ square
+        elapsed.append(time.perf_counter() - started)
+    rate = side**3 / min(elapsed)
+    samples = round(seconds * RATE)
+    windows = 1 + max(0, -(-(samples - ours.window.length) // ours.window.hop))
+    needed = multiply_adds(ours) * min(samples, ours.window.length) / RATE * windows
+    print(
+        f"floor of Separator: {needed / rate:.1f} s = {windows} windows, {needed / 1e9:.0f} billion"
+        f" multiply-adds at {rate / 1e9:.0f} billion a second"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bfloat16", action="store_true", help="measure it as well")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    groups = make_runs(make_song(options.seconds, RATE), options.bfloat16)
+    elapsed: dict[str, list[float]] = {name: [] for runs in groups.values() for name in runs}
+    estimates: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        for _ in range(options.rounds):
+            for name, run in [pair for runs in groups.values() for pair in runs.items()]:
+                started = time.perf_counter()
+                estimates[name] = run()
+                elapsed[name].append(time.perf_counter() - started)
+    print(f"{options.seconds:g} s, stereo, four sources, {options.threads} threads")
+    if options.bfloat16 and not torch.cpu._is_avx512_bf16_supported():
+        print("this processor has no instructions for bfloat16")
+    for title, runs in groups.items():
+        print(f"{title:<30} {'time':>9} {'theirs ÷':>9} {'relative':>9} {'distance':>9}")
+        first = next(iter(runs))
+        for name in runs:
+            time_s = statistics.median(elapsed[name])
+            ratio = statistics.median(elapsed[first]) / time_s
+            difference = (estimates[name] - estimates[first]).abs().max()
+            print(
+                f"  {name:<28} {time_s:7.2f} s {ratio:8.2f}× "
+                f"{float(difference / estimates[first].abs().max()):9.1e} "
+                f"{distance_db(estimates[name], estimates[first]):6.1f} dB"
+            )
+            if name.endswith("bfloat16"):
+                single = "network, for inference" if name.startswith("network") else "Separator"
+                agreement = distance_db(estimates[name], estimates[single])
+                print(f"    {agreement:.1f} dB from the same in float32")
+    print_floor(options.seconds)
+
+
+if __name__ == "__main__":
+    main()
