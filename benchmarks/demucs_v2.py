@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from common import distance_db, make_song, multiply_adds
 from partita import Separator
 from partita.models import create_model
+from partita.models._protocol import SeparationModel
 from partita.models.demucs import Demucs
 from partita.weights.demucs import tensors_from_files
 
@@ -56,15 +57,16 @@ def make_models() -> tuple[nn.Module, Demucs]:
 class InTheirLoop(nn.Module):
     """Our network as theirs is called."""
 
-    def __init__(self, model: nn.Module, theirs: nn.Module) -> None:
+    def __init__(self, model: SeparationModel, theirs: nn.Module) -> None:
         super().__init__()
         self._model = model
         self.sources, self.samplerate = theirs.sources, theirs.samplerate
         self.segment_length = theirs.segment_length
 
     def valid_length(self, length: int) -> int:
-        """Return the length: it pads by itself."""
-        return length
+        """Return the length that the loop cuts from the song."""
+        samples: int = self._model.config.valid_samples(length)
+        return samples
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``."""

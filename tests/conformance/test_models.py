@@ -6,6 +6,7 @@ import torch
 from common import SMALL_UNET, SMALL_UNMIX
 from partita import Separator
 from partita.models import create_model, model_names
+from partita.training.losses import TrainingStep
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 SMALL_TASNET = {
@@ -89,6 +90,38 @@ def test_gradients_reach_every_parameter(model, mixture):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
+
+
+def test_it_learns_an_excerpt_by_heart(model):
+    if not list(model.parameters()):
+        pytest.skip("has learned nothing")
+    times, generator = torch.arange(4000), torch.Generator().manual_seed(0)
+    tones = [0.3 * torch.sin(0.1 * (3 * index + 1) * times) for index in range(len(model.learned))]
+    tones[-1] = 0.1 * torch.randn(len(times), generator=generator)
+    pan = torch.tensor([1.0, 0.6])[: model.channels, None]
+    excerpt = torch.stack(tones)[None, :, None] * pan  # [1, sources, channels, samples]
+    step = TrainingStep(model, "l1").train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimiser = torch.optim.Adam(step.parameters(), lr=5e-3)
+    losses: list[float] = []
+    while not losses or losses[-1] > 0.4 * losses[0]:
+        assert len(losses) < 200
+        optimiser.zero_grad()
+        loss = step(excerpt).total
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    for name, parameter in model.named_parameters():
+        assert not torch.equal(before[name], parameter), name
+
+
+@torch.inference_mode()
+def test_the_form_for_inference_gives_the_same(model, mixture):
+    expected, training = model(mixture), model.training
+    found = model.for_inference()(mixture)
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+    assert torch.equal(model(mixture), expected)
+    assert model.training is training
 
 
 @torch.inference_mode()

@@ -186,6 +186,33 @@ def test_shifts(demucs, pair, monkeypatch, shifts):
     assert relative(separated(ours, song, shifts=shifts, seed=5), expected) <= 1e-5
 
 
+class InTheirLoop(torch.nn.Module):
+    """Our network, in its form for inference, as theirs is called."""
+
+    def __init__(self, ours, theirs):
+        super().__init__()
+        self.network = ours.for_inference()
+        self.valid_length = ours.config.valid_samples
+        self.sources, self.samplerate = theirs.sources, theirs.samplerate
+        self.segment_length = theirs.segment_length
+
+    def forward(self, mixture):
+        return self.network(mixture)
+
+
+@pytest.mark.parametrize("shifts", [0, 2])
+@pytest.mark.parametrize("overlap", [0.25, 0.1])
+def test_whole_songs_in_their_loop(demucs, long, shifts, overlap):
+    """Split, with overlaps and shifts of one seed: only the network is another."""
+    theirs, ours, song = long
+    results = []
+    for network in (InTheirLoop(ours, theirs), theirs):
+        random.seed(0)
+        options = {"split": True, "overlap": overlap, "shifts": shifts}
+        results.append(demucs.utils.apply_model(network, song, **options))
+    assert relative(*results) <= 1e-5
+
+
 @pytest.fixture
 def long(pair):
     """Networks and a song of several windows of a second, of which a quarter overlaps."""
