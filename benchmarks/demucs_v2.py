@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from common import distance_db, make_song, multiply_adds
 from partita import Separator
+from partita.dsp.double_rate import double_rate, halve_rate
 from partita.models import create_model
-from partita.models._protocol import SeparationModel
+from partita.models._demucs_fused import FusedDemucs
 from partita.models.demucs import Demucs
 from partita.weights.demucs import tensors_from_files
 
@@ -55,23 +56,19 @@ def make_models() -> tuple[nn.Module, Demucs]:
 
 
 class InTheirLoop(nn.Module):
-    """Our network as theirs is called."""
+    """Our network as theirs is called: padded with what the song has there."""
 
-    def __init__(self, model: SeparationModel, theirs: nn.Module) -> None:
+    def __init__(self, model: FusedDemucs, theirs: nn.Module) -> None:
         super().__init__()
         self._model = model
+        self.valid_length = model.config.valid_samples
         self.sources, self.samplerate = theirs.sources, theirs.samplerate
         self.segment_length = theirs.segment_length
 
-    def valid_length(self, length: int) -> int:
-        """Return the length that the loop cuts from the song."""
-        samples: int = self._model.config.valid_samples(length)
-        return samples
-
     def forward(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channels, samples]``."""
-        estimates: Tensor = self._model(mixture)
-        return estimates
+        """Separate ``[batch, channels, samples]``, and give somewhat fewer samples."""
+        estimates = halve_rate(self._model._network(double_rate(mixture)))
+        return estimates.reshape(len(mixture), len(self.sources), mixture.shape[1], -1)
 
 
 def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], Tensor]]]:
@@ -80,6 +77,7 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
     from demucs.utils import apply_model
 
     fast = ours.for_inference()
+    assert isinstance(fast, FusedDemucs)
     long = theirs.segment_length
     first = song[None, :, : ours.window.length if ours.window else None]
     padded = ours.config.valid_samples(first.shape[-1]) - first.shape[-1]
