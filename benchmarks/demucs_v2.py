@@ -3,7 +3,7 @@
     python benchmarks/demucs_v2.py [--seconds 60] [--threads 2] [--rounds 3] [--bfloat16]
 
 Random weights of the published size (version 2: 64 channels, depth 6), stereo at 44.1 kHz. Theirs
-separates as its command does, in windows of 40 s, and once more in windows as long as ours.
+separates as its command does, in windows of 40 s.
 ``theirs, our network`` is their loop around our network, and ``network`` a window by itself, ours
 in its form for inference: there estimates have to be equal. `Separator` passes several windows at
 once and crossfades in its own way. The distance is signal to difference, from the first row of the
@@ -78,13 +78,11 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
 
     fast = ours.for_inference()
     assert isinstance(fast, FusedDemucs)
-    long = theirs.segment_length
     first = song[None, :, : ours.window.length if ours.window else None]
     padded = ours.config.valid_samples(first.shape[-1]) - first.shape[-1]
     full = nn.functional.pad(first, (padded // 2, padded - padded // 2))
 
-    def whole(model: nn.Module, segment: int) -> Tensor:
-        model.segment_length = segment
+    def whole(model: nn.Module) -> Tensor:
         estimates: Tensor = apply_model(model, song, split=True)
         return estimates
 
@@ -104,9 +102,8 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
         "network, for inference": partial(single, fast, first),
     }
     songs = {
-        "theirs, its windows (40 s)": partial(whole, theirs, long),
-        "theirs, windows like ours": partial(whole, theirs, first.shape[-1]),
-        "theirs, our network": partial(whole, InTheirLoop(fast, theirs), long),
+        "theirs": partial(whole, theirs),
+        "theirs, our network": partial(whole, InTheirLoop(fast, theirs)),
         "Separator": partial(windows, Separator(ours)),
     }
     if bfloat16:

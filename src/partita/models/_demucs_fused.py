@@ -181,7 +181,8 @@ class FusedDemucs(SeparationModel):
         self.window = model.window
         self._around = around
         self.encoder = nn.ModuleList(map(FusedDown, cast("Iterable[Down]", model.encoder)))
-        self.recurrence = copy.copy(model.recurrence)  # of the same weights
+        same = {id(parameter): parameter for parameter in model.parameters()}
+        self.recurrence = copy.deepcopy(model.recurrence, same)  # in a mode of its own
         self.decoders = nn.ModuleList(
             nn.ModuleList(FusedUp(up, decoder) for up in cast("Iterable[Up]", model.decoder))
             for decoder in range(model.decoders)

@@ -361,7 +361,7 @@ def _rescale(model: nn.Module, reference: float) -> None:
     initialization" in the paper).
     """
     for module in model.modules():
-        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)) and module.weight.numel() > 1:
             scale = (module.weight.std() / reference).sqrt()
             for parameter in module.parameters():
                 parameter.div_(scale)

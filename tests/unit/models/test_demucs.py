@@ -6,7 +6,6 @@ import pytest
 import soundfile
 import torch
 
-from partita.dsp.double_rate import double_rate, halve_rate
 from partita.errors import ModelError
 from partita.models import create_model
 from partita.models.demucs import Up
@@ -224,23 +223,6 @@ def test_first_weights_are_brought_nearer_to_the_reference():
         factor = after.weight.std() / before.weight.std()
         torch.testing.assert_close(after.bias, before.bias * factor)
     assert torch.equal(plain.recurrence.linear.weight, scaled.recurrence.linear.weight)
-
-
-@torch.inference_mode()
-def test_resampling():
-    times = torch.arange(4000, dtype=torch.float64)
-    for frequency in (0.001, 0.1, 0.35):  # of the rate
-        tone = torch.sin(2 * torch.pi * frequency * times).float().expand(2, 3, -1)
-        between = torch.sin(torch.pi * frequency * torch.arange(8000, dtype=torch.float64)).float()
-        doubled = double_rate(tone)
-        inside = slice(200, -200)
-        assert float((doubled[0, 1] - between)[inside].abs().max()) < 1e-3
-        assert float((halve_rate(doubled) - tone)[..., inside].abs().max()) < 1e-3
-    above = torch.sin(2 * torch.pi * 0.35 * times).float()[None, None]  # beyond half the half rate
-    assert float(halve_rate(above)[..., 100:-100].abs().max()) < 1e-3
-    ones = torch.ones(1, 1, 7)
-    torch.testing.assert_close(double_rate(ones), torch.ones(1, 1, 14))
-    torch.testing.assert_close(halve_rate(ones), torch.ones(1, 1, 3))
 
 
 @pytest.mark.parametrize(
