@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +91,12 @@ def seconds_heard(reference: np.ndarray, rate: int) -> np.ndarray:
     return 10 * np.log10(power.mean(axis=1) + 1e-20) > HEARD_DB
 
 
-def with_model(weights: Path) -> Separate:
-    """Return what separates ``[1, samples]`` of some rate with a checkpoint."""
-    separator = partita.Separator(str(weights))
+def with_model(weights: Path, **options: Any) -> Separate:
+    """Return what separates ``[1, samples]`` of some rate with a checkpoint.
+
+    Options are those of `partita.Separator`.
+    """
+    separator = partita.Separator(str(weights), **options)
 
     def separate(mixture: np.ndarray, rate: int) -> dict[str, np.ndarray]:
         estimates = separator(mixture, rate, keep_rate=True)
