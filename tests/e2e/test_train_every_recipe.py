@@ -26,7 +26,7 @@ SMALL = {
     "crosstalk-unmix": {**FRAMES, "hidden": 8, "bandwidth_hz": 4000},
     "demucs": {"hidden": 4, "depth": 3, "segment_s": 0.5},
     "demucs-multidecoder": {"hidden": 4, "depth": 3, "segment_s": 0.5},
-    "conv-tasnet": {"filters": 8, "bottleneck": 8, "hidden": 8, "blocks": 2, "segment_s": 0.5},
+    "conv-tasnet": {"filters": 8, "bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 1},
     "mmdensenet": DENSE,
     "mmdenselstm": {
         **DENSE,
