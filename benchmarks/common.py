@@ -1,4 +1,4 @@
-"""What benchmarks share: a song, trainings, scores of sparse stems, what networks multiply.
+"""What benchmarks share: a song, timing, trainings, scores of sparse stems, multiply-adds.
 
 Stems are scored with BSS Eval v4 in mono, each together with the sum of the others (sparse stems
 would silence the windows of all), references rounded to 16 bits: medians over the seconds in which
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import statistics
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -142,3 +144,18 @@ def make_song(seconds: float, rate: int) -> Tensor:
 def distance_db(found: Tensor, expected: Tensor) -> float:
     """Return how far below the signal the difference is."""
     return float(20 * torch.log10(expected.norm() / (found - expected).norm()))
+
+
+def in_turns(
+    runs: Mapping[str, Callable[[], Tensor]], rounds: int
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Run everything in turns; return the median time and the last result of each."""
+    elapsed: dict[str, list[float]] = {name: [] for name in runs}
+    results: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        for _ in range(rounds):
+            for name, run in runs.items():
+                started = time.perf_counter()
+                results[name] = run().cpu()  # which waits for the device
+                elapsed[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in elapsed.items()}, results

@@ -3,17 +3,16 @@
     python benchmarks/demucs_v2.py [--seconds 60] [--threads 2] [--rounds 3] [--bfloat16]
 
 Random weights of the published size (version 2: 64 channels, depth 6), stereo at 44.1 kHz. Theirs
-separates as its command does, in windows of 40 s.
-``theirs, our network`` is their loop around our network, and ``network`` a window by itself, ours
-in its form for inference: there estimates have to be equal. `Separator` passes several windows at
-once and crossfades in its own way. The distance is signal to difference, from the first row of the
-group. The floor is what all windows multiply, at the rate that this machine multiplies matrices.
+separates as its command does, in windows of 40 s. ``theirs, our network`` is their loop around our
+network, and ``network`` a window by itself: there estimates have to be equal. `Separator` passes
+several windows at once and crossfades in its own way. The distance is signal to difference, from
+the first row of the group. The floor is what all windows multiply, at the rate that this machine
+multiplies matrices.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from common import distance_db, make_song, multiply_adds
+from common import distance_db, in_turns, make_song, multiply_adds
 from partita import Separator
 from partita.dsp.double_rate import double_rate, halve_rate
 from partita.models import create_model
@@ -114,7 +113,7 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
 
 def print_floor(seconds: float) -> None:
     """Say how long the multiply-adds of all windows take at least."""
-    _, ours = make_models()
+    ours = create_model("demucs")
     assert ours.window is not None
     side = 3000
     square = torch.randn(side, side)
@@ -142,23 +141,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     groups = make_runs(make_song(options.seconds, RATE), options.bfloat16)
-    elapsed: dict[str, list[float]] = {name: [] for runs in groups.values() for name in runs}
-    estimates: dict[str, Tensor] = {}
-    with torch.inference_mode():
-        for _ in range(options.rounds):
-            for name, run in [pair for runs in groups.values() for pair in runs.items()]:
-                started = time.perf_counter()
-                estimates[name] = run()
-                elapsed[name].append(time.perf_counter() - started)
+    runs = {name: run for group in groups.values() for name, run in group.items()}
+    times, estimates = in_turns(runs, options.rounds)
     print(f"{options.seconds:g} s, stereo, four sources, {options.threads} threads")
     if options.bfloat16 and not torch.cpu._is_avx512_bf16_supported():
         print("this processor has no instructions for bfloat16")
-    for title, runs in groups.items():
+    for title, group in groups.items():
         print(f"{title:<30} {'time':>9} {'theirs ÷':>9} {'relative':>9} {'distance':>9}")
-        first = next(iter(runs))
-        for name in runs:
-            time_s = statistics.median(elapsed[name])
-            ratio = statistics.median(elapsed[first]) / time_s
+        first = next(iter(group))
+        for name in group:
+            time_s = times[name]
+            ratio = times[first] / time_s
             difference = (estimates[name] - estimates[first]).abs().max()
             print(
                 f"  {name:<28} {time_s:7.2f} s {ratio:8.2f}× "

@@ -14,9 +14,7 @@ does: with an iteration, windows are further from openunmix than what they do to
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 import types
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from common import distance_db, make_song
+from common import distance_db, in_turns, make_song
 from partita import Separator
 from partita.devices import choose_precision
 from partita.models import create_model
@@ -103,25 +101,18 @@ def main() -> None:
     song[:, : FFT // 2] = song[:, -FFT // 2 :] = 0.0
     precisions = ["float32", "bfloat16"] if options.bfloat16 else ["float32"]
     runs = make_runs(song, device, precisions)
-    elapsed: dict[str, list[float]] = {name: [] for name in runs}
-    estimates: dict[str, Tensor] = {}
-    with torch.inference_mode():
-        for _ in range(options.rounds):
-            for name, (_, run) in runs.items():
-                started = time.perf_counter()
-                estimates[name] = run().cpu()  # which waits for the device
-                elapsed[name].append(time.perf_counter() - started)
+    times, estimates = in_turns({name: run for name, (_, run) in runs.items()}, options.rounds)
     print(f"{options.seconds:g} s, stereo, four sources, {device}, {options.threads} threads")
     if options.bfloat16 and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
         print("this processor has no instructions for bfloat16")
     print(f"{'':<34} {'time':>9} {'÷ music':>8} {'theirs ÷':>9} {'peak':>8} {'distance':>9}")
     for name, (iterations, _) in runs.items():
-        time_s = statistics.median(elapsed[name])
+        time_s = times[name]
         other = f"openunmix, niter {iterations}"
         peak = float((estimates[name] - estimates[other]).abs().max())
         print(
             f"{name:<34} {time_s:7.2f} s {time_s / options.seconds:8.4f} "
-            f"{statistics.median(elapsed[other]) / time_s:8.2f}× {peak:8.1e} "
+            f"{times[other] / time_s:8.2f}× {peak:8.1e} "
             f"{distance_db(estimates[name], estimates[other]):6.1f} dB"
         )
         if name.endswith("bfloat16"):

@@ -65,7 +65,7 @@ def _filtered(x: Tensor, kernels: Tensor, stride: int) -> Tensor:
 def _banded(kernels: Tensor, stride: int) -> Tensor:
     """Return the matrix that correlates a stretch of signal with ``[k, taps]``.
 
-    As one product of matrices, filters of one channel are several times as fast as as convolutions,
+    As one product of matrices, filters of one channel are several times as fast as convolutions,
     though most of what is multiplied is zero.
 
     Returns

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -18,14 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._demucs_signal import separate_with
 from partita.models._protocol import SeparationModel
 
 if TYPE_CHECKING:
     from partita.models.demucs import Demucs, DemucsConfig, Down, Up
 
 _STRETCH = 1 << 18  # numbers that a level makes of a stretch: a megabyte, as large as caches are
-#: See `partita.models.demucs.separate_with`.
-Around = Callable[[Callable[[Tensor], Tensor], "DemucsConfig", Tensor], Tensor]
 
 
 class Product(nn.Module):
@@ -168,18 +167,15 @@ class FusedDemucs(SeparationModel):
     Parameters
     ----------
     model : Demucs
-    around : callable
-        See `Around`.
     """
 
     config: DemucsConfig
     cpu_batch: ClassVar[int] = 4
 
-    def __init__(self, model: Demucs, around: Around) -> None:
+    def __init__(self, model: Demucs) -> None:
         super().__init__(model.config)
         self.registry_name = model.registry_name  # type: ignore[misc]
         self.window = model.window
-        self._around = around
         self.encoder = nn.ModuleList(map(FusedDown, cast("Iterable[Down]", model.encoder)))
         same = {id(parameter): parameter for parameter in model.parameters()}
         self.recurrence = copy.deepcopy(model.recurrence, same)  # in a mode of its own
@@ -192,7 +188,7 @@ class FusedDemucs(SeparationModel):
     @torch.no_grad()
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        return self._around(self._network, self.config, mixture)
+        return separate_with(self._network, self.config, mixture)
 
     def _network(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
