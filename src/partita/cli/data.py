@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from partita.cli.console import ProgressDisplay, format_time
+from partita.cli.synthesize import synthesize
 from partita.errors import one_line
 
 if TYPE_CHECKING:
     from partita.datasets import Dataset
     from partita.datasets.inspect import Report, TrackFacts
 
-app = typer.Typer(help="Look into data sets of songs with known stems.")
+app = typer.Typer(help="Data sets of songs with known stems: look into them, or make one.")
+
+
+app.command("synthesize")(synthesize)
 
 
 @app.callback()
 def data() -> None:
-    """Look into data sets of songs with known stems."""
+    """Data sets of songs with known stems: look into them, or make one."""
 
 
 @app.command("info")

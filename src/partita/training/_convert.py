@@ -168,17 +168,29 @@ class Converter:
                     powers[at] = np.mean(np.square(block, dtype=np.float64))
                     lowest = min(lowest, float(block.min()))
                     highest = max(highest, float(block.max()))
-                # Steps of a 16-bit file, unless it would clip: such files stay what they are.
-                step = max(1 / _FULL_SCALE, highest / (_FULL_SCALE - 1), -lowest / _FULL_SCALE)
+                step = sixteen_bit_step(lowest, highest)
                 audio.seek(row * row_bytes)
                 for block in self._blocks(spool, piece):
                     audio.write(np.rint(block / np.float32(step)).astype(np.int16).data)
                 scales.append(step if highest > lowest else 0.0)
-                is_heard = powers > max(_AUDIBLE * float(powers.max()), SILENT_PEAK**2)
-                audible.append("".join("01"[int(heard)] for heard in is_heard))
+                audible.append("".join("01"[int(heard)] for heard in audible_pieces(powers)))
             audio.truncate(len(spools) * row_bytes)
         index = {"samples": samples, "scales": scales, "audible": audible, "warnings": warnings}
         (self._folder / INDEX).write_text(json.dumps(index), "utf-8")
+
+
+def sixteen_bit_step(lowest: float, highest: float) -> float:
+    """Return what one step of the integers is worth that hold samples of this range.
+
+    The step of a 16-bit file, unless that would clip: such files stay what they are.
+    """
+    return max(1 / _FULL_SCALE, highest / (_FULL_SCALE - 1), -lowest / _FULL_SCALE)
+
+
+def audible_pieces(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell from the power of each piece of a row which of them are heard."""
+    heard: npt.NDArray[np.bool_] = powers > max(_AUDIBLE * float(powers.max()), SILENT_PEAK**2)
+    return heard
 
 
 def _add(spool: IO[bytes], block: Samples) -> None:

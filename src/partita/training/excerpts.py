@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.errors import UsageError
-from partita.training.augment import change_pitch_and_tempo
 from partita.training.prepared import Prepared, PreparedTrack
 
 _MAX_SEMITONES, _MAX_TEMPO_PERCENT = 12, 50

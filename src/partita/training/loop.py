@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ from partita.models._protocol import SeparationModel
 from partita.training.board import Board
 from partita.training.excerpts import Batch, draw_excerpt, prefetch, spread_excerpts
 from partita.training.losses import TrainingStep
+from partita.training.material import Material
 from partita.training.prepared import Prepared
 from partita.training.recipes import Recipe
 from partita.training.run_folder import RunFolder
@@ -45,21 +45,6 @@ class Observer(Protocol):
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Take the losses of an epoch: a row of ``losses.csv``."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a training learns from, and what it is validated on.
-
-    Attributes
-    ----------
-    train : Prepared
-    valid : Prepared or None
-        None: nothing is held out.
-    """
-
-    train: Prepared
-    valid: Prepared | None
 
 
 class Training:
@@ -132,7 +117,8 @@ class Training:
             self._restore(state)
 
     def _learn_statistics(self) -> None:
-        excerpts = spread_excerpts(self._material.train, self._samples, _STATISTICS_EXCERPTS)
+        songs = self._material.train.songs_for(0)
+        excerpts = spread_excerpts(songs, self._samples, _STATISTICS_EXCERPTS)
         self._model.learn_statistics(e.sources.sum(dim=0, keepdim=True) for e in excerpts)
 
     def _set_up(self) -> None:
@@ -219,10 +205,8 @@ class Training:
             ) from error
 
     def _draw(self, index: int) -> Any:
-        settings = self._settings
-        return draw_excerpt(
-            self._material.train, self._samples, self._augmentation, settings.seed, index
-        )
+        songs = self._material.train.songs_for(index)
+        return draw_excerpt(songs, self._samples, self._augmentation, self._settings.seed, index)
 
     def _indices(self) -> Iterator[Sequence[int]]:
         """Yield, for every step to come, which excerpts of all are this process's."""

@@ -38,9 +38,9 @@ class PreparedTrack:
     samples : int
         Of the longest row, at the prepared rate.
     channels : int
-    audio : Path
-        int16 ``[rows, samples, channels]``. Opened at every read: data sets have more tracks than
-        a process may hold files open.
+    audio : Path, or ndarray of int16 ``[rows, samples, channels]``
+        A file of such samples is opened at every read: data sets have more tracks than a process
+        may hold files open.
     scales : tuple of float
         For each row, what one step of its integers is worth; 0 where the track has no such row.
     audible : ndarray of bool ``[rows, pieces]``
@@ -50,7 +50,7 @@ class PreparedTrack:
     name: str
     samples: int
     channels: int
-    audio: Path
+    audio: Path | npt.NDArray[np.int16]
     scales: tuple[float, ...]
     audible: npt.NDArray[np.bool_]
 
@@ -70,18 +70,24 @@ class PreparedTrack:
         part = np.zeros((self.channels, samples), np.float32)
         first, last = max(start, 0), min(start + samples, self.samples)
         if self.scales[row] and last > first:
-            count = (last - first) * self.channels
-            offset = (row * self.samples + first) * self.channels * 2
-            try:
-                steps = np.fromfile(self.audio, np.int16, count, offset=offset)
-            except OSError as error:
-                raise AudioReadError(
-                    f"{one_line(self.audio)}: prepared audio cannot be read any more "
-                    f"({error.strerror or error}): start anew to prepare it again"
-                ) from error
             scaled = part[:, first - start : last - start]
-            np.multiply(steps.reshape(-1, self.channels).T, np.float32(self.scales[row]), scaled)
+            np.multiply(self._steps(row, first, last).T, np.float32(self.scales[row]), scaled)
         return torch.from_numpy(part)
+
+    def _steps(self, row: int, first: int, last: int) -> npt.NDArray[np.int16]:
+        """Return the integers of part of a row, ``[samples, channels]``."""
+        if not isinstance(self.audio, Path):
+            return self.audio[row, first:last]
+        count = (last - first) * self.channels
+        offset = (row * self.samples + first) * self.channels * 2
+        try:
+            steps = np.fromfile(self.audio, np.int16, count, offset=offset)
+        except OSError as error:
+            raise AudioReadError(
+                f"{one_line(self.audio)}: prepared audio cannot be read any more "
+                f"({error.strerror or error}): start anew to prepare it again"
+            ) from error
+        return steps.reshape(-1, self.channels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +115,10 @@ class Prepared:
     sample_rate: int
     channels: int
     warnings: tuple[str, ...]
+
+    def songs_for(self, index: int) -> Prepared:  # noqa: ARG002 (others have many)
+        """Return the songs from which an excerpt is drawn: always these."""
+        return self
 
     @property
     def rows(self) -> int:

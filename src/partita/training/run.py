@@ -5,30 +5,26 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from partita.datasets import Dataset, Track, open_dataset
 from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.training.adaptation import adapted
 from partita.training.fabric import make_fabric
-from partita.training.loop import Material, Observer, Training
+from partita.training.loop import Observer, Training
 from partita.training.losses import TrainingStep
-from partita.training.prepared import Prepared, prepare
+from partita.training.material import Progress, open_songs
 from partita.training.recipes import Recipe
 from partita.training.run_folder import RunFolder
-from partita.weights.store import home, load_model
+from partita.weights.store import load_model
 
 _log = logging.getLogger(__name__)
-#: Seconds of music read so far, and in all.
-Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def train(
     ----------
     start : Start
     data : Path
-        Root of a data set.
+        Root of a data set, or a ``.toml`` file that says what songs to synthesise.
     out : Path
         The folder of the training.
     observer : Observer
@@ -141,77 +137,28 @@ def train(
     """
     recipe, model = start.resolve()
     TrainingStep(model, recipe.training.loss)  # refuses losses that do not fit
-    train_set, valid_set = _split(data, subset, recipe)
+    songs = open_songs(data, subset, recipe, model)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
-    description = _describe(start, recipe, data, train_set, valid_set)
+    description = _describe(start, recipe) | songs.description
     if fabric.is_global_zero:
         folder.check(description, resume=resume, overwrite=overwrite)
     fabric.barrier()
-    prepared = prepare(
-        _only(train_set, [*train_set, *(valid_set or ())]),
-        model.learned,
-        sample_rate=model.sample_rate,
-        channels=model.channels,
-        folder=home() / "excerpts",
-        progress=progress if fabric.is_global_zero else None,
-    )
-    material = _divide(prepared, len(train_set))
-    if fabric.is_global_zero:
-        for warning in prepared.warnings:
-            _log.warning("warning: %s", warning)
-        # Not before: data that cannot be used cost no earlier training.
-        folder.begin(description, resume=resume)
-    fabric.barrier()
-    training = Training(
-        model, recipe, material, folder, fabric, observer, fresh=start.weights is None
-    )
-    training.run(cancel)
+    with songs.material(progress if fabric.is_global_zero else None) as material:
+        if fabric.is_global_zero:
+            for warning in material.warnings:
+                _log.warning("warning: %s", warning)
+            # Not before: data that cannot be used cost no earlier training.
+            folder.begin(description, resume=resume)
+        fabric.barrier()
+        training = Training(
+            model, recipe, material, folder, fabric, observer, fresh=start.weights is None
+        )
+        training.run(cancel)
     return folder
 
 
-def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """Return what to learn from, and what is held out to validate on."""
-    everything = open_dataset(data)
-    subsets = {track.subset for track in everything}
-    if subset is None and "train" in subsets:
-        subset = "train"
-    chosen = open_dataset(data, subset=subset) if subset else everything
-    if subset != "valid" and "valid" in subsets:
-        return chosen, open_dataset(data, subset="valid")
-    held = recipe.training.valid_tracks
-    if not held:
-        return chosen, None
-    if len(chosen) <= held:
-        _log.warning("warning: nothing is held out, the tracks are too few (%d)", len(chosen))
-        return chosen, None
-    order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
-    valid = [chosen.tracks[index] for index in sorted(order[:held])]
-    return _only(chosen, [track for track in chosen if track not in valid]), _only(chosen, valid)
-
-
-def _divide(prepared: Prepared, count: int) -> Material:
-    """Return what to learn from, the first tracks, and what validates."""
-    train, valid = (
-        dataclasses.replace(prepared, tracks=tracks)
-        for tracks in (prepared.tracks[:count], prepared.tracks[count:])
-    )
-    for source, heard in zip(prepared.sources, train.heard, strict=False):
-        if not len(heard):
-            raise UsageError(f"the stem {source!r} is silent in every track to learn from")
-    if valid.tracks and not len(valid.heard_in_any):
-        names = ", ".join(one_line(track.name) for track in valid.tracks)
-        raise UsageError(f"nothing is heard in the tracks that validate: {names}")
-    return Material(train, valid if valid.tracks else None)
-
-
-def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:
-    return dataclasses.replace(dataset, tracks=tuple(tracks))
-
-
-def _describe(
-    start: Start, recipe: Recipe, data: Path, train_set: Dataset, valid_set: Dataset | None
-) -> dict[str, Any]:
+def _describe(start: Start, recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "model": recipe.model,
@@ -219,7 +166,4 @@ def _describe(
         "config": dict(recipe.config),
         "training": dataclasses.asdict(recipe.training),
         "augmentation": dataclasses.asdict(recipe.augmentation),
-        "data": str(data.resolve()),
-        "train_tracks": [track.name for track in train_set],
-        "valid_tracks": [track.name for track in valid_set] if valid_set else [],
     }

@@ -13,7 +13,8 @@ from partita.errors import AudioWriteError, TrainingError, UsageError
 from partita.models import create_model
 from partita.training.excerpts import Augmentation
 from partita.training.fabric import make_fabric
-from partita.training.loop import Material, Training
+from partita.training.loop import Training
+from partita.training.material import Material
 from partita.training.prepared import prepare
 from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder, read_losses

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from partita.training.augment import change_pitch_and_tempo
+from partita.audio.pitch_tempo import change_pitch_and_tempo
 
 RATE = 16000
 

@@ -1,0 +1,35 @@
+"""Drawing lots: quick ones, for numpy's own `choice` takes longer than a bar of music."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from numpy.random import Generator
+
+T = TypeVar("T")
+
+
+def happens(chance: Generator, probability: float) -> bool:
+    """Return True with this probability."""
+    return bool(chance.random() < probability)
+
+
+def uniform(chance: Generator, lowest: float, highest: float) -> float:
+    """Return a number between the two."""
+    return lowest + (highest - lowest) * float(chance.random())
+
+
+def choose(chance: Generator, items: Sequence[T]) -> T:
+    """Return one of `items`, all equally likely."""
+    return items[int(chance.random() * len(items))]
+
+
+def pick(chance: Generator, weights: Mapping[T, float]) -> T:
+    """Return one of the keys, with probabilities in proportion to the values."""
+    left = float(chance.random()) * sum(weights.values())
+    for item, weight in weights.items():
+        left -= weight
+        if left < 0:
+            return item
+    return next(reversed(list(weights)))

@@ -1,0 +1,171 @@
+"""What plays a part: a SoundFont, a kit of samples, our own synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from partita.datasets.synthesis import amplifier
+from partita.datasets.synthesis.drum_kits import DrumKit, find_kits, play_kit
+from partita.datasets.synthesis.electronic import play_electronic
+from partita.datasets.synthesis.instruments import Instrument, instruments
+from partita.datasets.synthesis.score import Part, Player
+from partita.datasets.synthesis.singing import sing
+from partita.datasets.synthesis.soundfonts import (
+    SoundFont,
+    find_soundfonts,
+    open_soundfont,
+    play_part,
+)
+
+Samples = npt.NDArray[np.float32]
+
+_OWN_NAME, _OWN_LICENCE = "partita's own synthesis", "none needed"
+#: How much likelier our own synthesis is than any one SoundFont, where both can.
+_OWN_WEIGHT = {"drums": 2.0, "bass": 3.0, "lead": 3.0, "pad": 1.5, "voice": 1.0}
+_KITS_WEIGHT = 2.0  # of all kits of samples together, against one SoundFont's
+_CLEAN_BEFORE_AMPLIFIER = 0.75
+_DETUNE_CENTS, _DRUM_SEMITONES = 4.0, 1.5
+ADVICE = (
+    "Debian's package fluid-soundfont-gm has a SoundFont for all instruments, "
+    "or name one with --soundfont"
+)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """All sounds at hand.
+
+    Attributes
+    ----------
+    soundfonts : sequence of SoundFont
+    kits : sequence of DrumKit
+    """
+
+    soundfonts: Sequence[SoundFont]
+    kits: Sequence[DrumKit]
+
+    @classmethod
+    def collect(cls, paths: Sequence[str] = ()) -> Palette:
+        """Open SoundFonts, those that this machine has if none is named, and find kits.
+
+        Raises
+        ------
+        UsageError
+            A SoundFont that is missing or broken.
+        """
+        fonts = tuple(map(open_soundfont, paths)) if paths else find_soundfonts()
+        return cls(fonts, find_kits())
+
+    def can_play(self, instrument: Instrument) -> bool:
+        """Whether there is a sound for an instrument."""
+        return bool(
+            instrument.synthesis
+            or any(source.can_play(instrument) for source in (*self.soundfonts, *self.kits))
+        )
+
+    def playable(self) -> frozenset[str]:
+        """Return the names of all instruments that there are sounds for."""
+        return frozenset(name for name, each in instruments().items() if self.can_play(each))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """How one player sounds in one song.
+
+    Attributes
+    ----------
+    instrument : Instrument
+        What is played; distorted guitars are often played clean and distorted behind.
+    source : SoundFont, DrumKit or None
+        None: our own synthesis.
+    amplifier : str or None
+        Kind of amplifier behind it.
+    """
+
+    instrument: Instrument
+    source: SoundFont | DrumKit | None
+    amplifier: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the sound is called where it comes from."""
+        return _OWN_NAME if self.source is None else self.source.name
+
+    @property
+    def licence(self) -> str:
+        """Of the sound."""
+        return _OWN_LICENCE if self.source is None else self.source.licence
+
+
+def draw_sound(player: Player, palette: Palette, chance: np.random.Generator) -> Sound:
+    """Draw what a player plays on."""
+    instrument = instruments()[player.instrument]
+    kind = amplifier.amplifier_kind(instrument, chance)
+    if kind is not None and chance.random() < _CLEAN_BEFORE_AMPLIFIER:
+        clean = instruments()[amplifier.played_clean(instrument)]
+        instrument = clean if palette.can_play(clean) else instrument
+    choices: list[tuple[SoundFont | DrumKit | None, float]] = [
+        (font, 1.0) for font in palette.soundfonts if font.can_play(instrument)
+    ]
+    kits = [kit for kit in palette.kits if kit.can_play(instrument)]
+    choices += [(kit, _KITS_WEIGHT / len(kits)) for kit in kits]
+    if instrument.synthesis:
+        choices.append((None, _OWN_WEIGHT[instrument.synthesis]))
+    shares = np.array([weight for _, weight in choices])
+    source = choices[chance.choice(len(choices), p=shares / shares.sum())][0]
+    return Sound(instrument, source, kind)
+
+
+def play(
+    part: Part,
+    sound: Sound,
+    duration_s: float,
+    sample_rate: int,
+    chance: np.random.Generator,
+    *,
+    tuning_cents: float = 0.0,
+) -> Samples:
+    """Play a part.
+
+    Parameters
+    ----------
+    part : Part
+    sound : Sound
+    duration_s : float
+    sample_rate : int
+        In hertz.
+    chance : Generator
+    tuning_cents : float
+        Of the whole band; every player is a little off.
+
+    Returns
+    -------
+    ndarray ``[1 or 2, round(duration_s * sample_rate)]``
+        float32, as loud as it happens to be.
+    """
+    tuning = tuning_cents + float(chance.uniform(-_DETUNE_CENTS, _DETUNE_CENTS))
+    instrument = sound.instrument
+    if isinstance(sound.source, DrumKit):
+        semitones = float(chance.uniform(-_DRUM_SEMITONES, _DRUM_SEMITONES))
+        return play_kit(
+            part, sound.source, duration_s, sample_rate, chance, tuning_semitones=semitones
+        )
+    if sound.source is not None:
+        samples = play_part(
+            part, instrument, sound.source, duration_s, sample_rate, tuning_cents=tuning
+        )
+    elif instrument.synthesis == "voice":
+        return sing(part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning)
+    else:
+        samples = play_electronic(
+            part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning
+        )
+    if sound.amplifier is None:
+        return samples
+    return amplifier.amplify(
+        samples, sample_rate, amplifier.draw_amplifier(chance, sound.amplifier)
+    )

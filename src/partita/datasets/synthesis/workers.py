@@ -1,0 +1,111 @@
+"""Work for several processes, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from partita.errors import UsageError
+
+Result = TypeVar("Result")
+
+_AHEAD = 2  # pieces of work for each process, so that none waits for the next
+_task: Callable[[int], Any] | None = None  # of a worker process
+
+
+def in_processes(
+    task: Callable[[int], Result], numbers: Iterable[int], jobs: int
+) -> Iterator[Result]:
+    """Call a task with each number, in several processes ahead of the caller.
+
+    Parameters
+    ----------
+    task : callable
+        What comes depends on the number alone. Sent to each process once.
+    numbers : iterable of int
+        May be endless.
+    jobs : int
+        How many processes; with 1, everything happens in this one.
+
+    Yields
+    ------
+    object
+        What the task returns, in the order of the numbers. What it raises is raised in its place.
+        Closing the iterator ends the processes.
+
+    Raises
+    ------
+    UsageError
+        A process died, most likely for want of memory.
+    """
+    if jobs == 1:
+        yield from map(task, numbers)
+        return
+    # Not forked: PyTorch's and other libraries' threads do not survive that.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(task,))
+    others = set(multiprocessing.active_children())
+    waiting: deque[Future[Any]] = deque()
+    left = iter(numbers)
+    try:
+        while True:
+            with _without_interrupts():
+                for number in itertools.islice(left, _AHEAD * jobs - len(waiting)):
+                    waiting.append(pool.submit(_work, number))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise UsageError(
+            "a process that synthesised songs was killed: is the memory used up? try fewer jobs"
+        ) from error
+    finally:
+        if waiting:  # nobody wants them any more, and a song may take minutes
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that begin meanwhile never hear it, not even while they import.
+
+    Ctrl-C at a terminal goes to all processes, and it is for the one that started the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(task: Callable[[int], Any]) -> None:
+    """Make a worker process ready."""
+    global _task  # noqa: PLW0603 (what an initialiser leaves has no other place)
+    _task = task
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Do not outlive a process that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(number: int) -> Any:
+    assert _task is not None
+    return _task(number)

@@ -1,0 +1,186 @@
+"""What a training learns from: songs of a data set, or songs that are synthesised."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from partita.datasets import Dataset, Track, open_dataset
+from partita.errors import UsageError, one_line
+from partita.models._protocol import SeparationModel
+from partita.training.prepared import Prepared, prepare
+from partita.training.recipes import Recipe
+from partita.weights.store import home
+
+_log = logging.getLogger(__name__)
+_PLAN_SUFFIX = ".toml"
+#: Seconds of music read so far, and in all.
+Progress = Callable[[float, float], None]
+
+
+class Supply(Protocol):
+    """Where the excerpts to learn from come from."""
+
+    def songs_for(self, index: int) -> Prepared:
+        """Return the songs from which an excerpt is drawn; called in several threads."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from, and what it is validated on.
+
+    Attributes
+    ----------
+    train : Supply
+        Such as a `Prepared`, the same songs for all excerpts.
+    valid : Prepared or None
+        None: nothing is held out.
+    warnings : tuple of str
+        What may be meant as it is.
+    """
+
+    train: Supply
+    valid: Prepared | None
+    warnings: tuple[str, ...] = ()
+
+
+class Songs(Protocol):
+    """Songs that are there, or will be."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What a training's folder keeps of them: with others, it is another training."""
+
+    def material(self, progress: Progress | None) -> AbstractContextManager[Material]:
+        """Make them ready, and let them go in the end."""
+
+
+def open_songs(data: Path, subset: str | None, recipe: Recipe, model: SeparationModel) -> Songs:
+    """Find the songs that a model is to learn from.
+
+    Parameters
+    ----------
+    data : Path
+        Root of a data set, or a ``.toml`` file as `SynthesisPlan.read` takes it.
+    subset : str or None
+        Tracks to learn from; ``train`` where the data set has that, else all of them.
+    recipe : Recipe
+    model : SeparationModel
+        Whose sources, rate and channels they get.
+
+    Raises
+    ------
+    UsageError
+        Whatever is wrong with data set or file.
+    """
+    if data.suffix == _PLAN_SUFFIX:
+        if subset is not None:
+            raise UsageError(f"{one_line(data)}: synthesised songs have no subset {subset!r}")
+        return SynthesizedSongs(data, recipe, model)
+    return RecordedSongs(data, subset, recipe, model)
+
+
+class RecordedSongs:
+    """Songs of a data set."""
+
+    def __init__(
+        self, data: Path, subset: str | None, recipe: Recipe, model: SeparationModel
+    ) -> None:
+        self._data, self._model = data, model
+        self._train, self._valid = _split(data, subset, recipe)
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Where the data set is, and its tracks."""
+        return {
+            "data": str(self._data.resolve()),
+            "train_tracks": [track.name for track in self._train],
+            "valid_tracks": [track.name for track in self._valid or ()],
+        }
+
+    @contextmanager
+    def material(self, progress: Progress | None) -> Iterator[Material]:
+        """Decode all files once; see `prepare`."""
+        prepared = prepare(
+            _only(self._train, [*self._train, *(self._valid or ())]),
+            self._model.learned,
+            sample_rate=self._model.sample_rate,
+            channels=self._model.channels,
+            folder=home() / "excerpts",
+            progress=progress,
+        )
+        yield _divide(prepared, len(self._train))
+
+
+class SynthesizedSongs:
+    """Songs that are synthesised while the training runs."""
+
+    def __init__(self, path: Path, recipe: Recipe, model: SeparationModel) -> None:
+        from partita.training.synthesized import SynthesisPlan
+
+        self._learned, self._workers = model.learned, recipe.training.workers
+        self._plan = SynthesisPlan.read(
+            path, sources=model.sources, sample_rate=model.sample_rate, channels=model.channels
+        )
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """All settings of the songs."""
+        return {"data": dataclasses.asdict(self._plan)}
+
+    @contextmanager
+    def material(self, progress: Progress | None) -> Iterator[Material]:  # noqa: ARG002 (nothing is read)
+        """Begin to make songs."""
+        from partita.training.synthesized import SongPools
+
+        pools = SongPools(self._plan, self._learned, self._workers)
+        try:
+            yield Material(pools, pools.held_out())
+        finally:
+            pools.close()
+
+
+def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
+    """Return what to learn from, and what is held out to validate on."""
+    everything = open_dataset(data)
+    subsets = {track.subset for track in everything}
+    if subset is None and "train" in subsets:
+        subset = "train"
+    chosen = open_dataset(data, subset=subset) if subset else everything
+    if subset != "valid" and "valid" in subsets:
+        return chosen, open_dataset(data, subset="valid")
+    held = recipe.training.valid_tracks
+    if not held:
+        return chosen, None
+    if len(chosen) <= held:
+        _log.warning("warning: nothing is held out, the tracks are too few (%d)", len(chosen))
+        return chosen, None
+    order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
+    valid = [chosen.tracks[index] for index in sorted(order[:held])]
+    return _only(chosen, [track for track in chosen if track not in valid]), _only(chosen, valid)
+
+
+def _divide(prepared: Prepared, count: int) -> Material:
+    """Return what to learn from, the first tracks, and what validates."""
+    train, valid = (
+        dataclasses.replace(prepared, tracks=tracks)
+        for tracks in (prepared.tracks[:count], prepared.tracks[count:])
+    )
+    for source, heard in zip(prepared.sources, train.heard, strict=False):
+        if not len(heard):
+            raise UsageError(f"the stem {source!r} is silent in every track to learn from")
+    if valid.tracks and not len(valid.heard_in_any):
+        names = ", ".join(one_line(track.name) for track in valid.tracks)
+        raise UsageError(f"nothing is heard in the tracks that validate: {names}")
+    return Material(train, valid if valid.tracks else None, prepared.warnings)
+
+
+def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:
+    return dataclasses.replace(dataset, tracks=tuple(tracks))
