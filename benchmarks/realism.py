@@ -2,9 +2,10 @@
 
     python benchmarks/realism.py NAME=FOLDER_OR_FILE … [--seconds 30] [--picture FILE.png]
 
-Every argument is a data set that `partita.datasets.open_dataset` reads, or an audio file, which is a
-mixture without stems. Of each song, excerpts of so many seconds are measured wherever something is
-heard; the table holds medians over excerpts, and the 10th and 90th percentile where there are several.
+Every argument is a data set that `partita.datasets.open_dataset` reads, or an audio file, which is
+a mixture without stems. Of each song, excerpts of so many seconds are measured wherever something
+is heard; the table holds medians over excerpts, and the 10th and 90th percentile where there are
+several.
 
 - spectrum: power in octaves, dB below all of it
 - loudness: integrated, LUFS (ITU-R BS.1770)

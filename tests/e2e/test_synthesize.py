@@ -12,9 +12,10 @@ import soundfile
 import torch
 
 from partita.weights.checkpoint import load_checkpoint
+from soundfont_file import tiny_soundfont
 
 #: What our own synthesis can play: no SoundFont is needed.
-OWN = ("--stems", "vocals,drums,bass,synth", "--duration", "3", "--rate", "16000")
+OWN = ("--stems", "vocals,drums,bass,synth", "--duration", "2", "--rate", "16000")
 
 
 def read(folder):
@@ -28,7 +29,7 @@ def songs_in(out):
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
     out = tmp_path_factory.mktemp("synthesized") / "album"
-    command = [sys.executable, "-m", "partita", "data", "synthesize", "--out", out, "--songs", "3",
+    command = [sys.executable, "-m", "partita", "data", "synthesize", "--out", out, "--songs", "2",
                "--seed", "5", *OWN]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -37,15 +38,15 @@ def album(tmp_path_factory):
 
 def test_writes_a_data_set(run, album):
     out, printed = album
-    assert "album: 3 songs, 0:09 in" in printed
+    assert "album: 2 songs, 0:04 in" in printed
     assert "partita's own synthesis: none needed" in printed
     songs = songs_in(out)
-    assert len(songs) == 3
+    assert len(songs) == 2
     for folder in songs:
         files = read(folder)
         assert set(files) == {"mixture", "vocals", "drums", "bass", "synth"}
         mixture = files.pop("mixture").astype(int)
-        assert mixture.shape == (3 * 16000, 2)
+        assert mixture.shape == (2 * 16000, 2)
         assert np.array_equal(mixture, sum(stem.astype(int) for stem in files.values()))
         assert np.abs(mixture).max() < 32768
         assert all(np.abs(stem).max() > 10 for stem in files.values())
@@ -69,7 +70,7 @@ def test_manifest(album):
 def test_same_seed_same_songs_in_any_number_of_processes(run, album, tmp_path):
     out, _ = album
     again = tmp_path / "again"
-    result = run("data", "synthesize", "--out", again, "--songs", "3", "--seed", "5", *OWN,
+    result = run("data", "synthesize", "--out", again, "--songs", "2", "--seed", "5", *OWN,
                  "--jobs", "1")  # fmt: skip
     assert result.status == 0
     for one, other in zip(songs_in(out), songs_in(again), strict=True):
@@ -180,3 +181,21 @@ def test_training_on_songs_made_meanwhile(run, tmp_path):
         for folder in (tmp_path / "whole", half)
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_soundfont_of_ones_own(run, tmp_path):
+    font = tiny_soundfont(tmp_path / "tiny.sf2")
+    out = tmp_path / "album"
+    result = run("data", "synthesize", "--out", out, "--songs", "2", "--stems", "piano,vocals",
+                 "--soundfont", font, "--duration", "2", "--rate", "16000", "--mono",
+                 "--jobs", "1")  # fmt: skip
+    assert result.status == 0, result.err
+    assert "Tiny: nobody's" in result.out
+    for folder in songs_in(out):
+        assert set(read(folder)) == {"mixture", "piano", "vocals"}
+    missing = run("data", "synthesize", "--out", tmp_path / "no", "--stems", "flute,drums",
+                  "--soundfont", font)  # fmt: skip
+    assert missing.status == 2
+    assert "nothing here can play the stem 'flute'" in missing.err
+    assert "fluid-soundfont-gm" in missing.err
+    assert not (tmp_path / "no").exists()

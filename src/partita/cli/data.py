@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from partita.datasets import Dataset
     from partita.datasets.inspect import Report, TrackFacts
 
-app = typer.Typer(help="Data sets of songs with known stems: look into them, or make one.")
+app = typer.Typer(help="Look into data sets of songs with known stems, or make one.")
 
 
 app.command("synthesize")(synthesize)
@@ -27,7 +27,7 @@ app.command("synthesize")(synthesize)
 
 @app.callback()
 def data() -> None:
-    """Data sets of songs with known stems: look into them, or make one."""
+    """Look into data sets of songs with known stems, or make one."""
 
 
 @app.command("info")

@@ -140,7 +140,7 @@ def train(
     songs = open_songs(data, subset, recipe, model)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
-    description = _describe(start, recipe) | songs.description
+    description = {**_describe(start, recipe), **songs.description}
     if fabric.is_global_zero:
         folder.check(description, resume=resume, overwrite=overwrite)
     fabric.barrier()

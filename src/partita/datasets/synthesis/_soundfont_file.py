@@ -114,7 +114,7 @@ _VORBIS = 0x10  # flag of a sample's type
 # Section 8.4.1: louder when struck harder, 40 dB for a tenth of the velocity. Section 8.4.2 (also
 # brighter) is left to the fonts, as everybody does.
 _DEFAULT_MODULATORS: dict[tuple[int, int], int] = {(0x0502, Gen.ATTENUATION): 960}
-_DECODED_BYTES_MAX = 192 << 20
+_DECODED_BYTES_MAX = 96 << 20
 _decoded = SampleCache(_DECODED_BYTES_MAX)
 
 

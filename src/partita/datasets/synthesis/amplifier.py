@@ -11,7 +11,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from partita.datasets.synthesis._stretches import Stretches
 from partita.datasets.synthesis.instruments import Instrument
+from partita.datasets.synthesis.mixing.equaliser import convolve
 from partita.errors import UnknownNameError
 
 Samples = NDArray[np.float32]
@@ -20,6 +22,9 @@ Range = tuple[float, float]
 
 _BLOCK = 1024  # samples whose level is taken together
 _SILENT = 1e-7
+_SILENT_BLOCK = 1e-6  # of the peak; high gain makes 50 dB more of it
+_TAIL_S = 0.2  # what rings on, and longer than the supply needs to recover
+_CHUNK = 1 << 15  # samples that stay in the processor's cache
 _REFERENCE = 0.25  # RMS that the drive is defined for
 _SAG_BLOCK = 64
 _SAG_S = 0.06
@@ -241,11 +246,23 @@ def amplify(samples: Samples, sample_rate: int, amplifier: Amplifier) -> Samples
     level = _loud_level(mono)
     if level < _SILENT:
         return np.zeros((1, mono.size), np.float32)
-    wave = _distort(mono * np.float32(_REFERENCE / level), sample_rate, amplifier.stages)
+    played = _played(mono, sample_rate)
+    wave = played.cut(mono[None], _REFERENCE / level)[0]
+    wave = _distort(wave, sample_rate, amplifier.stages)
     wave = _sag(wave, sample_rate, amplifier.sag)
-    wave = _convolve(wave, _impulse(amplifier, sample_rate))
+    wave = convolve(wave, _impulse(amplifier, sample_rate)[None])[0]
     wave *= np.float32(level / max(_loud_level(wave), _SILENT))
-    return wave[None, :]
+    made = np.zeros((1, mono.size), np.float32)
+    played.add(wave, made[0])
+    return made
+
+
+def _played(mono: Samples, sample_rate: int) -> Stretches:
+    """Return where something is played, and what rings on behind it."""
+    starts = np.arange(0, mono.size, _BLOCK)
+    peaks = np.maximum(np.maximum.reduceat(mono, starts), -np.minimum.reduceat(mono, starts))
+    after = math.ceil(_TAIL_S * sample_rate / _BLOCK)
+    return Stretches.around(peaks > _SILENT_BLOCK * peaks.max(), _BLOCK, after=after)
 
 
 def _loud_level(mono: Samples) -> float:
@@ -266,18 +283,27 @@ def _distort(mono: Samples, sample_rate: int, stages: Sequence[Stage]) -> Sample
     """Clip at a higher rate, so that the harmonics of clipping do not alias."""
     factor = 4 if len(stages) > 1 else 2
     rate = factor * sample_rate
-    wave: Samples = soxr.resample(mono, sample_rate, rate)
-    for stage in stages:
-        wave = _high_pass(wave, rate, stage.low_cut_hz)
-        wave *= np.float32(stage.drive)
-        wave += np.float32(stage.bias)
-        np.tanh(wave, out=wave)
-        wave -= np.float32(math.tanh(stage.bias))
-    back: Samples = soxr.resample(wave, rate, sample_rate)
-    out = np.zeros_like(mono)
-    count = min(mono.size, back.size)
-    out[:count] = back[:count]
-    return out
+    # The first high-pass comes before anything clips: it may as well be at the lower rate.
+    tight = _high_pass(mono, sample_rate, stages[0].low_cut_hz)
+    wave = _of_length(soxr.resample(tight, sample_rate, rate), factor * mono.size)
+    for number, stage in enumerate(stages):
+        if number:
+            wave = _high_pass(wave, rate, stage.low_cut_hz)
+        _clip(wave, stage)
+    return _of_length(soxr.resample(wave, rate, sample_rate), mono.size)
+
+
+def _clip(wave: Samples, stage: Stage) -> None:
+    for begin in range(0, wave.size, _CHUNK):
+        chunk = wave[begin : begin + _CHUNK]
+        chunk *= np.float32(stage.drive)
+        chunk += np.float32(stage.bias)
+        np.tanh(chunk, out=chunk)
+        chunk -= np.float32(math.tanh(stage.bias))
+
+
+def _of_length(wave: Samples, length: int) -> Samples:
+    return wave[:length] if wave.size >= length else np.pad(wave, (0, length - wave.size))
 
 
 def _high_pass(wave: Samples, rate: int, cutoff_hz: float) -> Samples:
@@ -294,17 +320,16 @@ def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
     """Turn down what is loud for longer than a moment, as a supply that gives way does."""
     from scipy import signal
 
-    blocks = -(-wave.size // _SAG_BLOCK)
-    padded = np.zeros(blocks * _SAG_BLOCK, np.float32)
-    padded[: wave.size] = wave
-    powers = np.mean(padded.reshape(blocks, _SAG_BLOCK) ** 2, axis=1, dtype=np.float64)
+    blocks = wave.reshape(-1, _SAG_BLOCK)
+    powers = np.einsum("bs,bs->b", blocks, blocks) / _SAG_BLOCK
     keep = math.exp(-_SAG_BLOCK / (sample_rate * _SAG_S))
     smooth = signal.lfilter([1 - keep], [1, -keep], powers)
     gains = 1 / (1 + amount * np.sqrt(np.concatenate(([0.0], smooth))) / _REFERENCE)
     ramp = (np.arange(_SAG_BLOCK) / _SAG_BLOCK).astype(np.float32)
-    lines = gains[:-1, None].astype(np.float32) + np.diff(gains)[:, None].astype(np.float32) * ramp
-    padded *= lines.reshape(-1)
-    return padded[: wave.size]
+    lines = np.diff(gains)[:, None].astype(np.float32) * ramp
+    lines += gains[:-1, None].astype(np.float32)
+    blocks *= lines
+    return wave
 
 
 def _impulse(amplifier: Amplifier, sample_rate: int) -> Samples:
@@ -335,10 +360,3 @@ def _minimum_phase(gains_db: Floats) -> Floats:
     cepstrum[half + 1 :] = 0
     impulse: Floats = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), _IMPULSE_GRID)
     return impulse
-
-
-def _convolve(wave: Samples, impulse: Samples) -> Samples:
-    from scipy import signal
-
-    convolved: Samples = signal.oaconvolve(wave, impulse)
-    return convolved[: wave.size]

@@ -29,6 +29,7 @@ Samples = npt.NDArray[np.float32]
 
 MANIFEST, SONG_FACTS = "manifest.json", "song.json"
 _FULL_SCALE = 1 << 15
+_BLOCK = 1 << 16  # samples encoded in one go
 _PACKED = 0.6  # what FLAC leaves of 16-bit samples, about
 
 
@@ -109,7 +110,7 @@ class _Task:
         for name, samples in _rounded(song).items():
             encode_file(
                 made / f"{name}.flac",
-                [samples],
+                _blocks(samples),
                 stem_format("flac", "16", None),
                 sample_rate=song.sample_rate,
                 channels=len(samples),
@@ -123,11 +124,20 @@ class _Task:
 
 def _rounded(song: SynthesizedSong) -> dict[str, Samples]:
     """Return stems as 16-bit integers hold them, and a mixture that is their sum exactly."""
-    scale = np.float32(_FULL_SCALE)
-    stems = {name: np.rint(samples * scale) / scale for name, samples in song.stems.items()}
-    # Sums of a few such numbers are exact in float32.
-    mixture = np.sum(list(stems.values()), axis=0, dtype=np.float32)  # [channels, samples]
+    stems = {}
+    mixture = np.zeros_like(song.mixture)
+    for name, samples in song.stems.items():
+        stem = samples * np.float32(_FULL_SCALE)
+        np.rint(stem, out=stem)
+        stem *= np.float32(1 / _FULL_SCALE)
+        mixture += stem  # exact: float32 holds sums of a few such numbers
+        stems[name] = stem
     return {MIXTURE: mixture, **stems}
+
+
+def _blocks(samples: Samples) -> Iterator[Samples]:
+    for begin in range(0, samples.shape[1], _BLOCK):
+        yield samples[:, begin : begin + _BLOCK]
 
 
 def _songs_there(out: Path, settings: SynthesisSettings) -> dict[int, dict[str, Any]]:

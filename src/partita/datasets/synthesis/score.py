@@ -65,7 +65,7 @@ class Chord:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A verse, a chorus, …
+    """A verse, a chorus or another stretch.
 
     Attributes
     ----------

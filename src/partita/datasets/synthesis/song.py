@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from partita.datasets.synthesis.composition import load_style, style_names
+from partita.datasets.synthesis.instruments import instruments
 from partita.datasets.synthesis.mixing import Channel, mix
+from partita.datasets.synthesis.recordings import (
+    DRUMS,
+    Recording,
+    Take,
+    can_follow,
+    find_recordings,
+    fit,
+)
 from partita.datasets.synthesis.score import Part, Score
 from partita.datasets.synthesis.settings import SynthesisSettings
 from partita.datasets.synthesis.sounds import ADVICE, Palette, Sound, draw_sound, play
 from partita.datasets.synthesis.stems import StemPlan
-from partita.datasets.synthesis.writers import Writer, open_writer
+from partita.datasets.synthesis.writers import Wish, Writer, open_writer
+from partita.datasets.tracks import VOCALS
 from partita.errors import UsageError
 
 Samples = npt.NDArray[np.float32]
@@ -22,6 +34,12 @@ Samples = npt.NDArray[np.float32]
 _SILENT_PEAK = 1e-4  # -80 dB of full scale, as everywhere in this package
 _ATTEMPTS = 40  # at a song in which every stem is heard
 _MAX_TUNING_CENTS, _IN_TUNE = 25.0, 0.7
+#: How many songs have real vocals and real drums, and whose place they take where nobody's.
+_GUESTS = {DRUMS: 0.4, VOCALS: 0.6}
+_UNNAMED = {DRUMS: "standard_kit", VOCALS: "tenor"}
+_TRANSPOSED = 1.7  # standard deviation of how far vocals are, in semitones
+_MAX_TRANSPOSED = 4
+_BEATS_IN_BAR = 4
 _NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
@@ -65,6 +83,8 @@ class Studio:
     ------
     UsageError
         Stems, styles, SoundFonts, MIDI files or recordings that cannot be, or cannot be had.
+    AudioReadError
+        MIDI files or recordings that cannot be read.
     """
 
     def __init__(self, settings: SynthesisSettings) -> None:
@@ -74,6 +94,9 @@ class Studio:
         self._playable = self._palette.playable()
         self._plan.require(self._playable, ADVICE)
         self._writer: Writer = open_writer(settings)
+        self._recordings: Sequence[Recording] = ()
+        if settings.recordings is not None:
+            self._recordings = _find_recordings(settings.recordings, self._plan)
 
     def song(self, number: int) -> SynthesizedSong:
         """Make a song.
@@ -97,7 +120,8 @@ class Studio:
                 return song
         raise UsageError(
             f"song {number}: the stem {' and '.join(map(repr, silent))} stays silent in "
-            f"{self.settings.duration_s:g} s: make songs longer, or choose other styles or MIDI files"
+            f"{self.settings.duration_s:g} s: make songs longer, or choose other styles or "
+            "MIDI files"
         )
 
     def _attempt(
@@ -105,13 +129,17 @@ class Studio:
     ) -> tuple[SynthesizedSong | None, tuple[str, ...]]:
         """Return a song, or None and which stems were silent."""
         settings = self.settings
-        writing, playing, mixing = chance.spawn(3)
-        score = self._writer.write(self._plan, self._playable, settings.duration_s, writing)
+        writing, playing, mixing, inviting = chance.spawn(4)
+        guests = _invite(self._recordings, inviting)
+        wish = _wish(guests, inviting)
+        score = self._writer.write(self._plan, self._playable, settings.duration_s, writing, wish)
         silent = self._unheard(score)
         if score is None or silent:
             return None, silent
+        takes = self._record(guests, score, inviting)
+        score = replace(score, parts=[part for part in score.parts if not _replaced(part, takes)])
         sounds = [draw_sound(part.player, self._palette, playing) for part in score.parts]
-        channels = self._play(score, sounds, playing)
+        channels = self._play(score, sounds, playing) + [take.channel for take in takes]
         mixed = mix(
             channels,
             settings.stems,
@@ -131,7 +159,7 @@ class Studio:
         facts = {
             "seed": settings.seed,
             "number": number,
-            **_facts(score, sounds, self._plan),
+            **_facts(score, sounds, takes, self._plan),
             "mix": mixed.notes,
         }
         song = SynthesizedSong(name, mixed.stems, mixed.mixture, settings.sample_rate, facts)
@@ -143,6 +171,19 @@ class Studio:
             return self._plan.names
         heard = {self._plan.owners[part.player.instrument] for part in score.parts if part.notes}
         return tuple(stem for stem in self._plan.names if stem not in heard)
+
+    def _record(
+        self, guests: Sequence[Recording], score: Score, chance: np.random.Generator
+    ) -> list[_Guest]:
+        """Let recordings play in a song; those that cannot stay away."""
+        is_own = score.style in style_names()
+        beats = load_style(score.style).beats_per_bar if is_own else _BEATS_IN_BAR
+        takes = []
+        for guest, own in zip(guests, chance.spawn(len(guests)), strict=True):
+            take = fit(guest, score, self.settings.sample_rate, own, beats_in_bar=beats)
+            if take is not None:
+                takes.append(_Guest(take, *_seat(guest.stem, score, self._plan)))
+        return takes
 
     def _play(
         self, score: Score, sounds: Sequence[Sound], chance: np.random.Generator
@@ -170,15 +211,94 @@ class Studio:
         ]
 
 
-def _facts(score: Score, sounds: Sequence[Sound], plan: StemPlan) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _Guest:
+    """A recording that plays in a song, in the stem and in the place of an instrument."""
+
+    take: Take
+    stem: str
+    instrument: str
+
+    @property
+    def role(self) -> str:
+        """Recordings have the names of the roles that they take."""
+        return self.take.recording.stem
+
+    @property
+    def channel(self) -> Channel:
+        return Channel(self.stem, self.role, self.instrument, self.take.samples)
+
+    def facts(self) -> dict[str, Any]:
+        recording = self.take.recording
+        return {
+            "stem": self.stem,
+            "role": self.role,
+            "instrument": self.instrument,
+            "sound": recording.name,
+            "licence": recording.licence or "unknown",
+            "transposed": self.take.semitones,
+            "tempo_ratio": round(self.take.tempo_ratio, 4),
+        }
+
+
+def _find_recordings(folder: str, plan: StemPlan) -> list[Recording]:
+    wanted = [stem for stem in (VOCALS, DRUMS) if _UNNAMED[stem] in plan.owners]
+    if not wanted:
+        raise UsageError(
+            "recordings are of vocals and drums, and none of the stems holds these: "
+            "add one of them to --stems, or leave --recordings out"
+        )
+    return find_recordings(Path(folder), wanted)
+
+
+def _invite(recordings: Sequence[Recording], chance: np.random.Generator) -> list[Recording]:
+    """Draw the recordings that play in a song: drums first, then vocals that suit them."""
+    guests: list[Recording] = []
+    for stem, share in _GUESTS.items():
+        known = [recording for recording in recordings if recording.stem == stem]
+        if not known or chance.random() >= share:
+            continue
+        suited = [one for one in known if all(can_follow(one, each.tempo_bpm) for each in guests)]
+        choices = suited or known
+        guests.append(choices[chance.integers(len(choices))])
+    return guests
+
+
+def _wish(guests: Sequence[Recording], chance: np.random.Generator) -> Wish:
+    """Return what suits the guests: the tempo of the first, and a key near the singer's."""
+    if not guests:
+        return Wish()
+    singers = [guest for guest in guests if guest.stem == VOCALS]
+    if not singers:
+        return Wish(guests[0].tempo_bpm)
+    drawn = round(float(chance.normal(0, _TRANSPOSED)))
+    shift = min(max(drawn, -_MAX_TRANSPOSED), _MAX_TRANSPOSED)
+    return Wish(guests[0].tempo_bpm, (singers[0].key + shift) % 12, singers[0].mode)
+
+
+def _seat(stem: str, score: Score, plan: StemPlan) -> tuple[str, str]:
+    """Return the stem that a recording belongs to, and which instrument it stands for."""
+    names = [part.player.instrument for part in score.parts]
+    known = [name for name in names if stem in instruments()[name].words]
+    instrument = known[0] if known else _UNNAMED[stem]
+    return plan.owners[instrument], instrument
+
+
+def _replaced(part: Part, takes: Sequence[_Guest]) -> bool:
+    words = instruments()[part.player.instrument].words
+    return any(guest.role in words for guest in takes)
+
+
+def _facts(
+    score: Score, sounds: Sequence[Sound], takes: Sequence[_Guest], plan: StemPlan
+) -> dict[str, Any]:
+    players = [_about(part, sound, plan) for part, sound in zip(score.parts, sounds, strict=True)]
     return {
         "style": score.style,
         "key": f"{_NOTE_NAMES[score.key]} {score.mode}",
         "tempo_bpm": round(score.tempo_bpm, 2),
         "sections": [section.name for section in score.sections],
-        "players": [
-            _about(part, sound, plan) for part, sound in zip(score.parts, sounds, strict=True)
-        ],
+        "players": players + [guest.facts() for guest in takes],
     }
 
 

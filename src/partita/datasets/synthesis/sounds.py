@@ -24,10 +24,11 @@ from partita.datasets.synthesis.soundfonts import (
 Samples = npt.NDArray[np.float32]
 
 _OWN_NAME, _OWN_LICENCE = "partita's own synthesis", "none needed"
-#: How much likelier our own synthesis is than any one SoundFont, where both can.
-_OWN_WEIGHT = {"drums": 2.0, "bass": 3.0, "lead": 3.0, "pad": 1.5, "voice": 1.0}
+#: How often our own synthesis plays what SoundFonts or kits could play as well.
+_OWN_SHARE = {"drums": 0.5, "bass": 0.7, "lead": 0.7, "pad": 0.5, "voice": 1.0}
 _KITS_WEIGHT = 2.0  # of all kits of samples together, against one SoundFont's
 _CLEAN_BEFORE_AMPLIFIER = 0.75
+_FADE_S = 0.005  # of what still sounds at the end
 _DETUNE_CENTS, _DRUM_SEMITONES = 4.0, 1.5
 ADVICE = (
     "Debian's package fluid-soundfont-gm has a SoundFont for all instruments, "
@@ -62,9 +63,10 @@ class Palette:
 
     def can_play(self, instrument: Instrument) -> bool:
         """Whether there is a sound for an instrument."""
-        return bool(
-            instrument.synthesis
-            or any(source.can_play(instrument) for source in (*self.soundfonts, *self.kits))
+        return (
+            bool(instrument.synthesis)
+            or any(font.can_play(instrument) for font in self.soundfonts)
+            or any(kit.can_play(instrument) for kit in self.kits)
         )
 
     def playable(self) -> frozenset[str]:
@@ -108,15 +110,16 @@ def draw_sound(player: Player, palette: Palette, chance: np.random.Generator) ->
     if kind is not None and chance.random() < _CLEAN_BEFORE_AMPLIFIER:
         clean = instruments()[amplifier.played_clean(instrument)]
         instrument = clean if palette.can_play(clean) else instrument
-    choices: list[tuple[SoundFont | DrumKit | None, float]] = [
+    choices: list[tuple[SoundFont | DrumKit, float]] = [
         (font, 1.0) for font in palette.soundfonts if font.can_play(instrument)
     ]
     kits = [kit for kit in palette.kits if kit.can_play(instrument)]
     choices += [(kit, _KITS_WEIGHT / len(kits)) for kit in kits]
-    if instrument.synthesis:
-        choices.append((None, _OWN_WEIGHT[instrument.synthesis]))
-    shares = np.array([weight for _, weight in choices])
-    source = choices[chance.choice(len(choices), p=shares / shares.sum())][0]
+    source = None
+    own = chance.random() < _OWN_SHARE.get(instrument.synthesis, 0.0)
+    if choices and not own:
+        shares = np.array([weight for _, weight in choices])
+        source = choices[chance.choice(len(choices), p=shares / shares.sum())][0]
     return Sound(instrument, source, kind)
 
 
@@ -145,27 +148,31 @@ def play(
     Returns
     -------
     ndarray ``[1 or 2, round(duration_s * sample_rate)]``
-        float32, as loud as it happens to be.
+        float32, as loud as it happens to be; faded at its end.
     """
+    samples = _played(part, sound, duration_s, sample_rate, chance, tuning_cents)
+    if sound.amplifier is not None:
+        drawn = amplifier.draw_amplifier(chance, sound.amplifier)
+        samples = amplifier.amplify(samples, sample_rate, drawn)
+    fade = min(samples.shape[1], round(_FADE_S * sample_rate))
+    samples[:, samples.shape[1] - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    return samples
+
+
+def _played(
+    part: Part,
+    sound: Sound,
+    duration_s: float,
+    sample_rate: int,
+    chance: np.random.Generator,
+    tuning_cents: float,
+) -> Samples:
     tuning = tuning_cents + float(chance.uniform(-_DETUNE_CENTS, _DETUNE_CENTS))
-    instrument = sound.instrument
-    if isinstance(sound.source, DrumKit):
+    instrument, source = sound.instrument, sound.source
+    if isinstance(source, DrumKit):
         semitones = float(chance.uniform(-_DRUM_SEMITONES, _DRUM_SEMITONES))
-        return play_kit(
-            part, sound.source, duration_s, sample_rate, chance, tuning_semitones=semitones
-        )
-    if sound.source is not None:
-        samples = play_part(
-            part, instrument, sound.source, duration_s, sample_rate, tuning_cents=tuning
-        )
-    elif instrument.synthesis == "voice":
-        return sing(part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning)
-    else:
-        samples = play_electronic(
-            part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning
-        )
-    if sound.amplifier is None:
-        return samples
-    return amplifier.amplify(
-        samples, sample_rate, amplifier.draw_amplifier(chance, sound.amplifier)
-    )
+        return play_kit(part, source, duration_s, sample_rate, chance, tuning_semitones=semitones)
+    if source is not None:
+        return play_part(part, instrument, source, duration_s, sample_rate, tuning_cents=tuning)
+    play_own = sing if instrument.synthesis == "voice" else play_electronic
+    return play_own(part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning)

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ _task: Callable[[int], Any] | None = None  # of a worker process
 
 def in_processes(
     task: Callable[[int], Result], numbers: Iterable[int], jobs: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call a task with each number, in several processes ahead of the caller.
 
     Parameters

@@ -238,7 +238,7 @@ def test_codecs_are_aligned_to_the_sample(sample_rate, codec, channels):
 
 def test_codecs_are_drawn_now_and_then():
     drawn = [draw_codec(44100, np.random.default_rng(seed)) for seed in range(300)]
-    assert 30 < sum(each is not None for each in drawn) < 90
+    assert 10 < sum(each is not None for each in drawn) < 40
     assert {each.name for each in drawn if each} == {"mp3", "aac"}
     assert all(draw_codec(11025, np.random.default_rng(seed)) is None for seed in range(30))
 

@@ -140,6 +140,8 @@ class Style:
     Attributes
     ----------
     name : str
+    weight : float
+        How likely it is among the styles.
     tempo_bpm : tuple of float
         Least and most.
     beats_per_bar : int
@@ -165,6 +167,7 @@ class Style:
     """
 
     name: str
+    weight: float
     tempo_bpm: tuple[float, float]
     beats_per_bar: int
     swing: Swing

@@ -120,6 +120,7 @@ def _read_style(name: str, table: Mapping[str, Any]) -> Style:
         raise UnknownNameError("unit of swing", swing["unit"], SWING_UNITS)
     return Style(
         name=name,
+        weight=_number(f"{where}: weight", table["weight"], 0.01, 100),
         tempo_bpm=_span(f"{where}: tempo_bpm", table["tempo_bpm"], 30, 300),
         beats_per_bar=beats,
         swing=Swing(

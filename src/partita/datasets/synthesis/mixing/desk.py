@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partita.datasets.synthesis._stretches import Stretches
 from partita.datasets.synthesis.mixing import gains
 from partita.datasets.synthesis.mixing.codec import draw_codec
 from partita.datasets.synthesis.mixing.equaliser import Band, sections
@@ -31,6 +32,8 @@ from partita.errors import UnknownNameError, UsageError
 Samples = npt.NDArray[np.float32]
 
 _SILENT_PEAK = 1e-6  # -120 dB: whatever is below is not blown up
+_SILENT_BLOCK = 1e-5  # -100 dB below a part's peak: nobody hears what is cut there
+_TAIL_S = 0.4  # strips ring on for much less; levels are measured over this
 _GLUED = 0.4
 _KICK_HZ = 110.0
 
@@ -152,10 +155,12 @@ def mix(
     mastering = draw_mastering(finishing) if effects else PLAIN
     notes: dict[str, Any] = {"loudness_target_lufs": round(target_lufs, 2)}
     notes |= master(mixed, target_lufs, mastering, clock)
-    mixed = [np.ascontiguousarray(stem[:, :count]) for stem in mixed]
     codec = draw_codec(sample_rate, finishing) if effects else None
+    for index, stem in enumerate(mixed):  # one at a time: they are large
+        mixed[index] = np.ascontiguousarray(stem[:, :count])
+        if codec:
+            mixed[index] = codec(mixed[index], sample_rate)
     if codec:
-        mixed = [codec(stem, sample_rate) for stem in mixed]
         notes["codec"] = f"{codec.name} {codec.setting:g}"
     mixture = fit(mixed)
     notes["loudness_lufs"] = measured_lufs(mixture, sample_rate)
@@ -216,17 +221,20 @@ def _mix_stem(
     clock = session.clock
     dry = np.zeros((2, clock.padded(session.count)), np.float32)
     sends: dict[str, Samples] = {}
-    heard = [part for part in parts if np.abs(part[0].samples).max(initial=0) > _SILENT_PEAK]
-    for channel, place, strip in heard:
-        samples = np.zeros((len(channel.samples), dry.shape[1]), np.float32)
-        samples[:, : session.count] = channel.samples
-        if strip is None:
-            dry += placed(samples, place, clock)
+    is_heard = False
+    for channel, place, strip in parts:
+        heard, peak = _heard(channel.samples, clock)
+        if peak <= _SILENT_PEAK:
             continue
-        stereo = process(samples, place, strip, session.kick, clock)
-        dry += stereo
-        _send(stereo, strip, session, sends)
-    if heard and session.reverb and len(parts) > 1 and chance.random() < _GLUED:
+        is_heard = True
+        samples = heard.cut(channel.samples, 1 / peak)
+        if strip is None:
+            heard.add(placed(samples, place, clock), dry)
+            continue
+        stereo = process(samples, place, strip, _dips(strip, heard, session), clock)
+        heard.add(stereo, dry)
+        _send(stereo, strip, session, heard, sends)
+    if is_heard and session.reverb and len(parts) > 1 and chance.random() < _GLUED:
         _glue(dry, clock, chance)
     if session.reverb and "reverb" in sends:
         dry += session.reverb(sends["reverb"])
@@ -235,14 +243,39 @@ def _mix_stem(
     return dry
 
 
-def _send(stereo: Samples, strip: Strip, session: _Session, sends: dict[str, Samples]) -> None:
+def _heard(samples: Samples, clock: Clock) -> tuple[Stretches, float]:
+    """Return where a part sounds, and its peak."""
+    peaks = gains.block_peaks(samples, clock)
+    peak = float(peaks.max())
+    after = round(_TAIL_S * clock.rate)
+    return Stretches.around(peaks > _SILENT_BLOCK * peak, clock.hop, after=after), peak
+
+
+def _dips(strip: Strip, heard: Stretches, session: _Session) -> Curve | None:
+    """Return how far the bass drum pushes a part down where it sounds, in dB."""
+    if not strip.duck_db or session.kick is None:
+        return None
+    release_s = 0.1 + 0.02 * strip.duck_db
+    dips = gains.duck(session.kick, strip.duck_db, release_s, session.clock)
+    return dips[heard.blocks]
+
+
+def _send(
+    stereo: Samples,
+    strip: Strip,
+    session: _Session,
+    heard: Stretches,
+    sends: dict[str, Samples],
+) -> None:
     """Add a part's sum of both channels to what goes to the effects."""
     middle = stereo[0] + stereo[1]
     for name, level_db in (("reverb", strip.reverb_db), ("delay", strip.delay_db)):
         if level_db is None or (name == "delay" and session.delay is None):
             continue
+        if name not in sends:
+            sends[name] = np.zeros(session.clock.padded(session.count), np.float32)
         share = middle * np.float32(math.sqrt(0.5) * 10 ** (level_db / 20))
-        sends[name] = sends[name] + share if name in sends else share
+        heard.add(share, sends[name])
 
 
 def _glue(stem: Samples, clock: Clock, chance: np.random.Generator) -> None:

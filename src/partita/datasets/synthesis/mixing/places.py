@@ -89,19 +89,28 @@ def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
     is_wide = len(samples) == 2 and place.takes == 1  # stays nearer to the middle
     angle = (place.pan * (0.5 if is_wide else 1) + 1) * math.pi / 4
     left, right = np.float32(math.cos(angle)), np.float32(math.sin(angle))
-    if len(samples) == 1:
-        stereo = np.concatenate([samples * left, samples * right])
-    else:
-        middle = np.float32(0.5) * (samples[0] + samples[1])
-        half = (samples[0] - middle) * np.float32(place.width)
-        louder = max(left, right)  # a balance control: the near side stays as it is
-        stereo = np.stack([(middle + half) * (left / louder), (middle - half) * (right / louder)])
+    stereo = np.empty((2, samples.shape[1]), np.float32)
+    if len(samples) == 1:  # both sides together have the power of the one
+        factor = np.float32(_factor(samples, place.level_db, clock))
+        np.multiply(samples[0], left * factor, out=stereo[0])
+        np.multiply(samples[0], right * factor, out=stereo[1])
+        return stereo
+    louder = max(left, right)  # a balance control: the near side stays as it is
+    own, others = np.float32(0.5 * (1 + place.width)), np.float32(0.5 * (1 - place.width))
+    for side, (near, far), gain in zip(
+        stereo, (samples, samples[::-1]), (left / louder, right / louder), strict=True
+    ):
+        np.multiply(near, own * gain, out=side)
+        side += far * (others * gain)
     set_level(stereo, place.level_db, clock)
     return stereo
 
 
 def set_level(samples: Samples, level_db: float, clock: Clock) -> None:
     """Scale samples, in place, to a level over `REFERENCE_DB`; silence stays."""
+    samples *= np.float32(_factor(samples, level_db, clock))
+
+
+def _factor(samples: Samples, level_db: float, clock: Clock) -> float:
     now = playing_level_db(block_powers(samples, clock), clock)
-    if math.isfinite(now):
-        samples *= np.float32(10 ** ((REFERENCE_DB + level_db - now) / 20))
+    return float(10 ** ((REFERENCE_DB + level_db - now) / 20)) if math.isfinite(now) else 1.0

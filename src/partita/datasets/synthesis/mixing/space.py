@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from partita.datasets.synthesis.mixing.equaliser import Band, convolve, sections
+from partita.datasets.synthesis.mixing.equaliser import Band, convolve, equalise, sections
 
 Samples = npt.NDArray[np.float32]
 
@@ -77,14 +77,11 @@ class Delay:
 
     def __call__(self, send: Samples, sample_rate: int) -> Samples:
         """Return what comes back ``[2, samples]`` for what was sent ``[samples]``."""
-        from scipy.signal import sosfilt
-
         lag = max(1, round(self.time_s * sample_rate))
         out = np.zeros((2, len(send)), np.float32)
         if lag >= len(send):
             return out
-        dull = sosfilt(sections(self.bands, sample_rate), send).astype(np.float32)
-        out[0, lag:] = dull[:-lag]
+        out[0, lag:] = equalise(send[None, :-lag], self.bands, sample_rate)[0]
         if self.ping_pong:
             _feed_back(out[0], 2 * lag, self.feedback**2)
             out[1, lag:] = np.float32(self.feedback) * out[0, :-lag]

@@ -178,25 +178,24 @@ def _doubling(role: str, instrument: str, place: Place) -> float:
 
 
 def process(
-    samples: Samples, place: Place, strip: Strip, kick: Curve | None, clock: Clock
+    samples: Samples, place: Place, strip: Strip, dips_db: Curve | None, clock: Clock
 ) -> Samples:
     """Send a part through its strip.
 
     Parameters
     ----------
     samples : ndarray ``[1 or 2, samples]``
-        In whole blocks; not silent; at any level. It is overwritten.
+        In whole blocks; its peak is near 1. It is overwritten.
     place : Place
     strip : Strip
-    kick : ndarray ``[blocks]`` or None
-        Powers of the bass drum.
+    dips_db : ndarray ``[blocks]`` or None
+        How the bass drum ducks it.
     clock : Clock
 
     Returns
     -------
     ndarray ``[2, samples]``
     """
-    set_level(samples, 0.0, clock)
     samples = equalise(samples, strip.bands, clock.sample_rate)
     gain_db = _dynamics(samples, strip, clock)
     if gain_db is not None:
@@ -209,9 +208,8 @@ def process(
     if strip.double_ms and len(samples) == 1:
         samples = _doubled(samples, strip, place, clock.sample_rate)
     stereo = placed(samples, place, clock)
-    if strip.duck_db and kick is not None:
-        dips = gains.duck(kick, strip.duck_db, 0.1 + 0.02 * strip.duck_db, clock)
-        gains.apply_gain(stereo, gains.edges_of(dips), clock)
+    if dips_db is not None:
+        gains.apply_gain(stereo, gains.edges_of(dips_db), clock)
     return stereo
 
 

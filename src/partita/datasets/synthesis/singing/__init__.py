@@ -1,4 +1,4 @@
-"""Singing: made from nothing, or taken from recordings and fitted to a song."""
+"""Singing, made from nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import numpy.typing as npt
 from partita.datasets.synthesis.instruments import Instrument
 from partita.datasets.synthesis.score import Part
 from partita.datasets.synthesis.singing.performance import perform
-from partita.datasets.synthesis.singing.recordings import (
-    Phrase,
-    VocalRecording,
-    find_recordings,
-    fit_vocals,
-)
 from partita.datasets.synthesis.singing.singer import draw_singer
 from partita.datasets.synthesis.singing.voice import sound
 
-__all__ = ["Phrase", "VocalRecording", "find_recordings", "fit_vocals", "sing"]
+__all__ = ["sing"]
 
 Samples = npt.NDArray[np.float32]
 

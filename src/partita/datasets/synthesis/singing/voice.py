@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from partita.datasets.synthesis._stretches import Stretches
 from partita.datasets.synthesis.singing.performance import CONTROL_S, Performance
 from partita.datasets.synthesis.singing.phonemes import NOISES
 from partita.datasets.synthesis.singing.singer import Singer
@@ -19,6 +21,8 @@ Curve = npt.NDArray[np.floating[Any]]
 Bins = npt.NDArray[np.complex64]
 
 _HOP_S = 0.01
+_STEPS = 16  # of a hop; lengths of transforms that are multiples of it are fast ones
+_NEIGHBOURS = slice(None, -1), slice(1, None)
 _TAIL_HOPS = 3  # how long the tract rings on
 _CHUNK_FRAMES = 64  # so many spectra stay in the processor's cache
 _PULSE_SAMPLES = 4096
@@ -52,27 +56,85 @@ def sound(
     -------
     float32 ``[samples]``
     """
-    times = np.arange(samples, dtype=np.float64) / sample_rate
-    voicing, breath, mouth = _amplitudes(performance, times)
-    phase = _phase(performance, singer, times, sample_rate, chance)
-    cycle = np.floor(phase)
-    within = (phase - cycle).astype(np.float32)
-    voiced = _pulses(performance, singer, within, sample_rate)
-    voiced *= voicing * _unevenness(singer, cycle.astype(np.int64), chance)
-    noise = chance.standard_normal(samples, np.float32)
+    clock = _Clock.of(performance, samples, sample_rate)
+    phase = _phase(performance, singer, clock, chance)
+    cycle, within = _cycles(phase, clock.step)
+    voicing, breath, mouth = _amplitudes(performance, clock)
+    voiced = _pulses(performance, singer, within, clock)
+    voiced *= voicing
+    voiced *= _unevenness(singer, cycle, chance)
     # The open vocal folds let more breath through.
-    breath *= 1 + 0.5 * np.minimum(voicing, 1) * np.cos(2 * np.float32(math.pi) * within)
-    noise *= np.hypot(breath, mouth)
-    return _through_tract(performance, singer, voiced, noise, sample_rate)
+    opening = np.cos(np.float32(2 * math.pi) * within)
+    opening *= np.minimum(voicing, 1)
+    opening *= 0.5
+    breath *= 1 + opening
+    noise = np.hypot(breath, mouth)
+    noise *= chance.standard_normal(noise.shape, np.float32)
+    made = np.zeros(samples, np.float32)
+    heard = _through_tract(performance, singer, voiced.reshape(-1), noise.reshape(-1), clock)
+    clock.sung.add(heard, made)
+    return made
 
 
-def _amplitudes(performance: Performance, times: Curve) -> tuple[Samples, Samples, Samples]:
-    """Return voicing, aspiration and mouth noise of every sample."""
+@dataclass(frozen=True, eq=False)
+class _Clock:
+    """The time that something is sung in, without the pauses.
+
+    Curves are worked out at the edges of steps of some 0.6 ms, finer than all that they tell, and
+    are straight lines in between.
+
+    Attributes
+    ----------
+    sung : Stretches
+        In blocks of `_STEPS` steps.
+    sample_rate : int
+    """
+
+    sung: Stretches
+    sample_rate: int
+
+    @classmethod
+    def of(cls, performance: Performance, samples: int, sample_rate: int) -> _Clock:
+        """Find out when something is sung."""
+        hop = _STEPS * round(_HOP_S * sample_rate / _STEPS)
+        blocks = -(-samples // hop)
+        loud = performance.amplitudes.any(axis=1)
+        places = np.clip(performance.times_s * (sample_rate / hop), 0, blocks).astype(np.int64)
+        begins, ends = (places[each][loud[:-1] | loud[1:]] for each in _NEIGHBOURS)
+        changes = np.zeros(blocks + 2, np.int64)
+        np.add.at(changes, begins, 1)
+        np.add.at(changes, ends + 1, -1)
+        sounding = np.cumsum(changes)[:blocks] > 0
+        sung = Stretches.around(sounding, hop, before=1, after=_TAIL_HOPS + 1)
+        return cls(sung, sample_rate)
+
+    @property
+    def step(self) -> int:
+        """Samples of a step."""
+        return self.sung.hop // _STEPS
+
+    def edges_s(self) -> Curve:
+        """Return the times of the edges ``[blocks, _STEPS + 1]``."""
+        steps = np.arange(_STEPS + 1) / _STEPS
+        edges = self.sung.blocks[:, None] + steps
+        return np.asarray(edges * (self.sung.hop / self.sample_rate))
+
+
+def _lines(edges: Curve, samples: int) -> Samples:
+    """Return straight lines from edge to edge: ``[..., steps, samples]``."""
+    ramp = np.arange(samples, dtype=np.float32) / np.float32(samples)
+    lines = np.diff(edges).astype(np.float32)[..., None] * ramp
+    lines += edges[..., :-1, None].astype(np.float32)
+    return lines.reshape(-1, samples)
+
+
+def _amplitudes(performance: Performance, clock: _Clock) -> tuple[Samples, Samples, Samples]:
+    """Return voicing, aspiration and mouth noise ``[steps, samples]``."""
     mouth = np.sqrt(np.square(performance.amplitudes[:, 2:]).sum(axis=1))
-    levels = (performance.amplitudes[:, 0], performance.amplitudes[:, 1], mouth)
+    edges_s = clock.edges_s()
     voicing, breath, noise = (
-        np.interp(times, performance.times_s, level, left=0, right=0).astype(np.float32)
-        for level in levels
+        _lines(np.interp(edges_s, performance.times_s, level, left=0, right=0), clock.step)
+        for level in (performance.amplitudes[:, 0], performance.amplitudes[:, 1], mouth)
     )
     return voicing, breath, noise
 
@@ -82,50 +144,69 @@ def _frequency(performance: Performance) -> Curve:
     return np.asarray(np.clip(hertz, _LOWEST_HZ, _HIGHEST_HZ))
 
 
-def _phase(
-    performance: Performance,
-    singer: Singer,
-    times: Curve,
-    sample_rate: int,
-    chance: np.random.Generator,
-) -> Curve:
-    """Return the number of cycles since the beginning, at every sample."""
+def _steps_hz(performance: Performance, clock: _Clock) -> Curve:
+    """Return the pitch of each step ``[steps]``."""
     hertz = _frequency(performance)
-    control = np.arange(len(hertz)) * CONTROL_S
-    phase = np.cumsum(np.interp(times, control, hertz) / sample_rate)
-    cycle = phase.astype(np.int64)
-    jitter = singer.jitter * chance.standard_normal(int(cycle[-1]) + 2)
-    phase += jitter[cycle] + (phase - cycle) * (jitter[cycle + 1] - jitter[cycle])
-    return np.maximum(phase, 0)
+    edges_s = clock.edges_s()
+    middles_s = (edges_s[:, :-1] + edges_s[:, 1:]).reshape(-1) / 2
+    return np.interp(middles_s, np.arange(len(hertz)) * CONTROL_S, hertz)
+
+
+def _phase(
+    performance: Performance, singer: Singer, clock: _Clock, chance: np.random.Generator
+) -> Curve:
+    """Return the number of cycles since the beginning at the edges of all steps."""
+    rises = _steps_hz(performance, clock) * (clock.step / clock.sample_rate)
+    phase = np.append(0, np.cumsum(rises))
+    cycles = np.arange(int(phase[-1]) + 2)
+    jitter = singer.jitter * chance.standard_normal(len(cycles))
+    return np.maximum(phase + np.interp(phase, cycles, jitter), 0)
+
+
+def _cycles(phase: Curve, samples: int) -> tuple[npt.NDArray[np.intp], Samples]:
+    """Return which cycle each sample is in, and where in it, 0 to 1: ``[steps, samples]``."""
+    begin = np.floor(phase[:-1])
+    # Counted from a step's own first cycle, float32 is precise enough.
+    edges = np.stack([phase[:-1] - begin, phase[1:] - begin], axis=1)
+    within = _lines(edges, samples)
+    whole = np.floor(within)
+    within -= whole
+    cycle = whole.astype(np.intp)
+    cycle += begin.astype(np.intp)[:, None]
+    return cycle, within
 
 
 def _unevenness(
-    singer: Singer, cycle: npt.NDArray[np.int64], chance: np.random.Generator
+    singer: Singer, cycle: npt.NDArray[np.intp], chance: np.random.Generator
 ) -> Samples:
     """Return the factor by which cycles differ in loudness."""
-    count = int(cycle[-1]) + 2
+    count = int(cycle.max(initial=0)) + 2
     factor = 1 + singer.shimmer * chance.standard_normal(count, np.float32)
     knots = np.arange(0, count + _ROUGH_CYCLES, _ROUGH_CYCLES)
     slow = np.interp(np.arange(0, count, 2), knots, chance.random(len(knots)))
     factor[::2] -= singer.roughness * slow
-    return np.asarray(factor[cycle], np.float32)
+    return np.take(factor, cycle)
 
 
-def _pulses(performance: Performance, singer: Singer, within: Samples, sample_rate: int) -> Samples:
+def _pulses(
+    performance: Performance, singer: Singer, within: Samples, clock: _Clock
+) -> Samples:
     """Read the glottal pulse, each pitch from a table whose harmonics end where they must."""
-    tables = _pulse_tables(round(singer.open_quotient, 2), sample_rate)
-    octaves = np.log2(_frequency(performance) / _LOWEST_HZ)
-    band = np.minimum((octaves * _BANDS_PER_OCTAVE).astype(np.int64), len(tables) - 1)
-    step = np.minimum(
-        (np.arange(len(within)) / (sample_rate * CONTROL_S)).astype(np.int64), len(band) - 1
-    )
+    tables = _pulse_tables(round(singer.open_quotient, 2), clock.sample_rate)
+    octaves = np.log2(_steps_hz(performance, clock) / _LOWEST_HZ)
+    band = np.minimum((octaves * _BANDS_PER_OCTAVE).astype(np.intp), len(tables) - 1)
     position = within * np.float32(_PULSE_SAMPLES)
-    index = np.minimum(position.astype(np.int64), _PULSE_SAMPLES - 1)
-    rest = position - index.astype(np.float32)
-    index += band[step] * (_PULSE_SAMPLES + 1)
+    index = np.minimum(position.astype(np.intp), _PULSE_SAMPLES - 1)
+    position -= index
+    index += band[:, None] * (_PULSE_SAMPLES + 1)
     flat = tables.reshape(-1)
-    left = flat[index]
-    return np.asarray(left + rest * (flat[index + 1] - left), np.float32)
+    left = np.take(flat, index)
+    index += 1
+    slope = np.take(flat, index)
+    slope -= left
+    slope *= position
+    left += slope
+    return left
 
 
 @lru_cache(maxsize=64)
@@ -156,30 +237,31 @@ def _pulse_tables(open_quotient: float, sample_rate: int) -> Samples:
 
 
 def _through_tract(
-    performance: Performance, singer: Singer, voiced: Samples, noise: Samples, sample_rate: int
+    performance: Performance, singer: Singer, voiced: Samples, noise: Samples, clock: _Clock
 ) -> Samples:
     """Filter short frames, each by the vocal tract of its time, and overlap them."""
     from scipy import fft
 
-    hop = round(_HOP_S * sample_rate)
+    hop, blocks = clock.sung.hop, clock.sung.blocks
+    if not len(blocks):
+        return voiced
     size = (2 + _TAIL_HOPS) * hop
-    frames = math.ceil(len(voiced) / hop) + 1
+    frames = len(blocks) + 1
     window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
     padded = np.zeros((2, (frames + 1) * hop), np.float32)
-    padded[:, hop : hop + len(voiced)] = voiced, noise
+    padded[:, hop:-hop] = voiced, noise
     pieces = sliding_window_view(padded, 2 * hop, axis=1)[:, ::hop]  # [2, frames, 2 hop]
-    centres_s = np.arange(frames) * (hop / sample_rate)
-    heard = np.flatnonzero(padded.reshape(2, -1, hop).any(axis=(0, 2)))
-    heard = np.unique(np.concatenate([heard, heard - 1]))
-    heard = heard[(heard >= 0) & (heard < frames)]
-    tract = _Tract(performance, singer, size, sample_rate)
+    centres_s = np.append(blocks, blocks[-1] + 1) * (hop / clock.sample_rate)
+    tract = _Tract(performance, singer, centres_s, size, clock.sample_rate)
     out = np.zeros((frames + 1 + _TAIL_HOPS, hop), np.float32)
-    for begin in range(0, len(heard), _CHUNK_FRAMES):
-        chosen = heard[begin : begin + _CHUNK_FRAMES]
+    for begin in range(0, frames, _CHUNK_FRAMES):
+        chosen = slice(begin, min(begin + _CHUNK_FRAMES, frames))
         spectra = fft.rfft(pieces[:, chosen] * window, size, axis=-1)
-        made = fft.irfft(tract.filter(spectra[0], spectra[1], centres_s[chosen]), size, axis=-1)
+        made = fft.irfft(tract.filter(spectra[0], spectra[1], chosen), size, axis=-1)
         for offset in range(2 + _TAIL_HOPS):
-            out[chosen + offset] += made[:, offset * hop : (offset + 1) * hop]
+            out[chosen.start + offset : chosen.stop + offset] += made[
+                :, offset * hop : (offset + 1) * hop
+            ]
     return out.reshape(-1)[hop : hop + len(voiced)]
 
 
@@ -187,81 +269,99 @@ class _Tract:
     """The vocal tract of a singer, as it moves."""
 
     def __init__(
-        self, performance: Performance, singer: Singer, size: int, sample_rate: int
+        self,
+        performance: Performance,
+        singer: Singer,
+        times_s: Curve,
+        size: int,
+        sample_rate: int,
     ) -> None:
-        self._performance = performance
-        self._singer = singer
+        shape_times = performance.shape_times_s
         self._hertz = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
         self._fixed = _higher_formants(self._hertz, float(np.mean(singer.tract)))
         self._fixed *= _presence(self._hertz, singer.presence_db)
-        self._breath = _breath_spectrum(self._hertz)
+        self._breath_spectrum = _breath_spectrum(self._hertz)
         self._noises = _mouth_noises(self._hertz, float(np.mean(singer.tract)))
+        effort = np.interp(times_s, shape_times, performance.effort)
+        bends = singer.brightness_hz * np.exp(2.2 * (effort - 0.65))
+        self._bends = bends.astype(np.float32)  # [frames]
+        self._breath, self._mouth = _noise_shares(performance, times_s)
+        self._formants = _formants(performance, singer, times_s)
+        self._nasality, self._zero_hz = (
+            np.interp(times_s, shape_times, column) for column in performance.nasality.T
+        )
 
-    def filter(self, voiced: Bins, noise: Bins, times_s: Curve) -> Bins:
+    def filter(self, voiced: Bins, noise: Bins, frames: slice) -> Bins:
         """Filter spectra ``[frames, bins]``."""
-        shape_times = self._performance.shape_times_s
-        effort = np.interp(times_s, shape_times, self._performance.effort)
-        bends = self._singer.brightness_hz * np.exp(2.2 * (effort - 0.65))
-        bend = bends.astype(np.float32)[:, None]
-        breath, mouth = self._noise_shares(times_s)
-        source = voiced / (1 + np.complex64(1j) * (self._hertz / bend))
-        source += noise * (breath[:, None] * self._breath)
-        source *= self._response(times_s)
+        mouth = self._mouth[frames]
+        bend = np.ones(voiced.shape, np.complex64)
+        bend.imag = self._hertz / self._bends[frames, None]
+        source = noise * (self._breath[frames, None] * self._breath_spectrum)
+        source *= bend
+        source += voiced
+        source *= self._fixed
+        for centre, width in self._formants:
+            bend *= _resonance(self._hertz, centre[frames], width[frames])
+        source /= bend
+        self._through_nose(source, frames)
         mouthy = np.flatnonzero(mouth.any(axis=1))
         source[mouthy] += noise[mouthy] * (mouth[mouthy] @ self._noises)
         return source
 
-    def _noise_shares(self, times_s: Curve) -> tuple[Samples, Samples]:
-        """Return what part of the noise is made at the vocal folds, and where in the mouth.
-
-        Noise comes with its loudness; bursts are shorter than a frame, so all of it is looked at.
-        """
-        around = times_s[:, None] + np.linspace(-0.9, 0.9, 10) * _HOP_S
-        levels = np.stack(
-            [
-                np.interp(around, self._performance.times_s, level, left=0, right=0).mean(axis=1)
-                for level in self._performance.amplitudes[:, 1:].T
-            ],
-            axis=1,
-        )
-        total = np.sqrt(np.square(levels).sum(axis=1, keepdims=True))
-        shares = (levels / np.maximum(total, 1e-9)).astype(np.float32)
-        return shares[:, 0], shares[:, 1:]
-
-    def _response(self, times_s: Curve) -> Bins:
-        """Return the response of the moving formants ``[frames, bins]``."""
-        shape_times = self._performance.shape_times_s
-        pitch_at = np.arange(len(self._performance.pitch)) * CONTROL_S
-        pitch_hz = np.interp(times_s, pitch_at, _frequency(self._performance))
-        denominator = np.ones((len(times_s), len(self._hertz)), np.complex64)
-        for index, column in enumerate(self._performance.formants.T):
-            formant = np.interp(times_s, shape_times, column) * self._singer.tract[index]
-            if index == 0:  # who sings high opens the mouth until F1 is above the pitch
-                formant = np.maximum(formant, 1.02 * pitch_hz)
-            if index >= 2:
-                gathered = _RING_HZ[index - 2] * self._singer.tract[index] ** 0.5
-                formant += self._singer.ring * (gathered - formant)
-            width = _BANDWIDTHS_HZ[index] * (1 + 0.25 * formant / 2500)
-            denominator *= _resonance(self._hertz, formant, width)
-        response = self._fixed / denominator
-        nasality, zero_hz = (
-            np.interp(times_s, shape_times, column) for column in self._performance.nasality.T
-        )
+    def _through_nose(self, source: Bins, frames: slice) -> None:
+        """Give spectra, in place, the dip of a nose that is open."""
+        nasality, zero_hz = self._nasality[frames], self._zero_hz[frames]
         nasal = np.flatnonzero(nasality > 0.01)
-        if len(nasal):
-            dip = _resonance(self._hertz, zero_hz[nasal], np.full(len(nasal), 150.0))
-            dip /= _resonance(self._hertz, 1.1 * zero_hz[nasal], np.full(len(nasal), 600.0))
-            share = nasality[nasal, None].astype(np.float32)
-            response[nasal] *= 1 - share + share * dip
-        return response
+        if not len(nasal):
+            return
+        dip = _resonance(self._hertz, zero_hz[nasal], np.full(len(nasal), 150.0))
+        dip /= _resonance(self._hertz, 1.1 * zero_hz[nasal], np.full(len(nasal), 600.0))
+        share = nasality[nasal, None].astype(np.float32)
+        source[nasal] *= 1 - share + share * dip
+
+
+def _noise_shares(performance: Performance, times_s: Curve) -> tuple[Samples, Samples]:
+    """Return what part of the noise is made at the vocal folds, and where in the mouth.
+
+    Noise comes with its loudness; bursts are shorter than a frame, so all of it is looked at.
+    """
+    around = times_s[:, None] + np.linspace(-0.9, 0.9, 10) * _HOP_S
+    levels = np.stack(
+        [
+            np.interp(around, performance.times_s, level, left=0, right=0).mean(axis=1)
+            for level in performance.amplitudes[:, 1:].T
+        ],
+        axis=1,
+    )
+    total = np.sqrt(np.square(levels).sum(axis=1, keepdims=True))
+    shares = (levels / np.maximum(total, 1e-9)).astype(np.float32)
+    return shares[:, 0], shares[:, 1:]
+
+
+def _formants(
+    performance: Performance, singer: Singer, times_s: Curve
+) -> list[tuple[Curve, Curve]]:
+    """Return centre and width in hertz of each formant ``[frames]``."""
+    pitch_at = np.arange(len(performance.pitch)) * CONTROL_S
+    pitch_hz = np.interp(times_s, pitch_at, _frequency(performance))
+    formants = []
+    for index, column in enumerate(performance.formants.T):
+        centre = np.interp(times_s, performance.shape_times_s, column) * singer.tract[index]
+        if index == 0:  # who sings high opens the mouth until F1 is above the pitch
+            centre = np.maximum(centre, 1.02 * pitch_hz)
+        if index >= 2:
+            gathered = _RING_HZ[index - 2] * singer.tract[index] ** 0.5
+            centre += singer.ring * (gathered - centre)
+        formants.append((centre, _BANDWIDTHS_HZ[index] * (1 + 0.25 * centre / 2500)))
+    return formants
 
 
 def _resonance(hertz: Samples, centre_hz: Curve, width_hz: Curve) -> Bins:
     """Return the denominator of resonances ``[frames, bins]``; 1 at 0 Hz."""
-    relative = hertz / centre_hz.astype(np.float32)[:, None]
-    made = np.empty(relative.shape, np.complex64)
-    made.real = 1 - np.square(relative)
-    made.imag = relative * (width_hz / centre_hz).astype(np.float32)[:, None]
+    made = np.empty((len(centre_hz), len(hertz)), np.complex64)
+    np.multiply(np.square(hertz), (-1 / centre_hz**2).astype(np.float32)[:, None], out=made.real)
+    made.real += 1
+    np.multiply(hertz, (width_hz / centre_hz**2).astype(np.float32)[:, None], out=made.imag)
     return made
 
 
