@@ -8,6 +8,8 @@ time that is: the median over songs, which stage is slowest, and whether memory 
 songs load sounds into the caches; they are made twice and timed the second time.
 """
 
+# ruff: noqa: E402 - how many threads there are is read when NumPy is imported
+
 from __future__ import annotations
 
 import argparse
@@ -118,9 +120,8 @@ def main() -> None:
     print(f"with cold caches: {options.songs * rate / sum(warm_s.values()):.1f} ×")
     total = sum(seconds.values())
     for stage, taken in sorted(seconds.items(), key=lambda item: -item[1]):
-        print(
-            f"  {stage:28s} {100 * taken / total:5.1f} %  {1000 * taken / options.songs:7.0f} ms a song"
-        )
+        share, mean_ms = 100 * taken / total, 1000 * taken / options.songs
+        print(f"  {stage:28s} {share:5.1f} %  {mean_ms:7.0f} ms a song")
     print(f"slowest stage: {max(seconds, key=lambda stage: seconds[stage])}")
     print(f"memory: {first_mb:.0f} MB after the first pass, {memory_mb():.0f} MB after the second")
 

@@ -13,6 +13,7 @@ of a guitar, and whose harmonic part for everything else.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ def synthesise(out: Path, stems: list[str], options: argparse.Namespace) -> floa
     command = [sys.executable, "-m", "partita", "data", "synthesize", "--mono", "--out", out]
     command += ["--stems", ",".join(stems), "--songs", options.songs, "--seed", options.seed]
     command += ["--duration", options.duration, "--quiet", *options.synthesize]
+    command += ["--jobs", max(1, (os.cpu_count() or 1) // options.beside)]
     started = time.perf_counter()
     subprocess.run([str(part) for part in command], check=True)
     return time.perf_counter() - started
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--recipe", default="umx-tiny")
     parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--beside", type=int, default=1, help="how many of these share the cores")
     parser.add_argument(
         "--synthesize", nargs=argparse.REMAINDER, default=[], help="more options of the synthesis"
     )
@@ -84,7 +87,8 @@ def main() -> None:
     songs_s = synthesise(options.out / "songs", stems, options)
     started = time.perf_counter()
     settings = [f"sources={','.join(stems)}", "workers=1", *options.settings]
-    weights = train(options.recipe, options.out / "songs", options.out / "training", settings, 1)
+    songs, training = options.out / "songs", options.out / "training"
+    weights = train(options.recipe, songs, training, settings, options.beside)
     print(f"{songs_s:.0f} s of synthesis, {time.perf_counter() - started:.0f} s of training")
     rows = {
         "mixture": score_mixture(tracks),

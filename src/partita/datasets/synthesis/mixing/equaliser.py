@@ -99,7 +99,10 @@ def equalise(samples: Samples, bands: Sequence[Band], sample_rate: int) -> Sampl
     taps = sosfilt(sections(bands, sample_rate), impulse) if bands else impulse
     fade = len(taps) // 4
     taps[-fade:] *= np.linspace(1, 0, fade)
-    return np.concatenate([convolve(row, taps[None]) for row in samples])
+    out = np.empty_like(samples)
+    for row, filtered in zip(samples, out, strict=True):
+        filtered[:] = convolve(row, taps[None])[0]
+    return out
 
 
 def convolve(samples: Samples, taps: npt.ArrayLike) -> Samples:

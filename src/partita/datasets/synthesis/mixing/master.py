@@ -144,9 +144,7 @@ def _of_blocks(edges_db: Curve) -> Curve:
 def fit(stems: Sequence[Samples]) -> Samples:
     """Scale stems, in place and all alike, where a peak would be too high; return their sum."""
     mixture = add_up(stems)
-    peak = max(
-        float(max(each.max(initial=0), -each.min(initial=0))) for each in (mixture, *stems)
-    )
+    peak = max(float(max(each.max(initial=0), -each.min(initial=0))) for each in (mixture, *stems))
     if peak <= PEAK:
         return mixture
     for stem in stems:

@@ -101,7 +101,7 @@ def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
         stereo, (samples, samples[::-1]), (left / louder, right / louder), strict=True
     ):
         np.multiply(near, own * gain, out=side)
-        side += far * (others * gain)
+        np.add(side, far * (others * gain), out=side)
     set_level(stereo, place.level_db, clock)
     return stereo
 

@@ -13,9 +13,9 @@ Range = tuple[float, float]
 #: Level while playing, in dB, and how far it varies (standard deviation); the mean energies of the
 #: stems of pop records are about alike, bass a little lower.
 LEVELS_DB: Mapping[str, tuple[float, float]] = {
-    "vocals": (0.5, 2.5),
-    "drums": (2.5, 2.5),
-    "bass": (0.5, 2.5),
+    "vocals": (0.5, 3.0),
+    "drums": (2.5, 3.0),
+    "bass": (1.0, 3.5),
     "lead": (-0.5, 3.0),
     "riff": (-0.5, 3.0),
     "chords": (-1.0, 3.0),

@@ -98,7 +98,7 @@ class _Clock:
         """Find out when something is sung."""
         hop = _STEPS * round(_HOP_S * sample_rate / _STEPS)
         blocks = -(-samples // hop)
-        loud = performance.amplitudes.any(axis=1)
+        loud = np.asarray(performance.amplitudes.any(axis=1))
         places = np.clip(performance.times_s * (sample_rate / hop), 0, blocks).astype(np.int64)
         begins, ends = (places[each][loud[:-1] | loud[1:]] for each in _NEIGHBOURS)
         changes = np.zeros(blocks + 2, np.int64)
@@ -149,7 +149,7 @@ def _steps_hz(performance: Performance, clock: _Clock) -> Curve:
     hertz = _frequency(performance)
     edges_s = clock.edges_s()
     middles_s = (edges_s[:, :-1] + edges_s[:, 1:]).reshape(-1) / 2
-    return np.interp(middles_s, np.arange(len(hertz)) * CONTROL_S, hertz)
+    return np.asarray(np.interp(middles_s, np.arange(len(hertz)) * CONTROL_S, hertz))
 
 
 def _phase(
@@ -160,7 +160,7 @@ def _phase(
     phase = np.append(0, np.cumsum(rises))
     cycles = np.arange(int(phase[-1]) + 2)
     jitter = singer.jitter * chance.standard_normal(len(cycles))
-    return np.maximum(phase + np.interp(phase, cycles, jitter), 0)
+    return np.asarray(np.maximum(phase + np.interp(phase, cycles, jitter), 0))
 
 
 def _cycles(phase: Curve, samples: int) -> tuple[npt.NDArray[np.intp], Samples]:
@@ -188,9 +188,7 @@ def _unevenness(
     return np.take(factor, cycle)
 
 
-def _pulses(
-    performance: Performance, singer: Singer, within: Samples, clock: _Clock
-) -> Samples:
+def _pulses(performance: Performance, singer: Singer, within: Samples, clock: _Clock) -> Samples:
     """Read the glottal pulse, each pitch from a table whose harmonics end where they must."""
     tables = _pulse_tables(round(singer.open_quotient, 2), clock.sample_rate)
     octaves = np.log2(_steps_hz(performance, clock) / _LOWEST_HZ)
