@@ -30,7 +30,7 @@ from partita.models._protocol import SeparationModel
 
 METRICS = ("SDR", "SIR", "SAR")
 HEARD_DB = -60.0
-OVERALL, REST = "mean", "rest"
+OVERALL, REST = "mean", "the others"  # no names of stems
 #: From a mixture ``[1, samples]`` and its rate to estimates of the same shape.
 Separate = Callable[[np.ndarray, int], Mapping[str, np.ndarray]]
 Scores = dict[str, dict[str, float]]

@@ -1,6 +1,7 @@
 """``partita data synthesize``, and training on what it makes."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -199,3 +200,30 @@ def test_soundfont_of_ones_own(run, tmp_path):
     assert "nothing here can play the stem 'flute'" in missing.err
     assert "fluid-soundfont-gm" in missing.err
     assert not (tmp_path / "no").exists()
+
+
+def test_full_disk(tmp_path):
+    """A limit on the size of files acts like a disk that fills up while something is written."""
+    command = [sys.executable, "-m", "partita", "data", "synthesize", "--out", tmp_path / "album",
+               *OWN, "--songs", "2", "--jobs", "1"]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list((tmp_path / "album").iterdir())
+
+
+def test_broken_midi(run, tmp_path):
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi/broken.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2")
+    result = run("data", "synthesize", "--out", tmp_path / "out", "--midi", tmp_path / "midi")
+    assert result.status == 1
+    assert "broken.mid" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

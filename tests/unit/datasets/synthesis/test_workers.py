@@ -1,0 +1,68 @@
+"""Work for several processes, in order."""
+
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+from partita.datasets.synthesis.workers import in_processes
+from partita.errors import UsageError
+
+
+def square(number):
+    time.sleep(0.01 * (number % 3))  # later ones are done sooner
+    return number * number, os.getpid()
+
+
+def fail(number):
+    if number == 2:
+        raise UsageError("two is too much")
+    return number
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep_long(number):
+    if number:
+        time.sleep(600)
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_order(jobs):
+    found = list(in_processes(square, range(12), jobs))
+    assert [value for value, _ in found] == [number**2 for number in range(12)]
+    elsewhere = {process for _, process in found} - {os.getpid()}
+    assert len(elsewhere) <= jobs
+    assert bool(elsewhere) == (jobs > 1)
+
+
+def test_endless_numbers():
+    made = in_processes(square, itertools.count(), 2)
+    assert [next(made)[0] for _ in range(5)] == [0, 1, 4, 9, 16]
+    made.close()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_errors_come_in_their_place(jobs):
+    made = in_processes(fail, range(5), jobs)
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(UsageError, match="two is too much"):
+        next(made)
+
+
+def test_killed_process():
+    with pytest.raises(UsageError, match="is the memory used up"):
+        list(in_processes(die, range(3), 2))
+
+
+def test_closing_does_not_wait_for_work_that_nobody_wants():
+    made = in_processes(sleep_long, range(4), 2)
+    assert next(made) == 0
+    started = time.monotonic()
+    made.close()
+    assert time.monotonic() - started < 20
