@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-import partita.training.run
+import partita.training.material
 from partita.training.run_folder import RunFolder, read_losses
 from partita.weights.checkpoint import load_checkpoint
 
@@ -321,7 +321,7 @@ def test_ctrl_c_before_the_first_step(run, train, tmp_path, monkeypatch):
         pytest.fail("went on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(partita.training.run, "prepare", reads)
+        patch.setattr(partita.training.material, "prepare", reads)
         result = train()
     assert (result.status, result.err) == (130, "partita: interrupted\n")
     assert train().status == 0
