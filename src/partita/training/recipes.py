@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Self
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
 from partita.training.excerpts import Augmentation
-from partita.training.settings import parse_settings, settings_from
+from partita.training.settings import parse_settings, read_toml, settings_from
 
 _FOLDER = Path(__file__).parent / "recipe_files"
 _SUFFIX = ".toml"
@@ -222,12 +221,7 @@ def _read(path: Path) -> Recipe:
     from partita.models import config_type
 
     where = one_line(path.name)
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{where}: is not TOML: {one_line(error)}") from None
+    tables = read_toml(path)
     for key, value in tables.items():
         if key not in (*_TEXTS, *_TABLES):
             raise UnknownNameError(f"setting in {where}", key, [*_TEXTS, *_TABLES])

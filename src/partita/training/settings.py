@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from partita.errors import UnknownNameError, UsageError
+from partita.errors import UnknownNameError, UsageError, one_line
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "int": int,
@@ -53,6 +55,22 @@ def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
             raise UsageError(f"--set names {key!r} twice")
         values[key] = _read(key, value, fields[key])
     return values
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of settings.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{one_line(path.name)}: is not TOML: {one_line(error)}") from None
 
 
 def settings_from(values: Mapping[str, Any], cls: type[Settings], where: str) -> Settings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-import tomllib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from partita.datasets.synthesis.workers import in_processes
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.training._convert import PIECE_S, audible_pieces, sixteen_bit_step
 from partita.training.prepared import Prepared, PreparedTrack
-from partita.training.settings import settings_from
+from partita.training.settings import read_toml, settings_from
 
 _FROM_MODEL = ("sample_rate", "channels")
 _FIRST_VALID = 1 << 40  # number of the first song that validates; training never gets there
@@ -80,12 +79,7 @@ class SynthesisPlan:
             A key that there is not.
         """
         where = one_line(path.name)
-        try:
-            values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{where}: is not TOML: {one_line(error)}") from None
+        values = read_toml(path)
         stream_keys = {field.name for field in dataclasses.fields(StreamSettings)}
         song_keys = {field.name for field in dataclasses.fields(SynthesisSettings)}
         known = (song_keys | stream_keys) - set(_FROM_MODEL)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
 
 import numpy as np
 
 from partita.datasets.synthesis.composition import BandSeat
+from partita.datasets.synthesis.composition.draws import pick
 from partita.datasets.synthesis.instruments import instruments
 from partita.datasets.synthesis.score import Player
 from partita.datasets.synthesis.stems import StemPlan
@@ -16,7 +16,6 @@ from partita.datasets.synthesis.stems import StemPlan
 _DOUBLED: Mapping[str, float] = {"backing_vocals": 0.7, "riff": 0.45, "vocals": 0.25}
 _DOUBLED_CHORDS = 0.5  # of guitars
 _MOST_PLAYERS = 11
-Item = TypeVar("Item")
 
 
 def cast_band(
@@ -64,7 +63,7 @@ def _fill(
         return []
     players = []
     for _ in range(int(chance.integers(1, seat.most, endpoint=True))):
-        player = Player(role, _weighted(weights, chance))
+        player = Player(role, pick(chance, weights))
         players.append(player)
         if chance.random() < _doubling(player):
             players.append(player)
@@ -90,7 +89,7 @@ def _draw_player(
         if name in seat.instruments
     }
     if usual:
-        return Player(*_weighted(usual, chance))
+        return Player(*pick(chance, usual))
     names = sorted(members)
     name = names[chance.integers(len(names))]
     roles = instruments()[name].roles
@@ -106,9 +105,3 @@ def _limited(
     room = max(0, _MOST_PLAYERS - len(needed))
     stay = {*needed.values(), *chance.permutation(spare)[:room].tolist()}
     return tuple(player for index, player in enumerate(players) if index in stay)
-
-
-def _weighted(weights: Mapping[Item, float], chance: np.random.Generator) -> Item:
-    items = list(weights)
-    shares = np.array([weights[item] for item in items])
-    return items[chance.choice(len(items), p=shares / shares.sum())]

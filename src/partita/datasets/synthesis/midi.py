@@ -21,6 +21,7 @@ from partita.datasets.synthesis._midi_file import (
     read_midi_file,
 )
 from partita.datasets.synthesis.instruments import Instrument, instruments
+from partita.datasets.synthesis.keys import fit_key
 from partita.datasets.synthesis.score import Chord, Note, Part, Player, Score, Section
 from partita.errors import AudioReadError, UsageError, one_line
 
@@ -37,11 +38,6 @@ _SINGERS = ("soprano", "alto", "tenor", "baritone")
 _INSTEAD = {
     **{96: 88, 97: 94, 98: 92, 99: 88, 100: 90, 101: 92, 102: 94, 103: 93},
     **{112: 9, 113: 114, 115: 13, 116: 47, 117: 47, 118: 47},
-}
-# How well each pitch class fits a key: Krumhansl and Kessler's listeners (1982).
-_PROFILES = {
-    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
 }
 _TRIADS = tuple(
     (root, (root, (root + third) % 12, (root + 7) % 12)) for third in (4, 3) for root in range(12)
@@ -170,15 +166,7 @@ def read_midi(path: str | os.PathLike[str]) -> MidiSong:
 
 def estimate_key(notes: Sequence[Note]) -> tuple[int, str]:
     """Return tonic and mode that fit the notes best; C major where there are none."""
-    heard = _pitch_classes(notes)
-    if not heard.any():
-        return 0, "major"
-    fits = {
-        (key, mode): float(np.corrcoef(heard, np.roll(profile, key))[0, 1]) if heard.std() else 0.0
-        for mode, profile in _PROFILES.items()
-        for key in range(12)
-    }
-    return max(fits, key=lambda which: fits[which])
+    return fit_key(_pitch_classes(notes))
 
 
 def _part(

@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from partita.datasets.synthesis.keys import NOTE_NAMES
 from partita.datasets.synthesis.midi import MidiSong, read_midi
 from partita.datasets.synthesis.score import Chord, Score
 from partita.errors import UnknownNameError, UsageError, one_line
@@ -26,7 +27,6 @@ _PROGRAM = "mma"
 _TIMEOUT_S = 120.0
 _BARS_MAX = 2000
 _CHORD = re.compile(r"[A-G][#b]?(m|7|m7|M7|m7b5|sus4|dim|6|m6)?")
-_ROOTS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _QUALITIES = {
     "": (0, 4, 7),
     "m": (0, 3, 7),
@@ -145,7 +145,7 @@ def accompaniment(
     bar_s = _grooves()[groove] * 60 / tempo_bpm
     bars = min(_BARS_MAX, math.ceil(duration_s / bar_s) + 1)
     played = [progression[bar % len(progression)] for bar in range(bars)]
-    symbols = [_ROOTS[(key + step) % 12] + quality for step, quality in played]
+    symbols = [NOTE_NAMES[(key + step) % 12] + quality for step, quality in played]
     song = accompany(symbols, groove, tempo_bpm, seed=int(chance.integers(1 << 31)))
     chords = []
     for bar, (step, quality) in enumerate(played):

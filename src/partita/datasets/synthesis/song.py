@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partita.datasets.listening import SILENT_PEAK
 from partita.datasets.synthesis.composition import load_style, style_names
 from partita.datasets.synthesis.instruments import instruments
+from partita.datasets.synthesis.keys import NOTE_NAMES
 from partita.datasets.synthesis.mixing import Channel, mix
 from partita.datasets.synthesis.recordings import (
     DRUMS,
@@ -31,7 +34,7 @@ from partita.errors import UsageError
 
 Samples = npt.NDArray[np.float32]
 
-_SILENT_PEAK = 1e-4  # -80 dB of full scale, as everywhere in this package
+_LIBRARIES = ("pedalboard", "scipy")
 _ATTEMPTS = 40  # at a song in which every stem is heard
 _MAX_TUNING_CENTS, _IN_TUNE = 25.0, 0.7
 #: How many songs have real vocals and real drums, and whose place they take where nobody's.
@@ -40,7 +43,6 @@ _UNNAMED = {DRUMS: "standard_kit", VOCALS: "tenor"}
 _TRANSPOSED = 1.7  # standard deviation of how far vocals are, in semitones
 _MAX_TRANSPOSED = 4
 _BEATS_IN_BAR = 4
-_NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +84,14 @@ class Studio:
     Raises
     ------
     UsageError
-        Stems, styles, SoundFonts, MIDI files or recordings that cannot be, or cannot be had.
+        Stems, styles, SoundFonts, MIDI files or recordings that cannot be, or cannot be had; or
+        the libraries of the extra ``synthesis`` are not installed.
     AudioReadError
         MIDI files or recordings that cannot be read.
     """
 
     def __init__(self, settings: SynthesisSettings) -> None:
+        _require_libraries()
         self.settings = settings
         self._plan = StemPlan(settings.stems)
         self._palette = Palette.collect(settings.soundfonts)
@@ -151,7 +155,7 @@ class Studio:
             effects=settings.effects,
         )
         silent = tuple(
-            stem for stem, samples in mixed.stems.items() if np.abs(samples).max() < _SILENT_PEAK
+            stem for stem, samples in mixed.stems.items() if np.abs(samples).max() < SILENT_PEAK
         )
         if silent:
             return None, silent
@@ -209,6 +213,12 @@ class Studio:
                 score.parts, sounds, chance.spawn(len(sounds)), strict=True
             )
         ]
+
+
+def _require_libraries() -> None:
+    for name in _LIBRARIES:
+        if importlib.util.find_spec(name) is None:
+            raise UsageError('synthesising needs more libraries: pip install "partita[synthesis]"')
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +305,7 @@ def _facts(
     players = [_about(part, sound, plan) for part, sound in zip(score.parts, sounds, strict=True)]
     return {
         "style": score.style,
-        "key": f"{_NOTE_NAMES[score.key]} {score.mode}",
+        "key": f"{NOTE_NAMES[score.key]} {score.mode}",
         "tempo_bpm": round(score.tempo_bpm, 2),
         "sections": [section.name for section in score.sections],
         "players": players + [guest.facts() for guest in takes],

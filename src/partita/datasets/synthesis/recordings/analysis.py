@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partita.datasets.listening import SILENT_PEAK
+from partita.datasets.synthesis.keys import fit_key
+
 Samples = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.floating[Any]]
 
@@ -18,7 +21,6 @@ RATE = 12000
 BEATS_IN_BAR = 4
 
 _FRAME_S = 0.05
-_SILENT = 1e-4
 _MIN_SPAN_S = 1.5
 
 _FLUX_S = 0.01
@@ -31,10 +33,6 @@ _ON_CLICK_S, _CLICKS = 0.025, 0.6  # so many beats are so near to equal steps: t
 _ATTACK_S, _ATTACK_REACH_S = 0.0025, 0.06
 _KICK_HZ, _SNARE_HZ, _BASS_HZ = (30.0, 130.0), (350.0, 4000.0), (30.0, 200.0)
 _HIT_S = (-0.02, 0.05)  # around a beat
-
-# How well each degree fits a key: Krumhansl and Kessler 1982.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
 def find_spans(sound: Samples, *, joined_s: float, quiet_db: float) -> list[tuple[float, float]]:
@@ -49,7 +47,7 @@ def find_spans(sound: Samples, *, joined_s: float, quiet_db: float) -> list[tupl
         return []
     power = np.square(sound[: count * frame].reshape(count, frame)).mean(axis=1)
     loud = float(np.percentile(power, 98))
-    heard = power > max(loud * 10 ** (quiet_db / 10), _SILENT**2)
+    heard = power > max(loud * 10 ** (quiet_db / 10), SILENT_PEAK**2)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], heard.astype(np.int8), [0]])))
     spans: list[list[float]] = []
     for start, end in (edges.reshape(-1, 2) * _FRAME_S).tolist():
@@ -260,18 +258,7 @@ def _per_place(values: Curve) -> Curve:
 
 def find_key(song: Samples) -> tuple[int, str]:
     """Return the tonic's pitch class and the mode that explain ``[samples]`` best."""
-    chroma = _chroma(song)
-    profiles = {"major": np.array(_MAJOR), "minor": np.array(_MINOR)}
-    best = max(
-        (float(np.roll(_standard(profile), key) @ chroma), key, mode)
-        for mode, profile in profiles.items()
-        for key in range(12)
-    )
-    return best[1], best[2]
-
-
-def _standard(profile: Curve) -> Curve:
-    return np.asarray((profile - profile.mean()) / profile.std())
+    return fit_key(_chroma(song))
 
 
 def _chroma(song: Samples) -> Curve:

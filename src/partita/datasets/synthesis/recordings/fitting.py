@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from partita.datasets.listening import SILENT_PEAK
 from partita.datasets.synthesis.recordings.analysis import BEATS_IN_BAR
 from partita.datasets.synthesis.recordings.drums import drum_along
 from partita.datasets.synthesis.recordings.places import can_follow, tempo_ratio, transposition
@@ -17,7 +18,6 @@ from partita.datasets.synthesis.score import Score
 
 Samples = npt.NDArray[np.float32]
 
-_SILENT_PEAK = 1e-4
 _FADE_S = 0.005  # at the end of the song
 
 
@@ -96,6 +96,6 @@ def fit(
         semitones = transposition(recording, score)
         sing_along(recording, score, sample_rate, chance, out, beats_in_bar)
     out[:, out.shape[1] - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-    if np.abs(out).max(initial=0) < _SILENT_PEAK:
+    if np.abs(out).max(initial=0) < SILENT_PEAK:
         return None
     return Take(recording, out, semitones, tempo_ratio(recording, score.tempo_bpm))
