@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from partita.cli.console import ProgressDisplay, format_time, set_up_logging
-from partita.errors import UsageError, one_line
+from partita.errors import one_line
 
 
 def synthesize(
@@ -58,7 +58,6 @@ def synthesize(
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    require_synthesis()
     from partita.datasets.synthesis import SynthesisSettings, write_songs
 
     settings = SynthesisSettings(
@@ -86,17 +85,6 @@ def synthesize(
     if not quiet:
         _summarise(out, manifest, time.monotonic() - begun)
     return 0
-
-
-def require_synthesis() -> None:
-    """Raise UsageError where the libraries for it are not installed."""
-    try:
-        import pedalboard  # noqa: F401
-        import scipy  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            'synthesising needs more libraries: pip install "partita[synthesis]"'
-        ) from error
 
 
 def _summarise(out: Path, manifest: Mapping[str, Any], elapsed_s: float) -> None:
