@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -145,7 +146,7 @@ def _release_before_striking(notes: list[Note]) -> list[Note]:
         if limit < 1e-3:  # the same key twice at once
             continue
         if note.duration_s > limit:
-            note = Note(note.start_s, limit, note.pitch, note.velocity, note.syllable)  # noqa: PLW2901
+            note = dataclasses.replace(note, duration_s=limit)  # noqa: PLW2901 (from here on it is shorter)
         released.append(note)
     released.reverse()
     return released

@@ -141,7 +141,7 @@ class Plan:
                 if joined and joined[-1].pitch_classes == chord.pitch_classes:
                     last = joined.pop()
                     length = last.length + chord.length
-                    chord = Harmony(  # noqa: PLW2901
+                    chord = Harmony(  # noqa: PLW2901 (one with the last)
                         last.start, length, last.root, last.pitch_classes, last.scale, last.tonic
                     )
                 joined.append(chord)
