@@ -281,7 +281,7 @@ def test_killed_at_random_moments_and_resumed(tiny_model, write_song, tmp_path, 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(tiny_model, write_song, tmp_path, song, number, status, jobs):
     songs = [write_song(f"songs/{index}.wav", np.tile(song, 25)) for index in range(5)]
-    batch = start_batch(tmp_path, tiny_model, songs, "--jobs", jobs)
+    batch = start_batch(tmp_path, tiny_model, songs, "--jobs", jobs, "--quiet")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("separated/.partita-*/*.f32")) and time.monotonic() < deadline:
         time.sleep(0.05)  # the first song is under way
