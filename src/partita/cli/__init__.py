@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 _INTERRUPTED, _TERMINATED = 130, 143
@@ -16,6 +17,7 @@ def main() -> NoReturn:
     Everything else is imported in here, so that Ctrl-C is no traceback from the first moment on.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)
     _open_streams()
     try:
         from partita.cli.app import run
@@ -42,6 +44,19 @@ def _open_streams() -> None:
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, or end at once where that would be fatal.
+
+    While PyTorch is being imported its C++ code calls Python and takes no exception: it aborts.
+    Nothing is written as early as that.
+    """
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(spec, "_initializing", False):
+        os.write(2, b"partita: interrupted\n")
+        os._exit(_INTERRUPTED)
+    signal.default_int_handler(number, frame)
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -1,6 +1,5 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +192,7 @@ def test_a_damaged_font_is_refused_or_played(font, tmp_path_factory, data):
     path.write_bytes(bytes(content))
     try:
         damaged = open_soundfont(path)
-        audio = play(replace(damaged, programs=frozenset({0})), [Note(0, 0.1, 69, 90)], 0.2)
+        audio = play(damaged, [Note(0, 0.1, 69, 90)], 0.2)
     except UsageError:
         return
     assert np.isfinite(audio).all()
