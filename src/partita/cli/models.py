@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from partita.cli.console import set_up_logging
 from partita.errors import UnknownNameError
 from partita.weights.card import Card, PackageSource
-from partita.weights.cards import CARDS, DEFAULT_MODEL, get_card
+from partita.weights.cards import CARDS, get_card
+from partita.weights.chain import parse_chain, part_cards
 
 app = typer.Typer(
     help="List, describe and fetch weights; list recipes.", invoke_without_command=True
@@ -30,8 +31,6 @@ def models(context: typer.Context) -> None:
 @app.command("list")
 def list_models(as_json: _JsonFlag = False) -> None:
     """List all weights, and the recipes for training."""
-    from partita.weights.store import is_cached
-
     if as_json:
         facts = [*map(_facts, CARDS.values()), *map(_recipe_facts, _recipes())]
         print(json.dumps(facts, indent=2))
@@ -39,24 +38,10 @@ def list_models(as_json: _JsonFlag = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "stems", "licence", "download", "cached"):
-        table.add_column(
-            heading,
-            justify="right" if heading == "download" else "left",
-            no_wrap=heading != "stems",  # on narrow terminals these give way
-        )
-    for card in CARDS.values():
-        marker = " (default)" if card.name == DEFAULT_MODEL else ""
-        table.add_row(
-            card.name + marker,
-            ", ".join(card.sources),
-            card.licence,
-            f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
-            "yes" if is_cached(card) else "no",
-        )
+    from partita.cli.model_list import print_cards
+
     console = Console(markup=False, highlight=False)
-    console.print(table)
+    print_cards(CARDS.values(), console)
     recipes = Table(box=None, pad_edge=False)
     recipes.add_column("recipe", no_wrap=True)
     recipes.add_column("what partita train makes of it")
@@ -81,6 +66,14 @@ def show(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    parts = facts.pop("parts", [])
+    _print_facts(facts)
+    for part in parts:
+        print()
+        _print_facts(part)
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
         first, *others = _lines(value)
@@ -96,7 +89,8 @@ def fetch(
 ) -> None:
     """Fetch and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
-    cards = [get_card(name) for name in names]
+    links = [link.model for name in names for link in parse_chain(name)]
+    cards = [get_card(model) for model in dict.fromkeys(links)]  # each once
     from partita.weights.store import example_path, load_model, weights_path
     from partita.weights.store import fetch as fetch_weights
 
@@ -118,17 +112,21 @@ def _recipes() -> list[str]:
     return recipe_names()
 
 
-def _recipe_facts(name: str) -> dict[str, object]:
+def _recipe_facts(name: str) -> dict[str, Any]:
     from partita.training.recipes import recipe_facts
 
     facts = recipe_facts(name)
     return {"recipe": facts.pop("name"), **facts}
 
 
-def _facts(card: Card) -> dict[str, object]:
+def _facts(card: Card) -> dict[str, Any]:
     from partita.weights.store import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
+    if card.chain:
+        del facts["layout"], facts["config"]
+        facts["sources"] = list(card.sources)
+        return {**facts, "parts": [_facts(part) for part in part_cards(card)]}
     if card.source is None:
         for key in ("layout", "download_bytes", "licence", "commercial_use"):
             del facts[key]

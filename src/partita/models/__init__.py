@@ -1,6 +1,7 @@
 """Models: one file a family, found through the registry."""
 
 from partita.models._registry import config_type, create_model, model_names, register_model
+from partita.models.band_split import BandSplit
 from partita.models.conv_tasnet import ConvTasNet
 from partita.models.crosstalk_unmix import CrosstalkUnmix
 from partita.models.demucs import Demucs
@@ -11,9 +12,11 @@ from partita.models.nmf import BlindNmf
 from partita.models.nmfd import Nmfd
 from partita.models.open_unmix import OpenUnmix
 from partita.models.repet import Repet
+from partita.models.tfc_tdf import TfcTdf
 from partita.models.unet import UNet
 
 __all__ = [
+    "BandSplit",
     "BlindNmf",
     "ConvTasNet",
     "CrosstalkUnmix",
@@ -25,6 +28,7 @@ __all__ = [
     "Nmfd",
     "OpenUnmix",
     "Repet",
+    "TfcTdf",
     "UNet",
     "config_type",
     "create_model",

@@ -71,7 +71,7 @@ class SpectrogramConfig(ModelConfig):
 
 
 class SpectrogramModel(SeparationModel):
-    """Base of models whose network maps magnitudes to magnitudes, one for each source.
+    """Base of models whose network maps spectrograms to magnitudes, one for each source.
 
     Attributes
     ----------
@@ -89,6 +89,19 @@ class SpectrogramModel(SeparationModel):
         # One hop less than `frames` hops: the transform is centred, so it has a frame at each end.
         self.window: Window | None = Window((config.frames - 1) * hop, config.overlap_frames * hop)
 
+    def seen(self, spectrogram: Tensor) -> Tensor:
+        """Return what the network sees of a mixture: its magnitudes, unless a model wants more.
+
+        Parameters
+        ----------
+        spectrogram : Tensor, complex ``[batch, channels, F, frames]``
+
+        Returns
+        -------
+        Tensor ``[batch, channels, bins, frames]``
+        """
+        return spectrogram[..., : self.config.bins, :].abs()
+
     @abstractmethod
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Estimate the sources' magnitudes, up to a factor that is common to all of them.
@@ -96,7 +109,7 @@ class SpectrogramModel(SeparationModel):
         Parameters
         ----------
         mixture : Tensor ``[batch, channels, bins, frames]``
-            Magnitudes of the mixture, any number of frames.
+            What `seen` makes of a mixture, any number of frames.
 
         Returns
         -------
@@ -123,9 +136,9 @@ class SpectrogramModel(SeparationModel):
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
-        seen = spectrogram[..., : self.config.bins, :].abs()  # [B, C, bins, N]
         gain = self._gain(mixture)
-        return self._render(self.pieces(seen * gain), gain, spectrogram, mixture)
+        seen = self.seen(spectrogram) * gain  # [B, C, bins, N]
+        return self._render(self.pieces(seen), gain, spectrogram, mixture)
 
     def _render(
         self, pieces: Iterator[Tensor], gain: Tensor, spectrogram: Tensor, mixture: Tensor

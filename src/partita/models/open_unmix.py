@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._registry import register_model
+from partita.models._statistics import bin_statistics
 from partita.models._unmix_fused import Connect, FusedUnmix, Recur, Signals
 
-_LEAST_DEVIATION = 1e-4  # of the largest: bins that are all but empty are not blown up
+_LEAST_DEVIATION = 1e-4
 
 
 @dataclass(frozen=True)
@@ -163,23 +164,17 @@ class UnmixModel(MagnitudeModel):
         ----------
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
-        size, count = self.config.seen_bins, 0
-        total, squares = (torch.zeros(size, dtype=torch.float64) for _ in range(2))
-        for mixture in mixtures:
-            seen = self.stft.analyse(mixture)[..., :size, :].abs().double()  # [B, C, bins, N]
-            count += seen.numel() // size
-            total += seen.sum(dim=(0, 1, 3)).cpu()
-            squares += seen.square().sum(dim=(0, 1, 3)).cpu()
-        if not count:
+        size = self.config.seen_bins
+        spectra = (self.stft.analyse(mixture)[..., :size, :].abs() for mixture in mixtures)
+        statistics = bin_statistics(
+            (x.flatten(0, 1).unsqueeze(1) for x in spectra), _LEAST_DEVIATION
+        )
+        if statistics is None:
             return
-        mean = total / count
-        deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
-        least = _LEAST_DEVIATION * float(deviation.max())
-        if not least:
-            return  # silence says nothing
+        mean, deviation = statistics  # [1, bins]: of all channels
         for network in self.networks.values():
-            network.get_parameter("input_mean").copy_(-mean)
-            network.get_parameter("input_scale").copy_(1 / deviation.clamp(min=least))
+            network.get_parameter("input_mean").copy_(-mean[0])
+            network.get_parameter("input_scale").copy_(1 / deviation[0])
 
 
 @register_model("open-unmix")

@@ -150,7 +150,7 @@ class Training:
 
     @property
     def _steps(self) -> int:
-        return self._settings.epochs * self._settings.steps_per_epoch
+        return self._settings.steps
 
     @property
     def _is_stuck(self) -> bool:
@@ -220,6 +220,9 @@ class Training:
         seed = np.random.SeedSequence([settings.seed, self._step, fabric.global_rank])
         torch.manual_seed(int(seed.generate_state(1)[0]))  # dropout's
         self._module.train()
+        if settings.schedule == "cosine":
+            for group in self._optimiser.param_groups:
+                group["lr"] = settings.cosine_rate(self._step)
         self._wrapped.zero_grad()
         parts = batch.sources.chunk(settings.accumulate)
         self._newest = batch
@@ -281,7 +284,8 @@ class Training:
         better = watched < self._best
         self._stale = 0 if better else self._stale + 1
         self._best = min(self._best, watched)
-        self._scheduler.step(watched)
+        if settings.schedule == "plateau":
+            self._scheduler.step(watched)
         if self._fabric.is_global_zero:
             # Where nothing is held out, a smaller loss says little: the newest is kept.
             if better or self._material.valid is None:

@@ -100,7 +100,7 @@ class TrainingStep(nn.Module):
         assert isinstance(model, SpectrogramModel)
         bins = model.config.bins
         spectrogram = model.stft.analyse(mixture)[..., :bins, :]  # [B, C, bins, N]
-        magnitudes = model.magnitudes(spectrogram.abs())  # [B, S, C, bins, N]
+        magnitudes = model.magnitudes(model.seen(spectrogram))  # [B, S, C, bins, N]
         if model.gives_masks:
             magnitudes = magnitudes * spectrogram.abs().unsqueeze(1)
         wanted = model.stft.analyse(_grouped(groups, true))[..., :bins, :].abs()

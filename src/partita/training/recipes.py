@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ _SUFFIX = ".toml"
 DICTIONARIES = "nmfd"
 LOSSES = ("magnitude", "l1", "l2", "multi-domain")
 OPTIMISERS = ("adam", "adamw", "rmsprop")
+SCHEDULES = ("plateau", "cosine")
 _TEXTS = ("summary", "paper", "model")
 _TABLES = ("training", "augmentation", "model_config")
 _PRECISIONS = ("float32", "bfloat16", "float16")
@@ -46,8 +48,14 @@ class TrainingSettings:
     optimiser : str
         ``adam``, ``adamw`` or ``rmsprop``.
     learning_rate, weight_decay : float
+    schedule : str
+        ``plateau``: the learning rate shrinks where the loss gets no better; ``cosine``: it falls
+        along half a cosine, to nothing at the last step.
+    warmup_steps : int
+        So many steps are taken with a rate that rises from nothing; of ``cosine``.
     decay_factor, decay_patience : float, int
-        After so many epochs without a better loss, the learning rate shrinks by the factor.
+        After so many epochs without a better loss, the learning rate shrinks by the factor; of
+        ``plateau``.
     stop_patience : int
         After so many, training ends; 0: it goes through all epochs.
     clip_norm : float
@@ -79,6 +87,8 @@ class TrainingSettings:
     optimiser: str = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
+    schedule: str = "plateau"
+    warmup_steps: int = 0
     decay_factor: float = 0.3
     decay_patience: int = 80
     stop_patience: int = 0
@@ -95,7 +105,9 @@ class TrainingSettings:
         for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers",
                      "valid_excerpts"):  # fmt: skip
             self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in ("decay_patience", "stop_patience", "valid_tracks", "seed"):
+        for name in (
+            "decay_patience", "stop_patience", "valid_tracks", "seed", "warmup_steps"
+        ):  # fmt: skip
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
         for name in ("weight_decay", "clip_norm", "checkpoint_minutes"):
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
@@ -108,6 +120,7 @@ class TrainingSettings:
         for name, known in (
             ("loss", LOSSES),
             ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
             ("precision", _PRECISIONS),
         ):
             if getattr(self, name) not in known:
@@ -116,6 +129,16 @@ class TrainingSettings:
     def _require(self, condition: bool, message: str) -> None:
         if not condition:
             raise UsageError(message)
+
+    @property
+    def steps(self) -> int:
+        """Updates of the weights in all."""
+        return self.epochs * self.steps_per_epoch
+
+    def cosine_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0, in the schedule ``cosine``."""
+        rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return self.learning_rate * rise * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 @dataclass(frozen=True)

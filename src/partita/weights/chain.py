@@ -1,7 +1,8 @@
 """Names of chains: models of which each takes apart a stem of those before it.
 
 ``spleeter-2stems:accompaniment+hpss`` is Spleeter, then HPSS on the accompaniment; without
-``:accompaniment`` the stem is chosen by `taken_stem`. Nothing here imports PyTorch.
+``:accompaniment`` the stem is chosen by `taken_stem`. A card may stand for a chain: its name is
+short for the chain's, alone or within another. Nothing here imports PyTorch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partita.errors import UnknownNameError, UsageError, one_line
-from partita.weights.cards import CARDS
+from partita.weights.card import Card
+from partita.weights.cards import CARDS, get_card
 from partita.weights.own import checkpoint_label, own_checkpoint
 
 _USUALLY_TAKEN = "accompaniment"
@@ -36,6 +38,8 @@ class Link:
 def parse_chain(name: str) -> tuple[Link, ...]:
     """Return the models that a name consists of: one, unless it is a chain.
 
+    Cards of chains are taken apart, wherever they stand: what is left are models.
+
     Parameters
     ----------
     name : str
@@ -46,6 +50,20 @@ def parse_chain(name: str) -> tuple[Link, ...]:
     UsageError
         A model is missing before or behind a plus, or behind a stem.
     """
+    return tuple(model for link in _named_links(name) for model in _expanded(link))
+
+
+def _expanded(link: Link) -> tuple[Link, ...]:
+    """Return the models of a link; the first of them takes what the link takes."""
+    chain = CARDS[link.model].chain if link.model in CARDS else ""
+    if not chain:
+        return (link,)
+    first, *others = parse_chain(chain)
+    return Link(first.model, link.stem), *others
+
+
+def _named_links(name: str) -> tuple[Link, ...]:
+    """Return the links as they stand in the name: cards of chains are one."""
     links: list[Link] = []
     stem = None
     for model, next_stem in _parts(name):
@@ -152,14 +170,21 @@ def chain_sources(name: str, sources_of: Callable[[str], Sequence[str]]) -> tupl
     return sources
 
 
+def part_cards(card: Card) -> tuple[Card, ...]:
+    """Return the cards that a chain's card stands for, from first to last; any other card alone."""
+    if not card.chain:
+        return (card,)
+    return tuple(get_card(link.model) for link in parse_chain(card.chain))
+
+
 def file_label(name: str) -> str:
     """Return what files and folders of a model or chain are named after.
 
-    Checkpoints go by the names of their files or folders (`checkpoint_label`), and
-    ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+    Checkpoints go by the names of their files or folders (`checkpoint_label`), cards of chains by
+    their own names, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
     """
     labels: list[str] = []
-    for link in parse_chain(name):
+    for link in _named_links(name):
         if link.stem is not None:
             labels[-1] += f"-{link.stem}"
         path = own_checkpoint(link.model)

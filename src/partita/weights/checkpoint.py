@@ -21,17 +21,28 @@ from partita.models._protocol import SeparationModel
 _FORMAT = "partita-1"
 
 
-def save_checkpoint(path: Path, model: SeparationModel) -> None:
+def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -> None:
     """Write a model's weights, name and configuration to a safetensors file.
 
     The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+    model : SeparationModel
+    half : bool
+        Store numbers in 16 bits, in half the room.
 
     Raises
     ------
     OSError
         It cannot be written.
+    ModelError
+        A weight is too large for 16 bits.
     """
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
     metadata = {
         "format": _FORMAT,
         "model": model.registry_name,
@@ -80,13 +91,23 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
         raise WeightsCorruptError(f"{name}: the weights do not have the expected SHA-256")
     try:
         model = create_model(metadata["model"], json.loads(metadata["config"]), initialise=False)
-        # Assigned, not copied: the tensors stay mapped from the file until they are used.
+        tensors = {key: t.float() if t.dtype == torch.float16 else t for key, t in tensors.items()}
+        # Assigned, not copied: other tensors stay mapped from the file until they are used.
         model.load_state_dict(tensors, strict=True, assign=True)
     except (LookupError, ValueError, RuntimeError, ModelError) as error:
         raise WeightsCorruptError(
             f"{name}: not a partita checkpoint ({one_line(error)})"
         ) from error
     return model.eval()
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    halved = tensor.half()
+    if not halved.isfinite().all():
+        raise ModelError(f"{name} has values beyond what 16 bits can hold, or none at all")
+    return halved
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:

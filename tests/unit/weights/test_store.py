@@ -168,6 +168,8 @@ def test_nothing_but_arrays_is_unpickled(tmp_path):
 def test_cards_are_complete(card):
     from partita.models import model_names
 
+    if card.chain:  # test_chain_cards.py looks at these
+        return
     assert card.model in model_names()
     assert create_model(card.model, card.config, initialise=False).sources == card.sources
     assert card.summary
@@ -201,9 +203,10 @@ def test_bundled_weights_are_those_of_their_cards(card, home):
     assert not model.training
     for tensor in model.state_dict().values():
         assert bool(tensor.isfinite().all())
-        assert bool((tensor >= 0).all())
-    sums = model.templates.sum(dim=(0, 2))
-    torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
+    if card.model == "nmfd":
+        assert all(bool((tensor >= 0).all()) for tensor in model.state_dict().values())
+        sums = model.templates.sum(dim=(0, 2))
+        torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-4, rtol=0)
     assert not home.exists()  # nothing is copied into the cache
     with pytest.raises(ValueError, match="needs no weights"):
         store.fetch(card)

@@ -1,0 +1,65 @@
+"""Make the weights of accompaniment-stems, the second stage of four-stems, from the beginning.
+
+    python scripts/four_stems.py FOLDER --album DATASET [--epochs N] [--jobs N]
+
+Songs to learn from are the album's, a data set of four stems that holds only what may be learned
+from, and synthesised ones, some with the album's singer and drums as guests. Spleeter takes the
+vocals from the album and from some of the others, and the second stage learns to take what is left
+apart. Everything lies in FOLDER; a call that was broken off goes on where it was, and one with more
+epochs trains further. The weights end in FOLDER/accompaniment-stems.safetensors, 16 bits each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from partita.weights.checkpoint import load_checkpoint, save_checkpoint
+
+_RECIPE = "accompaniment-stems"
+_SECOND_STAGE = Path(__file__).with_name("second_stage.py")
+#: Name → how many songs of 30 s, their seed, whether the album's recordings take part, and from how
+#: many of them Spleeter takes the vocals (it is slower than making songs).
+_SONGS = {"band": (600, 80, False, 150), "guests": (200, 81, True, 200)}
+
+
+def main() -> None:
+    """Make songs, train, and store the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--album", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    folder, album, jobs = arguments.folder, arguments.album, arguments.jobs
+    data = folder / "data"
+    for name, (count, seed, has_guests, heard) in _SONGS.items():
+        guests = ["--recordings", album] if has_guests else []
+        run("-m", "partita", "data", "synthesize", "--out", folder / name, "--songs", count,
+            "--duration", 30, "--seed", seed, "--jobs", jobs, *guests)  # fmt: skip
+        run(_SECOND_STAGE, folder / name, data, "--prefix", f"{name}-", "--songs", heard)
+    run(_SECOND_STAGE, album, data, "--prefix", "album-")
+    trained = folder / "run"
+    run("-m", "torch.distributed.run", "--nproc-per-node", jobs, "-m", "partita", "train", _RECIPE,
+        "--data", data, "--out", trained, "--resume", "--set", f"epochs={arguments.epochs}",
+        threads=1)  # fmt: skip
+    model = load_checkpoint(trained / "model.safetensors")
+    save_checkpoint(folder / f"{_RECIPE}.safetensors", model, half=True)
+
+
+def run(*arguments: object, threads: int | None = None) -> None:
+    """Run Python, and end where it fails."""
+    environment = dict(os.environ)
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    command = [sys.executable, *map(str, arguments)]
+    status = subprocess.run(command, check=False, env=environment).returncode
+    if status:
+        sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The list of all weights, as a person reads it: what there is, how good, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from partita.weights.card import Card, UrlSource
+from partita.weights.cards import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HEADINGS = ("", "SDR", "licence", "commercial", "download", "here")
+_RIGHT = ("SDR", "download")
+#: Beside scores, one for each way of measuring.
+_MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
+
+
+def print_cards(cards: Iterable[Card], console: Console) -> None:
+    """Print a table of cards, those of the same stems together, and what to choose."""
+    cards = list(cards)
+    marks = _marks(cards)
+    rows = {card.name: _row(card, marks) for card in cards}
+    columns = zip(_HEADINGS, *rows.values(), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    console.print(_line(_HEADINGS, widths), style="dim", soft_wrap=True)
+    for group in _groups(cards):
+        console.print(_task(group[0]), style="bold", soft_wrap=True)
+        for card in group:
+            console.print(_line(rows[card.name], widths), soft_wrap=True)
+    _print_notes(cards, marks, console)
+
+
+def _marks(cards: Iterable[Card]) -> dict[str, str]:
+    """Return a mark for each way that scores were measured in."""
+    ways = dict.fromkeys(card.scores_from for card in cards if card.scores)
+    return dict(zip(ways, _MARKS, strict=False))
+
+
+def _groups(cards: Iterable[Card]) -> Iterable[list[Card]]:
+    """Return the cards that take the same apart into the same, in whatever order, together."""
+    groups: dict[tuple[str, frozenset[str]], list[Card]] = {}
+    for card in cards:
+        groups.setdefault((card.takes, frozenset(card.sources)), []).append(card)
+    return groups.values()
+
+
+def _task(card: Card) -> str:
+    stems = ", ".join(card.sources)
+    return f"{card.takes} → {stems}" if card.takes else stems
+
+
+def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
+    from partita.weights.store import is_cached
+
+    licence = card.licence
+    if licence.startswith("LicenseRef-"):  # no licence of SPDX's list: its name says what it is
+        licence = licence.removeprefix("LicenseRef-").replace("-", " ")
+    return (
+        f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
+        f"{fmean(card.scores.values()):.1f}{marks[card.scores_from]}" if card.scores else "– ",
+        licence,
+        "yes" if card.commercial_use else "no",
+        f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
+        "yes" if is_cached(card) else "no",
+    )
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (
+        cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
+        for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _print_notes(cards: Iterable[Card], marks: Mapping[str, str], console: Console) -> None:
+    """Say what the scores are of, and what there is to choose from."""
+    print()
+    console.print(
+        "SDR: dB, mean over the stems. Figures of one mark are of the same songs and can be "
+        "compared; others cannot."
+    )
+    _print_pairs(((mark, way) for way, mark in marks.items()), console)
+    print()
+    console.print(
+        f"{DEFAULT_MODEL}, the default, needs no more than a package registry that pip can reach. "
+        "What comes from other servers is mostly better, larger and slower:"
+    )
+    _print_pairs(_by_server(cards).items(), console)
+
+
+def _print_pairs(pairs: Iterable[tuple[str, str]], console: Console) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    for pair in pairs:
+        grid.add_row(*pair)
+    console.print(grid)
+
+
+def _by_server(cards: Iterable[Card]) -> dict[str, str]:
+    """Return the names of what is fetched from servers, by server, the free ones first."""
+    names: dict[str, dict[bool, list[str]]] = {}
+    for card in cards:
+        if isinstance(card.source, UrlSource):
+            (server,) = {urlsplit(file.url).hostname or "" for file in card.source.files.values()}
+            names.setdefault(server, {True: [], False: []})[card.commercial_use].append(card.name)
+    return {
+        server: "; ".join(
+            label + ", ".join(kind)
+            for label, kind in (("", named[True]), ("not for commercial use: ", named[False]))
+            if kind
+        )
+        for server, named in names.items()
+    }

@@ -1,0 +1,139 @@
+import dataclasses
+import re
+
+import pytest
+import torch
+
+from partita import Separator
+from partita.errors import UnknownNameError, UsageError
+from partita.weights import cards, store
+from partita.weights.chain import Link, chain_sources, file_label, parse_chain, part_cards
+from partita.weights.own import own_checkpoint
+
+FOUR = ("vocals", "drums", "bass", "other")
+
+
+def stems_of(name):
+    return cards.get_card(name).sources
+
+
+def check(card):
+    """See that a chain's card says what its parts say."""
+    parts = part_cards(card)
+    assert len(parts) > 1
+    assert chain_sources(card.name, stems_of) == card.sources
+    assert card.takes == parts[0].takes
+    assert card.summary
+    assert bool(card.scores) == bool(card.scores_from)
+    assert not any((card.model, card.source, card.example, card.tensors_sha256))
+    assert card.download_bytes == sum(part.download_bytes for part in parts)
+    assert card.commercial_use == all(part.commercial_use for part in parts)
+    licences = dict.fromkeys(part.licence for part in parts if part.source is not None)
+    assert card.licence == " AND ".join(licences)
+
+
+def test_chains_say_what_their_parts_say(band):
+    chains = [card for card in cards.CARDS.values() if card.chain]
+    assert band in chains
+    for card in chains:
+        check(card)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"chain": "repet+nothing"},
+        {"chain": "repet:drums+second"},
+        {"chain": "repet"},
+        {"config": {"sources": ["drums", "vocals", "bass", "other"]}},
+        {"download_bytes": 1},
+        {"commercial_use": False},
+        {"licence": "GPL-3.0-only"},
+    ],
+)
+def test_chains_that_say_something_else_are_found(band, monkeypatch, fault):
+    wrong = dataclasses.replace(band, **fault)
+    monkeypatch.setitem(cards.CARDS, band.name, wrong)
+    with pytest.raises((AssertionError, UnknownNameError)):
+        check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "links"),
+    [
+        ("band", [Link("repet"), Link("second")]),
+        ("band:drums+hpss", [Link("repet"), Link("second"), Link("hpss", "drums")]),
+        ("hpss:harmonic+band", [Link("hpss"), Link("repet", "harmonic"), Link("second")]),
+        ("hpss+band:bass+a", [Link("hpss"), Link("repet"), Link("second"), Link("a", "bass")]),
+        ("./band", [Link("./band")]),
+        ("band.safetensors", [Link("band.safetensors")]),
+    ],
+)
+def test_names(band, name, links):
+    assert parse_chain(name) == tuple(links)
+
+
+def test_a_chain_of_chains(band, monkeypatch):
+    more = dataclasses.replace(band, name="more", chain="band:drums+hpss")
+    monkeypatch.setitem(cards.CARDS, more.name, more)
+    assert parse_chain("more") == parse_chain("repet+second:drums+hpss")
+    assert [part.name for part in part_cards(more)] == ["repet", "second", "hpss"]
+
+
+def test_a_model_is_still_missing(band):
+    for name in ("band:drums", "band+", "+band"):
+        with pytest.raises(UsageError, match="a model is missing"):
+            parse_chain(name)
+
+
+def test_stems(band):
+    assert chain_sources("band", stems_of) == FOUR
+    assert chain_sources("band:drums+nmfd-drums", stems_of) == (
+        "vocals",
+        "bass",
+        "other",
+        "kick",
+        "snare",
+        "hats",
+    )
+    with pytest.raises(UnknownNameError, match="unknown stem 'accompaniment'"):  # it is taken
+        chain_sources("band:accompaniment+hpss", stems_of)
+
+
+def test_labels_are_the_short_names(band):
+    assert file_label("band") == "band"
+    assert file_label("band:drums+hpss") == "band-drums+hpss"
+    assert file_label("hpss:harmonic+band") == "hpss-harmonic+band"
+
+
+def test_a_folder_of_that_name_is_not_the_card(band, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "band").mkdir()
+    (tmp_path / "second.safetensors").rename("band/model.safetensors")
+    assert own_checkpoint("band") is None
+    assert parse_chain("./band") == (Link("./band"),)
+
+
+def test_a_chain_is_here_when_all_its_parts_are(band, tmp_path):
+    assert store.is_cached(band)
+    (tmp_path / "second.safetensors").unlink()
+    assert not store.is_cached(band)
+
+
+def test_a_chain_is_no_model(band):
+    with pytest.raises(UsageError, match=re.escape("repet+second: name one of them")) as info:
+        store.load_model("band")
+    assert "\n" not in str(info.value)
+    with pytest.raises(ValueError, match="needs no weights of its own"):
+        store.fetch(band)
+
+
+def test_separator(band):
+    mixture = 0.1 * torch.randn(2, 30000, generator=torch.Generator().manual_seed(0))
+    short, long = Separator("band"), Separator("repet:accompaniment+second")
+    assert short.sources == FOUR
+    estimates, same = short(mixture, 44100), long(mixture, 44100)
+    for name in FOUR:
+        assert torch.equal(estimates[name].samples, same[name].samples)
+    drums = Separator("band:drums+nmfd-drums", stems=["kick", "vocals"])
+    assert list(drums(mixture, 44100)) == ["kick", "vocals"]
