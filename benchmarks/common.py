@@ -1,8 +1,9 @@
 """What benchmarks share: a song, timing, trainings, scores of sparse stems, multiply-adds.
 
-Stems are scored with BSS Eval v4 in mono, each together with the sum of the others (sparse stems
-would silence the windows of all), references rounded to 16 bits: medians over the seconds in which
-the stem is heard (above -60 dB of full scale), then means over the tracks that have it.
+Stems are scored with BSS Eval v4, in mono unless it says otherwise, each together with the sum of
+the others (sparse stems would silence the windows of all), references rounded to 16 bits: medians
+over the seconds in which the stem is heard (above -60 dB of full scale), then means over the tracks
+in which it is.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from partita.models._protocol import SeparationModel
 METRICS = ("SDR", "SIR", "SAR")
 HEARD_DB = -60.0
 OVERALL, REST = "mean", "the others"  # no names of stems
-#: From a mixture ``[1, samples]`` and its rate to estimates of the same shape.
+#: From a mixture ``[channels, samples]`` and its rate to estimates of the same shape.
 Separate = Callable[[np.ndarray, int], Mapping[str, np.ndarray]]
 Scores = dict[str, dict[str, float]]
 
@@ -48,26 +49,39 @@ def train(recipe: str, data: Path, out: Path, settings: Iterable[str], jobs: int
     return out / "model.safetensors"
 
 
-def score(separate: Separate, tracks: list[Track]) -> Scores:
+def score(separate: Separate, tracks: Iterable[Track]) -> Scores:
     """Return target → metric → mean over tracks, as far as they have the target."""
+    return mean_scores(score_song(separate, track.load_stems()) for track in tracks)
+
+
+def score_song(separate: Separate, stems: Mapping[str, partita.Audio], channels: int = 1) -> Scores:
+    """Return stem → metric → median over the seconds in which the stem is heard, if there are."""
+    rate = next(iter(stems.values())).sample_rate
+    true = {name: mix_channels(a.samples.numpy(), channels) for name, a in stems.items()}
+    mixture = sum(true.values())
+    estimates = separate(mixture, rate)
+    guessed = {name: estimates[name] for name in true}
+    found: Scores = {}
+    for name, stem in true.items():
+        heard = np.flatnonzero(seconds_heard(stem, rate))
+        if not heard.size:
+            continue
+        scores = partita.evaluate(
+            {name: rounded(stem), REST: rounded(mixture - stem)},
+            {name: guessed[name], REST: sum(guessed.values()) - guessed[name]},
+            sample_rate=rate,
+        )
+        frames = [scores.targets[name].frames[second] for second in heard]
+        found[name] = {m: float(np.nanmedian([f[m] for f in frames])) for m in METRICS}
+    return found
+
+
+def mean_scores(songs: Iterable[Scores]) -> Scores:
+    """Return the means over those songs that have a stem, and over the stems' means."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for track in tracks:
-        stems = track.load_stems()
-        rate = next(iter(stems.values())).sample_rate
-        true = {name: mix_channels(a.samples.numpy(), 1) for name, a in stems.items()}
-        estimates = separate(sum(true.values()), rate)
-        guessed = {name: estimates[name] for name in true}
-        for name, stem in true.items():
-            scores = partita.evaluate(
-                {name: rounded(stem), REST: rounded(sum(true.values()) - stem)},
-                {name: guessed[name], REST: sum(guessed.values()) - guessed[name]},
-                sample_rate=rate,
-            )
-            heard = np.flatnonzero(seconds_heard(stem, rate))
-            frames = [scores.targets[name].frames[second] for second in heard]
-            found[name].append(
-                {metric: float(np.nanmedian([f[metric] for f in frames])) for metric in METRICS}
-            )
+    for song in songs:
+        for name, row in song.items():
+            found[name].append(row)
     means = {
         name: {metric: float(np.mean([each[metric] for each in rows])) for metric in METRICS}
         for name, rows in found.items()
@@ -76,9 +90,14 @@ def score(separate: Separate, tracks: list[Track]) -> Scores:
     return means
 
 
-def score_mixture(tracks: list[Track]) -> Scores:
+def score_mixture(tracks: Iterable[Track]) -> Scores:
     """Return the scores of the mixture as the estimate of everything."""
-    return score(lambda mixture, _: defaultdict(lambda: mixture), tracks)
+    return score(leave_mixed, tracks)
+
+
+def leave_mixed(mixture: np.ndarray, _: int) -> dict[str, np.ndarray]:
+    """Return the mixture for whatever is asked for."""
+    return defaultdict(lambda: mixture)
 
 
 def rounded(signal: np.ndarray) -> np.ndarray:
@@ -87,14 +106,15 @@ def rounded(signal: np.ndarray) -> np.ndarray:
 
 
 def seconds_heard(reference: np.ndarray, rate: int) -> np.ndarray:
-    """Tell for each whole second of ``[1, samples]`` whether it is above the level."""
+    """Tell for each whole second of ``[channels, samples]`` whether it is above the level."""
     count = reference.shape[1] // rate
-    power = np.square(reference[0, : count * rate].reshape(count, rate), dtype=np.float64)
-    return 10 * np.log10(power.mean(axis=1) + 1e-20) > HEARD_DB
+    seconds = reference[:, : count * rate].reshape(-1, count, rate)
+    power = np.square(seconds, dtype=np.float64).mean(axis=(0, 2))
+    return 10 * np.log10(power + 1e-20) > HEARD_DB
 
 
-def with_model(weights: Path, **options: Any) -> Separate:
-    """Return what separates ``[1, samples]`` of some rate with a checkpoint.
+def with_model(weights: str | Path, **options: Any) -> Separate:
+    """Return what separates ``[channels, samples]`` of some rate with a checkpoint or a chain.
 
     Options are those of `partita.Separator`.
     """
