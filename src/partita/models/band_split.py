@@ -6,7 +6,7 @@ Luo & Yu, "Music Source Separation with Band-split RNN", IEEE/ACM TASLP 2023.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partita.models._registry import register_model
-from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
-from partita.models._statistics import bin_statistics
+from partita.models._shares import ShareConfig, ShareModel
 
-_COMPRESSION = 0.3  # exponent of magnitudes: quiet parts of a spectrum count, too
-_LEAST_DEVIATION = 1e-2
-_FLOOR = 1e-8  # below it the derivative of a power would explode
+_FEW_FRAMES = 100  # whose masks are made at once: memory that is used again
 #: Bandwidths in hertz, each up to a frequency: as fine as what lives there is close together.
 _LAYOUT = (
     (200.0, 50.0),
@@ -32,7 +29,7 @@ _LAYOUT = (
 
 
 @dataclass(frozen=True)
-class BandSplitConfig(SpectrogramConfig):
+class BandSplitConfig(ShareConfig):
     """Configuration of `BandSplit`.
 
     Attributes
@@ -52,7 +49,6 @@ class BandSplitConfig(SpectrogramConfig):
     bins: int = 1486
     frames: int = 300
     overlap_frames: int = 44
-    mask_exponent: float = 1.0
     features: int = 64
     hidden: int = 64
     layers: int = 4
@@ -79,26 +75,19 @@ class BandSplitConfig(SpectrogramConfig):
 class BandEncoder(nn.Module):
     """Makes features of each band's bins."""
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, bands: Sequence[int], images: int, features: int) -> None:
         super().__init__()
         self._bands = list(bands)
-        # By frame and band, as the paper normalises, levels of bands would be lost.
-        self.register_buffer("mean", torch.zeros(images, sum(bands)))
-        self.register_buffer("scale", torch.ones(images, sum(bands)))
         self.dense = nn.ModuleList(nn.Linear(images * bins, features) for bins in bands)
 
-    def forward(self, seen: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features ``[bands, batch, frames, features]`` and the bands that they are of.
 
         Parameters
         ----------
-        seen : Tensor ``[batch, frames, images, bins]``
+        images : Tensor ``[batch, frames, images, bins]``
         """
-        seen = (seen - self.mean) * self.scale
-        bands = [band.flatten(2) for band in torch.split(seen, self._bands, dim=-1)]  # [B, N, I b]
+        bands = [band.flatten(2) for band in torch.split(images, self._bands, dim=-1)]  # [B, N, Ib]
         features = [dense(band) for dense, band in zip(self.dense, bands, strict=True)]
         return torch.stack(features), bands
 
@@ -134,88 +123,56 @@ class BandDecoder(nn.Module):
 
 
 @register_model("band-split")
-class BandSplit(SpectrogramModel):
+class BandSplit(ShareModel):
     """One network for all sources, whose masks add up to one.
 
     Departures from the paper: it sees compressed magnitudes instead of complex spectra, and masks
     are real and shares of the mixture (softmax over the sources), so that estimates add up to it;
     one network for all sources; a mask also sees its band's own bins; bins are normalised by what
-    they are in typical mixtures.
+    they are in typical mixtures, since levels of bands would be lost otherwise.
     """
 
     config_type = BandSplitConfig
     config: BandSplitConfig
-    gives_masks = True
+    compression = 0.3
 
     def __init__(self, config: BandSplitConfig) -> None:
         super().__init__(config)
-        bands, images = config.band_bins, config.channels + (config.channels == 2)
-        self.encoder = BandEncoder(bands, images, config.features)
+        bands, features = config.band_bins, config.features
+        self.encoder = BandEncoder(bands, config.images, features)
         self.along_time = nn.ModuleList(
-            Recurrence(config.features, config.hidden) for _ in range(config.layers)
+            Recurrence(features, config.hidden) for _ in range(config.layers)
         )
         self.across_bands = nn.ModuleList(
-            Recurrence(config.features, config.hidden) for _ in range(config.layers)
+            Recurrence(features, config.hidden) for _ in range(config.layers)
         )
-        self.norm = nn.LayerNorm(config.features)
+        self.norm = nn.LayerNorm(features)
         shares = len(config.sources) * config.channels
         self.decoders = nn.ModuleList(
-            BandDecoder(config.features + images * bins, config.mask_hidden, shares * bins)
+            BandDecoder(features + config.images * bins, config.mask_hidden, shares * bins)
             for bins in bands
         )
 
-    def seen(self, spectrogram: Tensor) -> Tensor:
-        """Return the bins that the network sees, with their phases: differences need them."""
-        return spectrogram[..., : self.config.bins, :]
+    def logits(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield logits ``[batch, n, sources, channels, bins]`` of some frames: they are large."""
+        features, bands = self.encoder(images)  # [K, B, N, H], [B, N, I b] each
+        features = self._recur(features)
+        shape = (len(self.sources), self.channels, -1)
+        frames = (torch.split(x, _FEW_FRAMES, dim=-2) for x in (features, *bands))
+        for few, *seen in zip(*frames, strict=True):
+            logits = [
+                decoder(torch.cat([own, band], dim=-1)).unflatten(-1, shape)  # [B, n, S, C, b]
+                for decoder, own, band in zip(self.decoders, few, seen, strict=True)
+            ]
+            yield torch.cat(logits, dim=-1)
 
-    @torch.no_grad()
-    def learn_statistics(self, mixtures: Iterable[Tensor]) -> None:
-        """Let the network see bins with mean 0 and deviation 1 over the mixtures' frames.
-
-        Parameters
-        ----------
-        mixtures : iterable of Tensor ``[batch, channels, samples]``
-        """
-        spectra = ((self.stft.analyse(each), self._gain(each)) for each in mixtures)
-        images = (_images(self.seen(spectrum) * gain) for spectrum, gain in spectra)
-        statistics = bin_statistics(images, _LEAST_DEVIATION)
-        if statistics is not None:
-            mean, deviation = statistics
-            self.encoder.mean.copy_(mean)
-            self.encoder.scale.copy_(1 / deviation)
-
-    def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Estimate a mask ``[batch, sources, channels, bins, frames]`` for each source."""
-        batch, channels, _, frames = mixture.shape
-        features, bands = self.encoder(_images(mixture).permute(0, 3, 1, 2))  # [K, B, N, H]
-        count = len(bands)
+    def _recur(self, features: Tensor) -> Tensor:
+        """Map ``[bands, batch, frames, features]`` to the same shape."""
+        count, batch, frames, _ = features.shape
         for along, across in zip(self.along_time, self.across_bands, strict=True):
             rows = features.permute(2, 0, 1, 3).flatten(1, 2)  # [K, B, N, H] -> [N, K B, H]
             rows = along(rows).unflatten(1, (count, batch))  # [N, K, B, H]
             rows = across(rows.permute(1, 2, 0, 3).flatten(1, 2))  # [K, B N, H]
             features = rows.unflatten(1, (batch, frames))  # [K, B, N, H]
-        features = self.norm(features)
-        logits = []
-        for decoder, own, band in zip(self.decoders, features, bands, strict=True):
-            shares = decoder(torch.cat([own, band], dim=-1))  # [B, N, S C b]
-            logits.append(shares.unflatten(-1, (len(self.sources), channels, -1)))
-        together = torch.cat(logits, dim=-1)  # [B, N, S, C, bins]
-        return together.permute(0, 2, 3, 4, 1).softmax(dim=1)  # [B, S, C, bins, N]
-
-
-def _images(mixture: Tensor) -> Tensor:
-    """Return what is seen of a mixture, compressed: its channels, and of two their difference.
-
-    Parameters
-    ----------
-    mixture : Tensor, complex ``[batch, channels, bins, frames]``
-
-    Returns
-    -------
-    Tensor ``[batch, images, bins, frames]``
-    """
-    images = mixture
-    if mixture.shape[1] == 2:
-        difference = (mixture[:, :1] - mixture[:, 1:]) / 2
-        images = torch.cat([mixture, difference], dim=1)
-    return (images.abs() + _FLOOR) ** _COMPRESSION
+        normalised: Tensor = self.norm(features)
+        return normalised

@@ -11,24 +11,21 @@ Music Source Separation", WASPAA 2025.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import fusion
 
 from partita.models._registry import register_model
-from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
-from partita.models._statistics import bin_statistics
+from partita.models._shares import ShareConfig, ShareModel
 
 _TIME, _FREQUENCY = 1, 2  # axes of [batch, frames, places, channels]
-_LEAST_DEVIATION = 0.05  # of the largest: bins that are all but empty are not blown up
 
 
 @dataclass(frozen=True)
-class TfcTdfConfig(SpectrogramConfig):
+class TfcTdfConfig(ShareConfig):
     """Configuration of `TfcTdf`.
 
     Attributes
@@ -53,7 +50,6 @@ class TfcTdfConfig(SpectrogramConfig):
     # scales. Longer ones than those of the training would also spend time on fetching memory.
     frames: int = 128
     overlap_frames: int = 15
-    mask_exponent: float = 1.0
     fold_bins: int = 4
     width: int = 16
     growth: int = 16
@@ -64,7 +60,6 @@ class TfcTdfConfig(SpectrogramConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(len(self.sources) >= 2, "masks share a mixture among two sources or more")
         for name in ("fold_bins", "depth", "convolutions", "bottleneck"):
             self.require(getattr(self, name) >= 1, f"{name} must be at least 1")
         self.require(self.width >= 2, "width must be at least 2")
@@ -217,7 +212,7 @@ class MaskUNet(nn.Module):
 
 
 @register_model("tfc-tdf")
-class TfcTdf(SpectrogramModel):
+class TfcTdf(ShareModel):
     """One U-Net for all sources; a softmax over them shares out every bin of every channel.
 
     Departures from the papers: masks of magnitudes, where those give complex spectrograms of one
@@ -228,17 +223,12 @@ class TfcTdf(SpectrogramModel):
 
     config_type = TfcTdfConfig
     config: TfcTdfConfig
-    gives_masks = True
-    input_mean: Tensor
-    input_scale: Tensor
+    compression = 0.25
 
     def __init__(self, config: TfcTdfConfig) -> None:
         super().__init__(config)
-        images = 3 if config.channels == 2 else 1
-        self.register_buffer("input_mean", torch.zeros(images, 1, config.bins))
-        self.register_buffer("input_scale", torch.ones(images, 1, config.bins))
         masks = len(config.sources) * config.channels
-        self.network = MaskUNet(config, images * config.fold_bins, masks * config.fold_bins)
+        self.network = MaskUNet(config, config.images * config.fold_bins, masks * config.fold_bins)
 
     def for_inference(self) -> TfcTdf:
         """Return the same model with normalisations inside its convolutions."""
@@ -248,60 +238,14 @@ class TfcTdf(SpectrogramModel):
                 module.fuse()
         return fused
 
-    def seen(self, spectrogram: Tensor) -> Tensor:
-        """Return the bins that the network sees, with their phases: differences need them."""
-        return spectrogram[..., : self.config.bins, :]
-
-    @torch.no_grad()
-    def learn_statistics(self, mixtures: Iterable[Tensor]) -> None:
-        """Let the network see bins with mean 0 and deviation 1 over the mixtures' frames.
-
-        Parameters
-        ----------
-        mixtures : iterable of Tensor ``[batch, channels, samples]``
-        """
-        spectra = ((self.stft.analyse(each), self._gain(each)) for each in mixtures)
-        images = (_images(self.seen(spectrum) * gain).mT for spectrum, gain in spectra)
-        statistics = bin_statistics(images, _LEAST_DEVIATION)
-        if statistics is not None:
-            mean, deviation = statistics  # [V, bins]
-            self.input_mean.copy_(mean.unsqueeze(1))
-            self.input_scale.copy_(1 / deviation.unsqueeze(1))
-
-    def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Estimate masks ``[batch, sources, channels, bins, frames]`` that add up to one.
-
-        Parameters
-        ----------
-        mixture : Tensor, complex ``[batch, channels, bins, frames]``
-        """
-        bins, frames = mixture.shape[-2:]
+    def logits(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield logits ``[batch, frames, sources, channels, bins]`` of all frames."""
+        frames, bins = images.shape[1], images.shape[-1]
         places, fold = self.config.places, self.config.fold_bins
-        x = (_images(mixture) - self.input_mean) * self.input_scale  # [B, V, N, F]
+        x = images.transpose(1, 2)  # [B, V, N, F]
         x = functional.pad(x, (0, places * fold - bins, 0, -frames % self.config.stride))
         x = x.reshape(*x.shape[:3], places, fold).permute(0, 1, 4, 2, 3)  # [B, V, fold, N, P]
         x = self.network(x.flatten(1, 2))  # [B, S C fold, N, P]
         x = x.reshape(len(x), len(self.sources), self.channels, fold, -1, places)
-        logits = x.permute(0, 1, 2, 4, 5, 3).flatten(4)  # [B, S, C, N, P fold]
-        return torch.softmax(logits, dim=1)[..., :frames, :bins].mT
-
-
-def _images(mixture: Tensor) -> Tensor:
-    """Return what the network sees: fourth roots of magnitudes, which make 20 dB of 80.
-
-    Two square roots cost a fifth of a power.
-
-    Parameters
-    ----------
-    mixture : Tensor, complex ``[batch, channels, bins, frames]``
-
-    Returns
-    -------
-    Tensor ``[batch, images, frames, bins]``
-        Of the channels, and of two channels half their difference.
-    """
-    images = mixture.mT  # [B, C, N, F]
-    if images.shape[1] == 2:
-        difference = (images[:, :1] - images[:, 1:]) / 2
-        images = torch.cat([images, difference], dim=1)
-    return images.abs().sqrt().sqrt()
+        logits = x.permute(0, 4, 1, 2, 5, 3).flatten(4)  # [B, N, S, C, P fold]
+        yield logits[:, :frames, ..., :bins]

@@ -11,6 +11,7 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 import torch
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.errors import UsageError
 from partita.training.prepared import Prepared, PreparedTrack
 
-_MAX_SEMITONES, _MAX_TEMPO_PERCENT = 12, 50
+_MAX_SEMITONES, _MAX_TEMPO_PERCENT, _MAX_EQUALISER_DB = 12, 50, 24
+_OCTAVES_HZ = 31.25 * 2.0 ** np.arange(10)
 #: On either side of what is changed in pitch or tempo: the method is vague at its ends.
 _MARGIN_S = 0.1
 _BATCHES_AHEAD = 2
@@ -41,6 +43,11 @@ class Augmentation:
     pitch_semitones, tempo_percent : float
         By how much at most, up or down, uniform; one for each source of a remix, else one for
         all. At most 12 and 50.
+    speed_percent : float
+        The same for both at once, as of a tape that runs faster; takes far less time. At most 50.
+    equaliser_db : float
+        By how much each octave is louder or softer at most, uniform, one smooth curve for each
+        source. At most 24.
     silence : float
         Probability that a source (without remix: the excerpt) is drawn from anywhere, silence
         included; otherwise it is from where it (any source) is heard.
@@ -52,6 +59,8 @@ class Augmentation:
     flip_polarity: float = 0.0
     pitch_semitones: float = 0.0
     tempo_percent: float = 0.0
+    speed_percent: float = 0.0
+    equaliser_db: float = 0.0
     silence: float = 0.1
 
     def __post_init__(self) -> None:
@@ -64,6 +73,8 @@ class Augmentation:
         for name, most in (
             ("pitch_semitones", _MAX_SEMITONES),
             ("tempo_percent", _MAX_TEMPO_PERCENT),
+            ("speed_percent", _MAX_TEMPO_PERCENT),
+            ("equaliser_db", _MAX_EQUALISER_DB),
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
@@ -106,10 +117,21 @@ class Batch:
 class _Change:
     semitones: float = 0.0
     tempo: float = 1.0
+    speed: float = 1.0
 
     def before(self, samples: int) -> int:
         """Return how many samples become so many."""
-        return round(samples * self.tempo)
+        return round(samples * self.tempo * self.speed)
+
+    def apply(self, audio: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+        """Change ``[channels, samples]`` together."""
+        if (self.semitones, self.tempo) != (0.0, 1.0):
+            audio = change_pitch_and_tempo(
+                torch.from_numpy(audio), rate, self.semitones, self.tempo
+            ).numpy()
+        if self.speed != 1.0:
+            audio = soxr.resample(audio.T, self.speed, 1.0, quality="LQ").T
+        return audio
 
 
 def draw_excerpt(
@@ -152,7 +174,8 @@ def draw_excerpt(
         picked = [(audio, [(track, start)] * prepared.rows)]
     sources = np.concatenate([audio for audio, _ in picked])  # [rows, channels, samples]
     for row, source in enumerate(sources):
-        sources[row] = _varied(rng, source, augmentation)
+        varied = _varied(rng, source, augmentation)
+        sources[row] = _equalised(rng, varied, prepared.sample_rate, augmentation.equaliser_db)
     places = [place for _, each in picked for place in each]
     return Excerpt(torch.from_numpy(sources), _name_places(prepared, places))
 
@@ -162,7 +185,9 @@ def _draw_change(rng: np.random.Generator, augmentation: Augmentation) -> _Chang
         augmentation.pitch_semitones,
         augmentation.tempo_percent,
     )
-    return _Change(float(semitones), 1 + float(percent) / 100)
+    most = augmentation.speed_percent
+    speed = 1 + float(rng.uniform(-most, most)) / 100 if most else 1.0
+    return _Change(float(semitones), 1 + float(percent) / 100, speed)
 
 
 def _place_of_row(
@@ -223,10 +248,8 @@ def _read(
     margin = round(_MARGIN_S * prepared.sample_rate)
     longer = change.before(samples) + 2 * margin
     parts = [track.read(row, start - margin, longer).numpy() for row in rows]
-    together = torch.from_numpy(np.concatenate(parts))  # [rows * channels, longer]
-    changed = change_pitch_and_tempo(
-        together, prepared.sample_rate, change.semitones, change.tempo
-    ).numpy()
+    together = np.concatenate(parts)  # [rows * channels, longer]
+    changed = change.apply(together, prepared.sample_rate)
     first = (changed.shape[1] - samples) // 2
     return changed[:, first : first + samples].reshape(len(rows), -1, samples)
 
@@ -240,6 +263,27 @@ def _varied(
         gain = -gain
     varied: npt.NDArray[np.float32] = source * np.float32(gain)
     return varied[::-1] if swap < augmentation.swap_channels else varied
+
+
+def _equalised(
+    rng: np.random.Generator, source: npt.NDArray[np.float32], rate: int, most_db: float
+) -> npt.NDArray[np.float32]:
+    """Return ``[channels, samples]`` with other levels of its octaves, phases as they were.
+
+    Ends see each other, for some 30 ms: an excerpt is cut out anywhere.
+    """
+    if not most_db:
+        return source
+    levels_db = rng.uniform(-most_db, most_db, len(_OCTAVES_HZ))
+    if not source.any():
+        return source
+    spectrum = np.fft.rfft(source)  # [channels, bins]
+    frequencies = np.fft.rfftfreq(source.shape[1], 1 / rate)
+    # np.interp goes on evenly below the first octave and above the last.
+    octaves = np.log2(np.maximum(frequencies, 1.0))
+    gains_db = np.interp(octaves, np.log2(_OCTAVES_HZ), levels_db)
+    gains = (10 ** (gains_db / 20)).astype(np.float32)
+    return np.fft.irfft(spectrum * gains, source.shape[1]).astype(np.float32)
 
 
 def _name_places(

@@ -66,6 +66,8 @@ augmentations = st.builds(
     pitch_semitones=st.sampled_from([0.0, 2.0, 12.0]),
     tempo_percent=st.sampled_from([0.0, 12.0, 50.0]),
     flip_polarity=st.sampled_from([0.0, 0.5]),
+    speed_percent=st.sampled_from([0.0, 20.0, 50.0]),
+    equaliser_db=st.sampled_from([0.0, 9.0]),
     silence=st.sampled_from([0.0, 0.5, 1.0]),
 )
 
@@ -210,6 +212,52 @@ def test_mono(album, tmp_path):
         assert torch.equal(swapped, draw_excerpt(prepared, RATE, other, 0, index).sources)
 
 
+def test_speed_changes_pitch_and_length_alike(tmp_path):
+    times = np.arange(6 * RATE) / RATE
+    # A tone that is there for every other half second.
+    tone = 0.3 * np.sin(2 * np.pi * 400 * times) * (times % 1 < 0.5)
+    (tmp_path / "album/song").mkdir(parents=True)
+    for name in ("vocals", "drums"):
+        soundfile.write(tmp_path / f"album/song/{name}.wav", tone, RATE)
+    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+    speeds = []
+    for index in range(12):
+        augmentation = Augmentation(speed_percent=20, remix=0, **PLAIN)
+        rows = draw_excerpt(prepared, 3 * RATE, augmentation, 0, index).sources[:2, 0]
+        assert torch.equal(rows[0], rows[1])  # a song changes as a whole
+        spectrum = torch.fft.rfft(rows[0], n=1 << 17).abs()
+        pitch = float(spectrum.argmax()) * RATE / (1 << 17) / 400
+        level = rows[0].unfold(0, RATE // 50, RATE // 50).square().mean(dim=1).sqrt() > 0.1
+        period_s = float(torch.diff(torch.diff(level.int()).eq(1).nonzero()[:, 0])[0]) / 50
+        assert period_s * pitch == pytest.approx(1, abs=0.06)
+        speeds.append(pitch)
+    assert 0.79 < min(speeds) < 0.92
+    assert 1.08 < max(speeds) < 1.21
+
+
+def test_the_equaliser_changes_levels_of_octaves_and_no_phases(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).normal(size=4 * RATE)
+    (tmp_path / "album/song").mkdir(parents=True)
+    for name in ("vocals", "drums"):
+        soundfile.write(tmp_path / f"album/song/{name}.wav", noise, RATE, subtype="PCM_16")
+    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+    options = {"remix": 0, "gains": (1, 1), "swap_channels": 0}
+    levels = []
+    for index in range(8):
+        plain, equalised = (
+            draw_excerpt(prepared, RATE, Augmentation(equaliser_db=db, **options), 0, index)
+            for db in (0.0, 6.0)
+        )
+        ratio = torch.fft.rfft(equalised.sources) / torch.fft.rfft(plain.sources)
+        ratio = ratio[:2, 0, 20:-20]  # [sources, bins], without what 16 bits say nothing of
+        assert ratio.angle().abs().max() < 1e-2
+        levels.append(20 * ratio.abs().log10())
+    levels = torch.stack(levels)
+    assert levels.abs().max() < 6.01
+    assert levels.std(dim=0).min() > 1  # every octave moves,
+    assert (levels[:, 0] - levels[:, 1]).abs().max() > 3  # of each source by itself
+
+
 def test_pitch_and_tempo_change_a_song_as_a_whole(tmp_path):
     times = np.arange(6 * RATE) / RATE
     for name, hertz in (("vocals", 400), ("drums", 600)):
@@ -297,6 +345,8 @@ def test_spread_excerpts_prefer_what_is_heard(tmp_path):
         ({"pitch_semitones": 13}, "pitch_semitones 13 is not 0 to 12"),
         ({"tempo_percent": 51}, "tempo_percent 51 is not 0 to 50"),
         ({"tempo_percent": -1}, "tempo_percent -1 is not 0 to 50"),
+        ({"speed_percent": 51}, "speed_percent 51 is not 0 to 50"),
+        ({"equaliser_db": 25}, "equaliser_db 25 is not 0 to 24"),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):

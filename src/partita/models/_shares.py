@@ -1,0 +1,126 @@
+"""What networks share that share a mixture out: what they see of it, and masks that add up to one.
+
+They see compressed magnitudes, and of two channels their difference as well, in which what stands
+in the middle is missing; a softmax over the sources makes masks of what they give.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from partita.dsp.masks import apply_masks
+from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+from partita.models._statistics import bin_statistics
+
+_LEAST_DEVIATION = 1e-2
+
+
+@dataclass(frozen=True)
+class ShareConfig(SpectrogramConfig):
+    """Configuration common to models that share a mixture out.
+
+    Attributes
+    ----------
+    mask_exponent : float
+        1: shares are masks as they are.
+    """
+
+    mask_exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.mask_exponent == 1, "mask_exponent must be 1: shares are masks")
+        self.require(len(self.sources) >= 2, "a mixture is shared out among two sources or more")
+
+    @property
+    def images(self) -> int:
+        """How many images of a mixture the network sees."""
+        return self.channels + (self.channels == 2)
+
+
+class ShareModel(SpectrogramModel):
+    """Base of models whose networks give logits of shares.
+
+    Attributes
+    ----------
+    compression : float
+        Exponent of magnitudes: quiet parts of a spectrum count, too.
+    """
+
+    config: ShareConfig
+    gives_masks = True
+    compression: ClassVar[float]
+    input_mean: Tensor
+    input_scale: Tensor
+
+    def __init__(self, config: ShareConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("input_mean", torch.zeros(config.images, config.bins))
+        self.register_buffer("input_scale", torch.ones(config.images, config.bins))
+
+    @abstractmethod
+    def logits(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield logits ``[batch, n, sources, channels, bins]`` of some consecutive frames.
+
+        Parameters
+        ----------
+        images : Tensor ``[batch, frames, images, bins]``
+            What is seen of a mixture, with mean 0 and deviation 1 in typical ones.
+        """
+
+    def seen(self, spectrogram: Tensor) -> Tensor:
+        """Return the bins that the network sees, with their phases: differences need them."""
+        return spectrogram[..., : self.config.bins, :]
+
+    def magnitudes(self, mixture: Tensor) -> Tensor:
+        """Estimate a mask ``[batch, sources, channels, bins, frames]`` for each source.
+
+        Parameters
+        ----------
+        mixture : Tensor, complex ``[batch, channels, bins, frames]``
+        """
+        return torch.cat(list(self.pieces(mixture)), dim=-1)
+
+    def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
+        """Yield masks ``[batch, sources, channels, bins, n]`` of some consecutive frames."""
+        images = (self._images(mixture) - self.input_mean) * self.input_scale
+        for logits in self.logits(images):
+            yield logits.softmax(dim=2).permute(0, 2, 3, 4, 1)
+
+    def _images(self, mixture: Tensor) -> Tensor:
+        """Map complex ``[batch, channels, bins, frames]`` to ``[batch, frames, images, bins]``."""
+        images = mixture.permute(0, 3, 1, 2)  # [B, C, F, N] -> [B, N, C, F]
+        if self.channels == 2:
+            difference = (images[:, :, :1] - images[:, :, 1:]) / 2
+            images = torch.cat([images, difference], dim=2)
+        return images.abs() ** self.compression
+
+    @torch.no_grad()
+    def learn_statistics(self, mixtures: Iterable[Tensor]) -> None:
+        """Let the network see bins with mean 0 and deviation 1 over the mixtures' frames.
+
+        Parameters
+        ----------
+        mixtures : iterable of Tensor ``[batch, channels, samples]``
+        """
+        spectra = ((self.stft.analyse(each), self._gain(each)) for each in mixtures)
+        images = (self._images(self.seen(spectrum) * gain) for spectrum, gain in spectra)
+        statistics = bin_statistics((x.permute(0, 2, 3, 1) for x in images), _LEAST_DEVIATION)
+        if statistics is not None:
+            mean, deviation = statistics  # [images, bins]
+            self.input_mean.copy_(mean)
+            self.input_scale.copy_(1 / deviation)
+
+    def _masked(self, pieces: Iterator[Tensor], spectrogram: Tensor) -> Iterator[Tensor]:
+        """Yield the images of all sources but the last, whose masks are shares already."""
+        start = 0
+        for shares in pieces:  # [B, S, C, bins, n]
+            stop = start + shares.shape[-1]
+            yield apply_masks(shares[:, :-1].float(), spectrogram[..., start:stop])
+            start = stop
