@@ -104,10 +104,10 @@ CARDS: Mapping[str, Card] = {
             tensors_sha256="1925ec3654421d6abf01d856430757559a61287b62fcd783528a696dc83ec6fe",
             licence="MIT",
             commercial_use=True,
-            trained_on="800 synthesised songs of 30 s; Everything is Free by Software-Entwicklungskit "
-            "(CC0), five of its songs; four guitars of fretsonfire-songs-sectoid (MIT) and eight "
-            "drum loops of sonic-pi-samples (CC0); docs/four_stems.md lists the licences of all "
-            "sounds",
+            trained_on="800 synthesised songs of 30 s; Everything is Free by "
+            "Software-Entwicklungskit (CC0), five of its songs; four guitars of "
+            "fretsonfire-songs-sectoid (MIT) and eight drum loops of sonic-pi-samples (CC0); "
+            "docs/four_stems.md lists the licences of all sounds",
             paper="Luo & Yu, Music Source Separation with Band-split RNN, IEEE/ACM TASLP 2023",
             takes="accompaniment",
         ),
