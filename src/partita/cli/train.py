@@ -185,7 +185,7 @@ def _cancelled_by_interrupt(display: _Display) -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         cancel.set()
 
-    if before is signal.default_int_handler:  # else somebody wants it otherwise
+    if callable(before):  # else whoever started us wants it ignored
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield cancel
