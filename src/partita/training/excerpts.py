@@ -121,7 +121,7 @@ class _Change:
 
     def before(self, samples: int) -> int:
         """Return how many samples become so many."""
-        return round(samples * self.tempo * self.speed)
+        return max(1, round(samples * self.tempo * self.speed))
 
     def apply(self, audio: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
         """Change ``[channels, samples]`` together."""

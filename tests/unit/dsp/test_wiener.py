@@ -126,7 +126,9 @@ def test_estimates_add_up_to_the_mixture(channels, sources, samples, iterations,
     refined = refine(estimates, mixture, iterations)
     assert refined.shape == estimates.shape
     assert refined.dtype == torch.float32
-    assert (refined.sum(dim=1) - mixture).abs().max() <= 1e-6 * mixture.abs().max()
+    # Estimates that cancel each other are rounded as loud as they are themselves.
+    loudest = torch.maximum(mixture.abs().max(), refined.abs().max())
+    assert (refined.sum(dim=1) - mixture).abs().max() <= 1e-6 * loudest
 
 
 @pytest.mark.parametrize("samples", [1, 10000])
@@ -142,7 +144,9 @@ def test_covariances_of_rank_one(channels, loudness):
     mixture = noise(1, 1, 20000, seed=1).expand(-1, channels, -1)
     refined = refine(estimates, mixture, 3)
     assert refined.isfinite().all()
-    assert (refined.sum(dim=1) - mixture).abs().max() <= 1e-6 * mixture.abs().max()
+    # Estimates that cancel each other are rounded as loud as they are themselves.
+    loudest = torch.maximum(mixture.abs().max(), refined.abs().max())
+    assert (refined.sum(dim=1) - mixture).abs().max() <= 1e-6 * loudest
     # No channel is better than another.
     assert (refined - refined[:, :, :1]).abs().max() <= 1e-3 * refined.abs().max()
 
