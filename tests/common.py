@@ -1,6 +1,13 @@
 """What tests of several folders import (fixtures are in conftest.py)."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
+
+from partita.models import create_model
+from partita.training.losses import TrainingStep
+from partita.training.recipes import load_recipe
 
 #: Real recordings and other people's scores, where this machine has them.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -23,3 +30,25 @@ SMALL_UNMIX = {
     "overlap_frames": 64,
     "hidden": 16,
 }
+
+
+def losses_of_recipe(name: str, sizes: Mapping[str, object]) -> list[float]:
+    """Train a recipe some steps on one batch of a tone and noise, in small; return the losses."""
+    settings = [f"{key}={value}" for key, value in sizes.items()]
+    recipe = load_recipe(name).changed([*settings, "sources=tone,noise"])
+    torch.manual_seed(0)
+    model = create_model(recipe.model, recipe.config)
+    step = TrainingStep(model, recipe.training.loss)
+    times = torch.arange(2000) / 44100
+    tone = (2 * torch.pi * 440 * times).sin().expand(2, 1, 2, -1)
+    noise = torch.randn(2, 1, 2, 2000, generator=torch.Generator().manual_seed(1))
+    rows = 0.1 * torch.cat([tone, noise], dim=1)  # [B, S, C, T]
+    optimiser = torch.optim.Adam(model.parameters(), recipe.training.learning_rate)
+    losses = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss = step(rows).total
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses

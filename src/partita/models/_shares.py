@@ -14,7 +14,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from partita.dsp.masks import apply_masks
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.models._statistics import bin_statistics
 
@@ -117,10 +116,6 @@ class ShareModel(SpectrogramModel):
             self.input_mean.copy_(mean)
             self.input_scale.copy_(1 / deviation)
 
-    def _masked(self, pieces: Iterator[Tensor], spectrogram: Tensor) -> Iterator[Tensor]:
-        """Yield the images of all sources but the last, whose masks are shares already."""
-        start = 0
-        for shares in pieces:  # [B, S, C, bins, n]
-            stop = start + shares.shape[-1]
-            yield apply_masks(shares[:, :-1].float(), spectrogram[..., start:stop])
-            start = stop
+    def _masks_of(self, magnitudes: Tensor) -> Tensor:
+        """Return shares as they are: they add up to one already."""
+        return magnitudes

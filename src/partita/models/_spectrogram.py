@@ -168,6 +168,10 @@ class SpectrogramModel(SeparationModel):
         start = 0
         for magnitudes in pieces:  # [B, S, C, bins, n]
             stop = start + magnitudes.shape[-1]
-            masks = ratio_masks(magnitudes.float(), self.config.mask_exponent)
+            masks = self._masks_of(magnitudes.float())
             yield apply_masks(masks[:, :-1], spectrogram[..., start:stop])
             start = stop
+
+    def _masks_of(self, magnitudes: Tensor) -> Tensor:
+        """Return masks that add up to one, of what `pieces` yields."""
+        return ratio_masks(magnitudes, self.config.mask_exponent)

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
+from common import losses_of_recipe
 from partita.errors import ModelError
 from partita.models import create_model
 from partita.models.mm_dense import BandNetwork, BlockSize, MmDenseConfig, MmDenseLstmConfig
-from partita.training.losses import TrainingStep
-from partita.training.recipes import load_recipe
 
 SMALL = {
     "sources": ["a", "b"],
@@ -201,21 +200,5 @@ TINY = {
 def test_recipes_train(name):
     """Some steps on one batch, in small: the loss falls."""
     sizes = {"fft_samples": 256, "hop_samples": 64, **TINY[name]}
-    settings = [f"{key}={value}" for key, value in sizes.items()]
-    recipe = load_recipe(name).changed([*settings, "sources=tone,noise"])
-    torch.manual_seed(0)
-    model = create_model(recipe.model, recipe.config)
-    step = TrainingStep(model, recipe.training.loss)
-    times = torch.arange(2000) / 44100
-    tone = (2 * torch.pi * 440 * times).sin().expand(2, 1, 2, -1)
-    noise = torch.randn(2, 1, 2, 2000, generator=torch.Generator().manual_seed(1))
-    rows = 0.1 * torch.cat([tone, noise], dim=1)  # [B, S, C, T]
-    optimiser = torch.optim.Adam(model.parameters(), recipe.training.learning_rate)
-    losses = []
-    for _ in range(30):
-        optimiser.zero_grad()
-        loss = step(rows).total
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
+    losses = losses_of_recipe(name, sizes)
     assert losses[-1] < 0.97 * losses[0]

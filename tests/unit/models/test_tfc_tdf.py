@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from common import losses_of_recipe
 from partita.errors import ModelError
 from partita.models import create_model
 from partita.models.tfc_tdf import Convolution, RecurrentPath, TfcTdfConfig
-from partita.training.losses import TrainingStep
 from partita.training.recipes import load_recipe
 
 SMALL = {
@@ -214,22 +214,5 @@ def test_impossible_values_are_refused(values, message):
 def test_the_recipe_trains():
     """Some steps on one batch, in small: the loss falls."""
     sizes = {"fft_samples": 256, "hop_samples": 64, "bins": 128, "width": 6, "depth": 2}
-    recipe = load_recipe("tfc-tdf").changed(
-        [*(f"{key}={value}" for key, value in sizes.items()), "sources=tone,noise"]
-    )
-    torch.manual_seed(0)
-    model = create_model(recipe.model, recipe.config)
-    step = TrainingStep(model, recipe.training.loss)
-    times = torch.arange(2000) / 44100
-    tone = (2 * torch.pi * 440 * times).sin().expand(2, 1, 2, -1)
-    noise = torch.randn(2, 1, 2, 2000, generator=torch.Generator().manual_seed(1))
-    rows = 0.1 * torch.cat([tone, noise], dim=1)  # [B, S, C, T]
-    optimiser = torch.optim.Adam(model.parameters(), recipe.training.learning_rate)
-    losses = []
-    for _ in range(30):
-        optimiser.zero_grad()
-        loss = step(rows).total
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
+    losses = losses_of_recipe("tfc-tdf", sizes)
     assert losses[-1] < 0.8 * losses[0]
