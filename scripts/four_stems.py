@@ -5,9 +5,9 @@
 Songs to learn from are the album's, a data set of four stems that holds only what may be learned
 from, and synthesised ones, some with the album's singer and drums as guests. Spleeter takes the
 vocals from the album and from some of the others, and the second stage learns to take what is left
-apart. More songs, a folder each, may have one stem alone, for remixes. Everything lies in FOLDER;
-a call that was broken off goes on where it was. The weights end in
-FOLDER/accompaniment-stems.safetensors, 16 bits each.
+apart. More songs, a folder each, may have one stem alone, for remixes. Synthesised songs of their
+own validate. Everything lies in FOLDER; a call that was broken off goes on where it was. The
+weights end in FOLDER/accompaniment-stems.safetensors, 16 bits each.
 """
 
 from __future__ import annotations
@@ -16,23 +16,47 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 _RECIPE = "accompaniment-stems"
 #: Trainings, each from the weights of the one before: how they differ from the recipe.
-#: All have one seed, which also says which songs are held out: none may have been learned from.
-_RUNS: dict[str, list[str]] = {
-    "first": [],
-    "second": ["learning_rate=1.2e-3", "speed_percent=15", "equaliser_db=6"],
+_RUNS: dict[str, tuple[str, ...]] = {
+    "first": (),
+    "second": ("learning_rate=1.2e-3", "speed_percent=15", "equaliser_db=6", "seed=1"),
 }
 _SECOND_STAGE = Path(__file__).with_name("second_stage.py")
-#: Name → how many songs of 30 s, their seed, whether the album's recordings take part, and from how
-#: many of them Spleeter takes the vocals (it is slower than making songs).
-_SONGS: dict[str, tuple[int, int, bool, int]] = {
-    "band": (600, 80, False, 150),
-    "guests": (200, 81, True, 200),
+
+
+@dataclass(frozen=True)
+class Songs:
+    """Synthesised songs of 30 s.
+
+    Attributes
+    ----------
+    subset : str
+        Of the data set that the second stage learns from.
+    count, seed : int
+    has_guests : bool
+        Whether the album's recordings take part.
+    heard : int
+        From how many of them Spleeter takes the vocals: it is slower than making songs.
+    """
+
+    subset: str
+    count: int
+    seed: int
+    has_guests: bool
+    heard: int
+
+
+_SONGS = {
+    "band": Songs("train", 600, 80, has_guests=False, heard=150),
+    "guests": Songs("train", 200, 81, has_guests=True, heard=200),
+    "valid": Songs("valid", 16, 82, has_guests=False, heard=16),
 }
 
 
@@ -46,14 +70,15 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, album, jobs = arguments.folder, arguments.album, arguments.jobs
     data = folder / "data"
-    for name, (count, seed, has_guests, heard) in _SONGS.items():
-        guests = ["--recordings", album] if has_guests else []
-        run("-m", "partita", "data", "synthesize", "--out", folder / name, "--songs", count,
-            "--duration", 30, "--seed", seed, "--jobs", jobs, *guests)  # fmt: skip
-        run(_SECOND_STAGE, folder / name, data, "--prefix", f"{name}-", "--songs", heard)
-    run(_SECOND_STAGE, album, data, "--prefix", "album-")
+    for name, songs in _SONGS.items():
+        guests = ["--recordings", album] if songs.has_guests else []
+        run("-m", "partita", "data", "synthesize", "--out", folder / name, "--songs", songs.count,
+            "--duration", 30, "--seed", songs.seed, "--jobs", jobs, *guests)  # fmt: skip
+        run(_SECOND_STAGE, folder / name, data / songs.subset, "--prefix", f"{name}-",
+            "--songs", songs.heard)  # fmt: skip
+    run(_SECOND_STAGE, album, data / "train", "--prefix", "album-")
     if arguments.more is not None:
-        link(arguments.more, data, "more-")
+        link(arguments.more, data / "train", "more-")
     weights: Path | None = None
     for name, settings in _RUNS.items():
         weights = train(data, folder / name, settings, weights, jobs)
@@ -70,7 +95,7 @@ def link(songs: Path, data: Path, prefix: str) -> None:
             (song / file.name).symlink_to(file.resolve())
 
 
-def train(data: Path, out: Path, settings: list[str], weights: Path | None, jobs: int) -> Path:
+def train(data: Path, out: Path, settings: Sequence[str], weights: Path | None, jobs: int) -> Path:
     """Train in several processes, or go on with it; return the weights."""
     changes = [part for setting in settings for part in ("--set", setting)]
     start = ["--from", weights] if weights else []

@@ -84,11 +84,11 @@ def test_the_list_is_for_people(run, monkeypatch, columns):
     rows = weights.splitlines()
     heading = rows.index("vocals, drums, bass, other")
     rows = {line.split()[0]: line.split()[1:] for line in rows[heading + 1 :]}
-    assert rows["umxl"] == ["6.3³", "CC-BY-NC-SA-4.0", "no", "452", "MB", "no"]
-    assert rows["demucs"][:4] == ["6.3³", "research", "only", "no"]  # of the same stems
-    assert rows["nmfd"] == ["–", "MIT", "yes", "–", "yes"]
+    assert rows["umxl"] == ["6.3²", "6.5×", "CC-BY-NC-SA-4.0", "no", "452", "MB", "no"]
+    assert rows["demucs"][:5] == ["6.3²", "3.0×", "research", "only", "no"]  # of the same stems
+    assert rows["nmfd"] == ["–", "30×", "MIT", "yes", "–", "yes"]
     assert "¹  measured" in scores
-    assert "³  published" in scores
+    assert "²  published" in scores
     free, paid = " ".join(choice.split()).split("dl.fbaipublicfiles.com")
     assert "zenodo.org umxhq, umx, umxse; not for commercial use: umxl" in free
     assert paid.startswith(" not for commercial use: demucs, demucs48_hq, demucs_extra, tasnet,")

@@ -13,15 +13,15 @@ from partita.weights.cards import DEFAULT_MODEL
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADINGS = ("", "SDR", "licence", "commercial", "download", "here")
-_RIGHT = ("SDR", "download")
+_HEADINGS = ("", "SDR", "speed", "licence", "commercial", "size", "here")
+_RIGHT = ("SDR", "speed", "size")
 #: Beside scores, one for each way of measuring.
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def print_cards(cards: Iterable[Card], console: Console) -> None:
     """Print a table of cards, those of the same stems together, and what to choose."""
-    cards = list(cards)
+    cards = [card for group in _groups(cards) for card in group]  # as they are printed
     marks = _marks(cards)
     rows = {card.name: _row(card, marks) for card in cards}
     columns = zip(_HEADINGS, *rows.values(), strict=True)
@@ -62,6 +62,7 @@ def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
     return (
         f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
         f"{fmean(card.scores.values()):.1f}{marks[card.scores_from]}" if card.scores else "– ",
+        f"{card.speed:.{int(card.speed < 10)}f}×" if card.speed else "–",
         licence,
         "yes" if card.commercial_use else "no",
         f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
@@ -85,6 +86,9 @@ def _print_notes(cards: Iterable[Card], marks: Mapping[str, str], console: Conso
         "compared; others cannot."
     )
     _print_pairs(((mark, way) for way, mark in marks.items()), console)
+    console.print(
+        "Speed: how many times faster than real time two cores of an AMD EPYC with AVX2 are."
+    )
     print()
     console.print(
         f"{DEFAULT_MODEL}, the default, needs no more than a package registry that pip can reach. "

@@ -48,7 +48,7 @@ class BandSplitConfig(ShareConfig):
 
     bins: int = 1486
     frames: int = 300
-    overlap_frames: int = 44
+    overlap_frames: int = 16
     features: int = 64
     hidden: int = 64
     layers: int = 4
@@ -111,14 +111,19 @@ class Recurrence(nn.Module):
 class BandDecoder(nn.Module):
     """Makes masks of a band's features, and of the band itself, which has the finer detail."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+    def __init__(self, features: int, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.first = nn.Linear(inputs, hidden)
+        self._widths = [features, inputs]
+        self.first = nn.Linear(features + inputs, hidden)
         self.second = nn.Linear(hidden, outputs)
 
-    def forward(self, signals: Tensor) -> Tensor:
-        """Map ``[batch, frames, inputs]`` to ``[batch, frames, outputs]``."""
-        logits: Tensor = self.second(functional.gelu(self.first(signals)))
+    def forward(self, features: Tensor, band: Tensor) -> Tensor:
+        """Map ``[batch, frames, features]`` and ``[…, inputs]`` to ``[batch, frames, outputs]``."""
+        # As if both stood side by side, which would be one more copy.
+        of_features, of_band = torch.split(self.first.weight, self._widths, dim=1)
+        hidden = functional.linear(features, of_features, self.first.bias)
+        hidden = hidden + functional.linear(band, of_band)
+        logits: Tensor = self.second(functional.gelu(hidden))
         return logits
 
 
@@ -149,7 +154,7 @@ class BandSplit(ShareModel):
         self.norm = nn.LayerNorm(features)
         shares = len(config.sources) * config.channels
         self.decoders = nn.ModuleList(
-            BandDecoder(features + config.images * bins, config.mask_hidden, shares * bins)
+            BandDecoder(features, config.images * bins, config.mask_hidden, shares * bins)
             for bins in bands
         )
 
@@ -161,7 +166,7 @@ class BandSplit(ShareModel):
         frames = (torch.split(x, _FEW_FRAMES, dim=-2) for x in (features, *bands))
         for few, *seen in zip(*frames, strict=True):
             logits = [
-                decoder(torch.cat([own, band], dim=-1)).unflatten(-1, shape)  # [B, n, S, C, b]
+                decoder(own, band).unflatten(-1, shape)  # [B, n, S, C, b]
                 for decoder, own, band in zip(self.decoders, few, seen, strict=True)
             ]
             yield torch.cat(logits, dim=-1)

@@ -129,6 +129,9 @@ class Card:
     scores : mapping of str to float
         Published or measured medians in dB; `scores_from` says which.
     scores_from : str
+    speed : float
+        Seconds of music that two cores of an AMD EPYC with AVX2 separate in a second, as
+        ``benchmarks/speeds.py`` measures it; 0: nobody has measured it.
     example : str or None
         Path, within the source, of a song to try the weights on. A chain has its first card's.
     example_credit : str
@@ -152,6 +155,7 @@ class Card:
     trained_on: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     scores_from: str = ""
+    speed: float = 0.0
     example: str | None = None
     example_credit: str = ""
     takes: str = ""

