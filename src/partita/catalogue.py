@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
 _FIELDS = ("model", "track", "stem", "ext")
+_AWAKE_S = 0.2  # between two looks at what other threads do
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,11 @@ def separate_songs(
         return
     pool = ThreadPoolExecutor(options.jobs)
     try:
-        yield from pool.map(run, tasks)
+        for future in [pool.submit(run, task) for task in tasks]:
+            # Not for ever: where another thread takes a signal, its handler waits for this one.
+            while not future.done():
+                wait([future], timeout=_AWAKE_S)
+            yield future.result()
     finally:
         cancel.set()  # what still runs here was interrupted
         pool.shutdown(cancel_futures=True)
