@@ -1,7 +1,9 @@
 """The table of bad inputs: one clear line each, the good song beside it still done."""
 
+import ctypes
 import json
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -295,6 +297,23 @@ def test_interrupted(tiny_model, write_song, tmp_path, song, number, status, job
     assert not list((tmp_path / "separated").glob(".partita-*"))
     for path in finals(tmp_path):
         assert soundfile.info(path).frames == times * song.shape[1]
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="calls Linux by number"
+)
+def test_interrupted_in_another_thread(tiny_model, write_song, tmp_path, song):
+    songs = [write_song(f"songs/{index}.wav", np.tile(song, 100)) for index in range(5)]
+    batch = start_batch(tmp_path, tiny_model, songs, "--jobs", "3", "--quiet")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("separated/.partita-*/*.f32")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = max(int(thread.name) for thread in Path(f"/proc/{batch.pid}/task").iterdir())
+    tgkill = 234
+    assert ctypes.CDLL(None).syscall(tgkill, batch.pid, worker, int(signal.SIGTERM)) == 0
+    batch.communicate(timeout=60)
+    assert batch.returncode == 143
+    assert len(finals(tmp_path)) < 3, "songs under way were waited for"
 
 
 @pytest.mark.parametrize("wait_s", [0.6, 1.0])
