@@ -32,7 +32,9 @@ SMALL_UNMIX = {
 }
 
 
-def losses_of_recipe(name: str, sizes: Mapping[str, object]) -> list[float]:
+def losses_of_recipe(
+    name: str, sizes: Mapping[str, object], noise_level: float = 1.0
+) -> list[float]:
     """Train a recipe some steps on one batch of a tone and noise, in small; return the losses."""
     settings = [f"{key}={value}" for key, value in sizes.items()]
     recipe = load_recipe(name).changed([*settings, "sources=tone,noise"])
@@ -42,7 +44,7 @@ def losses_of_recipe(name: str, sizes: Mapping[str, object]) -> list[float]:
     times = torch.arange(2000) / 44100
     tone = (2 * torch.pi * 440 * times).sin().expand(2, 1, 2, -1)
     noise = torch.randn(2, 1, 2, 2000, generator=torch.Generator().manual_seed(1))
-    rows = 0.1 * torch.cat([tone, noise], dim=1)  # [B, S, C, T]
+    rows = 0.1 * torch.cat([tone, noise_level * noise], dim=1)  # [B, S, C, T]
     optimiser = torch.optim.Adam(model.parameters(), recipe.training.learning_rate)
     losses = []
     for _ in range(30):

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from partita.audio.formats import StemFormat
 from partita.audio.reader import AUDIO_EXTENSIONS, open_audio
 from partita.errors import AudioReadError, AudioWriteError, PartitaError, UsageError, one_line
+from partita.threads import map_awake
 from partita.weights.chain import file_label
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
 _FIELDS = ("model", "track", "stem", "ext")
-_AWAKE_S = 0.2  # between two looks at what other threads do
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,7 @@ def separate_songs(
         return
     pool = ThreadPoolExecutor(options.jobs)
     try:
-        for future in [pool.submit(run, task) for task in tasks]:
-            # Not for ever: where another thread takes a signal, its handler waits for this one.
-            while not future.done():
-                wait([future], timeout=_AWAKE_S)
-            yield future.result()
+        yield from map_awake(pool, run, tasks)
     finally:
         cancel.set()  # what still runs here was interrupted
         pool.shutdown(cancel_futures=True)

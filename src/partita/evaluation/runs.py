@@ -26,6 +26,7 @@ from partita.evaluation.evaluate import ScoreOptions, TargetMembers, match_targe
 from partita.evaluation.oracles import ORACLES, get_oracle
 from partita.evaluation.scores import TrackScores, find_score_files, read_scores
 from partita.separation import Separator
+from partita.threads import map_awake
 from partita.weights.chain import file_label
 
 _log = logging.getLogger(__name__)
@@ -288,7 +289,7 @@ def _work(
         yield from map(run, tasks)
         return
     with worker_pool(options.jobs, torch.get_num_threads()) as pool:
-        yield from pool.map(run, tasks)
+        yield from map_awake(pool, run, tasks)
 
 
 def _score(task: _Task, options: RunOptions) -> ScoredTrack:

@@ -99,7 +99,7 @@ class ShareModel(SpectrogramModel):
             difference = (images[:, :, :1] - images[:, :, 1:]) / 2
             images = torch.cat([images, difference], dim=2)
         powers = images.real.square() + images.imag.square()
-        # Magnitudes to the compression; twice as fast as it is written like that.
+        # Powers of magnitudes; by logarithms they take half the time.
         return (powers.log() * (self.compression / 2)).exp()
 
     @torch.no_grad()

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
+from common import losses_of_recipe
 from partita.dsp.overlap_add import Window
 from partita.errors import ModelError
 from partita.models import create_model
-from partita.training.losses import TrainingStep
-from partita.training.recipes import load_recipe
 
 SMALL = {
     "sources": ["a", "b"],
@@ -155,20 +154,6 @@ def test_impossible_values_are_refused(values, message):
 @pytest.mark.parametrize("name", ["conv-tasnet", "conv-tasnet-light"])
 def test_recipes_train(name):
     """Some steps on one batch, in small: the loss falls."""
-    sizes = ["filters=16", "bottleneck=8", "hidden=16", "blocks=2", "repeats=1"]
-    recipe = load_recipe(name).changed([*sizes, "sources=tone,noise"])
-    torch.manual_seed(0)
-    model = create_model(recipe.model, recipe.config)
-    step = TrainingStep(model, recipe.training.loss)
-    times = torch.arange(2000) / 44100
-    tone = (2 * torch.pi * 440 * times).sin().expand(2, 1, 2, -1)
-    rows = 0.1 * torch.cat([tone, noise(2, 1, 2, 2000)], dim=1)  # [B, S, C, T]
-    optimiser = torch.optim.Adam(model.parameters(), recipe.training.learning_rate)
-    losses = []
-    for _ in range(30):
-        optimiser.zero_grad()
-        loss = step(rows).total
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
+    sizes = {"filters": 16, "bottleneck": 8, "hidden": 16, "blocks": 2, "repeats": 1}
+    losses = losses_of_recipe(name, sizes, noise_level=0.1)
     assert losses[-1] < 0.97 * losses[0]
