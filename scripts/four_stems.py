@@ -1,9 +1,11 @@
 """Make the weights of accompaniment-stems, the second stage of four-stems, from the beginning.
 
-    python scripts/four_stems.py FOLDER --album DATASET [--more SONGS] [--jobs N]
+    python scripts/four_stems.py FOLDER --album DATASET [--more SONGS] [--soundfonts FILES]
+        [--jobs N]
 
 Songs to learn from are the album's, a data set of four stems that holds only what may be learned
-from, and synthesised ones, some with the album's singer and drums as guests. Spleeter takes the
+from, and synthesised ones, some with the album's singer and drums as guests, some played by the
+SoundFonts in a folder of their own instead of those of this machine. Spleeter takes the
 vocals from the album and from some of the others, and the second stage learns to take what is left
 apart. More songs, a folder each, may have one stem alone, for remixes. Synthesised songs of their
 own validate. Everything lies in FOLDER; a call that was broken off goes on where it was. The
@@ -27,6 +29,7 @@ _RECIPE = "accompaniment-stems"
 _RUNS: dict[str, tuple[str, ...]] = {
     "first": (),
     "second": ("learning_rate=1.2e-3", "speed_percent=15", "equaliser_db=6", "seed=1"),
+    "third": ("epochs=46", "learning_rate=1.6e-3", "speed_percent=15", "equaliser_db=6", "seed=5"),
 }
 _SECOND_STAGE = Path(__file__).with_name("second_stage.py")
 
@@ -40,8 +43,9 @@ class Songs:
     subset : str
         Of the data set that the second stage learns from.
     count, seed : int
-    has_guests : bool
-        Whether the album's recordings take part.
+    players : str
+        Who takes part: ``band``, nobody else; ``guests``, the album's recordings; ``soundfonts``,
+        those of a folder.
     heard : int
         From how many of them Spleeter takes the vocals: it is slower than making songs.
     """
@@ -49,14 +53,15 @@ class Songs:
     subset: str
     count: int
     seed: int
-    has_guests: bool
+    players: str
     heard: int
 
 
 _SONGS = {
-    "band": Songs("train", 600, 80, has_guests=False, heard=150),
-    "guests": Songs("train", 200, 81, has_guests=True, heard=200),
-    "valid": Songs("valid", 16, 82, has_guests=False, heard=16),
+    "band": Songs("train", 600, 80, "band", heard=150),
+    "guests": Songs("train", 200, 81, "guests", heard=200),
+    "wide": Songs("train", 600, 90, "soundfonts", heard=150),
+    "valid": Songs("valid", 16, 82, "band", heard=16),
 }
 
 
@@ -66,14 +71,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--album", type=Path, required=True)
     parser.add_argument("--more", type=Path)
+    parser.add_argument("--soundfonts", type=Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     folder, album, jobs = arguments.folder, arguments.album, arguments.jobs
     data = folder / "data"
+    fonts = sorted(arguments.soundfonts.iterdir()) if arguments.soundfonts else []
+    players = {
+        "band": [],
+        "guests": ["--recordings", album],
+        "soundfonts": [part for font in fonts for part in ("--soundfont", font)],
+    }
     for name, songs in _SONGS.items():
-        guests = ["--recordings", album] if songs.has_guests else []
+        others = players[songs.players]
         run("-m", "partita", "data", "synthesize", "--out", folder / name, "--songs", songs.count,
-            "--duration", 30, "--seed", songs.seed, "--jobs", jobs, *guests)  # fmt: skip
+            "--duration", 30, "--seed", songs.seed, "--jobs", jobs, *others)  # fmt: skip
         run(_SECOND_STAGE, folder / name, data / songs.subset, "--prefix", f"{name}-",
             "--songs", songs.heard)  # fmt: skip
     run(_SECOND_STAGE, album, data / "train", "--prefix", "album-")

@@ -86,7 +86,7 @@ CARDS: Mapping[str, Card] = {
             download_bytes=108_700_000,  # Spleeter's; the second stage comes with partita
             licence="MIT",
             commercial_use=True,
-            scores={"vocals": 12.08, "drums": 11.07, "bass": 8.78, "other": 7.45},
+            scores={"vocals": 12.07, "drums": 10.94, "bass": 8.68, "other": 7.54},
             scores_from="measured, SDR of BSS Eval v4 (museval) on the 6.8 s MUSDB18 preview of "
             "Music Delta - 80s Rock, medians over windows, all four scored together",
         ),
@@ -103,10 +103,10 @@ CARDS: Mapping[str, Card] = {
                 "layers": 3,
             },
             source=PackageSource("accompaniment-stems.safetensors"),
-            tensors_sha256="1925ec3654421d6abf01d856430757559a61287b62fcd783528a696dc83ec6fe",
+            tensors_sha256="abcb5e6f4c410ae8043cfe7a7f57de18b9c5d77ef931cedb6972ab0e5edce00a",
             licence="MIT",
             commercial_use=True,
-            trained_on="800 synthesised songs of 30 s; Everything is Free by "
+            trained_on="1,400 synthesised songs of 30 s; Everything is Free by "
             "Software-Entwicklungskit (CC0), five of its songs; four guitars of "
             "fretsonfire-songs-sectoid (MIT) and eight drum loops of sonic-pi-samples (CC0); "
             "docs/four_stems.md lists the licences of all sounds",

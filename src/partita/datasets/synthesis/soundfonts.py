@@ -37,6 +37,8 @@ _LICENCES = {
     "MuseScore_General": ("MIT", "MIT"),
     "Red Zeppelin 4 LV2": ("CC-BY-SA (Debian's package: GPL-2+)", "CC-BY-SA"),
     "Black Pearl 4pc": ("CC-BY-SA (Debian's package: GPL-2+)", "CC-BY-SA"),
+    "OPL-3 FM 128M": ("CC-BY-SA-4.0 (as Debian's package says)", "Yamaha"),
+    "SONiVOX EAS": ("Apache-2.0 (as alphaTab's package says)", "SONiVOX"),
 }
 # Fonts whose only preset is a kit, though it stands among the melodic ones.
 _DRUM_PRODUCTS = ("AVL Drumkits",)
