@@ -86,7 +86,7 @@ CARDS: Mapping[str, Card] = {
             download_bytes=108_700_000,  # Spleeter's; the second stage comes with partita
             licence="MIT",
             commercial_use=True,
-            scores={"vocals": 12.07, "drums": 10.94, "bass": 8.68, "other": 7.54},
+            scores={"vocals": 12.04, "drums": 10.94, "bass": 8.67, "other": 7.50},
             scores_from="measured, SDR of BSS Eval v4 (museval) on the 6.8 s MUSDB18 preview of "
             "Music Delta - 80s Rock, medians over windows, all four scored together",
         ),
@@ -103,7 +103,7 @@ CARDS: Mapping[str, Card] = {
                 "layers": 3,
             },
             source=PackageSource("accompaniment-stems.safetensors"),
-            tensors_sha256="abcb5e6f4c410ae8043cfe7a7f57de18b9c5d77ef931cedb6972ab0e5edce00a",
+            tensors_sha256="26c7202d5944684bdfb2d1cf3fbbbcdf31f7f0d928ec31de21904bbd39648809",
             licence="MIT",
             commercial_use=True,
             trained_on="1,400 synthesised songs of 30 s; Everything is Free by "
