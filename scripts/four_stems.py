@@ -33,7 +33,7 @@ _RUNS: dict[str, tuple[str, ...]] = {
     "third": ("epochs=46", "learning_rate=1.6e-3", "speed_percent=15", "equaliser_db=6", "seed=5"),
 }
 #: By which logits of what was left of the vocals are lowered: what is no voice costs more than a
-#: left-over that stays where it is. The least that lost nothing of real voices never heard.
+#: left-over that stays where it is. The least that lost next to nothing of voices never heard.
 _DOUBT = 2.0
 _SECOND_STAGE = Path(__file__).with_name("second_stage.py")
 

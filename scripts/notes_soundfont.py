@@ -2,9 +2,9 @@
 
     python scripts/notes_soundfont.py FOLDER OUT.sf2
 
-FOLDER holds what npm unpacks of tonejs-instrument-*-mp3 (notes by Karoryfer, of VSO2, of the
-University of Iowa, and from Freesound; CC-BY 3.0, collected by Nicholaus P. Brosowsky):
-``bass-electric/package/Cs2.mp3`` is a C sharp, 36 semitones below that of C5. Instruments that
+FOLDER holds what npm unpacks of tonejs-instrument-*-mp3 (notes by Karoryfer, of VSCO 2, of the
+University of Iowa, and from Freesound; CC-BY 3.0, collected by Nicholaus P. Brosowsky): in
+``bass-electric/package/Cs2.mp3`` the electric bass plays C sharp 2, MIDI key 37. Instruments that
 are not there are left out. Each note is played from where it begins to where it has faded, up to
 eight seconds, without a loop.
 """
@@ -72,8 +72,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    recorded = {name: read_notes(arguments.folder / name) for name in PROGRAMS}
-    arguments.out.write_bytes(soundfont({name: notes for name, notes in recorded.items() if notes}))
+    found = {name: read_notes(arguments.folder / name) for name in PROGRAMS}
+    recorded = {name: notes for name, notes in found.items() if notes}
+    if not recorded:
+        parser.error(f"{arguments.folder} has no folder such as bass-electric with notes in it")
+    partial = arguments.out.with_name(f".{arguments.out.name}")
+    partial.write_bytes(soundfont(recorded))
+    partial.replace(arguments.out)
 
 
 def read_notes(folder: Path) -> list[Note]:

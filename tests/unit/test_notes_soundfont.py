@@ -83,6 +83,14 @@ def test_instruments_are_as_loud(font):
     assert bass == pytest.approx(guitar, rel=0.1)
 
 
+def test_a_folder_without_notes_is_refused(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), str(tmp_path / "notes.sf2")])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "no folder such as bass-electric" in capsys.readouterr().err
+    assert not (tmp_path / "notes.sf2").exists()
+
+
 def test_each_key_has_the_nearest_note(script):
     notes = [script.Note(key, np.ones(1)) for key in (40, 43, 50)]
     assert script.key_ranges(notes) == [(0, 41), (42, 46), (47, 127)]
