@@ -24,6 +24,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from partita.files import whole_file
+
 NAME, LICENCE = "tonejs-instruments", "CC-BY 3.0 Nicholaus P. Brosowsky"
 RATE = 44100
 #: General MIDI programs, from 0, that each instrument plays.
@@ -76,9 +78,8 @@ def main() -> None:
     recorded = {name: notes for name, notes in found.items() if notes}
     if not recorded:
         parser.error(f"{arguments.folder} has no folder such as bass-electric with notes in it")
-    partial = arguments.out.with_name(f".{arguments.out.name}")
-    partial.write_bytes(soundfont(recorded))
-    partial.replace(arguments.out)
+    with whole_file(arguments.out) as partial:
+        partial.write_bytes(soundfont(recorded))
 
 
 def read_notes(folder: Path) -> list[Note]:
@@ -157,7 +158,9 @@ def preset_tables(recorded: Mapping[str, Sequence[Note]]) -> Iterator[bytes]:
 
 def instrument_tables(recorded: Mapping[str, Sequence[Note]]) -> Iterator[bytes]:
     """Yield the instruments (7.6 to 7.9), a zone for each note."""
-    instruments, zones, generators = [], [], []
+    instruments: list[bytes] = []
+    zones: list[int] = []
+    generators: list[tuple[int, int]] = []
     for name, notes in recorded.items():
         instruments.append(struct.pack("<20sH", name.encode(), len(zones)))
         for note, (low, high) in zip(notes, key_ranges(notes), strict=True):

@@ -1,8 +1,12 @@
 """What tests of several folders import (fixtures are in conftest.py)."""
 
+import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 import torch
 
 from partita.models import create_model
@@ -30,6 +34,18 @@ SMALL_UNMIX = {
     "overlap_frames": 64,
     "hidden": 16,
 }
+
+
+def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a file of ``scripts``, for one test."""
+    path = Path(__file__).resolve().parents[1] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
 
 
 def losses_of_recipe(

@@ -1,25 +1,21 @@
 """``scripts/drum_loops.py``, with kits that the test writes."""
 
-import importlib.util
 import random
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from common import load_script
 from partita.datasets import open_dataset
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "drum_loops.py"
 RATE = 44100
 
 
 @pytest.fixture
 def script(monkeypatch):
-    spec = importlib.util.spec_from_file_location("drum_loops", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("drum_loops", monkeypatch)
     monkeypatch.setattr(module, "BARS", 1)
     return module
 

@@ -1,30 +1,24 @@
 """``scripts/notes_soundfont.py``, with notes that the test writes."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from common import load_script
 from partita.datasets.synthesis.instruments import instruments
 from partita.datasets.synthesis.score import Note, Part, Player
 from partita.datasets.synthesis.soundfonts import open_soundfont, play_part
 from partita.errors import UsageError
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "notes_soundfont.py"
 RATE = 44100
 BASS, GUITAR = instruments()["finger_bass"], instruments()["clean_guitar"]
 
 
 @pytest.fixture
 def script(monkeypatch):
-    spec = importlib.util.spec_from_file_location("notes_soundfont", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "notes_soundfont", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("notes_soundfont", monkeypatch)
 
 
 @pytest.fixture
