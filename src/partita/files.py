@@ -1,26 +1,119 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, also when the power fails."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import shutil
+import stat
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_SUFFIX = ".partial"
+_HEAD_CHARS = 40
+#: Nothing is written to for that long without a change: who wrote it was killed.
+_ABANDONED_S = 24 * 3600
+#: What file systems answer that cannot put a file on the disk at once.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside `path` to write to, which takes its place in the end.
+    """Give a path to write to, which takes the place of `path` in the end.
 
-    Where something is raised, also by Ctrl-C, nothing new is left and what was there stays.
+    Where something is raised, also by Ctrl-C, nothing new is left and what was there stays. The
+    file is on the disk before it gets its name. It lies in a hidden folder of its own beside
+    `path`: two writers never share one, and nobody else can put a link there. Its permissions are
+    those that the process gives to new files.
 
     Parameters
     ----------
     path : Path
         In a folder that is there.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written to, or nothing was written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    head = f".{path.name[:_HEAD_CHARS]}."
+    _sweep(path.parent, head)
+    folder = Path(tempfile.mkdtemp(prefix=head, suffix=_SUFFIX, dir=path.parent))
     try:
+        partial = folder / path.name
         yield partial
-        partial.replace(path)
+        _open_to_others(partial)
+        put_in_place(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a complete file its final name, so that a power cut leaves it whole or not there.
+
+    Parameters
+    ----------
+    partial, path : Path
+        On one file system; what is at `path` is replaced.
+
+    Raises
+    ------
+    OSError
+        It cannot be put on the disk, or not be moved.
+    """
+    sync_file(partial)
+    partial.replace(path)
+    with contextlib.suppress(OSError):  # some systems cannot do that with folders
+        _sync(path.parent, os.O_RDONLY)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk.
+
+    Raises
+    ------
+    OSError
+        The disk is full or broken. File systems that cannot wait raise nothing.
+    """
+    try:
+        _sync(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_to_others(partial: Path) -> None:
+    """Give a file the permissions of new files: some libraries write for their owner only."""
+    found = partial.stat().st_mode
+    fresh = partial.with_name("fresh.permissions")
+    fresh.touch()
+    usual = stat.S_IMODE(fresh.stat().st_mode)
+    if stat.S_IMODE(found) != usual:
+        partial.chmod(usual)
+
+
+def _sweep(folder: Path, head: str) -> None:
+    """Remove what killed writers of the same file left."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.name.startswith(head) and entry.name.endswith(_SUFFIX)):
+                continue
+            with contextlib.suppress(OSError):
+                changed = max(each.lstat().st_mtime for each in _with_content(Path(entry.path)))
+                if time.time() - changed > _ABANDONED_S and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _with_content(folder: Path) -> list[Path]:
+    return [folder, *folder.iterdir()]

@@ -195,11 +195,11 @@ def test_output_that_cannot_be_written(train, tmp_path):
     assert rest(tmp_path) == ["file"]
 
 
-def test_a_folder_in_the_way_of_what_is_half_written(train, tmp_path):
-    (tmp_path / "out/.nmfd.safetensors.partial").mkdir(parents=True)
-    result = train("--out", "out")
+def test_a_folder_in_the_way_of_the_weights(train, tmp_path):
+    (tmp_path / "out/nmfd.safetensors/below").mkdir(parents=True)
+    result = train("--out", "out", "--overwrite")
     assert result.status == 1
-    assert "cannot write out/nmfd.safetensors" in result.err
+    assert "cannot write out/nmfd.safetensors: a folder of that name is in the way" in result.err
     assert len(result.err.splitlines()) == 1
     assert rest(tmp_path) == []
 

@@ -54,7 +54,6 @@ def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -
     try:
         with whole_file(path) as partial:
             save_file(tensors, partial, metadata)
-            partial.chmod(0o644)  # safetensors lets nobody else read it
     except SafetensorError as error:
         raise OSError(one_line(error)) from error
 
