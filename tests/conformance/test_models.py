@@ -1,11 +1,18 @@
 """What every registered model must do. A new model is checked as soon as it is registered."""
 
 import pytest
+import soundfile
 import torch
 
 from common import SMALL_UNET, SMALL_UNMIX
 from partita import Separator
 from partita.models import create_model, model_names
+from partita.models._factorisation import FactorisationModel
+from partita.models._protocol import SeparationModel
+from partita.models._shares import ShareModel
+from partita.models._spectrogram import SpectrogramModel
+from partita.reports.figures import Recording
+from partita.reports.song import draw_song_factors
 from partita.training.losses import TrainingStep
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
@@ -191,3 +198,95 @@ def test_same_twice(model, mixture):
     again = separator(mixture[0], model.sample_rate)
     for source in model.sources:
         assert torch.equal(first[source].samples, again[source].samples)
+
+
+@pytest.fixture
+def ranged(model):
+    """The same model, which wants all mixtures at -20 dB."""
+    if not isinstance(model, SpectrogramModel):
+        pytest.skip("sees waveforms as they are")
+    torch.manual_seed(0)
+    config = {**model.config.to_dict(), "level_range_db": [-20.0, -20.0]}
+    return create_model(model.registry_name, config).eval()
+
+
+def inputs_of(model, act):
+    """Return everything that is shown to a model's network, or its factorisation, in `act`."""
+    found = []
+
+    def spied(method):
+        def call(mixture):
+            found.append(mixture.detach().clone())
+            return method(mixture)
+
+        return call
+
+    names = [name for name in ("pieces", "magnitudes", "factorise") if hasattr(model, name)]
+    for name in names:
+        setattr(model, name, spied(getattr(model, name)))
+    act()
+    for name in names:
+        delattr(model, name)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("gain", [0.05, 1.0, 20.0])
+def test_training_and_figures_see_what_separation_sees(ranged, mixture, gain, tmp_path):
+    mixture = gain * mixture[:1, :, : ranged.window.length if ranged.window else None]
+    with torch.inference_mode():
+        expected, *others = inputs_of(ranged, lambda: ranged(mixture))
+        assert torch.equal(ranged.observe(mixture).seen, expected)
+    level_db = 20 * (mixture * ranged.observe(mixture).gain[0]).square().mean().sqrt().log10()
+    assert abs(float(level_db) + 20) < 0.1
+    if list(ranged.parameters()):
+        silence = mixture.new_zeros(1, len(ranged.learned) - 1, *mixture.shape[1:])
+        rows = torch.cat([mixture.unsqueeze(1), silence], dim=1)
+        for loss in ("magnitude", "multi-domain", "l1"):
+            others += inputs_of(ranged, lambda loss=loss: TrainingStep(ranged, loss)(rows))
+    if isinstance(ranged, FactorisationModel):
+        path = tmp_path / "song.wav"
+        soundfile.write(path, mixture[0].T.numpy(), ranged.sample_rate, subtype="FLOAT")
+        picture = tmp_path / "factors.png"
+        others += inputs_of(
+            ranged, lambda: draw_song_factors(Separator(ranged), Recording(path), picture)
+        )
+    assert all(torch.equal(found, expected) for found in others)
+
+
+@pytest.mark.parametrize("gain", [0.05, 1.0, 20.0])
+@torch.inference_mode()
+def test_statistics_are_those_of_what_the_network_sees(ranged, mixture, gain):
+    if type(ranged).learn_statistics is SeparationModel.learn_statistics:
+        pytest.skip("wants no statistics")
+    ranged.learn_statistics([gain * mixture])
+    found = []  # [frames, images, bins], normalised
+    if isinstance(ranged, ShareModel):
+        logits = ranged.logits
+        ranged.logits = lambda images: found.append(images.flatten(0, 1)) or logits(images)
+    else:
+        sizes = ranged.channels, ranged.config.seen_bins
+        ranged.all_networks()[0].fc1.register_forward_pre_hook(
+            lambda _, seen: found.append(seen[0].flatten(0, 1).reshape(-1, 1, sizes[1]))
+        )
+    ranged(gain * mixture)
+    values = torch.cat(found)
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros_like(values[0]), atol=1e-3, rtol=0)
+    deviations = values.std(dim=0, correction=0)
+    assert (deviations < 1.01).all()
+    assert deviations.median() > 0.99
+
+
+@torch.inference_mode()
+def test_losses_are_those_of_estimates_at_the_mixtures_own_level(ranged, mixture):
+    if not list(ranged.parameters()):
+        pytest.skip("has learned nothing")
+    parts = [mixture, *[0.5 * mixture.flip(-1)] * (len(ranged.learned) - 1)]
+    rows = torch.stack(parts, dim=1)  # [batch, sources, channels, samples]
+    losses = ("magnitude", "multi-domain", "l2")
+    loud, quiet = (
+        [TrainingStep(ranged, loss)(gain * rows).sources for loss in losses] for gain in (1, 0.1)
+    )
+    torch.testing.assert_close(quiet[0], 0.01 * loud[0], rtol=1e-3, atol=0)
+    torch.testing.assert_close(quiet[1] - quiet[0], loud[1] - loud[0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(quiet[2], 0.01 * loud[2], rtol=1e-3, atol=0)

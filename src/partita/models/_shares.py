@@ -110,8 +110,7 @@ class ShareModel(SpectrogramModel):
         ----------
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
-        spectra = ((self.stft.analyse(each), self._gain(each)) for each in mixtures)
-        images = (self._images(self.seen(spectrum) * gain) for spectrum, gain in spectra)
+        images = (self._images(self.observe(each).seen) for each in mixtures)
         statistics = bin_statistics((x.permute(0, 2, 3, 1) for x in images), _LEAST_DEVIATION)
         if statistics is not None:
             mean, deviation = statistics  # [images, bins]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,6 +70,31 @@ class SpectrogramConfig(ModelConfig):
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What a network sees of a mixture, and the mixture's spectrogram.
+
+    Attributes
+    ----------
+    spectrogram : Tensor, complex ``[batch, channels, F, frames]``
+        Of the mixture as it is.
+    gain : Tensor ``[batch or 1, 1, 1, 1]``
+        What brings the mixture to the network's level.
+    """
+
+    spectrogram: Tensor
+    gain: Tensor
+    _select: Callable[[Tensor], Tensor]
+
+    @property
+    def seen(self) -> Tensor:
+        """What `SpectrogramModel.magnitudes` takes, ``[batch, channels, bins, frames]``.
+
+        Made anew each time: long batches need not hold it beside their spectrograms.
+        """
+        return self._select(self.spectrogram) * self.gain
+
+
 class SpectrogramModel(SeparationModel):
     """Base of models whose network maps spectrograms to magnitudes, one for each source.
 
@@ -89,8 +114,16 @@ class SpectrogramModel(SeparationModel):
         # One hop less than `frames` hops: the transform is centred, so it has a frame at each end.
         self.window: Window | None = Window((config.frames - 1) * hop, config.overlap_frames * hop)
 
+    def observe(self, mixture: Tensor) -> Observation:
+        """Return what the network sees of ``[batch, channels, samples]``.
+
+        Separation, losses, statistics and figures all take it from here, so that a network is
+        trained on what it will see.
+        """
+        return Observation(self.stft.analyse(mixture), self._gain(mixture), self.seen)
+
     def seen(self, spectrogram: Tensor) -> Tensor:
-        """Return what the network sees of a mixture: its magnitudes, unless a model wants more.
+        """Return the part of a spectrogram that the network sees: by default its magnitudes.
 
         Parameters
         ----------
@@ -109,7 +142,7 @@ class SpectrogramModel(SeparationModel):
         Parameters
         ----------
         mixture : Tensor ``[batch, channels, bins, frames]``
-            What `seen` makes of a mixture, any number of frames.
+            What `observe` shows of a mixture, any number of frames.
 
         Returns
         -------
@@ -135,10 +168,9 @@ class SpectrogramModel(SeparationModel):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        spectrogram = self.stft.analyse(mixture)  # [B, C, F, N]
-        gain = self._gain(mixture)
-        seen = self.seen(spectrogram) * gain  # [B, C, bins, N]
-        return self._render(self.pieces(seen), gain, spectrogram, mixture)
+        observed = self.observe(mixture)
+        pieces = self.pieces(observed.seen)
+        return self._render(pieces, observed.gain, observed.spectrogram, mixture)
 
     def _render(
         self, pieces: Iterator[Tensor], gain: Tensor, spectrogram: Tensor, mixture: Tensor

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partita.models._magnitudes import MagnitudeModel
+from partita.models._spectrogram import Observation
 
 if TYPE_CHECKING:
     from partita.models.open_unmix import UnmixConfig, UnmixNetwork
@@ -133,13 +134,9 @@ class FusedUnmix(MagnitudeModel):
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         examples = torch.split(mixture, 1)
-        gains = [self._gain(example) for example in examples]  # [1, 1, 1, 1] each
-        spectra = [self.stft.analyse(example) for example in examples]  # [1, C, F, N] each
-        seen = (
-            (spectrum.abs() * gain)[0].permute(2, 0, 1)  # [N, C, F]
-            for spectrum, gain in zip(spectra, gains, strict=True)
-        )
-        parts = zip(self._signals(seen), gains, spectra, examples, strict=True)
+        observed = [self.observe(example) for example in examples]
+        frames = (each.seen[0].permute(2, 0, 1) for each in observed)  # [N, C, F]
+        parts = zip(self._signals(frames), observed, examples, strict=True)
         rendered = [self._rendered(*part) for part in parts]
         return torch.cat(rendered) if len(rendered) > 1 else rendered[0]
 
@@ -156,11 +153,9 @@ class FusedUnmix(MagnitudeModel):
         seen = frames[..., : self.config.seen_bins].flatten(1)
         return functional.linear(seen, self.first_weight, self.first_bias).tanh_()
 
-    def _rendered(
-        self, signals: Signals, gain: Tensor, spectrogram: Tensor, mixture: Tensor
-    ) -> Tensor:
+    def _rendered(self, signals: Signals, observed: Observation, mixture: Tensor) -> Tensor:
         """Make estimates of one example ``[1, channels, samples]``."""
-        size = self.config.wiener_frames
+        size, spectrogram, gain = self.config.wiener_frames, observed.spectrogram, observed.gain
         pieces = zip(_pieces(signals, size), torch.split(spectrogram, size, dim=-1), strict=True)
         if self.config.wiener_iterations is None:
             magnitudes = (self._scaled(part, seen.abs() * gain) for part, seen in pieces)

@@ -165,7 +165,7 @@ class UnmixModel(MagnitudeModel):
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
         size = self.config.seen_bins
-        spectra = (self.stft.analyse(mixture)[..., :size, :].abs() for mixture in mixtures)
+        spectra = (self.observe(mixture).seen[..., :size, :] for mixture in mixtures)
         statistics = bin_statistics(
             (x.flatten(0, 1).unsqueeze(1) for x in spectra), _LEAST_DEVIATION
         )

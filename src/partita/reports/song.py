@@ -77,8 +77,7 @@ def draw_song_factors(
         return False
     samples = _read(mixture, model).to(separator.stages[0].runner.device)
     with torch.inference_mode():
-        magnitudes = model.stft.analyse(samples[None])[..., : model.config.bins, :].abs()
-        found = model.factorise(magnitudes).item(0)
+        found = model.factorise(model.observe(samples[None]).seen).item(0)
     templates = found.factors.templates[0].mean(dim=0).cpu()  # [bands, K, lags]
     bins = model.stft.bins
     if len(templates) < model.config.bins:

@@ -131,8 +131,8 @@ def learn_gains(model: Nmfd, mixtures: Sequence[Tensor], steps: int, seed: int) 
 def _seen(model: Nmfd, mixture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return true magnitudes and priors ``[S, bands, N]``, delayed activations ``[K lags, N]``."""
     true = model.in_bands(model.stft.analyse(mixture)[:, : model.config.bins].abs())
-    whole = model.stft.analyse(mixture.sum(dim=0, keepdim=True))[:, : model.config.bins].abs()
-    factors = model.factorise(whole[None]).factors
+    seen = model.observe(mixture.sum(dim=0, keepdim=True)[None]).seen  # [1, 1, bins, N]
+    whole, factors = seen[0], model.factorise(seen).factors
     active = shift(factors.activations[0, 0].mT, model.config.lags).mT  # [K lags, N]
     priors = model.priors(model.in_bands(whole))  # [S, 1, bands, N] or ones
     return true, active, priors.expand(len(true), 1, *true.shape[1:])[:, 0]

@@ -99,10 +99,13 @@ class TrainingStep(nn.Module):
         model, groups = self.model, self._groups
         assert isinstance(model, SpectrogramModel)
         bins = model.config.bins
-        spectrogram = model.stft.analyse(mixture)[..., :bins, :]  # [B, C, bins, N]
-        magnitudes = model.magnitudes(model.seen(spectrogram))  # [B, S, C, bins, N]
+        observed = model.observe(mixture)
+        spectrogram = observed.spectrogram[..., :bins, :]  # [B, C, bins, N]
+        magnitudes = model.magnitudes(observed.seen)  # [B, S, C, bins, N]
         if model.gives_masks:
             magnitudes = magnitudes * spectrogram.abs().unsqueeze(1)
+        else:  # of the mixture at the network's level
+            magnitudes = magnitudes / observed.gain.unsqueeze(1)
         wanted = model.stft.analyse(_grouped(groups, true))[..., :bins, :].abs()
         each = (_grouped(groups, magnitudes) - wanted).square().mean(dim=(0, 2, 3, 4))
         if self._loss != "multi-domain":
