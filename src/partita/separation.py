@@ -288,7 +288,10 @@ class Separator:
             form,
             sample_rate=passage.out_rate,
             channels=passage.out_channels,
-            tags={stem: reader.tags.for_stem(stem, track) for stem in paths},
+            tags={
+                stem: reader.tags.for_stem("" if form.holds_all_stems else stem, track)
+                for stem in paths
+            },
             root=root,
             cancel=cancel,
         )
@@ -301,7 +304,7 @@ class Separator:
         return StemFiles(
             stems=files,
             sample_rate=writer.file_rate,
-            channels=passage.out_channels,
+            channels=writer.file_channels,
             duration_s=passage.done / passage.out_rate,
             null_depth_db=passage.meter.null_depth_db,
             gain_db=writer.gain_db,

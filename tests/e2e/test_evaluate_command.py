@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from common import SHARED
+from common import SHARED, SMALL_UNMIX
 from partita.evaluation.scores import METRICS
 
 FOUR = ("vocals", "drums", "bass", "other")
@@ -312,3 +312,29 @@ def test_separating_with_an_oracle_says_where_it_works(run, tracks):
     result = run("separate", "true/One/vocals.wav", "--name", "irm2")
     assert result.status == 2
     assert "partita benchmark" in result.err
+
+
+@pytest.mark.parametrize("options", [["--bits", "24"], []])
+def test_our_own_stem_mp4_scores_as_wav_files_do(run, tmp_path, stems, song, options):
+    """Streams are found by name and lie where MUSDB18 has them."""
+    import torch
+
+    from partita.models import create_model
+    from partita.weights.checkpoint import save_checkpoint
+
+    torch.manual_seed(0)
+    model = create_model("open-unmix", {"sources": list(FOUR), **SMALL_UNMIX}).eval()
+    save_checkpoint(tmp_path / "small.safetensors", model)
+    write(tmp_path / "references/song", stems, 44100)
+    soundfile.write(tmp_path / "song.wav", song.T, 44100)
+    command = ["separate", "song.wav", "--model", "small.safetensors", "--filename"]
+    assert run(*command, "wav/{track}/{stem}.{ext}", "--bits", "24").status == 0
+    files = [*command, "{track}.{ext}", "--format", "stem.mp4", *options]
+    assert run(*files).status == 0
+    scores = []
+    for estimates in ("separated/wav/song", "separated/song.stem.mp4"):
+        result = run("evaluate", "references/song", estimates, "--json")
+        assert result.status == 0, result.err
+        targets = json.loads(result.out)["targets"]
+        scores.append([np.nanmedian([f["metrics"]["SDR"] for f in t["frames"]]) for t in targets])
+    np.testing.assert_allclose(scores[1], scores[0], atol=0.02 if options else 0.5)

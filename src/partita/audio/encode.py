@@ -177,7 +177,7 @@ class AvWriter:
         stream_titles: Sequence[str] = (),
     ) -> None:
         self._form = form
-        codec = av.Codec(_CODECS[form.name], "w")
+        codec = av.Codec(_codec_name(form), "w")
         self.rate = _nearest_rate(codec, sample_rate)
         container = _CONTAINERS.get(form.name, form.name)
         self._file = path.open("w+b")  # PyAV would take names in UTF-8 only
@@ -192,8 +192,9 @@ class AvWriter:
                 # Surround in the order that Opus fixes, low-frequency effects coded as such.
                 options={"mapping_family": "1"} if form.name == "opus" and channels > 2 else {},
             )
-            if form.name == "flac":
-                stream.codec_context.format = "s16" if form.bits == "16" else "s32"
+            if form.is_lossless:
+                planar = "p" if codec.name == "alac" else ""
+                stream.codec_context.format = ("s16" if form.bits == "16" else "s32") + planar
             if form.bitrate:
                 stream.bit_rate = form.bitrate
             if stream_titles:
@@ -226,10 +227,12 @@ class AvWriter:
     def write(self, index: int, block: Samples) -> None:
         """Encode ``[channels, samples]`` into stream `index`."""
         stream = self._streams[index]
-        is_flac = self._form.name == "flac"
-        data = to_pcm(block, int(self._form.bits)) if is_flac else block
+        if self._form.is_lossless:
+            data: npt.NDArray[Any] = to_pcm(block, int(self._form.bits))
+            name = "s16" if self._form.bits == "16" else "s32"
+        else:
+            data, name = block, "flt"
         packed = np.ascontiguousarray(data.T).reshape(1, -1)  # [1, samples * channels]
-        name = stream.codec_context.format.name if is_flac else "flt"
         layout = stream.codec_context.layout.name
         frame = av.AudioFrame.from_ndarray(packed, format=name, layout=layout)
         frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
@@ -274,7 +277,11 @@ def file_rate(form: StemFormat, sample_rate: int) -> int:
     """Return the sample rate of the file that `encode_file` writes."""
     if form.name not in _CODECS:
         return sample_rate
-    return _nearest_rate(av.Codec(_CODECS[form.name], "w"), sample_rate)
+    return _nearest_rate(av.Codec(_codec_name(form), "w"), sample_rate)
+
+
+def _codec_name(form: StemFormat) -> str:
+    return "alac" if form.holds_all_stems and form.is_lossless else _CODECS[form.name]
 
 
 def _nearest_rate(codec: Any, sample_rate: int) -> int:

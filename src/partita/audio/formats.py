@@ -18,10 +18,14 @@ _DEFAULT_BITRATES = {
     "m4a": 256_000,
     "stem.mp4": 256_000,
 }
-_LOSSLESS_BITS: dict[str, tuple[Bits, ...]] = {"wav": ("16", "24", "float"), "flac": ("16", "24")}
+_LOSSLESS_BITS: dict[str, tuple[Bits, ...]] = {
+    "wav": ("16", "24", "float"),
+    "flac": ("16", "24"),
+    "stem.mp4": ("16", "24"),  # ALAC
+}
 _MOST_OGG_RATE = 200_000
 _MOST_OPUS_BITRATE = 256_000
-FORMATS = (*_LOSSLESS_BITS, *_DEFAULT_BITRATES)
+FORMATS = ("wav", "flac", *_DEFAULT_BITRATES)
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class StemFormat:
     name : str
         One of `FORMATS`; also the file extension.
     bits : {"16", "24", "float"}
-        Sample format of wav and flac.
+        Sample format of wav, of flac, and of ALAC in stem.mp4.
     bitrate : int
-        Bits a second of the lossy formats; 0 for wav and flac.
+        Bits a second of the lossy formats; 0 where nothing is lost: wav, flac, ALAC.
     """
 
     name: str = "wav"
@@ -48,47 +52,57 @@ class StemFormat:
         return self.name == "stem.mp4"
 
     @property
+    def is_lossless(self) -> bool:
+        """Whether samples are kept, rounded to `bits`."""
+        return self.bitrate == 0
+
+    @property
     def clips(self) -> bool:
         """Whether samples beyond full scale would be cut off."""
         return self.bits != "float"
 
 
-def stem_format(name: str = "wav", bits: str = "16", bitrate: str | None = None) -> StemFormat:
+def stem_format(
+    name: str = "wav", bits: str | int | None = None, bitrate: str | int | None = None
+) -> StemFormat:
     """Check a choice of output format.
 
     Parameters
     ----------
     name : str
-        One of `FORMATS`.
-    bits : str
-        ``"16"``, ``"24"`` or ``"float"``; for wav (all three) and flac (16 and 24).
-    bitrate : str, optional
-        ``"192k"`` or ``"192000"``, 8k to 512k; for the lossy formats only.
+        One of `FORMATS`, in any case, with or without a dot before it.
+    bits : str or int, optional
+        ``"16"``, ``"24"`` or ``"float"``, also as ``"int24"``, ``"24bit"`` or ``"float32"``; for
+        wav (all three, 16 by default), flac (16 by default, 24) and stem.mp4 (16 and 24 make
+        ALAC, none makes AAC).
+    bitrate : str or int, optional
+        ``"192k"``, ``"192kbps"``, ``"192"`` or ``"192000"``, 8k to 512k; for the lossy formats
+        only.
 
     Raises
     ------
     UsageError
         The combination does not exist.
     """
+    name = name.strip().lower().removeprefix(".")
     if name not in FORMATS:
         raise UnknownNameError("format", name, FORMATS)
-    if name in _LOSSLESS_BITS:
-        if bitrate is not None:
-            raise UsageError(f"--bitrate does not apply to {name}, which is lossless")
-        for allowed in _LOSSLESS_BITS[name]:
-            if bits == allowed:
-                return StemFormat(name, allowed)
-        known = ", ".join(_LOSSLESS_BITS[name])
-        raise UsageError(f"--bits {bits} does not exist for {name}; known: {known}")
-    if bits != "16":
-        raise UsageError(f"--bits applies to wav and flac, not to {name}; use --bitrate")
-    return StemFormat(name, bitrate=_parse_bitrate(bitrate) or _DEFAULT_BITRATES[name])
+    known = _LOSSLESS_BITS.get(name, ())
+    depth = _parse_bits(name, bits, known) if bits is not None else None
+    if depth is None and name in _DEFAULT_BITRATES:
+        return StemFormat(name, bitrate=_parse_bitrate(bitrate) or _DEFAULT_BITRATES[name])
+    if bitrate is not None:
+        codec = " with --bits" if name in _DEFAULT_BITRATES else ""
+        raise UsageError(f"--bitrate does not apply to {name}{codec}, which is lossless")
+    return StemFormat(name, depth or "16")
 
 
 def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
     """Raise `AudioWriteError` where a format cannot hold such a signal."""
-    if form.name == "mp3" and channels > 2:
-        raise AudioWriteError("mp3 holds two channels at most: choose another --format")
+    if form.name in ("mp3", "stem.mp4") and channels > 2:
+        raise AudioWriteError(
+            f"{form.name} holds two channels at most, not {channels}: choose another --format"
+        )
     if form.name == "ogg" and sample_rate > _MOST_OGG_RATE:
         raise AudioWriteError(
             f"ogg holds {_MOST_OGG_RATE} Hz at most, not {sample_rate}: choose another --format"
@@ -99,11 +113,29 @@ def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
         )
 
 
-def _parse_bitrate(text: str | None) -> int | None:
+def _parse_bits(name: str, text: str | int, known: tuple[Bits, ...]) -> Bits | None:
+    """Return the sample format that `text` means; None: 16 bits of a format that has none."""
+    plain = re.sub(r"[\s_-]", "", str(text).lower())
+    match = re.fullmatch(r"(?:int|s|pcm)?(16|24)(?:bits?)?", plain)
+    is_float = re.fullmatch(r"(?:float|f|fp)(?:32)?(?:bits?)?|32(?:bits?)?(?:float|f)", plain)
+    bits = match[1] if match else "float" if is_float else plain
+    for allowed in known:
+        if bits == allowed:
+            return allowed
+    if known:
+        raise UsageError(f"--bits {text} does not exist for {name}; known: {', '.join(known)}")
+    if bits != "16":
+        raise UsageError(f"--bits applies to wav, flac and stem.mp4, not to {name}; use --bitrate")
+    return None
+
+
+def _parse_bitrate(text: str | int | None) -> int | None:
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+)(k?)", text.strip().lower())
-    value = int(match[1]) * (1000 if match[2] else 1) if match else 0
+    match = re.fullmatch(r"(\d{1,6})\s*(k?)(?:bit/s|bps|b/s|bits?|b)?", str(text).strip().lower())
+    value = int(match[1]) if match else 0
+    if match and (match[2] or value < 1000):  # "320" is what people call a bit rate of 320k
+        value *= 1000
     if not 8_000 <= value <= 512_000:
         raise UsageError(f"--bitrate {text!r} is not a bit rate between 8k and 512k")
     return value

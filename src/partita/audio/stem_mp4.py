@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from partita.audio.channels import mix_channels
 from partita.audio.encode import AvWriter
 from partita.audio.formats import StemFormat
+from partita.audio.mp4_boxes import read_user_data, set_user_data
 from partita.audio.tags import Tags
 from partita.errors import UsageError
 
 Samples = npt.NDArray[np.float32]
 
 STEM_COUNT = 4
+#: Where DJ programs and the readers of MUSDB18 expect the usual stems, behind the mixture.
+STEM_ORDER = ("drums", "bass", "other", "vocals")
+#: What stands in the place of a stem that there is not.
+EMPTY = "empty"
+_CHANNELS = 2
 _COLORS = ("#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 #: Players want these blocks; both processors are switched off, so the stems sound as they are.
 _MASTERING = {
@@ -46,6 +51,24 @@ def check_stem_count(count: int) -> None:
         )
 
 
+def stem_mp4_rate(sample_rate: int) -> int:
+    """Return 44100 or 48000, which is what the specification allows: the nearer relative."""
+    return 44100 if sample_rate % 11025 == 0 else 48000
+
+
+def stem_streams(stems: Sequence[str]) -> dict[str, int]:
+    """Return stem name → audio stream of the ``.stem.mp4`` that `encode_stem_mp4` writes.
+
+    Drums, bass, other and vocals have streams 1 to 4, whichever of them there are; other stems
+    take the streams that are left, in their order.
+    """
+    streams = {stem: 1 + STEM_ORDER.index(stem) for stem in stems if stem in STEM_ORDER}
+    free = [index for index in range(1, 1 + STEM_COUNT) if index not in streams.values()]
+    others = [stem for stem in stems if stem not in STEM_ORDER]
+    streams |= dict(zip(others, free, strict=False))
+    return {stem: streams[stem] for stem in stems}
+
+
 def encode_stem_mp4(
     path: Path,
     mixture: Iterable[Samples],
@@ -56,7 +79,7 @@ def encode_stem_mp4(
     channels: int,
     tags: Tags,
 ) -> None:
-    """Write mixture and stems as AAC streams and add the ``stem`` box that players look for.
+    """Write mixture and stems as stereo streams and add the ``stem`` box that players look for.
 
     Parameters
     ----------
@@ -64,69 +87,63 @@ def encode_stem_mp4(
     mixture : iterable of ndarray ``[channels, samples]``
         Becomes stream 0, what an ordinary player plays.
     stems : mapping of str to iterable of ndarray
-        At most four, in the same blocks as the mixture; silent streams fill up to four, since
-        players expect exactly that many.
-    form, sample_rate, channels, tags
-        As for `partita.audio.encode.encode_file`.
+        At most four, in the same blocks as the mixture, at the places that `stem_streams` says;
+        silent streams fill up to four, since players expect exactly that many.
+    form, channels, tags
+        As for `partita.audio.encode.encode_file`; mono becomes stereo.
+    sample_rate : int
+        Brought to 44.1 or 48 kHz, `stem_mp4_rate`.
     """
     check_stem_count(len(stems))
-    names = [*stems, *["empty"] * (STEM_COUNT - len(stems))]
+    places = stem_streams(list(stems))
+    names = [EMPTY] * STEM_COUNT
+    for stem, index in places.items():
+        names[index - 1] = stem
     writer = AvWriter(
-        path, form, sample_rate, [channels] * (1 + STEM_COUNT), tags, ["mixture", *names]
+        path,
+        form,
+        stem_mp4_rate(sample_rate),
+        [_CHANNELS] * (1 + STEM_COUNT),
+        tags,
+        ["mixture", *names],
     )
     with contextlib.closing(writer):
-        streams = [writer.convert(mixture, sample_rate, channels)]
-        streams += [writer.convert(stem, sample_rate, channels) for stem in stems.values()]
+        signals = [(0, mixture), *((places[stem], blocks) for stem, blocks in stems.items())]
+        streams = [writer.convert(blocks, sample_rate, channels) for _, blocks in signals]
         for blocks in zip(*streams, strict=True):
+            found = {
+                index: mix_channels(block, _CHANNELS)
+                for (index, _), block in zip(signals, blocks, strict=True)
+            }
+            silence = np.zeros_like(found[0])
             for index in range(1 + STEM_COUNT):
-                block = blocks[index] if index < len(blocks) else np.zeros_like(blocks[0])
-                writer.write(index, block)
+                writer.write(index, found.get(index, silence))
         writer.flush()
-    _append_stem_box(path, names)
+    set_user_data(path, {b"stem": _stem_box(names)})
 
 
-def _append_stem_box(path: Path, names: list[str]) -> None:
-    """Add ``moov/udta/stem`` to a finished mp4 whose ``moov`` is the last box, as FFmpeg puts it.
+def read_stem_names(path: Path) -> list[str] | None:
+    """Return the names of the stems behind the mixture, as the ``stem`` box has them.
 
-    Nothing behind the inserted bytes holds file offsets, so only the sizes of the two boxes
-    around them change.
+    Returns
+    -------
+    list of str or None
+        None where there is no such box, or none that can be read.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
     """
+    content = read_user_data(path, b"stem")
+    try:
+        stems = json.loads(content or b"")["stems"]
+        return [str(stem["name"]).strip() for stem in stems]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _stem_box(names: Sequence[str]) -> bytes:
     stems = [{"name": name, "color": color} for name, color in zip(names, _COLORS, strict=True)]
     content = {"mastering_dsp": _MASTERING, "version": 1, "stems": stems}
-    stem_box = _box(b"stem", json.dumps(content).encode())
-    with path.open("r+b") as file:
-        end = file.seek(0, 2)
-        start, size = _find_box(file, b"moov", 0, end)
-        if start + size != end:
-            raise ValueError("moov is not the last box")
-        file.seek(start)
-        moov = file.read(size)
-        children, udta = [], b""
-        position = 8
-        while position < len(moov):
-            (length,) = struct.unpack(">I", moov[position : position + 4])
-            child = moov[position : position + length]
-            if child[4:8] == b"udta":
-                udta = child[8:]
-            else:
-                children.append(child)
-            position += length
-        children.append(_box(b"udta", udta + stem_box))
-        file.seek(start)
-        file.write(_box(b"moov", b"".join(children)))
-
-
-def _box(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), name) + content
-
-
-def _find_box(file: IO[bytes], name: bytes, start: int, end: int) -> tuple[int, int]:
-    while start < end:
-        file.seek(start)
-        size, found = struct.unpack(">I4s", file.read(8))
-        if size == 1:  # a 64-bit length follows
-            (size,) = struct.unpack(">Q", file.read(8))
-        if found == name:
-            return start, size
-        start += size
-    raise ValueError(f"no {name.decode()} box")
+    return json.dumps(content).encode()

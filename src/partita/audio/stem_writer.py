@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from partita.audio.encode import encode_file, file_rate
 from partita.audio.formats import StemFormat, check_format
-from partita.audio.stem_mp4 import check_stem_count, encode_stem_mp4
+from partita.audio.stem_mp4 import check_stem_count, encode_stem_mp4, stem_mp4_rate
 from partita.audio.tags import Tags
 from partita.audio.work_folder import work_folder
 from partita.errors import AudioWriteError, write_error
@@ -100,7 +100,14 @@ class StemWriter:
     @property
     def file_rate(self) -> int:
         """Sample rate of the files, which some formats limit."""
+        if self._form.holds_all_stems:
+            return stem_mp4_rate(self._sample_rate)
         return file_rate(self._form, self._sample_rate)
+
+    @property
+    def file_channels(self) -> int:
+        """Channel count of the files."""
+        return 2 if self._form.holds_all_stems else self._channels
 
     @property
     def gain_db(self) -> float:

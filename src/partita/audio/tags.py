@@ -65,9 +65,17 @@ class Tags:
     cover: Cover | None = None
 
     def for_stem(self, stem: str, track: str) -> Tags:
-        """Return the tags of one stem: the song's own, the stem's name added to the title."""
+        """Return the tags of one stem: the song's own, the stem's name added to the title.
+
+        Parameters
+        ----------
+        stem : str
+            Empty for a file that holds all stems: its title is the song's.
+        track : str
+            Title of a song that has none.
+        """
         plain = os.fsencode(track).decode("utf-8", errors="replace")
-        title = f"{self.text.get('title', plain)} ({stem})"
+        title = self.text.get("title", plain) + (f" ({stem})" if stem else "")
         return replace(self, text={**self.text, "title": title})
 
 

@@ -65,7 +65,13 @@ def separate(
         str | None, typer.Option(metavar="STEM", help="STEM and no_STEM, nothing else.")
     ] = None,
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "wav",
-    bits: Annotated[str, typer.Option(help="16, 24 or float (wav); 16 or 24 (flac).")] = "16",
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            help="16, 24 or float (wav); 16 or 24 (flac; stem.mp4 with ALAC).",
+            show_default="16; stem.mp4: AAC",
+        ),
+    ] = None,
     bitrate: Annotated[str | None, typer.Option(help="Of lossy formats, such as 192k.")] = None,
     start: Annotated[float, typer.Option(min=0.0, help="Start of the excerpt, seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Length of the excerpt, seconds.")] = None,

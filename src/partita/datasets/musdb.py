@@ -6,11 +6,13 @@ https://doi.org/10.5281/zenodo.1117372.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 
 from partita.audio.container import open_container
+from partita.audio.stem_mp4 import EMPTY, STEM_ORDER, read_stem_names, stem_streams
 from partita.datasets.layout import (
     Problem,
     Reading,
@@ -22,8 +24,12 @@ from partita.datasets.layout import (
 from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
 
 STEM_MP4 = ".stem.mp4"
-#: Audio stream of each signal in a ``.stem.mp4``.
-_STREAMS = {MIXTURE: 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4}
+#: Audio stream of each signal in a ``.stem.mp4`` that names none.
+_STREAMS = {MIXTURE: 0, **stem_streams(STEM_ORDER)}
+#: Where FFmpeg finds the title of a stream.
+_TITLE_KEYS = ("title", "name", "handler_name")
+#: What people call the usual stems, in lower case.
+_USUAL_NAMES = {"vox": "vocals", "vocal": "vocals", **{name: name for name in STEM_ORDER}}
 #: The tracks of the train folder that are for validation, as agreed on in the field since the
 #: musdb package named them.
 VALIDATION_TRACKS = frozenset(
@@ -54,15 +60,16 @@ def is_stem_mp4(path: Path) -> bool:
 def read_musdb18(root: Path) -> Reading:
     """Read ``{train,test}/TRACK.stem.mp4``, ``TRACK.stem.mp4``, or one such file.
 
-    Streams 0 to 4 are mixture, drums, bass, other and vocals.
+    Stream 0 is the mixture. The stems behind it have the names that the file gives them; without
+    names they are drums, bass, other and vocals.
     """
     tracks, problems = [], []
     for subset, path in _stem_mp4_files(root):
-        problem = _check_streams(path)
-        if problem:
-            problems.append(Problem(str(path), problem))
+        streams = _read_streams(path)
+        if isinstance(streams, str):
+            problems.append(Problem(str(path), streams))
             continue
-        files = {stem: StemFile(path, stream) for stem, stream in _STREAMS.items()}
+        files = {stem: StemFile(path, stream) for stem, stream in streams.items()}
         tracks.append(_track(path.name[: -len(STEM_MP4)], path, subset, files))
     return Reading(tracks, problems)
 
@@ -124,13 +131,25 @@ def _track(name: str, path: Path, subset: str, files: dict[str, StemFile]) -> Tr
     return Track(name, path, subset, stems, files[MIXTURE])
 
 
-def _check_streams(path: Path) -> str:
-    """Return what is wrong with a ``.stem.mp4``, nothing where it holds all its streams."""
+def _read_streams(path: Path) -> dict[str, int] | str:
+    """Return signal → audio stream of a ``.stem.mp4``, or what is wrong with it."""
     try:
         with open_container(path) as container:
-            streams = len(container.streams.audio)
+            found = [stream.metadata for stream in container.streams.audio]
+        titles = [[each.get(key, "") for each in found[1:]] for key in _TITLE_KEYS]
+        for names in (read_stem_names(path) or [], *titles):
+            if named := _by_name(names, len(found) - 1):
+                return {MIXTURE: 0, **named}
     except (av.FFmpegError, OSError, ValueError):
         return "cannot be decoded, left out: copy or download the file again"
-    if streams < len(_STREAMS):
-        return f"has {streams} audio streams instead of {len(_STREAMS)}, left out"
-    return ""
+    if len(found) < len(_STREAMS):
+        return f"has {len(found)} audio streams instead of {len(_STREAMS)}, left out"
+    return _STREAMS
+
+
+def _by_name(names: Sequence[str], streams: int) -> dict[str, int]:
+    """Return stem → stream; nothing where names are lacking, double or all "SoundHandler"."""
+    names = [_USUAL_NAMES.get(name.lower(), name) for name in names]
+    named = {name: index for index, name in enumerate(names, start=1) if name != EMPTY}
+    is_complete = len(names) == streams and len(named) == len(names) - names.count(EMPTY)
+    return named if is_complete and "" not in named and MIXTURE not in named else {}

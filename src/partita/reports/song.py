@@ -10,6 +10,7 @@ import torch
 from partita.audio.channels import mix_channels
 from partita.audio.reader import open_audio
 from partita.audio.resample import resample_blocks
+from partita.audio.stem_mp4 import stem_streams
 from partita.dsp.bands import band_matrix
 from partita.models._factorisation import FactorisationModel
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
@@ -36,15 +37,16 @@ def draw_song(
         The PNG file.
     title : str
     in_one : bool
-        All stems are in one file, behind the mixture.
+        All stems are in one ``.stem.mp4``, behind the mixture.
 
     Raises
     ------
     UsageError, AudioReadError, AudioWriteError
     """
     recordings = {"mixture": mixture}
-    for stream, (name, file) in enumerate(stems.items(), start=1):
-        recordings[name] = Recording(file, stream if in_one else 0)
+    streams = stem_streams(list(stems)) if in_one else dict.fromkeys(stems, 0)
+    for name, file in stems.items():
+        recordings[name] = Recording(file, streams[name])
     draw_spectrograms(recordings, path, title=title, start_s=mixture.start_s)
 
 

@@ -1,6 +1,4 @@
 import base64
-import json
-import struct
 
 import av
 import mutagen
@@ -16,7 +14,7 @@ from partita.audio.signal import Audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Cover, Tags, read_tags
 from partita.audio.work_folder import work_folder
-from partita.errors import AudioWriteError, UsageError
+from partita.errors import AudioWriteError
 
 RATE = 44100
 PNG = base64.b64decode(
@@ -243,40 +241,6 @@ def test_high_rates_come_down_where_a_codec_needs_it(write):
     paths, _, _ = write("mp3", rate=96000)
     assert read(paths["vocals"])[1] == 48000
     assert read(write("flac", rate=96000)[0]["vocals"])[1] == 96000
-
-
-def test_stem_mp4_has_everything_that_players_want(write):
-    paths, _, _ = write("stem.mp4")
-    path = paths["vocals"]
-    with av.open(str(path)) as container:
-        assert len(container.streams.audio) == 5
-    mixture, _ = read(path)
-    parts = [read(path, stream=1)[0], read(path, stream=2)[0]]
-    assert np.std(sum(parts) - mixture) < 0.2 * np.std(mixture)
-    assert np.abs(read(path, stream=3)[0]).max() < 1e-3
-    content = _stem_box(path.read_bytes())
-    assert [stem["name"] for stem in content["stems"]] == ["vocals", "drums", "empty", "empty"]
-    assert content["mastering_dsp"]["limiter"]["enabled"] is False
-
-
-def _stem_box(data):
-    """Walk moov, udta, stem as the specification nests them."""
-    for name in (b"moov", b"udta", b"stem"):
-        position = 0
-        while True:
-            size, found = struct.unpack(">I4s", data[position : position + 8])
-            if found == name:
-                data = data[position + 8 : position + size]
-                break
-            position += size
-    return json.loads(data)
-
-
-def test_stem_mp4_holds_four_stems(tmp_path):
-    paths = {str(i): tmp_path / "x.stem.mp4" for i in range(5)}
-    form = stem_format("stem.mp4")
-    with pytest.raises(UsageError, match="holds 4 stems, not 5"):
-        StemWriter(paths, form, sample_rate=RATE, channels=2, tags={}, root=tmp_path)
 
 
 def test_nothing_appears_before_it_is_complete(tmp_path, stems):

@@ -1,5 +1,10 @@
+import json
+
+import av
+import numpy as np
 import pytest
 
+from partita.audio.mp4_boxes import set_user_data
 from partita.datasets import open_dataset
 from partita.datasets.musdb import VALIDATION_TRACKS
 
@@ -25,6 +30,46 @@ def test_stem_mp4_files_without_subsets(tmp_path, write_stem_mp4):
     for root in (tmp_path / "data", path):
         (track,) = open_dataset(root)
         assert (track.name, track.subset, track.path) == ("A - B", "", path)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Drums", "Bass", "Synth", "Vox"], {"drums": 1, "bass": 2, "Synth": 3, "vocals": 4}),
+        (["vocals", "bass", "drums", "other"], {"vocals": 1, "bass": 2, "drums": 3, "other": 4}),
+        (["no_vocals", "empty", "empty", "vocals"], {"no_vocals": 1, "vocals": 4}),
+        # No names at all: by position, as MUSDB18 has them.
+        (["", "", "", ""], {"drums": 1, "bass": 2, "other": 3, "vocals": 4}),
+        (["Stem", "Stem", "Stem", "Stem"], {"drums": 1, "bass": 2, "other": 3, "vocals": 4}),
+        (["Drums", "Bass"], {"drums": 1, "bass": 2, "other": 3, "vocals": 4}),
+    ],
+)
+def test_names_in_the_file_count_more_than_positions(write_stem_mp4, names, expected):
+    path = write_stem_mp4("A - B.stem.mp4")
+    stems = [{"name": name, "color": "#000000"} for name in names]
+    set_user_data(path, {b"stem": json.dumps({"stems": stems}).encode()})
+    (track,) = open_dataset(path)
+    assert {name: file.stream for name, file in track.stems.items()} == expected
+
+
+def test_titles_of_streams_are_names_too(tmp_path):
+    path = tmp_path / "A - B.stem.mp4"
+    titles = ["mix", "vocals", "flute", "rest"]
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = []
+        for title in titles:
+            streams.append(container.add_stream("aac", rate=44100, layout="stereo"))
+            streams[-1].metadata["title"] = title
+        frame = np.zeros((2, 4096), np.float32)
+        for stream in streams:
+            audio = av.AudioFrame.from_ndarray(frame, format="fltp", layout="stereo")
+            audio.sample_rate = 44100
+            container.mux(stream.encode(audio))
+            container.mux(stream.encode(None))
+    (track,) = open_dataset(path)
+    assert {name: file.stream for name, file in track.files.items()} == {
+        "mixture": 0, "vocals": 1, "flute": 2, "rest": 3
+    }  # fmt: skip
 
 
 def test_broken_stem_mp4_files_are_left_out(tmp_path, write, write_stem_mp4):

@@ -1,0 +1,107 @@
+"""Boxes of mp4 files: what stands in ``moov/udta``, where tags and the names of stems are."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+#: What a file may declare below ``udta``; longer content is not read.
+_MOST_CONTENT_BYTES = 1 << 20
+_MOST_BOXES = 10_000
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    """Return a box: its length, its four-character name, its content."""
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def read_user_data(path: Path, name: bytes) -> bytes | None:
+    """Return the content of ``moov/udta/NAME``.
+
+    Returns
+    -------
+    bytes or None
+        None: no such box, more than 1 MiB of it, or not an mp4 file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        start, end = 0, file.seek(0, 2)
+        for wanted in (b"moov", b"udta", name):
+            for found, content, next_box in _boxes(file, start, end):
+                if found == wanted:
+                    start, end = content, next_box
+                    break
+            else:
+                return None
+        if end - start > _MOST_CONTENT_BYTES:
+            return None
+        file.seek(start)
+        return file.read(end - start)
+
+
+def set_user_data(path: Path, contents: Mapping[bytes, bytes]) -> None:
+    """Set boxes of ``moov/udta`` in a finished file that FFmpeg wrote.
+
+    There ``moov`` is the last box. Nothing behind the changed bytes holds file offsets, so only
+    the lengths of the boxes around them change.
+
+    Parameters
+    ----------
+    path : Path
+        Changed in place.
+    contents : mapping of bytes to bytes
+        Name → content; other boxes of ``udta`` stay.
+    """
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        start = 0
+        for found, _, next_box in _boxes(file, 0, end):
+            if found == b"moov" and next_box == end:
+                break
+            start = next_box
+        else:
+            raise ValueError("moov is not the last box")
+        file.seek(start)
+        moov = _split(file.read()[8:])
+        udta = dict(_split(b"".join(content for name, content in moov if name == b"udta")))
+        udta |= contents
+        kept = b"".join(box(name, content) for name, content in moov if name != b"udta")
+        user_data = b"".join(box(name, content) for name, content in udta.items())
+        file.seek(start)
+        file.write(box(b"moov", kept + box(b"udta", user_data)))
+        file.truncate()
+
+
+def _split(content: bytes) -> list[tuple[bytes, bytes]]:
+    boxes, position = [], 0
+    while position + 8 <= len(content):
+        (length,) = struct.unpack(">I", content[position : position + 4])
+        boxes.append((content[position + 4 : position + 8], content[position + 8 :][: length - 8]))
+        position += length
+    return boxes
+
+
+def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Give name, start of the content and end of the boxes between two positions."""
+    for _ in range(_MOST_BOXES):
+        file.seek(start)
+        header = file.read(16)
+        if start + 8 > end or len(header) < 8:
+            return
+        size, name = struct.unpack(">I4s", header[:8])
+        content = start + 8
+        if size == 1 and len(header) == 16:  # a 64-bit length follows
+            (size,) = struct.unpack(">Q", header[8:])
+            content = start + 16
+        elif size == 0:  # to the end of the file
+            size = end - start
+        if start + size > end or start + size < content:
+            return
+        yield name, content, start + size
+        start += size
