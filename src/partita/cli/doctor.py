@@ -63,15 +63,15 @@ def _devices() -> dict[str, Any]:
 
 def _cache() -> dict[str, Any]:
     from partita.weights.cards import CARDS
-    from partita.weights.store import home, is_cached
+    from partita.weights.home import existing_folder, home
+    from partita.weights.store import is_cached
 
     folder = home()
-    present = folder if folder.exists() else Path.home()
     cached = [card.name for card in CARDS.values() if card.download_bytes and is_cached(card)]
     return {
         "folder": str(folder),
         "weights": ", ".join(cached) or "none yet; partita models fetch NAME",
-        "free_space": f"{shutil.disk_usage(present).free / 1e9:.1f} GB",
+        "free_space": f"{shutil.disk_usage(existing_folder(folder)).free / 1e9:.1f} GB",
     }
 
 

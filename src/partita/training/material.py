@@ -17,7 +17,7 @@ from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
 from partita.training.prepared import Prepared, prepare
 from partita.training.recipes import Recipe
-from partita.weights.store import home
+from partita.weights.home import home
 
 _log = logging.getLogger(__name__)
 _PLAN_SUFFIX = ".toml"

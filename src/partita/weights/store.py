@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import filelock
-import platformdirs
 from torch import Tensor
 
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError, one_line
@@ -22,6 +20,7 @@ from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import part_cards
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import download_url, download_wheel, verify
+from partita.weights.home import home
 from partita.weights.own import MODEL_FILE, own_checkpoint
 
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -33,11 +32,6 @@ _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "tasnet": tasnet.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
-
-
-def home() -> Path:
-    """Return the cache folder: ``PARTITA_HOME``, or the platform's own place for caches."""
-    return Path(os.environ.get("PARTITA_HOME") or platformdirs.user_cache_dir("partita"))
 
 
 def weights_path(card: Card) -> Path:

@@ -29,6 +29,7 @@ from partita.datasets.synthesis._sample_cache import SampleCache
 from partita.datasets.synthesis.instruments import Instrument
 from partita.datasets.synthesis.score import Note, Part
 from partita.errors import AudioReadError, UsageError, one_line
+from partita.weights.home import user_folder
 
 CHARACTERS = ("acoustic", "electronic", "percussion")
 
@@ -378,12 +379,12 @@ def _broken(path: Path, why: str) -> UsageError:
 
 
 def _data_folders() -> Iterator[Path]:
-    yield Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    yield Path(os.environ.get("XDG_DATA_HOME") or user_folder() / ".local/share")
     yield from (Path("/usr/local/share"), Path("/usr/share"))
 
 
 def _hydrogen_folders() -> Iterator[Path]:
-    yield Path.home() / ".hydrogen/data/drumkits"
+    yield user_folder() / ".hydrogen/data/drumkits"
     for base in _data_folders():
         yield base / "hydrogen/data/drumkits"
 

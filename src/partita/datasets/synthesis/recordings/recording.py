@@ -27,6 +27,7 @@ from partita.datasets.synthesis.recordings.analysis import (
 from partita.datasets.tracks import VOCALS, StemFile, Track
 from partita.errors import UsageError, one_line
 from partita.files import whole_file
+from partita.weights.home import home
 
 Samples = npt.NDArray[np.float32]
 
@@ -133,8 +134,6 @@ def find_recordings(root: Path, stems: Collection[str] = STEMS) -> list[Recordin
 
 def _remembered(track: Track, root: Path) -> list[Recording]:
     """Return what is known about a track's files, or listen to them."""
-    from partita.weights.store import home  # as slow to import as PyTorch
-
     files = [file for file in track.stems.values() if file.path.is_file()]
     states = [(str(file.path.resolve()), file.stream, file.path.stat()) for file in files]
     facts = [(name, stream, state.st_size, state.st_mtime_ns) for name, stream, state in states]
