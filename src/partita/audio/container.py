@@ -10,6 +10,13 @@ from typing import Any
 
 import av
 
+# From PyAV 19 on, tags that are not UTF-8 always come with surrogates; before, open() is told so.
+_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"}
+    if hasattr(av.container.Container, "metadata_errors")
+    else {}
+)
+
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Any]:
@@ -19,4 +26,13 @@ def open_container(path: Path) -> Iterator[Any]:
             source: Any = os.fsencode(path).decode("utf-8")
         except UnicodeDecodeError:
             source = stack.enter_context(path.open("rb"))
-        yield stack.enter_context(av.open(source, metadata_errors="replace"))
+        yield stack.enter_context(av.open(source, **_OPTIONS))
+
+
+def metadata_of(part: Any) -> dict[str, str]:
+    """Return the tags of a container or a stream; bytes that are not UTF-8 become U+FFFD."""
+    return {_replaced(name): _replaced(value) for name, value in part.metadata.items()}
+
+
+def _replaced(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -215,7 +215,7 @@ class AvWriter:
             return
         with av.open(io.BytesIO(tags.cover.data)) as image:
             picture = self._container.add_stream_from_template(image.streams.video[0])
-        picture.disposition = av.stream.Disposition.attached_pic
+        picture.disposition = av.stream.Disposition.attached_pic.value
         self._cover = (picture, tags.cover)
 
     def convert(

@@ -14,7 +14,7 @@ from typing import Any
 
 import av
 
-from partita.audio.container import open_container
+from partita.audio.container import metadata_of, open_container
 
 #: Facts about one particular file (its encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
@@ -88,8 +88,8 @@ def read_tags(path: Path) -> Tags:
     try:
         with open_container(path) as container:
             audio = container.streams.audio
-            found = dict(audio[0].metadata) if audio else {}
-            found |= container.metadata
+            found = metadata_of(audio[0]) if audio else {}
+            found |= metadata_of(container)
             cover = _first_cover(container)
     except (av.FFmpegError, OSError, ValueError):
         return Tags()

@@ -1,4 +1,5 @@
 import base64
+import io
 
 import av
 import mutagen
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from partita.audio.encode import to_pcm
+from partita.audio.encode import encode_file, to_pcm
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
 from partita.audio.signal import Audio
@@ -93,6 +94,45 @@ def test_bit_rate_and_tags_arrive(write, extension):
         # Another library finds the same, cover included.
         found = mutagen.File(paths["vocals"])
         assert PNG in _pictures(found)
+
+
+def _picture(codec):
+    """One encoded picture of 16 × 16 pixels."""
+    pixel_format = {"mjpeg": "yuvj420p", "png": "rgb24"}[codec]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="image2pipe") as output:
+        stream = output.add_stream(codec, rate=25, width=16, height=16, pix_fmt=pixel_format)
+        frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), 99, np.uint8), format="rgb24")
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "png"])
+@pytest.mark.parametrize("extension", ["flac", "mp3", "opus", "m4a", "stem.mp4"])
+def test_a_songs_cover_goes_through_every_format(tmp_path, song, extension, codec):
+    cover = Cover(_picture(codec), codec, 16, 16)
+    paths = dict.fromkeys(["audio"], tmp_path / f"out.{extension}")
+    options = {"sample_rate": RATE, "channels": 2, "root": tmp_path}
+    tags = {"audio": Tags({"title": "Song"}, cover)}
+    with StemWriter(paths, stem_format(extension), tags=tags, **options) as writer:
+        writer.write(song, song[None])
+        writer.finish()
+    assert read_tags(paths["audio"]).cover == cover
+    assert read(paths["audio"])[0].shape[1] >= song.shape[1]
+
+
+def test_tags_that_are_not_utf8_are_read(tmp_path, song):
+    path = tmp_path / "song.mp3"
+    form = stem_format("mp3")
+    encode_file(
+        path, [song], form, sample_rate=RATE, channels=2, frames=song.shape[1],
+        tags=Tags({"title": "Nana", "artist": "Somebody"}),
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(b"Nana", b"N\xe4n\xe4", 1))
+    tags = read_tags(path)
+    assert tags.text["title"] == "N\ufffdn\ufffd"
+    assert tags.text["artist"] == "Somebody"
+    assert read(path)[0].shape[1] >= song.shape[1]
 
 
 def _pictures(file):
