@@ -66,8 +66,7 @@ def put_in_place(partial: Path, path: Path) -> None:
     """
     sync_file(partial)
     partial.replace(path)
-    with contextlib.suppress(OSError):  # some systems cannot do that with folders
-        _sync(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> None:
@@ -83,6 +82,12 @@ def sync_file(path: Path) -> None:
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, on systems that can do that."""
+    with contextlib.suppress(OSError):
+        _sync(path, os.O_RDONLY)
 
 
 def _sync(path: Path, flags: int) -> None:

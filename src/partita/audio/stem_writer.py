@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,12 @@ import numpy.typing as npt
 
 from partita.audio.encode import encode_file, file_rate
 from partita.audio.formats import StemFormat, check_format
+from partita.audio.publish import publish
 from partita.audio.stem_mp4 import check_stem_count, encode_stem_mp4, stem_mp4_rate
 from partita.audio.tags import Tags
 from partita.audio.work_folder import work_folder
-from partita.errors import AudioWriteError, write_error
+from partita.errors import AudioWriteError, one_line, write_error
+from partita.files import sync_file
 
 Samples = npt.NDArray[np.float32]
 
@@ -45,9 +48,9 @@ class StemWriter:
     tags : mapping of str to Tags
         Stem name → tags of its file.
     root : Path
-        The output folder; on the same file system as `paths`.
+        The output folder, where unfinished files wait.
     cancel : Event, optional
-        Once it is set, encoders stop at their next block.
+        Once somebody sets it, encoders stop at their next block with InterruptedError.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class StemWriter:
         self._spooled = [*self._stems, _MIXTURE] if form.holds_all_stems else self._stems
         self._stack = ExitStack()
         self._frames = 0
-        self._cancelled = cancel or threading.Event()
+        self._cancel, self._stopped = cancel, threading.Event()
         self.peak = 0.0
 
     def __enter__(self) -> Self:
@@ -152,55 +155,74 @@ class StemWriter:
         AudioWriteError
             As for `write`, and where a codec refuses.
         """
+        if self._form.holds_all_stems:
+            finished = {self._encode_together(): self._paths[self._stems[0]]}
+        else:
+            encoded = self._encode_each()
+            finished = dict(zip(encoded, self._paths.values(), strict=True))
         try:
-            if self._form.holds_all_stems:
-                finished = {self._stems[0]: self._encode_together()}
-            else:
-                finished = self._encode_each()
-            for stem, path in finished.items():
-                final = self._paths[stem]
-                final.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(final)
+            publish(finished)
         except OSError as error:
-            raise write_error(error.filename2 or error.filename or self._root, error) from error
+            raise write_error(error.filename, error) from error
         return dict(self._paths)
 
-    def _encode_each(self) -> dict[str, Path]:
+    def _encode_each(self) -> list[Path]:
         pool = ThreadPoolExecutor(min(len(self._stems), os.cpu_count() or 1))
         try:
-            encoded = pool.map(self._encode_one, range(len(self._stems)))
-            return dict(zip(self._stems, encoded, strict=True))
-        except BaseException:
-            self._cancelled.set()  # the other encoders stop at their next block
-            raise
+            jobs = [pool.submit(self._encode_one, index) for index in range(len(self._stems))]
+            wait(jobs, return_when=FIRST_EXCEPTION)
         finally:
+            # Nothing but these encoders stops: one that failed, or Ctrl-C, ends the others.
+            self._stopped.set()
             pool.shutdown(cancel_futures=True)
+        errors = [None if job.cancelled() else job.exception() for job in jobs]
+        causes = [error for error in errors if not isinstance(error, InterruptedError | None)]
+        if causes:
+            raise causes[0]
+        return [job.result() for job in jobs]
 
     def _encode_one(self, index: int) -> Path:
+        stem = self._stems[index]
         path = self._folder / f"{index}.{self._form.name}"
-        encode_file(
-            path,
-            self._read_spool(index),
-            self._form,
-            sample_rate=self._sample_rate,
-            channels=self._channels,
-            frames=self._frames,
-            tags=self._tags[self._stems[index]],
-        )
+        with self._naming(self._paths[stem]):
+            encode_file(
+                path,
+                self._read_spool(index),
+                self._form,
+                sample_rate=self._sample_rate,
+                channels=self._channels,
+                frames=self._frames,
+                tags=self._tags[stem],
+            )
+            sync_file(path)
         return path
 
     def _encode_together(self) -> Path:
         path = self._folder / f"all.{self._form.name}"
-        encode_stem_mp4(
-            path,
-            self._read_spool(len(self._stems)),
-            {stem: self._read_spool(index) for index, stem in enumerate(self._stems)},
-            self._form,
-            sample_rate=self._sample_rate,
-            channels=self._channels,
-            tags=self._tags[self._stems[0]],
-        )
+        with self._naming(self._paths[self._stems[0]]):
+            encode_stem_mp4(
+                path,
+                self._read_spool(len(self._stems)),
+                {stem: self._read_spool(index) for index, stem in enumerate(self._stems)},
+                self._form,
+                sample_rate=self._sample_rate,
+                channels=self._channels,
+                tags=self._tags[self._stems[0]],
+            )
+            sync_file(path)
         return path
+
+    @contextlib.contextmanager
+    def _naming(self, path: Path) -> Iterator[None]:
+        """Let errors name the file that was asked for, not the hidden one."""
+        try:
+            yield
+        except InterruptedError:
+            raise
+        except OSError as error:
+            raise write_error(path, error) from error
+        except AudioWriteError as error:
+            raise AudioWriteError(f"cannot write {one_line(path)}: {error}") from error
 
     def _read_spool(self, index: int) -> Iterator[Samples]:
         gain = np.float32(10.0 ** (self.gain_db / 20.0))
@@ -208,7 +230,7 @@ class StemWriter:
         spool.seek(0)
         block_bytes = _BLOCK_SAMPLES * self._channels * 4
         while data := spool.read(block_bytes):
-            if self._cancelled.is_set():
+            if self._stopped.is_set() or (self._cancel is not None and self._cancel.is_set()):
                 raise InterruptedError
             block = np.frombuffer(data, np.float32).reshape(-1, self._channels).T
             yield block * gain if gain != 1.0 else block

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import filelock
 
 _PREFIX = ".partita-"
 _LOCK = "lock"
+_PATIENCE_S = 2.0  # for a sweeping run that holds the lock of a new folder for a moment
 
 
 @contextlib.contextmanager
@@ -32,23 +35,36 @@ def work_folder(parent: Path) -> Iterator[Path]:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
-    """Make a folder and lock it; another run may sweep it away before the lock is held."""
+    """Make a folder and lock it; another run may sweep it away before the lock is held.
+
+    On file systems without locks it stays unlocked: no run can sweep there either.
+    """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = filelock.FileLock(folder / _LOCK, thread_local=False)
-        try:
+        lock = filelock.FileLock(folder / _LOCK, thread_local=False, timeout=_PATIENCE_S)
+        with contextlib.suppress(OSError, NotImplementedError):
             lock.acquire()
-        except FileNotFoundError:
-            continue
-        if (folder / _LOCK).exists():
+        if (folder / _LOCK).exists() or (folder.exists() and not lock.is_locked):
             return folder, lock
         lock.release()
 
 
 def _sweep(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        path = folder / _LOCK
-        if not path.exists():  # another run that is just starting, or nothing of ours
-            continue
-        with contextlib.suppress(filelock.Timeout, OSError), filelock.FileLock(path, timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folders of runs that were killed; what cannot be touched stays."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX):
+                with contextlib.suppress(OSError, NotImplementedError):
+                    _sweep_folder(entry)
+
+
+def _sweep_folder(entry: os.DirEntry[str]) -> None:
+    facts = entry.stat(follow_symlinks=False)
+    is_ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+    path = Path(entry.path) / _LOCK
+    # Without a lock: another run that is just starting, or nothing of ours. A link could make us
+    # open, or empty, a file that lies elsewhere.
+    if not (stat.S_ISDIR(facts.st_mode) and is_ours and path.is_file()) or path.is_symlink():
+        return
+    with filelock.FileLock(path, timeout=0):
+        shutil.rmtree(entry.path, ignore_errors=True)
