@@ -6,13 +6,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BENCH_MINUTES ?= 5
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-matrix check bench clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/test.stamp  ## run all tests
 	$(BIN)/python -m pytest
+
+test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
+	$(BIN)/python scripts/test_matrix.py
 
 check: $(VENV)/dev.stamp  ## lint, format, types, layers
 	$(BIN)/ruff check .
@@ -42,4 +45,4 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo separated
+	rm -rf $(VENV) .matrix demo separated
