@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.formats import StemFormat
+from partita.audio.formats import StemFormat, stem_format
 from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, save_together
 from partita.audio.stem_writer import StemWriter
 from partita.devices import choose_device, choose_precision
 from partita.errors import UsageError
@@ -53,6 +54,76 @@ class Estimates(Mapping[str, Audio]):
 
     def __len__(self) -> int:
         return len(self.stems)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        format: str = "wav",  # noqa: A002: the word that people look for
+        bits: str | int | None = None,
+        bitrate: str | int | None = None,
+    ) -> SavedStems:
+        """Write all stems to ``FOLDER/STEM.FORMAT``: every file, or none.
+
+        All stems get one gain, so that their balance stays: where the loudest peak is beyond
+        full scale, what keeps it from clipping; 0 dB otherwise and with ``bits="float"``.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made where it is missing; files that are there are replaced.
+        format : str
+            ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
+        bits, bitrate : str or int, optional
+            As for `partita.audio.formats.stem_format`.
+
+        Returns
+        -------
+        SavedStems
+            Stem name → file, and the gain as `SavedStems.gain_db`.
+
+        Raises
+        ------
+        UsageError
+            The format does not exist, or needs the mixture.
+        AudioWriteError
+            A file cannot be written.
+        """
+        form = stem_format(format, bits, bitrate)
+        if form.holds_all_stems:
+            raise UsageError(
+                f"{form.name} holds the mixture too, which estimates do not: "
+                "Separator.separate_to_files writes it"
+            )
+        names = {stem: re.sub(r"[/\\\0]", "_", stem) for stem in self.stems}
+        if len(set(names.values())) < len(names):
+            raise UsageError(f"two stems would get one file name: {', '.join(map(repr, names))}")
+        paths = {stem: Path(folder) / f"{name}.{form.name}" for stem, name in names.items()}
+        gain_db = save_together({paths[stem]: self.stems[stem] for stem in paths}, form)
+        return SavedStems(paths, gain_db)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedStems(Mapping[str, Path]):
+    """Files of stems by name.
+
+    Attributes
+    ----------
+    gain_db : float
+        The joint gain that kept the loudest stem from clipping, 0 or negative.
+    """
+
+    paths: Mapping[str, Path]
+    gain_db: float
+
+    def __getitem__(self, stem: str) -> Path:
+        return self.paths[stem]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 @dataclass(frozen=True)
@@ -126,7 +197,7 @@ class Separator:
     Examples
     --------
     >>> separator = Separator("spleeter-2stems", stems=["vocals"])  # doctest: +SKIP
-    >>> separator.separate_file("song.mp3")["vocals"].save("vocals.flac")  # doctest: +SKIP
+    >>> separator.separate_file("song.mp3").save("stems", format="flac")  # doctest: +SKIP
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def test_python(folder, stems, monkeypatch, capsys):
     assert len(PYTHON) == 1
     names = {"references": stems}
     exec(compile(PYTHON[0], "README.md", "exec"), names)
-    assert (folder / "vocals.flac").exists()
+    assert (folder / "stems/vocals.flac").exists()
     assert capsys.readouterr().out.endswith(" dB\n")
     assert set(names["estimates"]) == {"vocals", "drums", "bass", "other"}
 

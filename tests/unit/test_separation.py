@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from partita import Separator
+from partita import Audio, Estimates, Separator
 from partita.dsp.overlap_add import Window
-from partita.errors import AudioReadError, PartitaError, UsageError
+from partita.errors import AudioReadError, AudioWriteError, PartitaError, UsageError
 from partita.models._protocol import ModelConfig, SeparationModel
 
 RATE = 44100
@@ -349,3 +349,39 @@ def test_chains_of_checkpoints(song, tiny_model):
 def test_impossible_chains(name, options, message):
     with pytest.raises(UsageError, match=message):
         Separator(name, **options)
+
+
+@pytest.mark.parametrize(("form", "bits"), [("wav", None), ("FLAC", 24), ("wav", "float")])
+def test_estimates_are_saved_with_one_gain(tmp_path, song, stems, form, bits):
+    loud = {"vocals": 8 * stems["vocals"], "drums": stems["drums"]}
+    audio = {name: Audio(torch.from_numpy(samples), RATE) for name, samples in loud.items()}
+    saved = Estimates(audio, -100.0).save(tmp_path / "out", format=form, bits=bits)
+    peak = max(np.abs(samples).max() for samples in loud.values())
+    assert peak > 1
+    gain = 1.0 if bits == "float" else 1 / peak
+    assert saved.gain_db == pytest.approx(20 * math.log10(gain))
+    extension = form.lower()
+    assert dict(saved) == {
+        name: tmp_path / "out" / f"{name}.{extension}" for name in ("vocals", "drums")
+    }
+    for name, samples in loud.items():
+        again = Audio.load(saved[name])
+        np.testing.assert_allclose(again.samples.numpy(), samples * gain, atol=2**-14)
+    assert len(saved) == len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_estimates_that_cannot_be_saved(tmp_path, song):
+    audio = Audio(torch.from_numpy(song), RATE)
+    estimates = Estimates({"a": audio, "b": audio}, -100.0)
+    with pytest.raises(UsageError, match="unknown format 'wave'; did you mean wav"):
+        estimates.save(tmp_path, format="wave")
+    with pytest.raises(UsageError, match=r"stem\.mp4 holds the mixture too"):
+        estimates.save(tmp_path, format="stem.mp4")
+    with pytest.raises(UsageError, match="two stems would get one file name"):
+        Estimates({"a/b": audio, "a_b": audio}, 0.0).save(tmp_path)
+    with pytest.raises(UsageError, match="one length, channel count and rate"):
+        Estimates({"a": audio, "b": Audio(audio.samples, 48000)}, 0.0).save(tmp_path)
+    (tmp_path / "b.wav").mkdir()
+    with pytest.raises(AudioWriteError, match=r"b\.wav: a folder of that name is in the way"):
+        estimates.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.wav"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.formats import stem_format
+from partita.audio.formats import StemFormat, stem_format
 from partita.audio.reader import MAX_CHANNELS, open_audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Tags
-from partita.errors import UsageError
+from partita.errors import UsageError, one_line
+
+_BLOCK_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +63,31 @@ class Audio:
             blocks = list(reader.blocks())
             return cls(torch.from_numpy(np.concatenate(blocks, axis=1)), reader.sample_rate)
 
-    def save(self, path: str | Path, *, bits: str = "16", bitrate: str | None = None) -> float:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        bits: str | int | None = None,
+        bitrate: str | int | None = None,
+    ) -> float:
         """Write the audio; the extension names the format.
+
+        Audio beyond full scale is never clipped: where the format would do so, all of it becomes
+        as much softer as it takes, with a warning. Stems that belong together are written by
+        `partita.Estimates.save`, with one gain.
 
         Parameters
         ----------
         path : str or Path
             ``.wav``, ``.flac``, ``.mp3``, ``.ogg``, ``.opus`` or ``.m4a``.
-        bits, bitrate : str
+        bits, bitrate : str or int, optional
             As for `partita.audio.formats.stem_format`.
 
         Returns
         -------
         float
-            The gain in dB, 0 or negative, that was needed to keep the peak below full scale;
-            always 0 with ``bits="float"``.
+            The gain in dB: 0, or negative where the peak was beyond full scale; always 0 with
+            ``bits="float"``.
 
         Raises
         ------
@@ -81,21 +95,65 @@ class Audio:
             The format does not exist.
         AudioWriteError
             The file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            The level was lowered.
         """
         path = Path(path)
-        form = stem_format(path.suffix.lstrip(".").lower(), bits, bitrate)
-        samples = self.samples.detach().cpu().float().numpy()
-        if samples.ndim != 2 or not 1 <= len(samples) <= MAX_CHANNELS:
-            shape = list(samples.shape)
-            raise UsageError(f"audio is [channels, samples] with 1 to 8 channels, not {shape}")
-        with StemWriter(
-            {"audio": path},
-            form,
-            sample_rate=self.sample_rate,
-            channels=self.channels,
-            tags={"audio": Tags()},
-            root=path.parent,
-        ) as writer:
-            writer.write(samples, samples[None])  # [channels, samples] -> [1, channels, samples]
-            writer.finish()
-            return writer.gain_db
+        gain_db = save_together({path: self}, stem_format(path.suffix, bits, bitrate))
+        if gain_db:
+            warnings.warn(
+                f"{one_line(path)}: the peak is {-gain_db:.2f} dB above full scale: written "
+                f"{-gain_db:.2f} dB softer; bits='float' (wav) keeps the level, "
+                "Estimates.save gives all stems of a song one gain",
+                stacklevel=2,
+            )
+        return gain_db
+
+
+def save_together(files: Mapping[Path, Audio], form: StemFormat) -> float:
+    """Write audio of one length with one gain: all files, or none.
+
+    Parameters
+    ----------
+    files : mapping of Path to Audio
+        One rate, one shape.
+    form : StemFormat
+
+    Returns
+    -------
+    float
+        The gain in dB that keeps the loudest peak below full scale, 0 or negative.
+
+    Raises
+    ------
+    UsageError
+        The audio is of several shapes or rates, or none that can be written.
+    AudioWriteError
+        A file cannot be written.
+    """
+    if len({(tuple(audio.samples.shape), audio.sample_rate) for audio in files.values()}) != 1:
+        raise UsageError("audio that is saved together has one length, channel count and rate")
+    first_path, first = next(iter(files.items()))
+    if first.samples.ndim != 2 or not 1 <= first.channels <= MAX_CHANNELS:
+        shape = list(first.samples.shape)
+        raise UsageError(f"audio is [channels, samples] with 1 to 8 channels, not {shape}")
+    paths = {str(path): path for path in files}
+    with StemWriter(
+        paths,
+        form,
+        sample_rate=first.sample_rate,
+        channels=first.channels,
+        tags=dict.fromkeys(paths, Tags()),
+        root=first_path.parent,
+    ) as writer:
+        for start in range(0, first.samples.shape[1], _BLOCK_SAMPLES):
+            block = torch.stack(  # [files, channels, samples]
+                [audio.samples[:, start : start + _BLOCK_SAMPLES] for audio in files.values()]
+            )
+            samples = block.detach().cpu().float().numpy()
+            writer.write(samples.sum(axis=0), samples)
+        writer.finish()
+        return writer.gain_db

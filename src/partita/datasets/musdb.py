@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 
-from partita.audio.container import open_container
+from partita.audio.container import metadata_of, open_container
 from partita.audio.stem_mp4 import EMPTY, STEM_ORDER, read_stem_names, stem_streams
 from partita.datasets.layout import (
     Problem,
@@ -135,7 +135,7 @@ def _read_streams(path: Path) -> dict[str, int] | str:
     """Return signal → audio stream of a ``.stem.mp4``, or what is wrong with it."""
     try:
         with open_container(path) as container:
-            found = [stream.metadata for stream in container.streams.audio]
+            found = [metadata_of(stream) for stream in container.streams.audio]
         titles = [[each.get(key, "") for each in found[1:]] for key in _TITLE_KEYS]
         for names in (read_stem_names(path) or [], *titles):
             if named := _by_name(names, len(found) - 1):

@@ -7,6 +7,7 @@ import mutagen.flac
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from partita.audio.encode import encode_file, to_pcm
 from partita.audio.formats import stem_format
@@ -194,8 +195,6 @@ NAMES = {
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "opus", "m4a"])
 def test_every_channel_arrives_at_its_place(tmp_path, extension, channels):
     """A tone for each channel, read back by name with FFmpeg and by us in order."""
-    import torch
-
     time_s = torch.arange(2 * RATE) / RATE
     pitches = [40 + 15 * index for index in range(channels)]  # low: LFE channels lose treble
     tones = torch.stack([0.3 * torch.sin(2 * torch.pi * p * time_s) for p in pitches])
@@ -326,6 +325,19 @@ def test_sixteen_bit_files_survive_unchanged(tmp_path):
     Audio.load(tmp_path / "in.wav").save(tmp_path / "out.wav")
     again, _ = soundfile.read(tmp_path / "out.wav", dtype="int16")
     np.testing.assert_array_equal(again, values)
+
+
+def test_audio_that_is_too_loud_is_softened_with_a_warning(tmp_path, stems):
+    loud = Audio(torch.from_numpy(10 * stems["vocals"]), RATE)
+    peak = float(loud.samples.abs().max())
+    excess = 20 * np.log10(peak)
+    with pytest.warns(UserWarning, match=rf"loud\.wav: the peak is {excess:.2f} dB above full"):
+        gain_db = loud.save(tmp_path / "loud.wav")
+    assert gain_db == pytest.approx(-excess)
+    again = Audio.load(tmp_path / "loud.wav").samples
+    torch.testing.assert_close(again, loud.samples / peak, atol=2**-14, rtol=0)
+    assert loud.save(tmp_path / "float.wav", bits="float") == 0  # no warning: they are errors
+    assert loud.samples.abs().max() == peak
 
 
 def test_replay_gain_stays_behind(tmp_path, write):
