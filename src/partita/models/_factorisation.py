@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from partita.dsp.nmf import Factors
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+from partita.models._validation import bounded
 
 _PIECE = 1 << 22  # numbers of all sources: sixteen megabytes
 
@@ -34,17 +34,15 @@ class FactorisationConfig(SpectrogramConfig):
 
     bins: int = 2049
     mask_exponent: float = 1.0
-    lags: int = 8
+    lags: int = bounded(8, most=1000)
     beta: float = 1.0
-    iterations: int = 30
-    seed: int = 0
+    iterations: int = bounded(30, most=10000)
+    seed: int = bounded(0, most=(1 << 63) - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.lags >= 1, "lags must be at least 1")
         self.require(self.iterations >= 1, "iterations must be at least 1")
-        self.require(math.isfinite(self.beta), "beta must be finite")
-        self.require(abs(self.seed) < 1 << 63, "seed must have 63 bits at most")
 
 
 @dataclass(frozen=True)

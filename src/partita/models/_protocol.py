@@ -11,12 +11,19 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from partita.dsp.overlap_add import Window
-from partita.errors import ModelError, UnknownNameError
+from partita.errors import ModelError, UnknownNameError, one_line
+from partita.models._validation import shown, type_fault
+
+_KEY_CHARS = 60
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Base of the models' configurations; each adds its own fields and checks them.
+
+    Types and bounds are checked here, by the fields' annotations (`partita.models._validation`);
+    subclasses check what is special to them, after ``super().__post_init__()``. Whole numbers are
+    within a million, or what the field says: ``layers: int = bounded(3, most=64)``.
 
     Attributes
     ----------
@@ -33,10 +40,13 @@ class ModelConfig:
     channels: int = 2
 
     def __post_init__(self) -> None:
+        fault = type_fault(self)
+        self.require(fault is None, fault or "")
         self.require(len(self.sources) >= 1, "sources must name at least one source")
         self.require(len(set(self.sources)) == len(self.sources), "sources must differ")
         for name in self.sources:
-            self.require(bool(name) and not set(name) & set("+/. "), f"bad source name {name!r}")
+            plain = bool(name) and name.isprintable() and not set(name) & set("+/\\. ")
+            self.require(plain, f"bad source name {shown(name)}")
         self.require(self.sample_rate > 0, "sample_rate must be positive")
         self.require(self.channels in (1, 2), "channels must be 1 or 2")
 
@@ -54,19 +64,22 @@ class ModelConfig:
         UnknownNameError
             A key that the configuration does not have.
         ModelError
-            A value out of range.
+            A value of another type than its field's, or out of range.
         """
         known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, Mapping):
+            raise ModelError(f"{cls.__name__}: a configuration is a table, not {shown(values)}")
         for key in values:
             if key not in known:
-                raise UnknownNameError(f"{cls.__name__} key", key, known)
+                raise UnknownNameError(f"{cls.__name__} key", str(key)[:_KEY_CHARS], known)
         plain: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
         }
         try:
             return cls(**plain)
-        except TypeError as error:
-            raise ModelError(f"{cls.__name__}: {error}") from error
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            # Types and bounds are right by now: values that do not fit each other.
+            raise ModelError(f"{cls.__name__}: {one_line(error)}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; the inverse of `from_dict`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import torch
-
-from partita.errors import UnknownNameError
+from partita.errors import ModelError, UnknownNameError, one_line
 from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._validation import build_without_weights
 
+_MOST_WINDOW_S = 600
 _MODELS: dict[str, type[SeparationModel]] = {}
 ModelType = TypeVar("ModelType", bound=type[SeparationModel])
 
@@ -65,10 +66,22 @@ def create_model(
     UnknownNameError
         No such model, or no such configuration key.
     ModelError
-        A configuration value out of range.
+        A configuration value of the wrong type or out of range; more layers or weights or a longer
+        window than any model has.
     """
     values = config_type(name).from_dict(config or {})
-    if initialise:
-        return _MODELS[name](values)
-    with torch.device("meta"):
-        return _MODELS[name](values)
+    build = functools.partial(_MODELS[name], values)
+    try:
+        empty = build_without_weights(build)
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ModelError(f"{name}: cannot be built so: {one_line(error)}") from error
+    if empty.window is not None and empty.window.length > _MOST_WINDOW_S * empty.sample_rate:
+        raise ModelError(f"{name}: its window is longer than {_MOST_WINDOW_S} s")
+    return build() if initialise else empty

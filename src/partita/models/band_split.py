@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
+from partita.models._validation import bounded
 
 _FEW_FRAMES = 100  # whose masks are made at once: memory that is used again
 #: Bandwidths in hertz, each up to a frequency: as fine as what lives there is close together.
@@ -51,7 +52,7 @@ class BandSplitConfig(ShareConfig):
     overlap_frames: int = 16
     features: int = 64
     hidden: int = 64
-    layers: int = 4
+    layers: int = bounded(4, most=64)
     mask_hidden: int = 128
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from partita.dsp.overlap_add import Window
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
+from partita.models._validation import bounded
 
 _EPS = 1e-8
 _MASKS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -64,8 +65,8 @@ class ConvTasNetConfig(ModelConfig):
     bottleneck: int = 256
     hidden: int = 512
     kernel: int = 3
-    blocks: int = 10
-    repeats: int = 4
+    blocks: int = bounded(10, most=32)
+    repeats: int = bounded(4, most=32)
     norm: str = "gLN"
     mask: str = "relu"
     causal: bool = False

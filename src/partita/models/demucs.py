@@ -20,6 +20,7 @@ from partita.models._demucs_fused import FusedDemucs
 from partita.models._demucs_signal import centred, separate_with
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
+from partita.models._validation import bounded
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class DemucsConfig(ModelConfig):
     """
 
     hidden: int = 64
-    depth: int = 6
+    depth: int = bounded(6, most=16)
     growth: float = 2.0
     kernel: int = 8
     stride: int = 4
     context: int = 3
     rewrite: bool = True
     glu: bool = True
-    lstm_layers: int = 2
+    lstm_layers: int = bounded(2, most=64)
     bidirectional: bool = True
     rescale: float = 0.1
     resample: bool = True

@@ -10,6 +10,7 @@ from torch import Tensor
 from partita.dsp.hpss import hpss
 from partita.models._registry import register_model
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
+from partita.models._validation import bounded
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class HpssConfig(SpectrogramConfig):
     sources: tuple[str, ...] = ("harmonic", "percussive", "residual")
     bins: int = 2049
     mask_exponent: float = 1.0
-    harmonic_frames: int = 31
-    percussive_bins: int = 31
+    harmonic_frames: int = bounded(31, most=1001)
+    percussive_bins: int = bounded(31, most=1001)
     margin: float = 2.0
 
     def __post_init__(self) -> None:

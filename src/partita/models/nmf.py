@@ -13,6 +13,7 @@ from partita.dsp.nmf import Factors, nmf
 from partita.dsp.nmfd import nmfd
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
 from partita.models._registry import register_model
+from partita.models._validation import bounded
 
 _BANDS = 40  # of the spectral envelopes that are compared
 _CEPSTRA = slice(1, 14)  # without the first, which is the level
@@ -38,9 +39,9 @@ class BlindNmfConfig(FactorisationConfig):
     """
 
     sources: tuple[str, ...] = ("part_1", "part_2", "part_3", "part_4")
-    lags: int = 1
-    iterations: int = 100
-    components: int = 32
+    lags: int = bounded(1, most=1000)
+    iterations: int = bounded(100, most=10000)
+    components: int = bounded(32, most=1000)
     updates: Literal["monotone", "averaged"] = "monotone"
     start: Literal["random", "nndsvd"] = "random"
     sparsity: float = 0.0
@@ -50,8 +51,6 @@ class BlindNmfConfig(FactorisationConfig):
         super().__post_init__()
         self.require(self.bins >= 2, "bins must be at least 2")
         self.require(self.components >= len(self.sources), "fewer components than sources")
-        self.require(self.updates in ("monotone", "averaged"), f"no updates {self.updates!r}")
-        self.require(self.start in ("random", "nndsvd"), f"no start {self.start!r}")
         self.require(self.sparsity >= 0 and self.tolerance >= 0, "negative sparsity or tolerance")
         if self.lags == 1:
             self.require(self.updates == "monotone", "averaged updates need more than one lag")

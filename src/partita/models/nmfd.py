@@ -16,6 +16,7 @@ from partita.dsp.nmfd import nmfd
 from partita.dsp.repet import repet
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
 from partita.models._registry import register_model
+from partita.models._validation import bounded
 
 _PERIOD_S = (0.8, 8.0)  # of what repeats: Rafii & Pardo's range
 _HARMONIC_FRAMES, _PERCUSSIVE_BANDS = 31, 17
@@ -47,11 +48,11 @@ class NmfdConfig(FactorisationConfig):
 
     frames: int = 1724  # 40 s: long enough to see what repeats
     overlap_frames: int = 44
-    iterations: int = 15
-    components: int = 24
+    iterations: int = bounded(15, most=10000)
+    components: int = bounded(24, most=1000)
     bands: int = 256
     free: tuple[str, ...] = ()
-    adapt_iterations: int = 0
+    adapt_iterations: int = bounded(0, most=10000)
     foreground: tuple[str, ...] = ("vocals",)
     repeating_prior: float = 0.0
     percussive: tuple[str, ...] = ("drums",)

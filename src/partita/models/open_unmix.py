@@ -19,6 +19,7 @@ from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._registry import register_model
 from partita.models._statistics import bin_statistics
 from partita.models._unmix_fused import Connect, FusedUnmix, Recur, Signals
+from partita.models._validation import bounded
 
 _LEAST_DEVIATION = 1e-4
 
@@ -45,7 +46,7 @@ class UnmixConfig(MagnitudeConfig):
     overlap_frames: int = 64
     bandwidth_hz: float = 16000.0
     hidden: int = 512
-    layers: int = 3
+    layers: int = bounded(3, most=64)
     bidirectional: bool = True
     dropout: float = 0.4
 

@@ -20,6 +20,7 @@ from torch.nn.utils import fusion
 
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
+from partita.models._validation import bounded
 
 _TIME, _FREQUENCY = 1, 2  # axes of [batch, frames, places, channels]
 
@@ -53,10 +54,10 @@ class TfcTdfConfig(ShareConfig):
     fold_bins: int = 4
     width: int = 16
     growth: int = 16
-    depth: int = 3
-    convolutions: int = 2
+    depth: int = bounded(3, most=16)
+    convolutions: int = bounded(2, most=64)
     bottleneck: int = 8
-    latent_layers: int = 2
+    latent_layers: int = bounded(2, most=64)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -296,7 +296,7 @@ def test_new_dictionaries_add_up_to_one():
         ({"percussive_prior": -0.5}, "priors must not be negative"),
         ({"lags": 0}, "lags must be at least 1"),
         ({"iterations": 0}, "iterations must be at least 1"),
-        ({"beta": float("inf")}, "beta must be finite"),
+        ({"beta": float("inf")}, "beta must be a finite number"),
         ({"bands": "many"}, "NmfdConfig"),
     ],
 )
