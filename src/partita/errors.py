@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -47,14 +49,48 @@ class UnknownNameError(UsageError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         candidates = sorted(known)
-        near = difflib.get_close_matches(name.lower(), candidates, n=3, cutoff=0.5)
-        if near:
+        if near := near_names(name, candidates):
             hint = f"did you mean {' or '.join(near)}?"
         elif candidates:
             hint = f"known: {', '.join(candidates)}"
         else:
             hint = "none are known"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+_CLOSE = 0.75  # share of equal letters, by difflib's count; 0.6 takes --float32 for --format
+_MOST_NEAR = 3
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that somebody who typed `name` may have meant, the nearest first.
+
+    They are spelled nearly the same, or `name` is a word or the beginning of them, or their
+    initials: ``lr`` for ``learning_rate``.
+    """
+    typed = _words(name)
+    spellings = {candidate: _words(candidate) for candidate in known}
+    joined = "".join(typed)
+    alike = {
+        candidate: difflib.SequenceMatcher(None, joined, "".join(words)).ratio()
+        for candidate, words in spellings.items()
+    }
+    near = [c for c in sorted(alike, key=lambda c: -alike[c]) if alike[c] >= _CLOSE]
+    near += [
+        candidate
+        for candidate, words in spellings.items()
+        if len(joined) > 1
+        and (
+            joined == "".join(word[0] for word in words)
+            or joined in words
+            or (len(joined) > 2 and "".join(words).startswith(joined))
+        )
+    ]
+    return list(dict.fromkeys(near))[:_MOST_NEAR]
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", name).lower())
 
 
 class AudioReadError(PartitaError):

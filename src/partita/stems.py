@@ -66,7 +66,14 @@ def choose_stems(
         if stems:
             raise UsageError("--stems and --two-stems exclude each other")
         stems = [two_stems, f"{_REST}{two_stems}"]
-    names = [stem.strip() for stem in stems] or list(sources)
+    names = [_as_named(stem.strip(), sources) for stem in stems] or list(sources)
     if len(set(names)) < len(names):
         raise UsageError(f"a stem is asked for twice: {', '.join(names)}")
     return {name: stem_members(name, sources) for name in names}
+
+
+def _as_named(expression: str, sources: Sequence[str]) -> str:
+    """Write ``Vocals`` as the model does, where it knows ``vocals`` only."""
+    if expression.lower() == expression or any(source.lower() != source for source in sources):
+        return expression
+    return expression.lower()

@@ -29,7 +29,7 @@ def test_within_a_chain(run, band, write_song, tmp_path):
     assert (
         run("separate", path, "-n", chain, "--stems", "kick,vocals", "--segment", "1").status == 0
     )
-    files = sorted((tmp_path / "separated/band-drums+nmfd-drums/song").iterdir())
+    files = sorted((tmp_path / "separated/band-drums+nmfd-drums/song").glob("*.wav"))
     assert [file.stem for file in files] == ["kick", "vocals"]
     wrong = run("separate", path, "-n", "band:accompaniment+hpss")
     assert wrong.status == 2

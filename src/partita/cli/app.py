@@ -9,24 +9,31 @@ import typer
 
 from partita import __version__
 from partita.cli import data, doctor, evaluate, models, separate, train
+from partita.cli.commands import Command, Commands, SeparateCommand, wrong_usage
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
 
 app = typer.Typer(
     name="partita",
+    cls=Commands,
     help="Take songs apart into stems.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("separate")(separate.separate)
+app.command("separate", cls=SeparateCommand)(separate.separate)
 app.add_typer(models.app, name="models")
-app.command("evaluate")(evaluate.evaluate)
-app.command("benchmark")(evaluate.benchmark)
-app.command("train")(train.train)
+app.command("evaluate", cls=Command)(evaluate.evaluate)
+app.command(
+    "benchmark", cls=Command, short_help="Separate a data set with several models, and score all."
+)(evaluate.benchmark)
+app.command("train", cls=Command)(train.train)
 app.add_typer(data.app, name="data")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=Command, short_help="Show versions, devices and caches; try it all out.")(
+    doctor.doctor
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -60,8 +67,8 @@ def run() -> int:
     except Exception as error:
         # Typer's own exceptions, whichever package they come from, can format themselves.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            message = one_line(error.format_message())
-            if message:  # else it was a call without arguments, and the help is printed already
-                print_error(f"{message} (partita --help shows the usage)")
+            # Nothing to say: a call without arguments, and the help is printed already.
+            if message := one_line(wrong_usage(error)):
+                print_error(message)
             return int(error.exit_code)
         raise

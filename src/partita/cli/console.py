@@ -68,16 +68,20 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.stop()
 
-    def song(self, name: str) -> Callable[[int, int | None, int], None]:
-        """Return the progress function of one song."""
+    def song(
+        self, name: str, number: int = 1, total: int = 1
+    ) -> Callable[[int, int | None, int], None]:
+        """Return the progress function of one song, of several perhaps; say which one it is."""
         if not self._enabled:
             return _show_nothing
+        place = f"song {number} of {total}, " if total > 1 else ""
         if self._bar is None:
-            return self._plain(name)
-        task = self._tasks[name] = self._bar.add_task(_shorten(name), total=None)
+            return self._plain(place + name)
+        text = place + _shorten(name, 40 - len(place))
+        task = self._tasks[name] = self._bar.add_task(text, total=None)
 
-        def update(done: int, total: int | None, _rate: int) -> None:
-            self._bar.update(task, completed=done, total=total)
+        def update(done: int, length: int | None, _rate: int) -> None:
+            self._bar.update(task, completed=done, total=length)
 
         return update
 

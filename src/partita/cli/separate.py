@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import threading
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita.audio.formats import FORMATS, StemFormat, stem_format
+from partita import __version__
+from partita.audio.formats import FORMATS, stem_format
 from partita.catalogue import (
     DEFAULT_TEMPLATE,
     BatchOptions,
@@ -22,16 +25,29 @@ from partita.catalogue import (
     find_songs,
     separate_songs,
 )
-from partita.cli.console import ProgressDisplay, format_time, set_up_logging
-from partita.errors import UnknownNameError, UsageError, one_line
+from partita.cli import habits
+from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
+from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL, get_card
 from partita.weights.chain import chain_sources
+from partita.weights.identity import read_header
 from partita.weights.own import own_checkpoint
 
 if TYPE_CHECKING:
     from partita.passage import Progress
     from partita.separation import Separator
+
+_INTERRUPTED = 130
+
+
+def _list_models(wanted: bool) -> None:
+    if wanted:
+        from partita.cli.models import list_models
+
+        list_models()
+        raise typer.Exit
 
 
 def separate(
@@ -64,7 +80,7 @@ def separate(
     two_stems: Annotated[
         str | None, typer.Option(metavar="STEM", help="STEM and no_STEM, nothing else.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "wav",
+    format_: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "wav",
     bits: Annotated[
         str | None,
         typer.Option(
@@ -73,8 +89,18 @@ def separate(
         ),
     ] = None,
     bitrate: Annotated[str | None, typer.Option(help="Of lossy formats, such as 192k.")] = None,
-    start: Annotated[float, typer.Option(min=0.0, help="Start of the excerpt, seconds.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(help="Length of the excerpt, seconds.")] = None,
+    start: Annotated[
+        str, typer.Option(metavar="TIME", help="Of the excerpt, in seconds or as m:ss.")
+    ] = "0",
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of the excerpt, in seconds or as m:ss.")
+    ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Which sound track of a video, from 0 on.", show_default="its default one"
+        ),
+    ] = None,
     segment: Annotated[
         float | None, typer.Option(help="Window length, seconds.", show_default="the model's own")
     ] = None,
@@ -105,91 +131,176 @@ def separate(
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Songs at once.")] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip songs whose stems are all there.")
+        bool,
+        typer.Option("--resume", help="Skip songs whose stems are all there, made as asked for."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace stems that are there.")
     ] = False,
-    as_json: Annotated[
+    json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per input on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    _models: Annotated[
+        bool,
+        typer.Option("--list-models", "-l", hidden=True, is_eager=True, callback=_list_models),
+    ] = False,
 ) -> int:
     """Separate songs into stems.
 
     Exit status: 0 all done, 1 some input failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    if duration is not None and not 0 < duration < math.inf:
-        raise UsageError(f"--duration {duration:g} is not a positive number of seconds")
-    if not start < math.inf:
-        raise UsageError(f"--start {start:g} is not a number of seconds")
-    if figures and "-" in inputs:
-        raise UsageError("--figures reads the song a second time, which - does not allow")
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
-    output = stem_format(form, bits, bitrate)
-    choice = stems.split(",") if stems is not None else []
-    plan = OutputPlan(out, filename, output, name, _stem_names(name, choice, two_stems))
+    name, filename = habits.model_name(name), habits.template(filename)
+    report = _Report(name, as_json=json_lines, quiet=quiet)
+    with report.failures(inputs):
+        start_s = habits.seconds("--start", start)
+        duration_s = None if duration is None else habits.seconds("--duration", duration)
+        if duration_s == 0:
+            raise UsageError(f"--duration {duration} is not a positive number of seconds")
+        if device.isdecimal():
+            raise UsageError(f"--device {device} is none; --duration {device} sets the length")
+        if figures and "-" in inputs:
+            raise UsageError("--figures reads the song a second time, which - does not allow")
+        if resume and overwrite:
+            raise UsageError("--resume and --overwrite exclude each other")
+        form = stem_format(format_, bits, bitrate)
+        choice = stems.split(",") if stems is not None else []
+        plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
+        settings: dict[str, Any] = {
+            "segment_s": segment,
+            "overlap": overlap,
+            "shifts": shifts,
+            "seed": seed,
+            "precision": precision,
+            "sum_to_mix": sum_to_mix,
+            "wiener": wiener,
+        }
 
-    def make() -> Separator:
-        from partita.separation import Separator
+        def make() -> Separator:
+            from partita.separation import Separator
 
-        return Separator(
-            name,
-            stems=choice,
-            two_stems=two_stems,
-            device=device,
-            precision=precision,
-            segment_s=segment,
-            overlap=overlap,
-            shifts=shifts,
-            seed=seed,
-            sum_to_mix=sum_to_mix,
-            wiener=wiener,
+            return Separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
+
+        songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
+        options = BatchOptions(
+            start_s=start_s,
+            duration_s=duration_s,
+            keep_rate=keep_rate,
+            stream=stream,
+            settings=_recorded(settings),
+            resume=resume,
+            overwrite=overwrite,
+            jobs=jobs,
+            version=__version__,
         )
-
-    draw = _figures(plan, start, duration) if figures else None
-    failed = False
-    with ProgressDisplay(enabled=not (quiet or as_json)) as display:
-
-        def progress(song: Song) -> Progress:
-            return display.song(one_line(song.source))
-
-        songs = separate_songs(
-            find_songs(inputs, outputs=[out, out / plan.model_name]),
-            plan,
-            _once(make),
-            BatchOptions(start, duration, keep_rate, resume, overwrite, jobs),
-            progress=progress,
-            draw=draw,
-        )
-        # Closed also when an interrupt comes in here: that is what stops the songs still running.
-        with contextlib.closing(songs) as outcomes:
-            for outcome in outcomes:
-                failed |= outcome.status == "failed"
-                if outcome.status == "failed":
-                    display.print(f"partita: {outcome.error}", error=True)
-                display.finish(one_line(outcome.source))
-                for warning in outcome.files.warnings if outcome.files and not quiet else ():
-                    display.print(f"partita: warning: {warning}", error=True)
-                if as_json:
-                    display.print(json.dumps(_as_json(outcome, name, output)))
-                elif not quiet and outcome.status != "failed":
-                    display.print(_summary(outcome))
-    return int(failed)
+        draw = _figures(plan, options) if figures else None
+        return report.run(songs, plan, _once(make), options, draw)
 
 
-def _figures(plan: OutputPlan, start: float, duration: float | None) -> Any:
+def _recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that stems depend on, in the command's words."""
+    recorded = {name.removesuffix("_s"): value for name, value in settings.items()}
+    if not recorded["shifts"]:
+        del recorded["seed"]  # of the delays, of which there are none
+    if recorded["precision"] == "auto":
+        recorded["precision"] = "float32"
+    return recorded
+
+
+@dataclass
+class _Report:
+    """What is said of a batch while it runs, and of its end.
+
+    Attributes
+    ----------
+    model : str
+    as_json, quiet : bool
+    """
+
+    model: str
+    as_json: bool
+    quiet: bool
+
+    def __post_init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._told: set[str] = set()
+
+    @contextlib.contextmanager
+    def failures(self, inputs: Sequence[str]) -> Iterator[None]:
+        """With --json, say of each input why it failed when an error ends the whole batch."""
+        try:
+            yield
+        except PartitaError as error:
+            for item in dict.fromkeys(inputs) if self.as_json else ():
+                if item not in self._told:
+                    self._told.add(item)
+                    facts = {"input": item, "status": "failed", "model": self.model}
+                    print(json.dumps({**facts, "error": str(error)}), flush=True)
+            raise
+
+    def run(
+        self,
+        songs: Sequence[Song | Outcome],
+        plan: OutputPlan,
+        separator: Any,
+        options: BatchOptions,
+        draw: Any,
+    ) -> int:
+        """Separate the songs; return the exit status."""
+        started = time.monotonic()
+        try:
+            with (
+                self.failures([song.source for song in songs]),
+                ProgressDisplay(enabled=not (self.quiet or self.as_json)) as display,
+            ):
+
+                def progress(song: Song, number: int, total: int) -> Progress:
+                    return display.song(one_line(song.source), number, total)
+
+                # Closed also when Ctrl-C comes in here: that stops the songs still running.
+                with contextlib.closing(
+                    separate_songs(songs, plan, separator, options, progress=progress, draw=draw)
+                ) as outcomes:
+                    for outcome in outcomes:
+                        self._tell(outcome, plan, display)
+        except KeyboardInterrupt:
+            text = interrupted_text(
+                self._counts, len(songs), resume=options.resume, overwrite=options.overwrite
+            )
+            print_error(text)
+            raise SystemExit(_INTERRUPTED) from None
+        if len(songs) > 1 and not (self.quiet or self.as_json):
+            print(batch_summary(self._counts, time.monotonic() - started))
+        return int(self._counts["failed"] > 0)
+
+    def _tell(self, outcome: Outcome, plan: OutputPlan, display: ProgressDisplay) -> None:
+        self._counts[outcome.status] += 1
+        self._told.add(outcome.source)
+        if outcome.status == "failed":
+            display.print(f"partita: {outcome.error}", error=True)
+        display.finish(one_line(outcome.source))
+        for warning in outcome.warnings if not self.quiet else ():
+            display.print(f"partita: warning: {warning}", error=True)
+        if self.as_json:
+            display.print(json.dumps(as_json(outcome, self.model, plan.form)))
+        elif not self.quiet and outcome.status != "failed":
+            display.print(summary(outcome))
+
+
+def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
     """Return what draws a song once its stems are there."""
     from partita.reports.figures import Recording, require_matplotlib
     from partita.reports.song import draw_song, draw_song_factors
 
     require_matplotlib()  # rather now than after an hour
+    chosen = {} if options.stream is None else {"stream": options.stream}
 
     def draw(separator: Separator, song: Song, stems: Mapping[str, Path]) -> None:
-        mixture = Recording(Path(song.source), start_s=start, duration_s=duration)
+        mixture = Recording(
+            Path(song.source), start_s=options.start_s, duration_s=options.duration_s, **chosen
+        )
         title = f"{one_line(song.track)} · {plan.model_name}"
         draw_song(
             mixture,
@@ -209,10 +320,9 @@ def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]
 
 
 def _sources(model: str) -> tuple[str, ...]:
-    if own_checkpoint(model) is not None:
-        from partita.weights.store import load_model
-
-        return load_model(model).sources
+    own = own_checkpoint(model)
+    if own is not None:
+        return read_header(own).sources
     try:
         return get_card(model).sources
     except UnknownNameError:
@@ -242,49 +352,3 @@ def _once(make: Any) -> Any:
             return made[0]
 
     return get
-
-
-def _summary(outcome: Outcome) -> str:
-    paths = list(dict.fromkeys((outcome.paths or {}).values()))
-    common = paths[0].parent
-    names = ", ".join(one_line(path.relative_to(common) if path.is_relative_to(common) else path)
-                      for path in paths)  # fmt: skip
-    text = f"{one_line(outcome.source)} → {one_line(common)}/: {names}"
-    files = outcome.files
-    if files is None:
-        return f"{text} (finished earlier, skipped)"
-    speed = files.duration_s / max(files.elapsed_s, 1e-9)
-    text += (
-        f"\n  {format_time(files.duration_s)} in {files.elapsed_s:.1f} s, {speed:.0f}× real time"
-    )
-    text += f" · null depth {_null_text(files.null_depth_db)}"
-    if files.gain_db:
-        text += f" · all stems {files.gain_db:+.2f} dB against clipping"
-    return text
-
-
-def _null_text(null_depth_db: float) -> str:
-    return "−∞ dB" if math.isinf(null_depth_db) else f"{null_depth_db:.0f} dB"
-
-
-def _as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
-    result: dict[str, Any] = {"input": outcome.source, "status": outcome.status, "model": name}
-    if outcome.paths is not None:
-        result["stems"] = {stem: str(path) for stem, path in outcome.paths.items()}
-        result["format"] = form.name
-    if outcome.files is not None:
-        files = outcome.files
-        null_depth_db = files.null_depth_db
-        result |= {
-            "sample_rate": files.sample_rate,
-            "channels": files.channels,
-            "duration_s": files.duration_s,
-            "elapsed_s": round(files.elapsed_s, 3),
-            # JSON has no infinity: null stands for an exact sum.
-            "null_depth_db": None if math.isinf(null_depth_db) else round(null_depth_db, 2),
-            "gain_db": round(files.gain_db, 4),
-            "warnings": list(files.warnings),
-        }
-    if outcome.status == "failed":
-        result["error"] = outcome.error
-    return result

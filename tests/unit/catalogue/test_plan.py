@@ -5,53 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita.audio.formats import stem_format
-from partita.catalogue import Outcome, OutputPlan, Song, check_template, find_songs
+from partita.catalogue import OutputPlan, Song, check_template
 from partita.errors import AudioWriteError, UsageError
 
 
 def plan(root, template="{model}/{track}/{stem}.{ext}", form="wav", stems=("vocals", "drums")):
     return OutputPlan(root, template, stem_format(form), "some-model", list(stems))
-
-
-def touch(*paths):
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def test_folders_mirror_their_tree(tmp_path):
-    touch(
-        tmp_path / "album" / "b.mp3",
-        tmp_path / "album" / "a.FLAC",
-        tmp_path / "album" / "disc 2" / "c.stem.mp4",
-        tmp_path / "album" / "cover.jpg",
-        tmp_path / "album" / ".hidden.mp3",
-        tmp_path / "album" / ".trash" / "d.mp3",
-        tmp_path / "album" / "separated" / "model" / "b" / "vocals.wav",
-    )
-    songs = list(find_songs([str(tmp_path / "album")], outputs=[tmp_path / "album" / "separated"]))
-    assert [song.track for song in songs] == ["a", "b", "disc 2/c"]
-
-
-def test_globs_files_and_standard_input(tmp_path):
-    touch(tmp_path / "one.wav", tmp_path / "two.wav", tmp_path / "odd [1].wav")
-    songs = list(
-        find_songs(
-            [str(tmp_path / "t*.wav"), str(tmp_path / "odd [1].wav"), "-"],
-            outputs=[tmp_path / "out"],
-        )
-    )
-    assert [song.track for song in songs] == ["two", "odd [1]", "stdin"]
-
-
-def test_what_holds_no_song_fails_on_its_own(tmp_path):
-    (tmp_path / "empty").mkdir()
-    found = list(
-        find_songs([str(tmp_path / "empty"), str(tmp_path / "no*.wav")], outputs=[tmp_path / "out"])
-    )
-    assert isinstance(found[0], Outcome)
-    assert "no audio files in here" in found[0].error
-    assert isinstance(found[1], Song)  # opening it says that it is missing
 
 
 def test_default_paths(tmp_path):
@@ -141,3 +100,21 @@ def test_impossible_templates(template, message):
 def test_one_stem_needs_no_stem_field(tmp_path):
     paths = plan(tmp_path, "{track}.{ext}", stems=["vocals"]).paths(Song("x", "song"))
     assert paths == {"vocals": tmp_path / "song.wav"}
+
+
+@pytest.mark.parametrize(
+    "template", [*TEMPLATES, "{stem}/{track}.{ext}", "{stem}{track}", "{stem}"]
+)
+def test_every_song_has_a_record_of_its_own(tmp_path, template):
+    records = set()
+    for track in ("a", "b", "disc/a", "disc-a", "A"):
+        song = Song("x", track)
+        record = plan(tmp_path, template).manifest_path(song)
+        assert record == plan(tmp_path, template, "flac", ["bass"]).manifest_path(song)
+        assert record.name.startswith(".stems-")
+        assert all(
+            path.is_relative_to(record.parent)
+            for path in plan(tmp_path, template).paths(song).values()
+        )
+        records.add(record)
+    assert len(records) == (5 if "{track}" in template else 1)

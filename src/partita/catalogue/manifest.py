@@ -1,0 +1,300 @@
+"""A record beside the stems of what made them, so that ``--resume`` keeps only what was asked for.
+
+One hidden JSON file a song. It holds sets of stems: wav and flac of one song, or stems of two
+choices, may lie side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from partita.errors import one_line
+from partita.files import whole_file
+
+_FORMAT = "partita-stems-1"
+_HEAD_BYTES = 1 << 20
+_PROBE_BYTES = 1 << 16
+_PROBES = 16
+_LARGEST_MANIFEST = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class FileMark:
+    """What a file is known by.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+        In bytes.
+    mtime_ns : int
+        Time of its last change.
+    sha256 : str
+        Of its first megabyte and, of longer files, of pieces all over the rest.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read it from a file.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        """
+        found = path.stat()
+        return cls(path.name, found.st_size, found.st_mtime_ns, _content_hash(path, found.st_size))
+
+    def fits(self, path: Path) -> bool:
+        """Tell whether a file still has that content; its time alone decides nothing."""
+        try:
+            found = path.stat()
+            if found.st_size != self.size:
+                return False
+            return found.st_mtime_ns == self.mtime_ns or self.sha256 == _content_hash(
+                path, found.st_size
+            )
+        except OSError:
+            return False
+
+
+def _content_hash(path: Path, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_HEAD_BYTES))
+        rest = size - _HEAD_BYTES
+        if rest <= _PROBES * _PROBE_BYTES:
+            digest.update(file.read(max(0, rest)))
+        else:
+            for probe in range(1, _PROBES + 1):  # the last one is the file's end
+                file.seek(_HEAD_BYTES + rest * probe // _PROBES - _PROBE_BYTES)
+                digest.update(file.read(_PROBE_BYTES))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Making:
+    """What makes a set of stems what they are.
+
+    Attributes
+    ----------
+    version : str
+        partita's.
+    model : str
+        Its name.
+    weights : str
+        SHA-256 of what the name stands for (`partita.weights.identity.model_digest`).
+    options : mapping of str to int, float, str, bool, list or None
+        All that changes sound or files, by the options' names.
+    """
+
+    version: str
+    model: str
+    weights: str
+    options: Mapping[str, Any]
+
+    def difference(self, wanted: Making) -> str:
+        """Say in which way stems made so are not the wanted ones; nothing where they are."""
+        if self.weights != wanted.weights:
+            other = one_line(self.model)
+            return f"other model: {other}" if self.model != wanted.model else "other weights"
+        names = [
+            name.replace("_", "-")
+            for name in sorted(self.options.keys() | wanted.options.keys())
+            if self.options.get(name) != wanted.options.get(name)
+        ]
+        if names:
+            return f"other options: {', '.join(map(one_line, names))}"
+        if self.version != wanted.version:
+            return f"made by partita {one_line(self.version)}"
+        return ""
+
+
+@dataclass(frozen=True)
+class _StemSet:
+    """Stems that were made together.
+
+    Attributes
+    ----------
+    making : Making or None
+        None: they are being replaced.
+    source : FileMark or None
+        The song; None: it was no file, such as standard input.
+    files : mapping of str to FileMark
+        By their paths below the manifest's folder.
+    """
+
+    making: Making | None
+    source: FileMark | None
+    files: Mapping[str, FileMark]
+
+
+class Manifest:
+    """The record of one song's stems.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is, or will be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def covers(self, paths: Mapping[str, Path]) -> bool:
+        """Tell whether it says anything of these stems, if only that it cannot be read."""
+        if not self._path.exists():
+            return False
+        sets = self._read()
+        names = self._names(paths).values()
+        return sets is None or any(name in stems.files for stems in sets for name in names)
+
+    def difference(self, paths: Mapping[str, Path], wanted: Making, source: Path) -> str:
+        """Say why stems have to be made again.
+
+        Parameters
+        ----------
+        paths : mapping of str to Path
+            Stem name → file.
+        wanted : Making
+        source : Path
+            The song.
+
+        Returns
+        -------
+        str
+            A few words; empty: the stems are what is wanted.
+        """
+        sets = self._read()
+        if sets is None:
+            return "the record beside the stems is damaged"
+        names = self._names(paths)
+        first = next(iter(names.values()))
+        stems = next((stems for stems in sets if first in stems.files), None)
+        if stems is None or stems.making is None:
+            return "not finished"
+        reason = _source_difference(stems.source, source) or stems.making.difference(wanted)
+        for stem, name in names.items():
+            if reason:
+                break
+            if name not in stems.files:
+                reason = "stems of several runs"
+            elif not stems.files[name].fits(paths[stem]):
+                reason = f"{one_line(paths[stem].name)} changed"
+        return reason
+
+    def write(self, paths: Mapping[str, Path], making: Making, source: FileMark | None) -> None:
+        """Record what made the stems that are now there.
+
+        Parameters
+        ----------
+        paths : mapping of str to Path
+            Stem name → file.
+        making : Making
+        source : FileMark or None
+            The song as it was read; None: it is no file.
+
+        Raises
+        ------
+        OSError
+            A stem cannot be read, or the record not be written.
+        """
+        marks = {name: FileMark.of(paths[stem]) for stem, name in self._names(paths).items()}
+        self._add(_StemSet(making, source, marks))
+
+    @contextlib.contextmanager
+    def replacing(self, paths: Mapping[str, Path]) -> Iterator[None]:
+        """Hold stems that are there for unfinished while new ones take their places.
+
+        What is killed meanwhile leaves that record. Where nothing was replaced, it is as before.
+        """
+        present = [path for path in set(paths.values()) if path.exists()]
+        if not present or not self._path.parent.is_dir():
+            yield
+            return
+        before = self._path.read_bytes() if self._path.exists() else None
+        states = [_state(path) for path in present]
+        self._add(_StemSet(None, None, dict.fromkeys(self._names(paths).values(), _NO_MARK)))
+        try:
+            yield
+        except BaseException:
+            if states == [_state(path) for path in present]:
+                with contextlib.suppress(OSError):
+                    self._restore(before)
+            raise
+
+    def _restore(self, content: bytes | None) -> None:
+        if content is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            with whole_file(self._path) as partial:
+                partial.write_bytes(content)
+
+    def _names(self, paths: Mapping[str, Path]) -> dict[str, str]:
+        folder = self._path.parent
+        return {stem: path.relative_to(folder).as_posix() for stem, path in paths.items()}
+
+    def _add(self, new: _StemSet) -> None:
+        """Write a set, and what the others have beside it."""
+        sets = [new]
+        for stems in self._read() or []:
+            files = {name: mark for name, mark in stems.files.items() if name not in new.files}
+            if files and any((self._path.parent / name).exists() for name in files):
+                sets.append(_StemSet(stems.making, stems.source, files))
+        content = {"format": _FORMAT, "sets": [asdict(stems) for stems in sets]}
+        with whole_file(self._path) as partial:
+            partial.write_text(json.dumps(content, indent=1), encoding="ascii")
+
+    def _read(self) -> list[_StemSet] | None:
+        """Return the sets, none where there is no record; None where it cannot be read."""
+        try:
+            if self._path.stat().st_size > _LARGEST_MANIFEST:
+                return None
+            content = json.loads(self._path.read_bytes())
+            if content["format"] != _FORMAT:
+                return None
+            return [_stem_set(stems) for stems in content["sets"]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return None
+
+
+_NO_MARK = FileMark("", -1, 0, "")
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _source_difference(made_of: FileMark | None, source: Path) -> str:
+    if made_of is not None and made_of.fits(source):
+        return ""
+    if made_of is None or made_of.name == source.name:
+        return "the song changed"
+    return f"made of {one_line(made_of.name)}"
+
+
+def _stem_set(content: dict[str, Any]) -> _StemSet:
+    files = {str(name): FileMark(**mark) for name, mark in content["files"].items()}
+    making, source = content["making"], content["source"]
+    return _StemSet(
+        Making(**{**making, "options": dict(making["options"])}) if making else None,
+        FileMark(**source) if source else None,
+        files,
+    )

@@ -1,0 +1,87 @@
+"""Commands that take what people type: a song without a command, other programs' options."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from partita.audio.reader import AUDIO_EXTENSIONS
+from partita.catalogue.songs import is_url
+from partita.cli.habits import is_known, own_spelling, translate
+from partita.errors import UnknownNameError, near_names
+
+_SEPARATE = "separate"
+
+
+def takes_value(command: Any) -> dict[str, bool]:
+    """Return a command's options, and whether a value follows each."""
+    return {
+        name: not param.is_flag
+        for param in command.params
+        if hasattr(param, "is_flag")
+        for name in (*param.opts, *param.secondary_opts)
+    }
+
+
+class Command(TyperCommand):
+    """A command whose long options may be typed with underscores."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; called by Typer."""
+        options = {*takes_value(self), "--help"}
+        spelled = [word if word in options else _in_dashes(word, options) for word in args]
+        return super().parse_args(ctx, spelled)
+
+
+class SeparateCommand(TyperCommand):
+    """``partita separate``, which knows other programs' options too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; called by Typer."""
+        return super().parse_args(ctx, translate(args, takes_value(self)))
+
+
+class Commands(TyperGroup):
+    """The commands of ``partita``; songs or options of `SeparateCommand`'s alone mean that one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; called by Typer."""
+        first = args[0] if args else ""
+        if first and first not in self.commands and first not in (*takes_value(self), "--help"):
+            if _is_song(first) or is_known(first, takes_value(self.commands[_SEPARATE])):
+                args = [_SEPARATE, *args]
+            elif not first.startswith("-"):
+                raise UnknownNameError("command", first, self.commands)
+        return super().parse_args(ctx, args)
+
+
+def _is_song(word: str) -> bool:
+    if word == "-" or is_url(word):
+        return True
+    is_path = os.sep in word or Path(word).suffix.lower() in AUDIO_EXTENSIONS
+    return is_path or os.path.lexists(word) or bool(glob.glob(word))
+
+
+def _in_dashes(word: str, options: set[str]) -> str:
+    name, equals, value = word.partition("=")
+    spelled = own_spelling(name)
+    return spelled + equals + value if spelled in options else word
+
+
+def wrong_usage(error: Any) -> str:
+    """Return one line about an exception of Typer's; nothing where the help was printed."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    option = getattr(error, "option_name", None)
+    if option is not None and context is not None:  # what Typer finds near is often far off
+        near = near_names(option, takes_value(context.command))
+        message = f"No such option: {option}"
+        message += f"; did you mean {' or '.join(near)}?" if near else ""
+    if not message:
+        return ""
+    command = context.command_path if context is not None else "partita"
+    return f"{message} ({command} --help shows the usage)"

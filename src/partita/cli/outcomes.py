@@ -1,0 +1,84 @@
+"""What ``partita separate`` says of each song, and of all of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from partita.audio.formats import StemFormat
+from partita.catalogue import Outcome
+from partita.cli.console import format_time
+from partita.errors import one_line
+
+
+def summary(outcome: Outcome) -> str:
+    """Return what is printed of a song that is done or was skipped."""
+    paths = list(dict.fromkeys((outcome.paths or {}).values()))
+    common = paths[0].parent
+    names = ", ".join(one_line(path.relative_to(common) if path.is_relative_to(common) else path)
+                      for path in paths)  # fmt: skip
+    text = f"{one_line(outcome.source)} → {one_line(common)}/: {names}"
+    files = outcome.files
+    if files is None:
+        return f"{text} (finished earlier, skipped)"
+    if outcome.redone:
+        text += f" (redone: {outcome.redone})"
+    speed = files.duration_s / max(files.elapsed_s, 1e-9)
+    text += (
+        f"\n  {format_time(files.duration_s)} in {files.elapsed_s:.1f} s, {speed:.0f}× real time"
+    )
+    text += f" · null depth {_null_text(files.null_depth_db)}"
+    if files.gain_db:
+        text += f" · all stems {files.gain_db:+.2f} dB against clipping"
+    return text
+
+
+def batch_summary(counts: Counter[str], elapsed_s: float) -> str:
+    """Return what is printed at the end of a batch."""
+    said = ", ".join(
+        f"{counts[status]} {status}" for status in ("done", "skipped", "failed") if counts[status]
+    )
+    return f"{counts.total()} songs: {said}; {format_time(elapsed_s)} in all"
+
+
+def interrupted_text(counts: Counter[str], total: int, *, resume: bool, overwrite: bool) -> str:
+    """Return what is printed after Ctrl-C: how far it got, and how to go on."""
+    if total < 2:
+        return "interrupted"
+    finished = counts["done"] + counts["skipped"]
+    how = "the same command"
+    if not resume:
+        how += " with --resume instead of --overwrite" if overwrite else " with --resume"
+    are = "is" if finished == 1 else "are"
+    return f"interrupted; {finished} of {total} songs {are} done: {how} goes on"
+
+
+def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
+    """Return the object that ``--json`` prints."""
+    result: dict[str, Any] = {"input": outcome.source, "status": outcome.status, "model": name}
+    if outcome.paths is not None:
+        result["stems"] = {stem: str(path) for stem, path in outcome.paths.items()}
+        result["format"] = form.name
+    if outcome.redone:
+        result["redone"] = outcome.redone
+    if outcome.files is not None:
+        files = outcome.files
+        null_depth_db = files.null_depth_db
+        result |= {
+            "sample_rate": files.sample_rate,
+            "channels": files.channels,
+            "duration_s": files.duration_s,
+            "elapsed_s": round(files.elapsed_s, 3),
+            # JSON has no infinity: null stands for an exact sum.
+            "null_depth_db": None if math.isinf(null_depth_db) else round(null_depth_db, 2),
+            "gain_db": round(files.gain_db, 4),
+            "warnings": list(outcome.warnings),
+        }
+    if outcome.status == "failed":
+        result["error"] = outcome.error
+    return result
+
+
+def _null_text(null_depth_db: float) -> str:
+    return "−∞ dB" if math.isinf(null_depth_db) else f"{null_depth_db:.0f} dB"
