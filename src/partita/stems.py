@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from partita.errors import UnknownNameError, UsageError
 
 _REST = "no_"
+
+
+def normal_name(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), in which names are compared.
+
+    File systems and programs write an é as one character or as two.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:

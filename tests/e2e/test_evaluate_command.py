@@ -3,11 +3,14 @@
 import csv
 import json
 import math
+import re
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from common import SHARED, SMALL_UNMIX
 from partita.evaluation.scores import METRICS
@@ -91,18 +94,29 @@ def test_versions_and_windows(run, tracks):
     assert len(json.loads(result.out)["targets"][0]["frames"]) == 1
 
 
+def made_of(text):
+    return re.search(r'"made_of": "(\w+)"', text)[1]
+
+
 def test_score_files_and_resume(run, tracks):
     command = ["evaluate", "true", "system", "--out", "scores", "--json"]
     first = run(*command)
     path = tracks / "scores/system/test/One.json"
     assert json.loads(path.read_text())["track"] == "One"
-    (tracks / "system/One/vocals.wav").write_bytes(b"not needed any more")
-    assert run(*command, "--resume").out == first.out
+    # What is taken over shows by a figure that nothing would compute.
+    path.write_text(path.read_text().replace('"SDR": 20', '"SDR": 77'))
+    assert '"SDR": 77' in run(*command, "--resume").out
+    (tracks / "true/One/vocals.wav").touch()
+    assert run(*command, "--resume").out == first.out.replace(
+        made_of(first.out), made_of(path.read_text())
+    )
+    (tracks / "system/One/vocals.wav").write_bytes(b"broken since")
     # Other settings or a broken file are no reason to take a score over.
     path.write_text("{")
     again = run(*command, "--resume")
     assert again.status == 1
     assert "One" in again.err
+    write(tracks / "system/One", disturbed(signals(0)))
     other = run(*command, "--resume", "--window", "0.5")
     assert json.loads(other.out.splitlines()[-1])["partita"]["window_s"] == 0.5
 
@@ -231,7 +245,7 @@ def test_codec_padding_is_cut_with_a_warning(run, tracks):
     write(tracks / "system/One", padded)
     result = run("evaluate", "true", "system")
     assert result.status == 0
-    assert "warning: One: estimates are 1000 samples off: cut" in result.err
+    assert "warning: One: estimates are 1000 samples too long: cut" in result.err
 
 
 def test_tracks_on_one_side_only(run, tracks):
@@ -242,6 +256,142 @@ def test_tracks_on_one_side_only(run, tracks):
     assert "Two: no estimates of that name in system; estimates there: Three" in missing
     assert "Three: no references of that name in true; references there: One, Two" in extra
     assert "2 left out" in result.out
+
+
+def test_names_compare_in_one_unicode_form(run, tracks):
+    for side, form in (("true", "NFC"), ("system", "NFD")):
+        for old, new in (("One", "Où"), ("Two", "Für Élise")):
+            folder = (tracks / side / old).rename(tracks / side / unicodedata.normalize(form, new))
+            stem = unicodedata.normalize(form, "flûte")
+            (folder / "other.wav").rename(folder / f"{stem}.wav")
+    for sides in (("true", "system"), ("system", "true")):
+        result = run("evaluate", *sides)
+        assert (result.status, result.err) == (0, "")
+        assert "flûte" in result.out
+
+
+def test_names_that_fall_together_are_an_error(run, tracks):
+    (tracks / "true/One").rename(tracks / "true" / unicodedata.normalize("NFC", "Où"))
+    (tracks / "true/Two").rename(tracks / "true" / unicodedata.normalize("NFD", "Où"))
+    (tracks / "system/One").rename(tracks / "system/Où")
+    shutil.rmtree(tracks / "system/Two")
+    result = run("evaluate", "true", "system")
+    assert result.status == 1
+    assert "Où: two tracks have this name" in result.err
+
+
+@pytest.mark.parametrize("shift", [-1500, 1105])
+def test_late_estimates_are_said(run, tracks, shift):
+    late = {name: np.roll(s, shift, axis=1) for name, s in disturbed(signals(0)).items()}
+    write(tracks / "system/One", late)
+    result = run("evaluate", "true", "system")
+    assert result.status == 0
+    how = "late" if shift > 0 else "early"
+    assert f"warning: One: estimates are {abs(shift)} samples (" in result.err
+    assert f"ms) {how}: scores suffer" in result.err
+    assert len(result.err.splitlines()) == 1
+    content = json.loads(run("evaluate", "true/One", "system/One", "--json").out)
+    assert f"{abs(shift)} samples" in content["warnings"][0]
+
+
+def test_one_song_against_another(run, tracks):
+    result = run("evaluate", "true/One", "system/Two")
+    assert result.status == 0
+    assert "is it the same song?" in result.err
+
+
+def test_a_short_stem_is_not_filled_up_in_silence(run, tracks):
+    write(tracks / "system/One", {"drums": disturbed(signals(0))["drums"][:, :8000]})
+    result = run("evaluate", "true", "system")
+    assert result.status == 1
+    assert "One: estimate drums has 8000 samples, reference vocals has 16000" in result.err
+
+
+def test_lossy_references_score_as_in_python(run, tracks, write_song, stems):
+    import partita
+
+    rate, samples = 44100, 2 * 44100
+    true = {name: s[:, :samples] for name, s in stems.items()}
+    (tracks / "lossy").mkdir()
+    for name, signal in true.items():
+        partita.Audio(torch.from_numpy(signal), rate).save(tracks / f"lossy/{name}.mp3")
+    write(tracks / "guess", disturbed(true), rate)
+    content = json.loads(run("evaluate", "lossy", "guess", "--json").out)
+    references = {name: partita.Audio.load(tracks / f"lossy/{name}.mp3") for name in FOUR}
+    estimates = {name: partita.Audio.load(tracks / f"guess/{name}.wav") for name in FOUR}
+    scores = partita.evaluate(references, estimates)
+    assert {t["name"]: t["frames"] for t in content["targets"]} == {
+        t["name"]: t["frames"] for t in scores.to_json()["targets"]
+    }
+
+
+def test_estimates_without_a_reference_are_left_out(run, tracks):
+    (tracks / "true/One/bass.wav").unlink()
+    result = run("evaluate", "true", "system")
+    assert result.status == 0
+    assert "system: bass not scored in 1 of 2, references lack it: One" in result.out
+
+
+def test_benchmark_of_songs_that_lack_a_stem(run, tracks):
+    for name, kept in (("One", ("harmonic",)), ("Two", ("harmonic", "percussive"))):
+        shutil.rmtree(tracks / "true" / name)
+        write(tracks / "true" / name, {**signals(5, kept), "guitar": signals(6)["bass"]})
+    result = run("benchmark", "--data", "true", "-n", "hpss")
+    assert (result.status, result.err) == (0, "")
+    assert "hpss: percussive not scored in 1 of 2, references lack it: One" in result.out
+    assert "hpss: guitar not scored in 2 of 2, estimates lack it: One, Two" in result.out
+    assert "not the same targets in all tracks" in result.out
+    one = run("benchmark", "--data", "true", "-n", "hpss", "--targets", "harmonic")
+    assert "not scored" not in one.out
+    content = run("benchmark", "--data", "true", "-n", "hpss", "--json").out.splitlines()
+    assert json.loads(content[0])["left_out"] == {
+        "percussive": "references", "residual": "references", "guitar": "estimates"
+    }  # fmt: skip
+
+
+def test_benchmark_goes_on_after_a_bad_song_and_bad_weights(run, tracks, tiny_model):
+    (tracks / "true/One/vocals.wav").write_bytes(b"RIFF, but no more than that")
+    missing = tracks / "cut.safetensors"
+    missing.write_bytes(tiny_model.read_bytes()[:-100])
+    result = run("benchmark", "--data", "true", "-n", missing, "-n", "mixture", "-n", "irm2")
+    assert result.status == 1
+    first, *others = result.err.splitlines()
+    assert "cut" in first
+    assert len(others) == 2
+    assert all("One" in line for line in others)
+    assert result.out.count("mixture") == 4
+    assert "3 left out" in result.out
+
+
+def test_systems_of_one_name_are_kept_apart(run, tracks, tiny_model):
+    for name in ("a", "b"):
+        (tracks / name).mkdir()
+        shutil.copy(tiny_model, tracks / name / "tiny.safetensors")
+    models = ["a/tiny.safetensors", "b/tiny.safetensors"]
+    flags = [word for model in models for word in ("-n", model)]
+    for old, new in (("vocals", "voice"), ("drums", "flute"), ("bass", "rest")):
+        for folder in (tracks / "true").iterdir():
+            (folder / f"{old}.wav").rename(folder / f"{new}.wav")
+            (folder / "other.wav").unlink(missing_ok=True)
+    result = run("benchmark", "--data", "true", *flags, "--json", "--window", "inf")
+    systems = [json.loads(line)["system"] for line in result.out.splitlines()]
+    assert systems == ["a_tiny.safetensors"] * 2 + ["b_tiny.safetensors"] * 2
+    run("evaluate", "true", "system", "--targets", "voice", "--out", "scores")
+    twice = run("benchmark", "--data", "true", "-n", "irm2", "-n", "irm2")
+    assert (twice.status, "named twice" in twice.err) == (2, True)
+
+
+def test_published_systems_of_one_name_and_tracks_that_are_there_twice(run, tracks):
+    run("evaluate", "true", "system", "--out", "scores")
+    shutil.copytree(tracks / "scores/system", tracks / "other/system")
+    result = run("benchmark", "--published", "scores/system", "--published", "other/system")
+    assert result.status == 2
+    assert "two systems are called 'system'" in result.err
+    shutil.copytree(tracks / "other/system/test", tracks / "other/system/again")
+    result = run("benchmark", "--published", "other/system")
+    assert result.status == 1
+    assert len(result.err.splitlines()) == 2
+    assert "scores of the track of" in result.err
 
 
 def test_names_that_do_not_fit(run, tracks):
@@ -259,9 +409,17 @@ def test_a_silent_reference_is_recorded_with_its_reason(run, tracks):
     result = run("evaluate", "true/One", "system/One", "--json")
     assert result.status == 0
     targets = {target["name"]: target for target in json.loads(result.out)["targets"]}
-    assert targets["bass"]["reason"] == "the reference is silent throughout"
+    assert targets["bass"]["reason"] == "the reference is silent: no score"
     assert math.isnan(targets["bass"]["frames"][0]["metrics"]["SDR"])
+    assert all(map(math.isnan, targets["bass"]["whole_track"].values()))
     assert targets["vocals"]["frames"][0]["metrics"]["SDR"] > 10
+    assert "warning: One: bass: the reference is silent: no score" in result.err
+    table = run("evaluate", "true", "system", "--csv", "all.csv").out
+    assert re.search(r"bass .* 1 of 2\n", table)
+    with (tracks / "all.csv").open(newline="") as file:
+        silent = [r for r in csv.DictReader(file) if (r["track"], r["target"]) == ("One", "bass")]
+    assert len(silent) == 6
+    assert {row["value_db"] for row in silent} == {""}
 
 
 def test_broken_score_files(run, tracks):

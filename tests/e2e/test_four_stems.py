@@ -22,7 +22,7 @@ def test_the_recorded_score_is_reached(song):
     assert separator.sources == ("vocals", "drums", "bass", "other")
     estimates = separator(sum(song.values()), 44100)
     assert estimates.null_depth_db < -100
-    medians = track_medians(partita.evaluate(song, estimates))
+    medians = track_medians(partita.evaluate(song, estimates, sample_rate=44100))
     found = {name: medians[name]["SDR"] for name in song}
     assert found == pytest.approx(RECORDED, abs=0.05)
 

@@ -20,6 +20,13 @@ from partita.errors import UsageError, one_line
 
 _BLOCK_SAMPLES = 1 << 16
 
+_LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
+
+
+def is_lossy(path: Path) -> bool:
+    """Tell by its extension whether a file may hold what a lossy codec made."""
+    return path.suffix.lower() not in _LOSSLESS
+
 
 @dataclass(frozen=True, eq=False)
 class Audio:
@@ -31,10 +38,13 @@ class Audio:
         float32, full scale at ±1.
     sample_rate : int
         In hertz.
+    is_lossy : bool
+        Whether a lossy codec made it: as a reference for scores it is then rounded to 16 bits.
     """
 
     samples: Tensor
     sample_rate: int
+    is_lossy: bool = False
 
     @property
     def channels(self) -> int:
@@ -61,7 +71,8 @@ class Audio:
         """
         with open_audio(path, start_s=start_s, duration_s=duration_s, stream=stream) as reader:
             blocks = list(reader.blocks())
-            return cls(torch.from_numpy(np.concatenate(blocks, axis=1)), reader.sample_rate)
+            samples = torch.from_numpy(np.concatenate(blocks, axis=1))
+            return cls(samples, reader.sample_rate, is_lossy(Path(path)))
 
     def save(
         self,

@@ -15,10 +15,23 @@ if TYPE_CHECKING:
 _METRICS = ("SIR", "SAR", "ISR")
 _WHOLE_TRACK = ("uSDR", "SI-SDR")
 _WIDE_COLUMNS = 100
+_UNLIKE = "not the same targets in all tracks, or not known"
 
 
-def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: Sequence[str]) -> None:
-    """Print target by target what every system scores, the best first, and what is missing."""
+def print_comparison(
+    rows: Mapping[str, Sequence[Row]], failed: Sequence[str], remarks: Sequence[str]
+) -> None:
+    """Print target by target what every system scores, the best first, and what is missing.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of Row
+        By target.
+    failed : sequence of str
+        Tracks without scores.
+    remarks : sequence of str
+        What else has to be known to compare the figures.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -43,6 +56,8 @@ def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: Sequence[str])
             interval = [_interval(row.summary)] if has_interval else []
             figures = [_number(row.summary.medians.get(name, math.nan)) for name in metrics]
             tracks = str(row.summary.tracks)
+            if row.summary.unscored:
+                tracks += f" of {row.summary.tracks + row.summary.unscored}"
             table.add_row(*map(one_line, names), sdr, *interval, *figures, tracks)
         table.add_section()
     console.print(table, markup=False)
@@ -51,9 +66,11 @@ def print_comparison(rows: Mapping[str, Sequence[Row]], left_out: Sequence[str])
         explanation += "; interval: bootstrap over tracks"
     for line in ("", explanation, *notes.lines()):
         console.print(line, style="dim", markup=False)
-    if left_out:
-        listed = one_line(", ".join(left_out))
-        console.print(f"{len(left_out)} left out: {listed}", style="bold", markup=False)
+    for line in remarks:
+        console.print(one_line(line), markup=False)
+    if failed:
+        listed = one_line(", ".join(failed))
+        console.print(f"{len(failed)} left out: {listed}", style="bold", markup=False)
 
 
 def _shown_metrics(rows: Sequence[Row], columns: int) -> list[str]:
@@ -74,13 +91,11 @@ class _Notes:
         self._marks: dict[tuple[str, ...], str] = {}
 
     def mark(self, together: tuple[str, ...]) -> str:
-        if not together:
-            return " "
         return self._marks.setdefault(together, chr(ord("a") + len(self._marks) % 26))
 
     def lines(self) -> list[str]:
         return [
-            f"{mark}: scored together: {one_line(', '.join(together))}"
+            f"{mark}: scored together: {one_line(', '.join(together)) or _UNLIKE}"
             for together, mark in self._marks.items()
         ]
 

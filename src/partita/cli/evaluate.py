@@ -6,23 +6,26 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
-from partita.errors import UsageError
+from partita.errors import UsageError, one_line
+from partita.stems import normal_name
 
 if TYPE_CHECKING:
     from partita.evaluation.evaluate import ScoreOptions
-    from partita.evaluation.runs import RunOptions, ScoredTrack
     from partita.evaluation.scores import TrackScores
+    from partita.evaluation.work import RunOptions, ScoredTrack
     from partita.separation import Separator
 
 _MOST_JOBS = 4
+_SHOWN_NAMES = 3
 
 _Targets = Annotated[
     str | None,
@@ -89,6 +92,7 @@ def evaluate(
     from partita.evaluation.runs import score_datasets
 
     true, guessed = open_dataset(references), open_dataset(estimates)
+    _check_names([guessed.root.resolve().name], published)
     run = score_datasets(true, guessed, options)
     return _present(run, len(true), published, csv, as_json=as_json, quiet=quiet)
 
@@ -137,9 +141,13 @@ def benchmark(
     if data is None and not published:
         raise UsageError("nothing to do: name --data and --model, or --published")
     score = _score_options(bss, window, hop, targets)
-    options = _run_options(score, out, resume, jobs or 1)
+    separation = {"precision": precision, "shifts": shifts}
+    options = _run_options(score, out, resume, jobs or 1, separation)
     from partita.datasets import open_dataset
     from partita.evaluation.runs import benchmark as run_benchmark
+    from partita.evaluation.runs import system_labels
+
+    _check_names(list(system_labels(models).values()), published)
 
     def make(name: str) -> Separator:
         from partita.separation import Separator
@@ -160,16 +168,30 @@ def _nothing() -> Generator[ScoredTrack, None, None]:
 def _score_options(bss: str, window: float, hop: float | None, targets: str | None) -> ScoreOptions:
     from partita.evaluation.evaluate import ScoreOptions
 
-    names = tuple(name.strip() for name in targets.split(",")) if targets else ()
+    names = tuple(normal_name(name.strip()) for name in targets.split(",")) if targets else ()
     return ScoreOptions(bss, window, window if hop is None else hop, names)
 
 
-def _run_options(score: ScoreOptions, out: Path | None, resume: bool, jobs: int) -> RunOptions:
-    from partita.evaluation.runs import RunOptions
+def _check_names(systems: Sequence[str], published: Sequence[Path]) -> None:
+    """Refuse two systems of one name: their scores would be added up."""
+    names = [*systems, *(folder.resolve().name for folder in published)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two systems are called {one_line(name)!r}: rename one's folder")
+
+
+def _run_options(
+    score: ScoreOptions,
+    out: Path | None,
+    resume: bool,
+    jobs: int,
+    separation: Mapping[str, Any] = MappingProxyType({}),
+) -> RunOptions:
+    from partita.evaluation.work import RunOptions
 
     if resume and out is None:
         raise UsageError("--resume needs --out: that is where the earlier scores are")
-    return RunOptions(score, out, resume, jobs)
+    return RunOptions(score, out, resume, jobs, separation)
 
 
 def _present(
@@ -186,7 +208,8 @@ def _present(
     from partita.evaluation.tables import comparison_rows, write_csv
 
     systems: dict[str, list[TrackScores]] = {}
-    left_out: list[str] = []
+    failed: list[str] = []
+    missing = _Missing()
     with (
         ProgressDisplay(enabled=not (quiet or as_json)) as display,
         contextlib.closing(run) as scored,
@@ -198,15 +221,41 @@ def _present(
             for warning in () if quiet else outcome.warnings:
                 display.print(f"partita: warning: {warning}", error=True)
             if outcome.scores is None:
-                left_out.append(outcome.track)
+                failed.append(outcome.track)
                 display.print(f"partita: {outcome.error}", error=True)
                 continue
             systems.setdefault(outcome.system, []).append(outcome.scores)
+            missing.add(outcome)
             if as_json:
                 item = {"system": outcome.system, **outcome.scores.to_json()}
+                if outcome.left_out:
+                    item["left_out"] = dict(outcome.left_out)
                 display.print(json.dumps(item))
     if csv is not None:
         write_csv(csv, systems)
     if systems and not (quiet or as_json):
-        print_comparison(comparison_rows(systems), left_out)
-    return int(bool(left_out))
+        print_comparison(comparison_rows(systems), failed, missing.lines(systems))
+    return int(bool(failed))
+
+
+class _Missing:
+    """Which targets could not be scored, in which songs of each system."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[tuple[str, str, str], list[str]] = {}
+
+    def add(self, outcome: ScoredTrack) -> None:
+        for name, lacking in outcome.left_out.items():
+            self._tracks.setdefault((outcome.system, name, lacking), []).append(outcome.track)
+
+    def lines(self, systems: Mapping[str, Sequence[TrackScores]]) -> list[str]:
+        return [
+            f"{system}: {name} not scored in {len(tracks)} of {len(systems[system])}, "
+            f"{lacking} lack it: {_first(tracks)}"
+            for (system, name, lacking), tracks in self._tracks.items()
+        ]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more

@@ -17,6 +17,7 @@ from partita.datasets.layout import (
     subset_folders,
 )
 from partita.datasets.tracks import ACCOMPANIMENT, MIXTURE, VOCALS, StemFile, Track
+from partita.stems import normal_name
 
 #: Names that tell a stem from a track.
 _KNOWN_STEMS = frozenset(
@@ -128,24 +129,26 @@ def _entries(root: Path) -> list[_Entry]:
 
 def _group(entries: Iterable[_Entry], *, stems_outside: bool, root: Path) -> Reading:
     grouped: dict[tuple[str, str], dict[str, StemFile]] = defaultdict(dict)
-    folders: dict[tuple[str, str], Path] = {}
+    folders: dict[tuple[str, str], tuple[str, Path]] = {}
     tracks: list[Track] = []
     problems: list[Problem] = []
     for entry in entries:
-        stem, name = entry.inner, entry.outer
+        stem, name = normal_name(entry.inner), normal_name(entry.outer)
         if stems_outside:
             stem, name = name, stem
         stem = stem.lower()
-        key = entry.subset, name
-        folders[key] = root if stems_outside else entry.folder
+        # Two folders whose names only look the same are two tracks, and a problem later on.
+        key = entry.subset, name if stems_outside else str(entry.folder)
+        folders[key] = name, root if stems_outside else entry.folder
         if stem in grouped[key]:
             used = grouped[key][stem].path.name
             problems.append(Problem(name, f"has stem {stem!r} twice: {used} is used, "
                                           f"{entry.path.name} is not"))  # fmt: skip
             continue
         grouped[key][stem] = StemFile(entry.path)
-    for (subset, name), files in grouped.items():
-        made = make_track(name, folders[subset, name], subset, files)
+    for (subset, key_name), files in grouped.items():
+        name, folder = folders[subset, key_name]
+        made = make_track(name, folder, subset, files)
         if isinstance(made, Problem):
             problems.append(made)
         else:

@@ -22,6 +22,7 @@ from partita.datasets.layout import (
     subset_folders,
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
+from partita.stems import normal_name
 
 STEM_MP4 = ".stem.mp4"
 #: Audio stream of each signal in a ``.stem.mp4`` that names none.
@@ -127,8 +128,10 @@ def _stem_mp4_files(root: Path) -> list[tuple[str, Path]]:
 def _track(name: str, path: Path, subset: str, files: dict[str, StemFile]) -> Track:
     if subset == "train" and name in VALIDATION_TRACKS:
         subset = "valid"
+    lower = {normal_name(stem).lower(): file for stem, file in files.items()}
+    files = lower if len(lower) == len(files) else files
     stems = {stem: files[stem] for stem in order_stems(files) if stem != MIXTURE}
-    return Track(name, path, subset, stems, files[MIXTURE])
+    return Track(normal_name(name), path, subset, stems, files[MIXTURE])
 
 
 def _read_streams(path: Path) -> dict[str, int] | str:

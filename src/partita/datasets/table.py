@@ -11,6 +11,7 @@ from typing import NoReturn
 from partita.datasets.layout import Problem, Reading, list_folder, make_track
 from partita.datasets.tracks import StemFile, Track
 from partita.errors import UsageError, one_line
+from partita.stems import normal_name
 
 _TRACK, _SUBSET, _STEM, _PATH = "track", "subset", "stem", "path"
 
@@ -100,7 +101,9 @@ def _cells(path: Path) -> Iterator[_Cell]:
             long = {_STEM, _PATH} <= set(columns)
             for raw in reader:
                 row = _check_row(path, reader.line_num, raw)
-                pairs = [(row[_STEM].lower(), row[_PATH])] if long else list(row.items())
+                pairs = (
+                    [(normal_name(row[_STEM].lower()), row[_PATH])] if long else list(row.items())
+                )
                 for stem, value in pairs:
                     if value and stem not in (_TRACK, _SUBSET):
                         subset = row.get(_SUBSET, "")
@@ -114,7 +117,7 @@ def _cells(path: Path) -> Iterator[_Cell]:
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> list[str]:
-    names = [name.strip().lower() for name in columns]
+    names = [normal_name(name.strip().lower()) for name in columns]
     if _TRACK not in names:
         _fail(path, "has no column 'track' in its first line")
     if not set(names) - {_TRACK, _SUBSET}:
@@ -127,7 +130,11 @@ def _check_columns(path: Path, columns: Sequence[str]) -> list[str]:
 def _check_row(path: Path, line: int, raw: dict[str | None, str | None]) -> dict[str, str]:
     if None in raw or None in raw.values():
         _fail(path, f"line {line}: has another number of columns than the first line")
-    row = {(name or "").strip().lower(): (value or "").strip() for name, value in raw.items()}
+    row = {
+        normal_name((name or "").strip().lower()): (value or "").strip()
+        for name, value in raw.items()
+    }
+    row[_TRACK] = normal_name(row[_TRACK])
     if not row[_TRACK]:
         _fail(path, f"line {line}: names no track")
     return row

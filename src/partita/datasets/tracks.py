@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from partita.audio.reader import AudioReader, open_audio
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, is_lossy
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
 from partita.stems import stem_members
 
@@ -200,7 +200,7 @@ class Track:
         total = loaded[0].samples.clone()  # [channels, samples]
         for audio in loaded[1:]:
             total += audio.samples
-        return Audio(total, loaded[0].sample_rate)
+        return Audio(total, loaded[0].sample_rate, any(audio.is_lossy for audio in loaded))
 
     def load_stems(
         self,
@@ -261,7 +261,10 @@ class Track:
         pieces = [_load_piece(file, start_s, duration_s) for file in files]
         samples = max(piece.shape[1] for piece in pieces)
         samples = max(samples, self._excerpt_samples(rate, start_s, duration_s, found=samples))
-        return [Audio(_lengthen(piece, channels, samples), rate) for piece in pieces]
+        return [
+            Audio(_lengthen(piece, channels, samples), rate, is_lossy(file.path))
+            for piece, file in zip(pieces, files, strict=True)
+        ]
 
     def _excerpt_samples(
         self, rate: int, start_s: float, duration_s: float | None, *, found: int

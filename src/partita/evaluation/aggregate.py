@@ -30,6 +30,8 @@ class Summary:
         95 % confidence interval of each.
     tracks : int
         How many tracks have an SDR.
+    unscored : int
+        How many have none, since the reference or the estimate is silent.
     scored_with : tuple of str
         The targets that were scored together; empty where unknown or not the same in all tracks.
     """
@@ -38,6 +40,7 @@ class Summary:
     medians: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     tracks: int
+    unscored: int
     scored_with: tuple[str, ...]
 
 
@@ -89,6 +92,7 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
             medians={metric: _median(found) for metric, found in metrics.items()},
             intervals={metric: _interval(found, seed) for metric, found in metrics.items()},
             tracks=sum(not math.isnan(value) for value in metrics["SDR"]),
+            unscored=sum(math.isnan(value) for value in metrics["SDR"]),
             scored_with=next(iter(sets[target])) if len(sets[target]) == 1 else (),
         )
         for target, metrics in values.items()
@@ -101,8 +105,9 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Leave out what is not defined, and infinities, for which museval's files have no place."""
     array = np.asarray(values, dtype=np.float64)
-    return array[~np.isnan(array)]
+    return array[np.isfinite(array)]
 
 
 def _interval(values: Sequence[float], seed: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
-"""Scores of one track: references and estimates by name, from memory."""
+"""Scores of one track: references and estimates by name."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +11,25 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from partita.audio.signal import Audio
-from partita.errors import ScoresError, UnknownNameError, UsageError
+from partita.errors import ScoresError, UnknownNameError, UsageError, one_line
 from partita.evaluation._decomposition import is_silent
 from partita.evaluation.bsseval import bss_eval
+from partita.evaluation.checks import find_doubts
 from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
-from partita.stems import stem_members
+from partita.evaluation.targets import TargetMembers, match_targets
+from partita.stems import normal_name
+
+_log = logging.getLogger(__name__)
 
 Signal = Audio | Tensor | np.ndarray[Any, Any]
 Version = Literal["v4", "v3"]
-#: Target → names of the references, and of the estimates, that it is the sum of.
-TargetMembers = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+#: Codecs pad what they encode by a frame or two: that much may be missing or too much.
+_MOST_PADDING = 4096
+_FULL_SCALE_16_BITS = 32768
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def evaluate(
     references: Mapping[str, Signal],
     estimates: Mapping[str, Signal],
     *,
-    sample_rate: int = 44100,
+    sample_rate: int | None = None,
     targets: Sequence[str] = (),
     version: Version = "v4",
     window_s: float = 1.0,
@@ -76,12 +83,14 @@ def evaluate(
     Parameters
     ----------
     references : mapping of str to Audio, Tensor or ndarray ``[channels, samples]``
-        The true sources.
+        The true sources. `Audio` that a lossy codec made is rounded to 16 bits, as musdb does; do
+        the same with arrays from such files, see `as_reference`.
     estimates : mapping of str to Audio, Tensor or ndarray ``[channels, samples]``
         Named like references, or like sums of them: ``drums+bass``, ``no_vocals``,
-        ``accompaniment``.
-    sample_rate : int
-        Of signals that do not know their own, in hertz.
+        ``accompaniment``. Names compare in Unicode's composed form; case counts.
+    sample_rate : int, optional
+        In hertz. Needed where any signal is an array, since windows are counted in seconds;
+        `Audio` and `Estimates` know theirs.
     targets : sequence of str
         The targets that are scored together, which also may be sums; default: those of the
         estimates. A target that is added changes the figures of the others, so the set is stored.
@@ -95,12 +104,13 @@ def evaluate(
     -------
     TrackScores
         SDR, ISR, SIR and SAR for each target and window, and ``uSDR`` (Music Demixing Challenge)
-        and ``SI-SDR`` of the whole track.
+        and ``SI-SDR`` of the whole track; NaN where the reference is silent. What looks wrong, such
+        as estimates that are late, is in its `warnings`, which are logged as well.
 
     Raises
     ------
     UsageError
-        Names that do not fit.
+        Names that do not fit, or arrays without a sample rate.
     ScoresError
         Signals that cannot be scored: lengths, rates or channels that differ, NaN, no samples.
 
@@ -109,25 +119,149 @@ def evaluate(
     >>> scores = evaluate(references, estimates, sample_rate=44100)  # doctest: +SKIP
     >>> scores.targets["vocals"].frames[0]["SDR"]  # doctest: +SKIP
     """
-    options = ScoreOptions(version, window_s, window_s if hop_s is None else hop_s, tuple(targets))
+    asked = tuple(map(normal_name, targets))
+    options = ScoreOptions(version, window_s, window_s if hop_s is None else hop_s, asked)
+    references, estimates = _by_name("references", references), _by_name("estimates", estimates)
     members = match_targets(list(references), list(estimates), options.targets)
     rate = _common_rate([*references.values(), *estimates.values()], sample_rate)
-    true = {name: _sum(references, own) for name, (own, _) in members.items()}
-    guessed = {name: _sum(estimates, own) for name, (_, own) in members.items()}
-    return score_signals(true, guessed, rate, options, track=track)
+    needed = dict.fromkeys(name for ours, _ in members.values() for name in ours)
+    true = {name: as_reference(references[name], name) for name in needed}
+    needed = dict.fromkeys(name for _, theirs in members.values() for name in theirs)
+    guessed = {name: as_tensor(estimates[name], name) for name in needed}
+    scores = score_signals(
+        *sum_targets(members, true, guessed), sample_rate=rate, options=options, track=track
+    )
+    for warning in scores.warnings:
+        _log.warning("%s", f"{one_line(track)}: {warning}" if track else warning)
+    return scores
+
+
+def _by_name(kind: str, signals: Mapping[str, Signal]) -> dict[str, Signal]:
+    """Bring names to one Unicode form, in which they are compared."""
+    found: dict[str, Signal] = {}
+    for name, signal in signals.items():
+        if normal_name(name) in found:
+            called = one_line(normal_name(name))
+            raise UsageError(f"two {kind} are called {called!r}: name one otherwise")
+        found[normal_name(name)] = signal
+    return found
+
+
+def as_reference(signal: Signal, name: str) -> Tensor:
+    """Return ``[channels, samples]``; what a lossy codec made is rounded to 16 bits.
+
+    Where a codec left nothing above some frequency, the filters of BSS Eval are not determined
+    without that little noise, and its figures come out up to 10 dB away from everybody else's,
+    which are made with musdb.
+
+    Parameters
+    ----------
+    signal : Audio, Tensor or ndarray ``[channels, samples]``
+        `Audio` knows whether a lossy codec made it.
+    name : str
+        For messages.
+    """
+    samples = as_tensor(signal, name)
+    if isinstance(signal, Audio) and signal.is_lossy:
+        samples = (samples * _FULL_SCALE_16_BITS).round() / _FULL_SCALE_16_BITS
+    return samples
+
+
+def sum_targets(
+    members: TargetMembers, references: Mapping[str, Tensor], estimates: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], list[str]]:
+    """Add up the signals of each target, all as long as the longest reference.
+
+    Returns
+    -------
+    references, estimates : dict of str to Tensor ``[channels, samples]``
+        By target.
+    warnings : list of str
+        What was cut or filled up with silence.
+
+    Raises
+    ------
+    ScoresError
+        Estimates that are shorter or longer by more than codecs pad.
+    """
+    samples = max((signal.shape[-1] for signal in references.values()), default=0)
+    _check_lengths(references, estimates, samples)
+    true, warnings = _fit("reference", references, samples)
+    guessed, more = _fit("estimate", estimates, samples)
+    return (
+        {target: _sum(true, ours) for target, (ours, _) in members.items()},
+        {target: _sum(guessed, theirs) for target, (_, theirs) in members.items()},
+        [*warnings, *more],
+    )
+
+
+def _check_lengths(
+    references: Mapping[str, Tensor], estimates: Mapping[str, Tensor], samples: int
+) -> None:
+    for kind, signals in (("reference", references), ("estimate", estimates)):
+        for name, signal in signals.items():
+            if signal.shape[-1] == 0:
+                raise ScoresError(f"{kind} {name}: holds no samples")
+    longest = max(references, key=lambda name: references[name].shape[-1])
+    for name, signal in estimates.items():
+        if abs(signal.shape[-1] - samples) > _MOST_PADDING:
+            raise ScoresError(
+                f"estimate {name} has {signal.shape[-1]} samples, "
+                f"reference {longest} has {samples}: are they of the same song?"
+            )
+
+
+def _fit(
+    kind: str, signals: Mapping[str, Tensor], samples: int
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Cut or fill up signals, and say so."""
+    by_difference: dict[int, list[str]] = {}
+    for name, signal in signals.items():
+        by_difference.setdefault(samples - signal.shape[-1], []).append(name)
+    warnings = []
+    for difference, names in by_difference.items():
+        if difference:
+            how = "short: filled up with silence" if difference > 0 else "long: cut"
+            who = (
+                f"{kind}s are" if len(names) == len(signals) else f"{kind} {' and '.join(names)} is"
+            )
+            warnings.append(f"{who} {abs(difference)} samples too {how}")
+    fitted = {
+        name: functional.pad(signal, (0, samples - signal.shape[-1]))
+        if signal.shape[-1] != samples
+        else signal
+        for name, signal in signals.items()
+    }
+    return fitted, warnings
 
 
 def score_signals(
     references: Mapping[str, Tensor],
     estimates: Mapping[str, Tensor],
+    warnings: Sequence[str] = (),
+    *,
     sample_rate: int,
     options: ScoreOptions,
-    *,
     track: str,
+    look_for_mistakes: bool = True,
 ) -> TrackScores:
-    """Score signals ``[channels, samples]`` of the same names and shapes."""
+    """Score signals ``[channels, samples]`` of the same names and shapes.
+
+    Parameters
+    ----------
+    references, estimates : mapping of str to Tensor ``[channels, samples]``
+    warnings : sequence of str
+        What is known to be odd; more is added.
+    sample_rate : int
+        In hertz.
+    options : ScoreOptions
+    track : str
+    look_for_mistakes : bool
+        Whether estimates may be late, of another song, or the like; see `find_doubts`.
+    """
     names = list(references)
     check_signals(references, estimates)
+    doubts = find_doubts(references, estimates, sample_rate) if look_for_mistakes else []
     true, guessed = (
         torch.stack([signals[name] for name in names]) for signals in (references, estimates)
     )
@@ -147,13 +281,11 @@ def score_signals(
         found[name] = TargetScores(
             name=name,
             frames=[dict(zip(METRICS, frame, strict=True)) for frame in zip(*columns, strict=True)],
-            whole={
-                "uSDR": mdx_sdr_db(true[index], guessed[index]),
-                "SI-SDR": si_sdr_db(true[index], guessed[index]),
-            },
+            whole=_whole_track_figures(true[index], guessed[index]),
             scored_with=tuple(names),
             reason=_why_not(true[index], guessed[index]),
         )
+    unscored = [f"{name}: {target.reason}" for name, target in found.items() if target.reason]
     return TrackScores(
         track=track,
         targets=found,
@@ -165,97 +297,54 @@ def score_signals(
             "channels": true.shape[1],
             "samples": true.shape[2],
         },
+        warnings=(*warnings, *doubts, *unscored),
     )
 
 
-def _why_not(reference: Tensor, estimate: Tensor) -> str:
-    if is_silent(reference):
-        return "the reference is silent throughout"
-    return "the estimate is silent throughout" if is_silent(estimate) else ""
+def _whole_track_figures(reference: Tensor, estimate: Tensor) -> dict[str, float]:
+    """Return figures without windows; there is none of a silent reference.
 
-
-def match_targets(
-    references: Sequence[str], estimates: Sequence[str], targets: Sequence[str] = ()
-) -> TargetMembers:
-    """Decide what is scored against what.
-
-    Parameters
-    ----------
-    references, estimates : sequence of str
-        Names on both sides.
-    targets : sequence of str
-        What is asked for; by default every estimate, which together must be everything that the
-        references hold. Of estimates that overlap, such as ``accompaniment`` beside ``drums``,
-        sums are left out by default.
-
-    Returns
-    -------
-    dict
-        Target → names of the references, and of the estimates, that it is the sum of.
-
-    Raises
-    ------
-    UsageError
-        A name that is on one side only, or references that no estimate covers; lists both sides.
+    A silent estimate has a uSDR of 0 dB: the error is the reference. No gain makes it better, and
+    SI-SDR, which asks for the best gain, is not defined.
     """
-    both = f"references: {', '.join(sorted(references))}; estimates: {', '.join(sorted(estimates))}"
-    sources = _single_sources(references)
-    wanted = list(targets) or [name for name in estimates if name != "mixture"]
-    found: TargetMembers = {}
-    for name in wanted:
-        try:
-            found[name] = (
-                _members(name, references, sources),
-                _members(name, estimates, _single_sources(estimates)),
-            )
-        except UsageError:
-            raise UsageError(f"target {name!r} is not on both sides; {both}") from None
-    if targets:
-        return found
-    parts = {name: set(_members(name, sources, sources)) for name in found}
-    for name in list(found):  # sums of what is there anyway
-        rest = set().union(*(parts[other] for other in found if other != name))
-        if len(parts[name]) > 1 and parts[name] <= rest:
-            del found[name]
-    covered = [source for name in found for source in parts[name]]
-    missing = [source for source in sources if source not in covered]
-    if missing or len(set(covered)) < len(covered) or not found:
-        problem = f"no estimate of {', '.join(missing)}" if missing else "estimates overlap"
-        raise UsageError(f"{problem}: name the targets to score together (--targets); {both}")
-    return found
+    if not reference.any():
+        return {"uSDR": math.nan, "SI-SDR": math.nan}
+    si_sdr = si_sdr_db(reference, estimate) if estimate.any() else math.nan
+    return {"uSDR": mdx_sdr_db(reference, estimate), "SI-SDR": si_sdr}
 
 
-def _single_sources(names: Sequence[str]) -> list[str]:
-    """Leave out what is a sum of the others."""
-    singles = [name for name in names if name not in ("mixture", "linear_mixture")]
-    if len(singles) > 2 and "accompaniment" in singles and "vocals" in singles:
-        singles.remove("accompaniment")
-    return [name for name in singles if "+" not in name]
+def _why_not(reference: Tensor, estimate: Tensor) -> str:
+    """Say why BSS Eval has no figures."""
+    for kind, signal, consequence in (
+        ("reference", reference, "no score"),
+        ("estimate", estimate, "only uSDR has a value (0 dB)"),
+    ):
+        if not signal.any():
+            return f"the {kind} is silent: {consequence}"
+        if is_silent(signal):
+            return f"the channels of the {kind} cancel each other: silent to BSS Eval, no score"
+    return ""
 
 
-def _members(name: str, names: Sequence[str], sources: Sequence[str]) -> tuple[str, ...]:
-    if name in names:
-        return (name,)
-    if name == "accompaniment":
-        return stem_members("no_vocals", sources)
-    return stem_members(name, sources)
-
-
-def _common_rate(signals: Sequence[Signal], sample_rate: int) -> int:
-    rates = {s.sample_rate if isinstance(s, Audio) else sample_rate for s in signals}
+def _common_rate(signals: Sequence[Signal], sample_rate: int | None) -> int:
+    if sample_rate is None and not all(isinstance(signal, Audio) for signal in signals):
+        raise UsageError("arrays do not know their sample rate: pass sample_rate=…, in hertz")
+    rates = {signal.sample_rate for signal in signals if isinstance(signal, Audio)}
+    if sample_rate is not None:
+        rates.add(sample_rate)
     if len(rates) > 1:
         listed = ", ".join(f"{rate} Hz" for rate in sorted(rates))
-        raise ScoresError(f"sample rates differ: {listed}")
-    if not rates or min(rates) <= 0:
-        raise ScoresError("nothing to score" if not rates else "a sample rate is not positive")
+        raise ScoresError(f"sample rates differ: {listed}: resample one side")
+    if min(rates) <= 0:
+        raise ScoresError("a sample rate is not positive")
     return rates.pop()
 
 
-def _sum(signals: Mapping[str, Signal], members: Sequence[str]) -> Tensor:
-    tensors = [as_tensor(signals[name], name) for name in members]
+def _sum(signals: Mapping[str, Tensor], members: Sequence[str]) -> Tensor:
+    tensors = [signals[name] for name in members]
     shapes = {tuple(tensor.shape) for tensor in tensors}
     if len(shapes) > 1:
-        raise ScoresError(f"{' and '.join(members)} differ in channels or samples: {shapes}")
+        raise ScoresError(f"{' and '.join(members)} differ in channels: {shapes}")
     return torch.stack(tensors).sum(dim=0) if len(tensors) > 1 else tensors[0]
 
 

@@ -1,98 +1,32 @@
-"""Many tracks: what is scored against what, and a result for each whatever happens."""
+"""Many tracks: what is scored against what."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partita.audio.signal import Audio
 from partita.datasets import Dataset, Track
-from partita.devices import worker_pool
-from partita.errors import (
-    AudioWriteError,
-    PartitaError,
-    ScoresError,
-    UsageError,
-    one_line,
-    write_error,
-)
-from partita.evaluation.evaluate import ScoreOptions, TargetMembers, match_targets, score_signals
+from partita.errors import ScoresError, UsageError, WeightsError, one_line
+from partita.evaluation.evaluate import ScoreOptions, sum_targets
+from partita.evaluation.loading import Loaded, files_mark, load_estimates, load_references
 from partita.evaluation.oracles import ORACLES, get_oracle
-from partita.evaluation.scores import TrackScores, find_score_files, read_scores
+from partita.evaluation.scores import find_score_files, read_scores
+from partita.evaluation.targets import Match, match_available
+from partita.evaluation.work import RunOptions, ScoredTrack, Signals, Task, score_all
 from partita.separation import Separator
-from partita.threads import map_awake
-from partita.weights.chain import file_label
+from partita.stems import normal_name
+from partita.weights.chain import file_label, parse_chain
+from partita.weights.checkpoint import tensors_digest
 
-_log = logging.getLogger(__name__)
-#: Codecs pad what they encode by a frame or two: that much may be missing or too much.
-_MOST_PADDING = 4096
-_LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
 _SHOWN_NAMES = 5
-
-
-@dataclass(frozen=True)
-class ScoredTrack:
-    """What became of one track.
-
-    Attributes
-    ----------
-    system : str
-        Whose estimates.
-    track : str
-    scores : TrackScores or None
-        None: it failed.
-    error : str
-        One line, where it failed.
-    warnings : tuple of str
-    resumed : bool
-        The scores are those of an earlier run.
-    """
-
-    system: str
-    track: str
-    scores: TrackScores | None = None
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-    resumed: bool = False
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How tracks are worked through.
-
-    Attributes
-    ----------
-    score : ScoreOptions
-    out : Path or None
-        Where score files go, as ``SYSTEM/SUBSET/TRACK.json``, which museval reads.
-    resume : bool
-        Take score files that are there already, if they were made in the same way.
-    jobs : int
-        Tracks at once.
-    """
-
-    score: ScoreOptions
-    out: Path | None = None
-    resume: bool = False
-    jobs: int = 1
-
-
-#: References and estimates ``[channels, samples]`` by target, their rate, and warnings.
-_Signals = tuple[dict[str, Tensor], dict[str, Tensor], int, list[str]]
-
-
-@dataclass(frozen=True)
-class _Task:
-    system: str
-    track: Track
-    targets: TargetMembers
-    load: Callable[[], _Signals]
 
 
 def score_datasets(
@@ -117,17 +51,17 @@ def score_datasets(
     if references.is_one_track and estimates.is_one_track:
         theirs = {references.tracks[0].name: estimates.tracks[0]}
     names = [track.name for track in references]
-    tasks: list[_Task | ScoredTrack] = _problems(system, references, estimates)
+    tasks: list[Task | ScoredTrack] = _problems(system, references, estimates)
     for track in references:
         if track.name in theirs:
             tasks.append(_pair(system, track, theirs.pop(track.name), options.score))
         else:
             tasks.append(_missing(system, track.name, "estimates", estimates.root, theirs))
     tasks += [_missing(system, name, "references", references.root, names) for name in theirs]
-    yield from _work(tasks, options)
+    yield from score_all(tasks, options)
 
 
-def _problems(system: str, *datasets: Dataset) -> list[_Task | ScoredTrack]:
+def _problems(system: str, *datasets: Dataset) -> list[Task | ScoredTrack]:
     return [
         ScoredTrack(system, problem.where, error=str(problem))
         for dataset in datasets
@@ -143,80 +77,47 @@ def _missing(system: str, name: str, kind: str, root: Path, there: Iterable[str]
     return ScoredTrack(system, name, error=one_line(reason))
 
 
-#: Makes estimates, and warnings, from the targets, the true signals and their rate.
-_Guessed = tuple[dict[str, Tensor], list[str]]
-_Guess = Callable[[TargetMembers, dict[str, Tensor], int], _Guessed]
+#: From the true stems to estimated ones, with warnings.
+_Guess = Callable[[Loaded], tuple[Mapping[str, Tensor], Sequence[str]]]
 
 
 def _task(
-    system: str, track: Track, names: Sequence[str], options: ScoreOptions, guess: _Guess
-) -> _Task | ScoredTrack:
-    """Prepare a track whose estimates have these names; an error where they do not fit."""
-    try:
-        targets = match_targets(list(track.stems), names, options.targets)
-    except UsageError as error:
-        return ScoredTrack(system, track.name, error=one_line(f"{track.name}: {error}"))
+    system: str, track: Track, match: Match, guess: _Guess, made_of: Callable[[], str]
+) -> Task:
+    """Prepare a track whose estimates `guess` makes."""
 
-    def load() -> _Signals:
-        true, rate = _load_references(track, targets)
-        guessed, warnings = guess(targets, true, rate)
-        fitted, more = _fit(guessed, _length(true))
-        return true, fitted, rate, [*warnings, *more]
+    def load() -> tuple[Signals, int]:
+        names = dict.fromkeys(name for ours, _ in match.targets.values() for name in ours)
+        found = load_references(track, list(names))
+        guessed, more = guess(found)
+        true, estimates, warnings = sum_targets(match.targets, found.stems, guessed)
+        return (true, estimates, [*found.warnings, *more, *warnings]), found.sample_rate
 
-    return _Task(system, track, targets, load)
+    return Task(system, track, match, load, made_of)
 
 
 def _pair(
     system: str, reference: Track, estimate: Track, options: ScoreOptions
-) -> _Task | ScoredTrack:
-    def guess(targets: TargetMembers, _: dict[str, Tensor], rate: int) -> _Guessed:
-        members = {name: theirs for name, (_, theirs) in targets.items()}
-        guessed, their_rate = _load_sums(estimate, members)
-        if rate != their_rate:
-            raise ScoresError(f"references are at {rate} Hz, estimates at {their_rate} Hz")
-        return guessed, []
+) -> Task | ScoredTrack:
+    try:
+        match = match_available(list(reference.stems), list(estimate.stems), options.targets)
+    except UsageError as error:
+        return ScoredTrack(system, reference.name, error=one_line(f"{reference.name}: {error}"))
 
-    return _task(system, reference, list(estimate.stems), options, guess)
+    def guess(true: Loaded) -> tuple[Mapping[str, Tensor], Sequence[str]]:
+        names = dict.fromkeys(name for _, theirs in match.targets.values() for name in theirs)
+        found = load_estimates(estimate, list(names))
+        if true.sample_rate != found.sample_rate:
+            raise ScoresError(
+                f"references are at {true.sample_rate} Hz, estimates at {found.sample_rate} Hz: "
+                "separate with --keep-rate, or resample one side"
+            )
+        return found.stems, found.warnings
 
+    def made_of() -> str:
+        return files_mark(reference.stems) + files_mark(estimate.stems)
 
-def _load_references(track: Track, targets: TargetMembers) -> tuple[dict[str, Tensor], int]:
-    """Read the true targets; what a lossy codec made is rounded to 16 bits, as musdb does.
-
-    Where a codec left nothing above some frequency, the filters of BSS Eval are not determined
-    without that little noise, and its figures come out up to 10 dB away from everybody else's.
-    """
-    loaded, rate = _load_sums(track, {name: ours for name, (ours, _) in targets.items()})
-    is_lossless = all(f.path.suffix.lower() in _LOSSLESS for f in track.stems.values())
-    if not is_lossless:
-        loaded = {name: (signal * 32768).round() / 32768 for name, signal in loaded.items()}
-    return loaded, rate
-
-
-def _load_sums(track: Track, members: Mapping[str, Sequence[str]]) -> tuple[dict[str, Tensor], int]:
-    needed = list(dict.fromkeys(name for names in members.values() for name in names))
-    stems = track.load_stems(needed)
-    return _sums(stems, members), stems[needed[0]].sample_rate
-
-
-def _sums(signals: Mapping[str, Audio], members: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
-    return {
-        target: torch.stack([signals[name].samples for name in names]).sum(dim=0)
-        for target, names in members.items()
-    }
-
-
-def _length(signals: Mapping[str, Tensor]) -> int:
-    return next(iter(signals.values())).shape[-1]
-
-
-def _fit(signals: dict[str, Tensor], samples: int) -> tuple[dict[str, Tensor], list[str]]:
-    """Cut or fill up what codecs padded; larger differences stay, for the check that names them."""
-    difference = samples - _length(signals)
-    if not 0 < abs(difference) <= _MOST_PADDING:
-        return signals, []
-    fitted = {name: functional.pad(signal, (0, difference)) for name, signal in signals.items()}
-    how = "filled up with silence" if difference > 0 else "cut"
-    return fitted, [f"estimates are {abs(difference)} samples off: {how}"]
+    return _task(system, reference, match, guess, made_of)
 
 
 def benchmark(
@@ -227,6 +128,8 @@ def benchmark(
     separator: Callable[[str], Separator] = Separator,
 ) -> Generator[ScoredTrack, None, None]:
     """Separate every track with every model and score the estimates.
+
+    Of a song that lacks a stem, or has one that the model does not separate, the others are scored.
 
     Parameters
     ----------
@@ -240,108 +143,109 @@ def benchmark(
     Yields
     ------
     ScoredTrack
-        Model by model.
+        Model by model. Weights that cannot be had are one failure, and the other models go on.
 
     Raises
     ------
-    PartitaError
-        A model cannot be had.
+    UsageError
+        No such model, or a model twice; before anything is separated.
     """
-    yield from _work(_problems("", dataset), options)
+    labels = system_labels(models)
+    yield from score_all(_problems("", dataset), options)
     for model in models:
         if model in ORACLES:
-            tasks = [_oracle_task(model, track, options.score) for track in dataset]
-        else:
-            made, label = separator(model), file_label(model)
-            tasks = [_model_task(label, made, track, options.score) for track in dataset]
-        yield from _work(tasks, options)
+            yield from score_all([_oracle_task(model, t, options.score) for t in dataset], options)
+            continue
+        try:
+            made = separator(model)
+        except WeightsError as error:
+            yield ScoredTrack(labels[model], labels[model], error=str(error))
+            continue
+        mark = _separator_mark(made, options)
+        tasks = [_model_task(labels[model], made, track, options, mark) for track in dataset]
+        yield from score_all(tasks, options)
 
 
-def _oracle_task(name: str, track: Track, options: ScoreOptions) -> _Task | ScoredTrack:
+def system_labels(models: Sequence[str]) -> dict[str, str]:
+    """Return what the rows of each model are called: its label, or its whole name if two share it.
+
+    Raises
+    ------
+    UsageError
+        No such model, or a model twice.
+    """
+    if len(set(models)) < len(models):
+        raise UsageError(f"a model is named twice: {', '.join(map(one_line, models))}")
+    for model in models:
+        if model not in ORACLES:
+            parse_chain(model)
+    labels = {model: model if model in ORACLES else file_label(model) for model in models}
+    counts = Counter(labels.values())
+    return {
+        model: label if counts[label] == 1 else model.replace("/", "_")
+        for model, label in labels.items()
+    }
+
+
+def _separator_mark(separator: Separator, options: RunOptions) -> str:
+    """Return a digest of what makes a separator's estimates."""
+    models = [stage.runner.model for stage in separator.stages]
+    facts = [
+        [type(model).__name__, repr(model.config), tensors_digest(model.state_dict())]
+        for model in models
+    ]
+    content = json.dumps([facts, dict(options.separation)], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _matched(
+    system: str, track: Track, names: Sequence[str], options: ScoreOptions
+) -> Match | ScoredTrack:
+    try:
+        return match_available(list(track.stems), names, options.targets, all_references=False)
+    except UsageError as error:
+        return ScoredTrack(system, track.name, error=one_line(f"{track.name}: {error}"))
+
+
+def _oracle_task(name: str, track: Track, options: ScoreOptions) -> Task | ScoredTrack:
     oracle = get_oracle(name)
+    match = _matched(name, track, list(track.stems), options)
+    if isinstance(match, ScoredTrack):
+        return match
+    members = {target: ours for target, (ours, _) in match.targets.items()}
+    own = Match({target: (ours, (target,)) for target, ours in members.items()}, match.left_out)
 
-    def guess(_: TargetMembers, true: dict[str, Tensor], __: int) -> _Guessed:
-        mixture, warnings = _fit({"": track.load("mixture").samples}, _length(true))
-        return oracle(mixture[""], true), warnings
+    def guess(true: Loaded) -> tuple[Mapping[str, Tensor], Sequence[str]]:
+        mixture = track.load("mixture").samples
+        stems = {stem: _as_long_as(mixture, signal) for stem, signal in true.stems.items()}
+        targets = {
+            target: torch.stack([stems[stem] for stem in ours]).sum(dim=0)
+            for target, ours in members.items()
+        }
+        return oracle(mixture, targets), []
 
-    return _task(name, track, list(track.stems), options, guess)
+    task = _task(name, track, own, guess, lambda: files_mark(track.files))
+    return replace(task, look_for_mistakes=False)
+
+
+def _as_long_as(other: Tensor, signal: Tensor) -> Tensor:
+    fitted: Tensor = functional.pad(signal, (0, other.shape[-1] - signal.shape[-1]))
+    return fitted
 
 
 def _model_task(
-    name: str, separator: Separator, track: Track, options: ScoreOptions
-) -> _Task | ScoredTrack:
-    def guess(targets: TargetMembers, _: dict[str, Tensor], __: int) -> _Guessed:
+    name: str, separator: Separator, track: Track, options: RunOptions, mark: str
+) -> Task | ScoredTrack:
+    match = _matched(name, track, separator.sources, options.score)
+    if isinstance(match, ScoredTrack):
+        return match
+
+    def guess(_: Loaded) -> tuple[Mapping[str, Tensor], Sequence[str]]:
         mixture = track.load("mixture")
         estimates = separator(mixture.samples, mixture.sample_rate, keep_rate=True)
-        members = {name: sources for name, (_, sources) in targets.items()}
-        return _sums(estimates, members), []
+        return {name: audio.samples for name, audio in estimates.items()}, estimates.warnings
 
-    return _task(name, track, separator.sources, options, guess)
-
-
-def _work(
-    tasks: Sequence[_Task | ScoredTrack], options: RunOptions
-) -> Generator[ScoredTrack, None, None]:
-    def run(task: _Task | ScoredTrack) -> ScoredTrack:
-        return task if isinstance(task, ScoredTrack) else _score(task, options)
-
-    if options.jobs == 1:
-        yield from map(run, tasks)
-        return
-    with worker_pool(options.jobs, torch.get_num_threads()) as pool:
-        yield from map_awake(pool, run, tasks)
-
-
-def _score(task: _Task, options: RunOptions) -> ScoredTrack:
-    path = _score_path(task, options.out)
-    done = _earlier(path, task, options) if options.resume and path else None
-    if done:
-        return ScoredTrack(task.system, task.track.name, done, resumed=True)
-    name = one_line(task.track.name)
-    try:
-        true, guessed, rate, warnings = task.load()
-        scores = score_signals(true, guessed, rate, options.score, track=task.track.name)
-        if path:
-            _save(scores, path)
-    except AudioWriteError as error:
-        return ScoredTrack(task.system, task.track.name, error=str(error))
-    except PartitaError as error:
-        return ScoredTrack(task.system, task.track.name, error=f"{name}: {error}")
-    except Exception as error:
-        _log.debug("%s", name, exc_info=True)
-        reason = one_line(f"{type(error).__name__}: {error}")
-        text = f"{name}: failed unexpectedly ({reason}); --verbose tells more"
-        return ScoredTrack(task.system, task.track.name, error=text)
-    found = tuple(f"{name}: {warning}" for warning in warnings)
-    return ScoredTrack(task.system, task.track.name, scores, warnings=found)
-
-
-def _score_path(task: _Task, out: Path | None) -> Path | None:
-    """Return where a track's scores go; museval looks for tracks below ``test``."""
-    if out is None:
-        return None
-    folder = task.track.subset or "test"
-    return out / task.system / folder / f"{task.track.name.replace('/', '_')}.json"
-
-
-def _save(scores: TrackScores, path: Path) -> None:
-    try:
-        scores.save(path)
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def _earlier(path: Path, task: _Task, options: RunOptions) -> TrackScores | None:
-    """Return the scores of an earlier run that was asked for the same."""
-    if not path.exists():
-        return None
-    try:
-        scores = read_scores(path)
-    except ScoresError as error:
-        _log.warning("%s; scoring the track again", error)
-        return None
-    wanted = replace(options.score, targets=tuple(task.targets)).as_settings()
-    return scores if wanted.items() <= dict(scores.settings).items() else None
+    return _task(name, track, match, guess, lambda: files_mark(track.files) + mark)
 
 
 def read_published(folder: Path) -> Iterator[ScoredTrack]:
@@ -353,10 +257,16 @@ def read_published(folder: Path) -> Iterator[ScoredTrack]:
         No such folder, or no score files in it.
     """
     system = folder.resolve().name
+    found: dict[str, Path] = {}
     for path in find_score_files(folder):
         try:
             scores = read_scores(path)
         except ScoresError as error:
             yield ScoredTrack(system, path.name, error=str(error))
+            continue
+        first = found.setdefault(normal_name(scores.track), path)
+        if first is not path:
+            error_line = f"{one_line(path)}: scores of the track of {one_line(first)}, left out"
+            yield ScoredTrack(system, path.name, error=error_line)
             continue
         yield ScoredTrack(system, scores.track, scores)

@@ -54,6 +54,9 @@ class TrackScores:
     window_s, hop_s : float
     settings : mapping
         How they were made: version, targets, sample rate; empty for other people's files.
+    warnings : tuple of str
+        What looks wrong with the signals, such as estimates that are late, and why a target has
+        no figures.
     """
 
     track: str
@@ -61,14 +64,16 @@ class TrackScores:
     window_s: float = 1.0
     hop_s: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return an object of museval's schema, with ``track`` and our own keys added."""
-        return {
+        result = {
             "track": self.track,
             "targets": [self._target_json(target) for target in self.targets.values()],
             "partita": dict(self.settings),
         }
+        return {**result, "warnings": list(self.warnings)} if self.warnings else result
 
     def _target_json(self, target: TargetScores) -> dict[str, Any]:
         frames = [
@@ -157,6 +162,7 @@ def _parse(content: Mapping[str, Any], track: str) -> TrackScores:
         targets=targets,
         window_s=float(first.get("duration", 1.0)),
         settings=content.get("partita", {}),
+        warnings=tuple(map(one_line, content.get("warnings", ()))),
     )
 
 

@@ -22,7 +22,7 @@ def test_median_of_medians():
     tracks = [track("a", [1.0, 5.0, 6.0]), track("b", [7.0]), track("c", [math.nan])]
     summary = summarise(tracks)["vocals"]
     assert summary.medians["SDR"] == 6.0  # of 5 and 7; the third has none
-    assert summary.tracks == 2
+    assert (summary.tracks, summary.unscored) == (2, 1)
     assert summary.scored_with == ("vocals", "rest")
     low, high = summary.intervals["SDR"]
     assert (low, high) == (5.0, 7.0)
@@ -45,3 +45,10 @@ def test_intervals_shrink_with_tracks_and_repeat():
 
     assert width(200) < width(20)
     assert width(20) == pytest.approx(width(20), abs=0)
+
+
+def test_infinite_figures_are_left_out_as_in_files():
+    tracks = [track("a", [1.0, math.inf, -math.inf]), track("b", [3.0]), track("c", [math.inf])]
+    summary = summarise(tracks)["vocals"]
+    assert summary.medians["SDR"] == 2.0
+    assert summary.intervals["SDR"] == (1.0, 3.0)

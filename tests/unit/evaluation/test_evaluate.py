@@ -1,11 +1,13 @@
+import json
 import math
+import unicodedata
 
 import pytest
 import torch
 
 from partita import Audio, evaluate
 from partita.errors import ScoresError, UsageError
-from partita.evaluation.evaluate import ScoreOptions, match_targets
+from partita.evaluation.evaluate import ScoreOptions
 
 FOUR = ["vocals", "drums", "bass", "other"]
 
@@ -48,6 +50,55 @@ def test_all_kinds_of_signals():
     assert found.targets["a"].frames == expected.targets["a"].frames
 
 
+def test_arrays_need_a_sample_rate():
+    references, estimates = make(["a", "b"])
+    as_audio = {name: Audio(signal, 2000) for name, signal in estimates.items()}
+    for arrays in ((references, estimates), (references, as_audio), (as_audio, estimates)):
+        with pytest.raises(UsageError, match="pass sample_rate=…, in hertz"):
+            evaluate(*arrays)
+    known = {name: Audio(signal, 2000) for name, signal in references.items()}
+    scores = evaluate(known, as_audio)
+    assert scores.settings["sample_rate"] == 2000
+    assert len(scores.targets["a"].frames) == 3
+    with pytest.raises(ScoresError, match="sample rates differ: 2000 Hz, 44100 Hz"):
+        evaluate(known, as_audio, sample_rate=44100)
+
+
+def test_names_compare_in_one_unicode_form():
+    references, estimates = make(["café", "b"])
+    decomposed = {unicodedata.normalize("NFD", name): s for name, s in references.items()}
+    assert set(decomposed) != set(estimates)
+    for sides in ((decomposed, estimates), (references, decomposed)):
+        assert set(evaluate(*sides, sample_rate=2000).targets) == {"café", "b"}
+    with pytest.raises(UsageError, match="two references are called 'café'"):
+        evaluate({**references, **decomposed}, estimates, sample_rate=2000)
+
+
+def test_references_that_a_lossy_codec_made_are_rounded():
+    references, _ = make(["a", "b"])
+    rounded = {name: (signal * 32768).round() / 32768 for name, signal in references.items()}
+    lossy = {name: Audio(signal, 2000, is_lossy=True) for name, signal in references.items()}
+    expected = evaluate(rounded, references, sample_rate=2000).targets["a"].frames
+    assert evaluate(lossy, references, sample_rate=2000).targets["a"].frames == expected
+    assert evaluate(references, references, sample_rate=2000).targets["a"].frames != expected
+
+
+@pytest.mark.parametrize(("padding", "said"), [(7, "too long: cut"), (-7, "too short: filled up")])
+def test_what_codecs_pad_is_cut_or_filled_up_and_said(padding, said):
+    references, estimates = make(["a", "b"])
+    estimates["b"] = torch.nn.functional.pad(estimates["b"], (0, padding))
+    scores = evaluate(references, estimates, sample_rate=2000)
+    assert f"estimate b is 7 samples {said}" in scores.warnings[0]
+    assert scores.settings["samples"] == 6000
+
+
+def test_short_references_go_on_in_silence():
+    references, estimates = make(["a", "b"])
+    references["b"] = references["b"][:, :-5000]
+    scores = evaluate(references, estimates, sample_rate=2000)
+    assert "reference b is 5000 samples too short: filled up with silence" in scores.warnings[0]
+
+
 def test_sums_on_both_sides():
     references, estimates = make(FOUR)
     two = {"vocals": estimates["vocals"], "accompaniment": sum(estimates[n] for n in FOUR[1:])}
@@ -74,59 +125,50 @@ def test_versions_and_windows():
         evaluate(references, estimates, window_s=0)
 
 
-def test_silent_sources_are_named():
-    references, estimates = make(["a", "b", "c"])
+@pytest.mark.parametrize("estimate", ["loud", "silent"])
+def test_a_silent_reference_has_no_figure_at_all(estimate, caplog):
+    references, estimates = make(["a", "b"])
     references["b"] = torch.zeros_like(references["b"])
-    estimates["c"] = torch.zeros_like(estimates["c"])
-    scores = evaluate(references, estimates, sample_rate=2000)
-    assert scores.targets["b"].reason == "the reference is silent throughout"
-    assert scores.targets["c"].reason == "the estimate is silent throughout"
-    assert math.isnan(scores.targets["b"].frames[0]["SDR"])
+    if estimate == "silent":
+        estimates["b"] = torch.zeros_like(estimates["b"])
+    scores = evaluate(references, estimates, sample_rate=2000, track="Song")
+    assert scores.targets["b"].reason == "the reference is silent: no score"
+    assert scores.warnings == ("b: the reference is silent: no score",)
+    assert caplog.messages == ["Song: b: the reference is silent: no score"]
+    figures = [*scores.targets["b"].whole.values()]
+    figures += [value for frame in scores.targets["b"].frames for value in frame.values()]
+    assert len(figures) == 2 + 3 * 4
+    assert all(map(math.isnan, figures))
+    content = json.loads(json.dumps(scores.to_json()))
+    assert all(map(math.isnan, content["targets"][1]["whole_track"].values()))
     assert scores.targets["a"].frames[0]["SDR"] == pytest.approx(20, abs=1)
+    assert scores.targets["a"].whole["uSDR"] == pytest.approx(20, abs=1)
     assert scores.targets["a"].reason == ""
 
 
-@pytest.mark.parametrize(
-    ("references", "estimates", "targets", "expected"),
-    [
-        (FOUR, FOUR, [], FOUR),
-        (FOUR, ["vocals", "accompaniment"], [], ["vocals", "accompaniment"]),
-        (FOUR, ["vocals", "no_vocals"], [], ["vocals", "no_vocals"]),
-        (FOUR, ["drums+bass", "vocals", "other"], [], ["drums+bass", "vocals", "other"]),
-        # museval scores these in two sets; here a set is a set, and sums are left out of it
-        (FOUR, [*FOUR, "accompaniment"], [], FOUR),
-        ([*FOUR, "accompaniment"], FOUR, [], FOUR),
-        (["vocals", "accompaniment"], ["vocals", "accompaniment"], [], ["vocals", "accompaniment"]),
-        (FOUR, FOUR, ["vocals", "drums"], ["vocals", "drums"]),
-        (FOUR, ["mixture", *FOUR], [], FOUR),
-        (["flute", "rest"], ["rest", "flute"], [], ["rest", "flute"]),
-    ],
-)
-def test_what_is_scored(references, estimates, targets, expected):
-    assert list(match_targets(references, estimates, targets)) == expected
+def test_a_silent_estimate_of_a_loud_reference():
+    references, estimates = make(["a", "b"])
+    estimates["b"] = torch.zeros_like(estimates["b"])
+    scores = evaluate(references, estimates, sample_rate=2000)
+    assert scores.targets["b"].reason == "the estimate is silent: only uSDR has a value (0 dB)"
+    assert scores.targets["b"].whole["uSDR"] == pytest.approx(0, abs=1e-6)
+    assert math.isnan(scores.targets["b"].whole["SI-SDR"])
+    assert math.isnan(scores.targets["b"].frames[0]["SDR"])
+    assert scores.targets["a"].whole["uSDR"] == pytest.approx(20, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("references", "estimates", "targets", "message"),
-    [
-        (FOUR, ["vocals"], [], "no estimate of drums, bass, other"),
-        (FOUR, [*FOUR, "flute"], [], "target 'flute' is not on both sides; references: bass"),
-        (FOUR, FOUR, ["flute"], "target 'flute'"),
-        (FOUR, ["drums+bass", "bass+other", "vocals"], [], "estimates overlap"),
-        (FOUR, [], [], "no estimate"),
-    ],
-)
-def test_names_that_do_not_fit_list_both_sides(references, estimates, targets, message):
-    with pytest.raises(UsageError, match=message) as info:
-        match_targets(references, estimates, targets)
-    assert "references: " in str(info.value)
-    assert "estimates: " in str(info.value)
+def test_channels_that_cancel_are_not_called_silence():
+    references, estimates = make(["a", "b"])
+    references["b"][1] = -references["b"][0]
+    scores = evaluate(references, estimates, sample_rate=2000)
+    assert "channels of the reference cancel" in scores.targets["b"].reason
+    assert math.isfinite(scores.targets["b"].whole["uSDR"])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda e: e[:, :-1], "5999 samples, reference a has 6000"),
+        (lambda e: e[:, :-5000], "estimate b has 1000 samples, reference a has 6000"),
         (lambda e: e[:1], "1 channels, reference a has 2"),
         (lambda e: e * math.nan, "estimate b holds NaN or infinite samples"),
         (lambda e: e[:, :0], "holds no samples"),
