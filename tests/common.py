@@ -1,8 +1,10 @@
 """What tests of several folders import (fixtures are in conftest.py)."""
 
+import contextlib
 import importlib.util
+import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +48,17 @@ def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, name, module)  # where dataclasses look it up
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def little_room(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond that many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def losses_of_recipe(

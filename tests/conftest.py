@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +114,10 @@ def run(monkeypatch, capfd, tmp_path):
         captured = capfd.readouterr()
         return Result(exit_info.value.code or 0, captured.out, captured.err)
 
-    return run_cli
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run_cli
+    for number, handler in handlers.items():  # the command line's would end pytest
+        signal.signal(number, handler)
 
 
 def _text(argument):

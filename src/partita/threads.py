@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -28,6 +28,25 @@ def map_awake(
         All are handed to the pool at once.
     """
     for future in [pool.submit(function, item) for item in items]:
-        while not future.done():
-            wait([future], timeout=_AWAKE_S)
-        yield future.result()
+        yield result_awake(future)
+
+
+def result_awake(future: Future[_Result], cancelled: Callable[[], bool] | None = None) -> _Result:
+    """Return what another thread makes, never sleeping for long.
+
+    Parameters
+    ----------
+    future : Future
+    cancelled : callable, optional
+        Asked now and then.
+
+    Raises
+    ------
+    InterruptedError
+        `cancelled` said so before the result was there.
+    """
+    while not future.done():
+        if cancelled is not None and cancelled():
+            raise InterruptedError
+        wait([future], timeout=_AWAKE_S)
+    return future.result()

@@ -148,8 +148,9 @@ def test_from_a_data_set_to_stems(run, train, tmp_path):
     assert best[1].startswith("  2 epochs in 0:0")
     assert best[2] == "  use it: partita separate SONG --model runs/umx-tiny"
     folder = tmp_path / "runs/umx-tiny"
-    assert {path.name for path in folder.iterdir()} == {
-        *("model.safetensors", "run.json", "losses.csv", "losses.png", "tensorboard", "state.pt"),
+    assert {path.name for path in folder.iterdir() if path.name[0] != "."} == {
+        *("model.safetensors", "run.json", "losses.csv", "losses.png", "tensorboard"),
+        *("state.pt", "state.previous.pt"),
     }
     assert list((folder / "tensorboard").glob("events*"))
     assert len(losses(folder)) == 2
@@ -189,6 +190,59 @@ def test_a_training_that_is_there(train, tmp_path):
     assert losses(tmp_path / "mine") == losses(tmp_path / "whole")
     assert train("--out", "mine", "--overwrite", epochs=1).status == 0
     assert len(losses(tmp_path / "mine")) == 1
+
+
+def test_what_happened_to_a_training_meanwhile(train, album, tmp_path):
+    result = train("--out", "mine", "--resume", epochs=1)
+    assert (result.status, result.err.splitlines()[0]) == (
+        0, "partita: mine: nothing to resume: begins with the first step"
+    )  # fmt: skip
+    state, table = tmp_path / "mine/state.pt", tmp_path / "mine/losses.csv"
+    table.unlink()
+    result = train("--out", "mine", "--resume", epochs=1)
+    assert (result.status, result.err) == (0, "")
+    assert len(losses(tmp_path / "mine")) == 1
+    assert train("-q", "--out", "mine", "--resume").status == 0
+    damaged = bytearray(state.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    state.write_bytes(damaged)
+    result = train("--out", "mine", "--resume")
+    assert result.status == 0, result.err
+    assert result.err.splitlines()[0] == (
+        "partita: warning: mine/state.pt: is damaged, its checksum does not fit; "
+        "goes on from state.previous.pt"
+    )
+    assert train("-q", "--out", "whole").status == 0
+    assert_equal(weights(tmp_path / "mine"), weights(tmp_path / "whole"))
+    for path in (state, tmp_path / "mine/state.previous.pt"):
+        path.write_bytes(b"PK")
+    refused(train("--out", "mine", "--resume"), 1, "is no training state of this version", "--over")
+    RunFolder(tmp_path / "mine").save_state({"step": 3})
+    refused(train("--out", "mine", "--resume"), 1, "mine/state.pt: is the state of another train")
+
+
+def test_data_that_changed_under_their_names(train, album, tmp_path):
+    assert train("-q", "--out", "mine").status == 0
+    before = weights(tmp_path / "mine")
+    path = album / "track 1/drums.wav"
+    soundfile.write(path, noise(1), RATE)  # the same again, at another time
+    assert train("-q", "--out", "mine", "--resume").status == 0
+    soundfile.write(path, noise(7), RATE)
+    message = "mine: --resume goes on with the same data; changed since: track 1; --overwrite"
+    refused(train("--out", "mine", "--resume", epochs=3), 2, message)
+    assert_equal(before, weights(tmp_path / "mine"))
+    assert train("-q", "--out", "mine", "--overwrite").status == 0
+    assert not torch.equal(
+        before["networks.drums.fc1.weight"], weights(tmp_path / "mine")["networks.drums.fc1.weight"]
+    )
+
+
+def test_one_training_at_a_time(train, tmp_path):
+    with RunFolder(tmp_path / "mine").locked():
+        message = f"mine: another training (process {os.getpid()}) is writing to this folder"
+        for flag in ("--quiet", "--resume", "--overwrite"):
+            refused(train("--out", "mine", flag), 2, message)
+    assert train("-q", "--out", "mine").status == 0
 
 
 def test_other_sources_from_weights(train, album, tmp_path):
@@ -328,23 +382,39 @@ def test_ctrl_c_before_the_first_step(run, train, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_state(started, train, tmp_path):
-    many = {"epochs": 1000, "steps_per_epoch": 50, "checkpoint_minutes": 60}
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_keep_the_state(started, train, tmp_path, number):
+    many = {"epochs": 1000, "steps_per_epoch": 10, "checkpoint_minutes": 60}
     process = started("--out", "mine", **many)
     wait_for((tmp_path / "mine/losses.csv").exists, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    sent = time.monotonic()
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err.splitlines()[-2:] == [
-        "mine: state kept; --resume goes on from there",
-        "partita: interrupted",
-    ]
+    assert time.monotonic() - sent < 15
+    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    said = ["mine: state kept; --resume goes on from there", "partita: interrupted"]
+    said = said[: 2 if number == signal.SIGINT else 1]
+    assert err.splitlines()[-len(said) :] == said
     step = RunFolder(tmp_path / "mine").load_state()["step"]
-    epochs = step // 50 + 1
+    epochs = step // 10 + 1
     assert train("-q", "--out", "mine", "--resume", **{**many, "epochs": epochs}).status == 0
-    assert train("-q", "--out", "whole", **{**many, "epochs": epochs}).status == 0
-    assert_equal(weights(tmp_path / "mine"), weights(tmp_path / "whole"))
-    assert losses(tmp_path / "mine") == losses(tmp_path / "whole")
+    if number == signal.SIGINT:
+        assert train("-q", "--out", "whole", **{**many, "epochs": epochs}).status == 0
+        assert_equal(weights(tmp_path / "mine"), weights(tmp_path / "whole"))
+        assert losses(tmp_path / "mine") == losses(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once(started, tmp_path):
+    process = started("--out", "mine", epochs=1000)
+    wait_for((tmp_path / "mine/state.pt").exists, process)
+    for _ in range(20):  # in the middle of whatever the first one began
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.002)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode in (143, -signal.SIGTERM), err
+    assert "Traceback" not in err
+    assert RunFolder(tmp_path / "mine").load_state()["step"] >= 3
 
 
 @pytest.mark.slow

@@ -31,6 +31,9 @@ def main() -> NoReturn:
         if not isinstance(error, BrokenPipeError):
             print(f"partita: cannot write the output: {error.strerror}", file=sys.stderr)
         status = 1
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end_at_once)
     if status == _INTERRUPTED:
         print("partita: interrupted", file=sys.stderr)
     sys.exit(status)
@@ -57,6 +60,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         os.write(2, b"partita: interrupted\n")
         os._exit(_INTERRUPTED)
     signal.default_int_handler(number, frame)
+
+
+def _end_at_once(number: int, _frame: object) -> NoReturn:
+    """End a program that is ending: what Python calls then prints the exceptions of handlers."""
+    os._exit(128 + number)
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
@@ -61,9 +62,9 @@ def train(
 ) -> int:
     """Learn weights from a data set.
 
-    Ctrl-C keeps the state of the training; --resume goes on with it, to the
-    same weights as if nothing had happened. In several processes: torchrun
-    --nproc-per-node N -m partita train …
+    Ctrl-C and SIGTERM keep the state of the training; --resume goes on with
+    it, to the same weights as if nothing had happened. In several processes:
+    torchrun --nproc-per-node N -m partita train …
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
@@ -89,7 +90,7 @@ def train(
     from partita.training.run import Start, train
 
     chosen = Start(load_recipe(recipe), settings, start)
-    with _Display(enabled=not quiet) as display, _cancelled_by_interrupt(display) as cancel:
+    with _Display(enabled=not quiet) as display, _Signals(display) as signals:
         try:
             run = train(
                 chosen,
@@ -101,12 +102,12 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 progress=display.reading,
-                cancel=cancel,
+                cancel=signals.cancel,
             )
         except InterruptedError:
             _draw(folder, is_first)
             display.say(f"{one_line(folder)}: state kept; --resume goes on from there", error=True)
-            raise KeyboardInterrupt from None
+            signals.end()
     _draw(folder, is_first)
     if not quiet:
         _summarise(run)
@@ -171,26 +172,41 @@ class _Display(ProgressDisplay):
         self.print(" · ".join(filter(None, parts)), error=True)
 
 
-@contextlib.contextmanager
-def _cancelled_by_interrupt(display: _Display) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the step that is running, the second end the program.
+class _Signals:
+    """Ctrl-C and SIGTERM: the first ends the step that is running, the second the program.
 
     Before the first step is done there is nothing to keep, and the first one ends the program.
     """
-    cancel = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
 
-    def interrupt(*_: object) -> None:
-        if cancel.is_set() or not display.has_begun:
-            raise KeyboardInterrupt
-        cancel.set()
+    _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
-    if callable(before):  # else whoever started us wants it ignored
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield cancel
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __init__(self, display: _Display) -> None:
+        self.cancel = threading.Event()
+        self._display, self._last = display, int(signal.SIGINT)
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def __enter__(self) -> Self:
+        for each in self._WATCHED:
+            handler = signal.getsignal(each)
+            if callable(handler):  # else whoever started us wants it ignored
+                self._before[each] = handler
+                signal.signal(each, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._last, is_last = number, self.cancel.is_set() or not self._display.has_begun
+        self.cancel.set()
+        if is_last:
+            self._before[number](number, frame)
+
+    def end(self) -> NoReturn:
+        """End the program as the signal would have."""
+        self._before[self._last](self._last, None)
+        raise KeyboardInterrupt
 
 
 def _draw(folder: Path, is_first: bool) -> None:

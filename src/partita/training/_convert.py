@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import tempfile
@@ -26,7 +27,7 @@ from partita.errors import AudioReadError
 
 Samples = npt.NDArray[np.float32]
 
-FORMAT = 1  # of the files below; another number makes all of them stale
+FORMAT = 2  # of the files below; another number makes all of them stale
 AUDIO, INDEX = "audio.int16", "index.json"
 PIECE_S = 0.5
 #: Of the power of a row's loudest piece: what is 40 dB below it counts as silence.
@@ -160,6 +161,7 @@ class Converter:
         piece = round(PIECE_S * self._sample_rate)
         pieces = -(-samples // piece)
         row_bytes = samples * self._channels * 2
+        digest = hashlib.sha256()
         with (self._folder / AUDIO).open("wb") as audio:
             for row, spool in enumerate(spools):
                 powers = np.zeros(pieces)
@@ -171,11 +173,20 @@ class Converter:
                 step = sixteen_bit_step(lowest, highest)
                 audio.seek(row * row_bytes)
                 for block in self._blocks(spool, piece):
-                    audio.write(np.rint(block / np.float32(step)).astype(np.int16).data)
+                    steps = np.rint(block / np.float32(step)).astype(np.int16)
+                    audio.write(steps.data)
+                    digest.update(steps.data)
                 scales.append(step if highest > lowest else 0.0)
                 audible.append("".join("01"[int(heard)] for heard in audible_pieces(powers)))
             audio.truncate(len(spools) * row_bytes)
-        index = {"samples": samples, "scales": scales, "audible": audible, "warnings": warnings}
+        digest.update(json.dumps([samples, scales]).encode())
+        index = {
+            "samples": samples,
+            "scales": scales,
+            "audible": audible,
+            "warnings": warnings,
+            "digest": digest.hexdigest(),
+        }
         (self._folder / INDEX).write_text(json.dumps(index), "utf-8")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ _FACTS = frozenset({"epoch", "step"})
 class Board:
     """Writes event files, where TensorBoard is installed.
 
+    Records go straight to the file. TensorBoard's own writer hands them to a thread, for which the
+    end of a program may wait two minutes where a signal came between the two.
+
     Parameters
     ----------
     folder : Path
@@ -22,32 +28,55 @@ class Board:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._writer: Any = None
+        self._file: Any = None
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:  # the csv says the same
             return
-        self._writer = SummaryWriter(folder, purge_step=step + 1)
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        host = "".join(char for char in platform.node() if char.isalnum() or char in "-.")
+        name = f"events.out.tfevents.{time.time_ns()}.{host}.{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / name).open("xb")
+            self._writer = RecordWriter(self._file)
+            self._write(file_version="brain.Event:2")
+            started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._write(session_log=started, step=step + 1)
+            self._file.flush()
+        except OSError as error:
+            self._give_up(error)
 
     def add(self, row: Mapping[str, float]) -> None:
         """Write a row of ``losses.csv``: ``train``, ``train_SOURCE`` and so on, in groups."""
-        if self._writer is None:
+        if self._file is None:
             return
-        try:
-            self._write(row)
-        except OSError as error:  # a full disk: what counts is in the csv
-            _log.warning("warning: no more losses for TensorBoard: %s", error.strerror)
-            self._writer = None
-
-    def _write(self, row: Mapping[str, float]) -> None:
+        values = []
         for name, value in row.items():
             if name not in _FACTS:
                 part, _, source = name.partition("_")
                 tag = f"{part}/{source or 'all'}" if part in ("train", "valid") else name
-                self._writer.add_scalar(tag, value, round(row["step"]))
-        self._writer.flush()
+                values.append(self._summary.Value(tag=tag, simple_value=value))
+        try:
+            self._write(summary=self._summary(value=values), step=round(row["step"]))
+            self._file.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _write(self, **content: Any) -> None:
+        self._writer.write(self._event(wall_time=time.time(), **content).SerializeToString())
+
+    def _give_up(self, error: OSError) -> None:
+        """Go on without: what counts is in the csv."""
+        _log.warning("warning: no more losses for TensorBoard: %s", error.strerror)
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:  # the disk is full
+                _log.debug("TensorBoard: %s", error)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.errors import UsageError
+from partita.threads import result_awake
 from partita.training.prepared import Prepared, PreparedTrack
 
 _MAX_SEMITONES, _MAX_TEMPO_PERCENT, _MAX_EQUALISER_DB = 12, 50, 24
@@ -349,7 +350,10 @@ def spread_excerpts(prepared: Prepared, samples: int, count: int) -> SpreadExcer
 
 
 def prefetch(
-    draw: Callable[[int], Excerpt], batches: Iterable[Sequence[int]], workers: int
+    draw: Callable[[int], Excerpt],
+    batches: Iterable[Sequence[int]],
+    workers: int,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Generator[Batch, None, None]:
     """Draw batches in threads, two of them ahead of the one in use.
 
@@ -362,6 +366,8 @@ def prefetch(
         The indices of each batch; may be endless.
     workers : int
         How many threads, at least one.
+    cancelled : callable, optional
+        Once it says so, the wait for a batch ends with InterruptedError.
 
     Yields
     ------
@@ -378,8 +384,9 @@ def prefetch(
                 waiting.append([pool.submit(draw, index) for index in indices])
             if not waiting:
                 return
-            drawn = [future.result() for future in waiting.popleft()]
+            drawn = [result_awake(future, cancelled) for future in waiting.popleft()]
             sources = torch.stack([excerpt.sources for excerpt in drawn])  # [B, rows, C, T]
             yield Batch(sources, tuple(excerpt.places for excerpt in drawn))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not waited for where somebody is: a song that is being synthesised may take minutes.
+        pool.shutdown(wait=cancelled is None or not cancelled(), cancel_futures=True)

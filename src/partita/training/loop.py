@@ -34,6 +34,7 @@ _OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 _COOLDOWN = 10  # epochs after the learning rate has shrunk, before losses count again
 _STATISTICS_EXCERPTS = 200
 _NO_MEMORY = "can't allocate memory"  # how PyTorch says it for CPUs
+_REASON_CHARS = 120
 _NAMED = 8  # excerpts of a bad batch that a message names
 
 
@@ -111,10 +112,18 @@ class Training:
         self._step, self._elapsed_s = 0, 0.0
         self._newest: Batch | None = None
         self._board: Board | None = None
+        self._cancelled: Callable[[], bool] = _never
+        self._kept_place, self._kept_at = (-1, -1), 0.0
         self._best, self._stale = math.inf, 0
         self._sums = torch.zeros(1 + len(model.learned), dtype=torch.float64)
         if state is not None:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise TrainingError(
+                    f"{one_line(folder.state)}: is the state of another training "
+                    f"({one_line(error)[:_REASON_CHARS]}); --overwrite begins anew"
+                ) from error
 
     def _learn_statistics(self) -> None:
         songs = self._material.train.songs_for(0)
@@ -162,7 +171,8 @@ class Training:
         Parameters
         ----------
         cancel : Event, optional
-            Once it is set, the state is kept and the training stops with InterruptedError.
+            Once it is set, the state is kept and the training stops with InterruptedError, as
+            soon as the step is done that is running.
 
         Raises
         ------
@@ -171,24 +181,28 @@ class Training:
         AudioWriteError
             The folder cannot be written.
         """
-        started = saved = time.monotonic()
+        started = self._kept_at = time.monotonic()
         before_s = self._elapsed_s
-        batches = prefetch(self._draw, self._indices(), self._settings.workers)
+        alone = self._fabric.world_size == 1  # else all have to stop at the same step
+        self._cancelled = cancel.is_set if cancel is not None and alone else _never
+        batches = prefetch(self._draw, self._indices(), self._settings.workers, self._cancelled)
         if self._fabric.is_global_zero:
+            self._folder.write_losses(self.history)
             self._board = Board(self._folder.board, self._step)
         try:
+            self._end_epoch_if_due()
             while not self.done:
                 stops = self._update(next(batches), cancel is not None and cancel.is_set())
                 self._elapsed_s = before_s + time.monotonic() - started
-                if self._step % self._settings.steps_per_epoch == 0:
-                    self._end_epoch()
-                if stops and not self.done:
-                    self._save()
+                self._end_epoch_if_due()
+                if (stops or self._cancelled()) and not self.done:
                     raise InterruptedError
-                if time.monotonic() - saved >= 60 * self._settings.checkpoint_minutes:
+                minutes = (time.monotonic() - self._kept_at) / 60
+                if minutes >= self._settings.checkpoint_minutes:
                     self._save()
-                    saved = time.monotonic()
+        except InterruptedError:
             self._save()
+            raise
         except (MemoryError, RuntimeError) as error:
             self._explain(error)
             raise
@@ -265,10 +279,15 @@ class Training:
             f"last good checkpoint: {kept}; a smaller learning_rate or clip_norm may help"
         )
 
+    def _end_epoch_if_due(self) -> None:
+        """End an epoch whose steps are done; of one that was interrupted there, it is still due."""
+        if self._step // self._settings.steps_per_epoch > len(self.history):
+            self._end_epoch()
+            self._save()
+
     def _end_epoch(self) -> None:
         settings = self._settings
         train = (self._sums / settings.steps_per_epoch).tolist()
-        self._sums.zero_()
         row: dict[str, float] = {
             "epoch": self._step // settings.steps_per_epoch,
             "step": self._step,
@@ -278,6 +297,7 @@ class Training:
         }
         if self._material.valid is not None:
             row |= _named("valid", self._model.learned, self._validate(self._material.valid))
+        self._sums.zero_()
         self.history.append(row)
         watched = row.get("valid", row["train"])
         self._require_finite(math.isfinite(watched) and self._weights_are_finite())
@@ -316,6 +336,8 @@ class Training:
         own = range(fabric.global_rank, len(excerpts), fabric.world_size)
         sums = torch.zeros(len(self._sums) + 1, device=fabric.device)
         for index in own:
+            if self._cancelled():
+                raise InterruptedError
             rows = excerpts[index].sources.unsqueeze(0).to(fabric.device)
             with fabric.autocast():
                 losses = step(rows)
@@ -325,10 +347,14 @@ class Training:
         return (sums[:-1] / sums[-1]).tolist()
 
     def _save(self) -> None:
-        """Keep the state, unless it is good for nothing."""
+        """Keep the state, unless it is good for nothing, or kept already."""
+        place = self._step, len(self.history)
+        if place == self._kept_place:
+            return
         self._require_finite(self._weights_are_finite())
         if self._fabric.is_global_zero:
             self._folder.save_state(self._state())
+        self._kept_place, self._kept_at = place, time.monotonic()
 
     def _state(self) -> dict[str, Any]:
         average = self._average
@@ -356,6 +382,11 @@ class Training:
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         self._fabric.strategy.precision.load_state_dict(state["precision"])
+        self._kept_place = self._step, len(self.history)
+
+
+def _never() -> bool:
+    return False
 
 
 def _mean(fabric: Fabric, values: Tensor) -> Tensor:

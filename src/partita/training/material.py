@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,11 +44,15 @@ class Material:
         None: nothing is held out.
     warnings : tuple of str
         What may be meant as it is.
+    digests : mapping of str to str
+        Of each track's audio, or of the files that songs are made of: by these a training that
+        goes on knows its data.
     """
 
     train: Supply
     valid: Prepared | None
     warnings: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class Songs(Protocol):
@@ -138,11 +142,12 @@ class SynthesizedSongs:
     @contextmanager
     def material(self, progress: Progress | None) -> Iterator[Material]:  # noqa: ARG002 (nothing is read)
         """Begin to make songs."""
-        from partita.training.synthesized import SongPools
+        from partita.training.synthesized import SongPools, file_digests
 
         pools = SongPools(self._plan, self._learned, self._workers)
         try:
-            yield Material(pools, pools.held_out())
+            digests = file_digests(self._plan.synthesis)
+            yield Material(pools, pools.held_out(), digests=digests)
         finally:
             pools.close()
 
@@ -179,7 +184,8 @@ def _divide(prepared: Prepared, count: int) -> Material:
     if valid.tracks and not len(valid.heard_in_any):
         names = ", ".join(one_line(track.name) for track in valid.tracks)
         raise UsageError(f"nothing is heard in the tracks that validate: {names}")
-    return Material(train, valid if valid.tracks else None, prepared.warnings)
+    digests = {track.name: track.digest for track in prepared.tracks}
+    return Material(train, valid if valid.tracks else None, prepared.warnings, digests)
 
 
 def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:

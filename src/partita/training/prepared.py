@@ -45,6 +45,8 @@ class PreparedTrack:
         For each row, what one step of its integers is worth; 0 where the track has no such row.
     audible : ndarray of bool ``[rows, pieces]``
         Which pieces of `PIECE_S` are heard.
+    digest : str
+        SHA-256 of the audio, whatever files it came from; empty where it is in memory.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PreparedTrack:
     audio: Path | npt.NDArray[np.int16]
     scales: tuple[float, ...]
     audible: npt.NDArray[np.bool_]
+    digest: str = ""
 
     def read(self, row: int, start: int, samples: int) -> Tensor:
         """Read part of a row; before the beginning and beyond the end there is silence.
@@ -293,11 +296,12 @@ def _open(job: Job, channels: int) -> tuple[PreparedTrack, list[str]] | None:
         index = json.loads((job.place / INDEX).read_text("utf-8"))
         samples, scales, warnings = index["samples"], tuple(index["scales"]), index["warnings"]
         audible = np.array([[char == "1" for char in row] for row in index["audible"]], np.bool_)
+        digest = str(index["digest"])
         is_whole = audio.stat().st_size == len(scales) * samples * channels * 2
     except (OSError, ValueError, LookupError, TypeError):
         return None
     name = job.track.name
-    track = PreparedTrack(name, samples, channels, audio, scales, audible)
+    track = PreparedTrack(name, samples, channels, audio, scales, audible, digest)
     return (track, warnings) if is_whole else None
 
 

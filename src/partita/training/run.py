@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -141,20 +142,23 @@ def train(
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
     description = {**_describe(start, recipe), **songs.description}
-    if fabric.is_global_zero:
-        folder.check(description, resume=resume, overwrite=overwrite)
-    fabric.barrier()
-    with songs.material(progress if fabric.is_global_zero else None) as material:
+    with folder.locked() if fabric.is_global_zero else contextlib.nullcontext():
         if fabric.is_global_zero:
-            for warning in material.warnings:
-                _log.warning("warning: %s", warning)
-            # Not before: data that cannot be used cost no earlier training.
-            folder.begin(description, resume=resume)
+            folder.check(description, resume=resume, overwrite=overwrite)
         fabric.barrier()
-        training = Training(
-            model, recipe, material, folder, fabric, observer, fresh=start.weights is None
-        )
-        training.run(cancel)
+        with songs.material(progress if fabric.is_global_zero else None) as material:
+            if fabric.is_global_zero:
+                for warning in material.warnings:
+                    _log.warning("warning: %s", warning)
+                if resume:
+                    folder.check_data(material.digests)
+                # Not before: data that cannot be used cost no earlier training.
+                folder.begin(description, resume=resume, digests=material.digests)
+            fabric.barrier()
+            training = Training(
+                model, recipe, material, folder, fabric, observer, fresh=start.weights is None
+            )
+            training.run(cancel)
     return folder
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import logging
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import filelock
 
 from partita.errors import TrainingError, UsageError, one_line, write_error
-from partita.files import whole_file
+from partita.files import sync_file, whole_file
 from partita.models._protocol import SeparationModel
+from partita.training.state_file import read_state, write_state
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own import MODEL_FILE
 
-_FORMAT, _VERSION = "format", 1  # of the state
+_log = logging.getLogger(__name__)
+_DIGESTS = "data_sha256"  # in the description
 #: Differences between a run and its resumption that do not change the weights at any step.
 _MAY_CHANGE = frozenset({"training.epochs", "training.workers", "training.checkpoint_minutes"})
 _SHOWN = 6  # items of a list that differs
@@ -31,8 +36,8 @@ class RunFolder:
     path : Path
     model : Path
         The weights that are to be used.
-    state : Path
-        Everything that is needed to go on.
+    state, previous : Path
+        Everything that is needed to go on, and the same of some steps earlier.
     description : Path
         JSON: settings, data, where it began.
     losses : Path
@@ -45,9 +50,43 @@ class RunFolder:
         self.path = path
         self.model = path / MODEL_FILE
         self.state = path / "state.pt"
+        self.previous = path / "state.previous.pt"
         self.description = path / "run.json"
         self.losses = path / "losses.csv"
         self.board = path / "tensorboard"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, which is made where there is none.
+
+        Raises
+        ------
+        UsageError
+            Another training writes to it.
+        AudioWriteError
+            The folder cannot be made or written to.
+        """
+        lock, owner = filelock.FileLock(self.path / ".lock"), self.path / ".lock.pid"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(NotImplementedError):  # a file system without locks
+                lock.acquire(timeout=0)
+            # A file of its own: whoever tries to take the lock empties that one.
+            owner.write_text(str(os.getpid()))
+        except filelock.Timeout:
+            raise UsageError(
+                f"{one_line(self.path)}: another training{_pid_in(owner)} is writing to this "
+                "folder: stop it, or choose another with --out"
+            ) from None
+        except OSError as error:
+            lock.release()
+            raise write_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                owner.unlink()
+            lock.release()
 
     def check(self, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
         """Make sure that a training can begin, or go on, in the folder; nothing in it changes.
@@ -57,33 +96,73 @@ class RunFolder:
         UsageError
             There is a training already and neither is asked for, or it is of another description:
             the message shows the differences.
-        AudioWriteError
-            The folder cannot be written.
         """
         name = one_line(self.path)
+        has_state = self.state.exists() or self.previous.exists()
         if resume and self.description.exists():
-            changes = _differences(self._described(), json.loads(json.dumps(description)))
+            described = self._described()
+            described.pop(_DIGESTS, None)  # not known before the data are read; see `check_data`
+            changes = _differences(described, json.loads(json.dumps(description)))
             refused = [text for key, text in changes.items() if key not in _MAY_CHANGE]
             if refused:
                 raise UsageError(
                     f"{name}: --resume goes on with the same settings; different: "
                     f"{'; '.join(refused)}"
                 )
+        elif resume and (self.model.exists() or has_state):
+            raise UsageError(
+                f"{name}: --resume cannot go on, {self.description.name} is missing: "
+                "--overwrite begins anew"
+            )
         elif not overwrite and (self.description.exists() or self.model.exists()):
             raise UsageError(
                 f"{name}: there is a training already; --resume goes on with it, "
                 "--overwrite begins anew"
             )
-        probe = self.path / ".probe"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        if resume and not has_state:
+            _log.warning("%s: nothing to resume: begins with the first step", name)
 
-    def begin(self, description: Mapping[str, Any], *, resume: bool) -> None:
+    def check_data(self, digests: Mapping[str, str]) -> None:
+        """Make sure that a training goes on with the data that it began with.
+
+        Parameters
+        ----------
+        digests : mapping of str to str
+            Of each track's audio, or of what songs are made of.
+
+        Raises
+        ------
+        UsageError
+            Some of it has changed.
+        """
+        if not self.description.exists():
+            return
+        old = self._described().get(_DIGESTS)
+        if not isinstance(old, dict):  # an older version did not keep them
+            return
+        names = {**old, **digests}
+        changed = [name for name in names if old.get(name) != digests.get(name)]
+        if changed:
+            raise UsageError(
+                f"{one_line(self.path)}: --resume goes on with the same data; changed since: "
+                f"{_few('', changed)}; --overwrite begins anew with them"
+            )
+
+    def begin(
+        self,
+        description: Mapping[str, Any],
+        *,
+        resume: bool,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
         """Say what the training is; unless it goes on, nothing of an earlier one stays.
+
+        Parameters
+        ----------
+        description : mapping
+        resume : bool
+        digests : mapping of str to str, optional
+            What `check_data` will compare with.
 
         Raises
         ------
@@ -91,16 +170,21 @@ class RunFolder:
             The folder cannot be written.
         """
         if not resume:
-            for path in (self.state, self.model, self.losses):
+            for path in (self.state, self.previous, self.model, self.losses):
                 path.unlink(missing_ok=True)
             shutil.rmtree(self.board, ignore_errors=True)
-        self.write_text(self.description, json.dumps(description, indent=2) + "\n")
+        described = {**description, **({_DIGESTS: dict(digests)} if digests else {})}
+        self.write_text(self.description, json.dumps(described, indent=2) + "\n")
 
     def _described(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.description.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{one_line(self.description)}: cannot be read") from error
+            found = json.loads(self.description.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("no mapping")
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(
+                f"{one_line(self.description)}: cannot be read; --overwrite begins anew"
+            ) from error
         return found
 
     def write_text(self, path: Path, text: str) -> None:
@@ -120,37 +204,40 @@ class RunFolder:
             raise write_error(self.model, error) from error
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Keep what is needed to go on; what was kept before goes once this is complete."""
+        """Keep what is needed to go on, and what was kept before as `previous`."""
         try:
-            with whole_file(self.state) as partial, partial.open("wb") as file:
-                torch.save({_FORMAT: _VERSION, **state}, file)
-        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-            cause = error if isinstance(error, OSError) else error.__context__
-            if isinstance(cause, OSError):
-                raise write_error(self.state, cause) from error
-            raise
+            with whole_file(self.state) as partial:
+                write_state(partial, state)
+                sync_file(partial)
+                if self.state.exists():
+                    self.state.replace(self.previous)
+        except OSError as error:
+            raise write_error(self.state, error) from error
 
     def load_state(self) -> dict[str, Any] | None:
         """Return what `save_state` kept, None where nothing is.
 
+        Where the newest is damaged, or went missing, it is the one before.
+
         Raises
         ------
         TrainingError
-            The file is damaged, or another version of partita wrote it.
+            Both are damaged, or another version of partita wrote them.
         """
-        if not self.state.exists():
-            return None
-        try:
-            state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever torch's readers meet in a broken file
-            raise TrainingError(
-                f"{one_line(self.state)}: cannot be read; --overwrite begins anew"
-            ) from error
-        if state.pop(_FORMAT, None) != _VERSION:
-            raise TrainingError(
-                f"{one_line(self.state)}: is of another version of partita; --overwrite begins anew"
-            )
-        return state
+        refused: list[TrainingError] = []
+        for path in (self.state, self.previous):
+            if path.exists():
+                try:
+                    state = read_state(path)
+                except TrainingError as error:
+                    refused.append(error)
+                    continue
+                for error in refused:
+                    _log.warning("warning: %s; goes on from %s", error, self.previous.name)
+                return state
+        if refused:
+            raise TrainingError(f"{refused[0]}; --overwrite begins anew") from refused[0]
+        return None
 
     def write_losses(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write the csv anew, a row an epoch."""
@@ -191,6 +278,12 @@ def _differences(old: Any, new: Any, path: str = "") -> dict[str, str]:
         if gone or come:
             return {path: f"{path}: {_few('−', gone)}{' ' * bool(gone and come)}{_few('+', come)}"}
     return {path: one_line(f"{path}: {old} → {new}")}
+
+
+def _pid_in(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        return f" (process {int(path.read_text(encoding='utf-8'))})"
+    return ""
 
 
 def _few(sign: str, items: Sequence[Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import os
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -13,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from partita.datasets import open_dataset
 from partita.datasets.synthesis import Studio, SynthesisSettings, SynthesizedSong
+from partita.datasets.synthesis.midi import find_midi
+from partita.datasets.synthesis.soundfonts import find_soundfonts
 from partita.datasets.synthesis.workers import in_processes
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.training._convert import PIECE_S, audible_pieces, sixteen_bit_step
@@ -21,6 +26,7 @@ from partita.training.prepared import Prepared, PreparedTrack
 from partita.training.settings import read_toml, settings_from
 
 _FROM_MODEL = ("sample_rate", "channels")
+_HEAD_BYTES = 1 << 20  # of each recording
 _FIRST_VALID = 1 << 40  # number of the first song that validates; training never gets there
 
 
@@ -96,6 +102,36 @@ class SynthesisPlan:
         )
 
 
+def file_digests(settings: SynthesisSettings) -> dict[str, str]:
+    """Return digests of the files that songs are made of, by which a change of them is found.
+
+    Returns
+    -------
+    dict of str to str
+        A digest for each SoundFont, one for all MIDI files, and one for all recordings.
+    """
+    fonts = [Path(path) for path in settings.soundfonts]
+    fonts = fonts or [font.path for font in find_soundfonts()]
+    digests = {f"the SoundFont {font.name}": _digest([font]) for font in fonts}
+    if settings.midi is not None:
+        digests["the MIDI files"] = _digest(find_midi(settings.midi))
+    if settings.recordings is not None:
+        tracks = open_dataset(Path(settings.recordings))
+        files = {file.path for track in tracks for file in track.files.values()}
+        digests["the recordings"] = _digest(sorted(files), _HEAD_BYTES)
+    return digests
+
+
+def _digest(paths: Sequence[Path], head_bytes: int = -1) -> str:
+    """Return a digest of files' names, sizes and content, or the head of that."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {os.fstat(file.fileno()).st_size} ".encode())
+            digest.update(file.read(head_bytes))
+    return digest.hexdigest()
+
+
 class SongPools:
     """Songs to draw excerpts from, a pool after the other.
 
@@ -124,7 +160,7 @@ class SongPools:
         self._plan, self._workers = plan, workers
         self._sources = tuple(sources)
         self._task = _MakeTrack(Studio(plan.synthesis), self._sources)
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), threading.Event()
         self._pools: dict[int, Prepared] = {}  # the two newest
         self._next = 0
         self._made: Generator[PreparedTrack, None, None] | None = None
@@ -155,15 +191,20 @@ class SongPools:
             return self._prepared(tuple(made))
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes; threads that wait for songs get an InterruptedError."""
+        self._closed.set()
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
         if self._made is not None:
             self._made.close()
             self._made = None
 
     def _begin_at(self, pool: int) -> None:
-        self.close()
+        self._end()
         numbers = itertools.count(pool * self._plan.stream.pool_songs)
-        self._made = in_processes(self._task, numbers, self._workers)
+        self._made = in_processes(self._task, numbers, self._workers, self._closed.is_set)
 
     def _prepared(self, tracks: tuple[PreparedTrack, ...]) -> Prepared:
         songs = self._plan.synthesis

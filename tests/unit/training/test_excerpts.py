@@ -427,3 +427,23 @@ def test_closing_early_is_prompt():
     batches.close()
     assert time.monotonic() - begin < 1
     assert not our_threads()
+
+
+def test_waiting_for_a_batch_ends_when_it_is_cancelled():
+    """However long the excerpts take."""
+    cancel, release = threading.Event(), threading.Event()
+
+    def draw(index):
+        if index:
+            release.wait(20)
+        return Excerpt(torch.zeros(1, 1, 1), ("",))
+
+    batches = prefetch(draw, ([n] for n in itertools.count()), 2, cancel.is_set)
+    next(batches)
+    threading.Timer(0.1, cancel.set).start()
+    begin = time.monotonic()
+    with pytest.raises(InterruptedError):
+        next(batches)
+    batches.close()
+    assert time.monotonic() - begin < 5
+    release.set()

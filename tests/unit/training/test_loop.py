@@ -161,7 +161,9 @@ def test_a_training(begin, tmp_path):
     assert watch.steps[3][2] == pytest.approx(rows[0]["train"], rel=1e-6)  # the mean so far
     assert load_checkpoint(tmp_path / "run/model.safetensors").sources == ("tone", "noise")
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"losses.csv", "model.safetensors", "state.pt", "tensorboard"}
+    assert names == {
+        *("losses.csv", "model.safetensors", "state.pt", "state.previous.pt", "tensorboard")
+    }
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,7 @@ def test_resumed_runs_end_with_the_same_weights(begin, tmp_path, name, config, v
     first = begin("parts", name, config, watch=watch, **values)
     with pytest.raises(InterruptedError):
         first.run(watch.cancel)
-    done = torch.load(tmp_path / "parts/state.pt")["step"]
-    assert done in (stop_at, stop_at + 1)
+    assert RunFolder(tmp_path / "parts").load_state()["step"] == stop_at
     second = begin("parts", name, config, **values)
     second.run()
     whole, parts = (RunFolder(tmp_path / out) for out in ("whole", "parts"))
@@ -189,6 +190,56 @@ def test_resumed_runs_end_with_the_same_weights(begin, tmp_path, name, config, v
     assert_same(*(load_checkpoint(each.model).state_dict() for each in (whole, parts)))
     if stop_at == 6:
         assert second.history[0]["seconds"] == first.history[0]["seconds"]
+
+
+@pytest.mark.parametrize("stop_at", [4, 12])  # and in the last epoch
+def test_a_validation_that_is_interrupted_is_done_again(begin, tmp_path, stop_at):
+    begin("whole").run()
+    watch = Watch()
+    first = begin("parts", watch=watch)
+    validate = first._validate
+
+    def interrupted(valid):
+        if watch.steps[-1][0] == stop_at:
+            watch.cancel.set()
+        return validate(valid)
+
+    first._validate = interrupted
+    with pytest.raises(InterruptedError):
+        first.run(watch.cancel)
+    state = RunFolder(tmp_path / "parts").load_state()
+    assert (state["step"], len(state["history"])) == (stop_at, stop_at // 4 - 1)
+    begin("parts").run()
+    whole, parts = (RunFolder(tmp_path / out) for out in ("whole", "parts"))
+    assert_same(whole.load_state(), parts.load_state())
+    assert_same(read_losses(whole.losses), read_losses(parts.losses))
+    assert_same(*(load_checkpoint(each.model).state_dict() for each in (whole, parts)))
+
+
+def test_the_state_is_kept_after_every_epoch(begin, tmp_path):
+    kept = []
+    watch = Watch()
+    training = begin(watch=watch, checkpoint_minutes=60)
+    step = watch.step
+
+    def look(*facts):
+        step(*facts)
+        state = RunFolder(tmp_path / "run").load_state()
+        kept.append(state and state["step"])
+
+    watch.step = look
+    training.run()
+    assert kept == [None] * 4 + [4] * 4 + [8] * 4
+
+
+def test_states_of_other_trainings(begin, tmp_path):
+    begin("run").run()
+    for values in ({"name": "unet", "config": UNET}, {"config": {**UNMIX, "hidden": 10}}):
+        with pytest.raises(TrainingError, match=r"run/state\.pt: is the state of another training"):
+            begin("run", **values)
+    RunFolder(tmp_path / "run").save_state({"step": "many"})
+    with pytest.raises(TrainingError, match=r"of another training \('elapsed_s'\); --overwrite"):
+        begin("run")
 
 
 def test_a_training_that_is_done_stays_as_it_is(begin, tmp_path):
@@ -388,7 +439,8 @@ def test_full_disks(begin, monkeypatch, tmp_path):
     with pytest.raises(AudioWriteError, match=r"cannot write .*run/state\.pt: the disk is full"):
         training.run()
     assert RunFolder(tmp_path / "run").load_state()["step"] == 2
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"state.pt", "tensorboard"}
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"state.pt", "state.previous.pt", "tensorboard"}
     assert not [each for each in threading.enumerate() if "partita" in each.name]
 
 

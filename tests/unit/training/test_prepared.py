@@ -359,3 +359,19 @@ def test_real_stems(tmp_path):
         part = track.read(row, 0, whole.shape[1]).numpy()
         assert np.abs(part - whole).max() <= track.scales[row]
     assert json.loads((track.audio.parent / "index.json").read_text())["samples"] == track.samples
+
+
+def test_digests_are_of_what_is_heard(album, ready):
+    signals = album("one", vocals=noise("a"), drums=noise("b"))
+    album("two", vocals=noise("c"), drums=noise("d"))
+    before = [track.digest for track in ready("vocals", "drums").tracks]
+    assert len(set(before)) == 2
+    album("one", rate=RATE, **signals)
+    os.utime(album.root / "one/vocals.wav", (0, 0))
+    assert [track.digest for track in ready("vocals", "drums").tracks] == before
+    signals["drums"][100] += STEP
+    album("one", **signals)
+    os.utime(album.root / "one/drums.wav", (0, 0))
+    after = [track.digest for track in ready("vocals", "drums").tracks]
+    assert after[0] != before[0]
+    assert after[1] == before[1]

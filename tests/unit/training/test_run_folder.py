@@ -1,12 +1,14 @@
 """The folder of a training."""
 
-import contextlib
 import errno
-import resource
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from common import little_room
 from partita.errors import AudioWriteError, TrainingError, UsageError
 from partita.training.run_folder import RunFolder, read_losses
 
@@ -26,6 +28,7 @@ def folder(tmp_path):
 @pytest.fixture
 def begun(folder):
     folder.check(RUN, resume=False, overwrite=False)
+    folder.path.mkdir(parents=True)
     folder.begin(RUN, resume=False)
     return folder
 
@@ -65,8 +68,70 @@ def test_beginning_anew_takes_away_what_was(begun):
     assert names(begun) == ["run.json"]
 
 
-def test_going_on_where_nothing_is_begins(folder):
+def test_going_on_where_nothing_is_begins_and_says_so(folder, caplog):
     folder.check(RUN, resume=True, overwrite=False)
+    folder.path.mkdir(parents=True)
+    folder.begin(RUN, resume=True)
+    folder.check(RUN, resume=True, overwrite=False)  # ended before anything was kept
+    said = f"{folder.path}: nothing to resume: begins with the first step"
+    assert caplog.messages == [said, said]
+    folder.save_state({"step": 1})
+    folder.check(RUN, resume=True, overwrite=False)
+    assert len(caplog.messages) == 2
+
+
+def test_going_on_without_a_description(begun):
+    begun.save_state({"step": 1})
+    begun.description.unlink()
+    with pytest.raises(UsageError, match=r"--resume cannot go on, run\.json is missing: --overw"):
+        begun.check(RUN, resume=True, overwrite=False)
+
+
+def test_data_that_changed_under_their_names(folder):
+    digests = {"track 0": "a", "track 1": "b", "track 2": "c"}
+    folder.check_data(digests)  # nothing is known yet
+    folder.path.mkdir(parents=True)
+    folder.begin(RUN, resume=False, digests=digests)
+    folder.check(RUN, resume=True, overwrite=False)
+    folder.check_data(digests)
+    with pytest.raises(UsageError) as caught:
+        folder.check_data({"track 0": "a", "track 1": "x", "track 3": "c"})
+    assert str(caught.value) == (
+        f"{folder.path}: --resume goes on with the same data; changed since: "
+        "track 1, track 2, track 3; --overwrite begins anew with them"
+    )
+    folder.begin(RUN, resume=True)  # as older versions wrote it
+    folder.check_data({"track 0": "x"})
+
+
+def test_one_training_at_a_time(folder):
+    with folder.locked():
+        expected = rf"another training \(process {os.getpid()}\) is writing to this folder"
+        with pytest.raises(UsageError, match=expected), RunFolder(folder.path).locked():
+            pytest.fail("two have the folder")
+    with RunFolder(folder.path).locked():
+        assert not folder.description.exists()
+
+
+def test_a_lock_does_not_outlive_its_process(folder):
+    held = (
+        "import sys, time; from pathlib import Path; "
+        "from partita.training.run_folder import RunFolder; "
+        "held = RunFolder(Path(sys.argv[1])).locked(); held.__enter__(); "
+        "print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", held, folder.path], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=rf"\(process {process.pid}\)"), folder.locked():
+            pytest.fail("two have the folder")
+    finally:
+        process.kill()
+        process.communicate()
+    with folder.locked():
+        pass
 
 
 def test_what_may_change_when_a_training_goes_on(begun):
@@ -99,9 +164,10 @@ def test_differences_are_shown(begun, other, difference):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_descriptions_that_cannot_be_read(begun):
-    begun.description.write_text("{")
-    with pytest.raises(UsageError, match=r"run\.json: cannot be read"):
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\udcff"])
+def test_descriptions_that_cannot_be_read(begun, text):
+    begun.description.write_text(text, errors="surrogateescape")
+    with pytest.raises(UsageError, match=r"run\.json: cannot be read; --overwrite begins anew"):
         begun.check(RUN, resume=True, overwrite=False)
 
 
@@ -114,30 +180,25 @@ def test_states_come_back(begun):
     assert names(begun) == ["run.json", "state.pt"]
 
 
-def test_damaged_states(begun):
+def test_damaged_states(begun, caplog):
     begun.save_state({"step": 3, "weights": torch.zeros(1000)})
     whole = begun.state.read_bytes()
-    for damaged in (b"", b"no state", whole[: len(whole) // 2]):
+    for damaged in (b"", b"no state", whole[: len(whole) // 2], whole[:-9] + b"otherwise"):
         begun.state.write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"state\.pt: cannot be read; --overwrite begins"):
+        with pytest.raises(TrainingError, match=r"state\.pt: is .*; --overwrite begins anew$"):
             begun.load_state()
-
-
-def test_states_of_other_versions(begun):
-    begun.save_state({"format": 2, "step": 3})
-    with pytest.raises(TrainingError, match=r"state\.pt: is of another version of partita"):
-        begun.load_state()
-
-
-@contextlib.contextmanager
-def little_room(size):
-    """Let no file of this process grow beyond that many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    begun.state.write_bytes(whole)
+    begun.save_state({"step": 4})
+    assert begun.load_state()["step"] == 4
+    assert not caplog.records
+    begun.state.write_bytes(b"no state")
+    assert begun.load_state()["step"] == 3  # the one before
+    assert caplog.messages == [
+        f"warning: {begun.state}: is no training state of this version of partita; "
+        "goes on from state.previous.pt"
+    ]
+    begun.state.unlink()  # as when the power failed between two moves
+    assert begun.load_state()["step"] == 3
 
 
 def test_full_disks(begun):
@@ -151,6 +212,7 @@ def test_full_disks(begun):
         begun.save_state({"step": 2, "weights": torch.zeros(100_000)})
     assert len(str(it.value).splitlines()) == 1
     assert begun.state.read_bytes() == before
+    assert names(begun) == ["run.json", "state.pt"]
     with (
         pytest.raises(AudioWriteError, match=rf"cannot write .*losses\.csv: {larger}"),
         little_room(4),
@@ -178,8 +240,11 @@ def test_whatever_happens_what_was_stays(begun, monkeypatch, stop):
 def test_folders_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises(AudioWriteError, match="a part of the path is a file"):
-            RunFolder(path).check(RUN, resume=False, overwrite=False)
+        with (
+            pytest.raises(AudioWriteError, match="a part of the path is a file"),
+            RunFolder(path).locked(),
+        ):
+            pytest.fail("there is no folder")
 
 
 def test_losses_come_back(begun):

@@ -1,12 +1,24 @@
 """Training on songs that are synthesised while it runs."""
 
+import dataclasses
+import threading
+import time
+
 import numpy as np
 import pytest
+import soundfile
 
 from partita.datasets.synthesis import Studio, SynthesisSettings
+from partita.datasets.synthesis.soundfonts import find_soundfonts
 from partita.errors import UnknownNameError, UsageError
 from partita.training.excerpts import Augmentation, draw_excerpt
-from partita.training.synthesized import SongPools, StreamSettings, SynthesisPlan, prepared_track
+from partita.training.synthesized import (
+    SongPools,
+    StreamSettings,
+    SynthesisPlan,
+    file_digests,
+    prepared_track,
+)
 
 RATE = 16000
 SONGS = SynthesisSettings(("drums", "bass"), duration_s=2.0, sample_rate=RATE, channels=1)
@@ -89,3 +101,52 @@ def test_valid_songs_are_others():
     assert not heard & {track.name for track in held.tracks}
     nothing = SynthesisPlan(SONGS, StreamSettings(valid_songs=0))
     assert SongPools(nothing, ["drums"], 1).held_out() is None
+
+
+def test_closing_ends_those_who_wait_for_songs():
+    begun, ended = threading.Event(), []
+    pools = SongPools(PLAN, ["drums"], 1)
+    make = pools._task
+
+    def slow(number):
+        begun.set()
+        time.sleep(0.1)
+        return make(number)
+
+    pools._task = slow
+
+    def wait():
+        with pytest.raises(InterruptedError):
+            list(map(pools.songs_for, range(1000)))
+        ended.append(1)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert begun.wait(10)
+    pools.close()
+    waiting.join(10)
+    assert ended == [1]
+
+
+def test_digests_of_what_songs_are_made_of(tmp_path):
+    font, midi, album = tmp_path / "small.sf2", tmp_path / "midi", tmp_path / "album/track"
+    for folder in (midi, album):
+        folder.mkdir(parents=True)
+    font.write_bytes(bytes(3000))
+    (midi / "song.mid").write_bytes(b"MThd")
+    for name in ("vocals", "drums"):
+        soundfile.write(album / f"{name}.wav", np.full(RATE, 0.1), RATE)
+    settings = dataclasses.replace(
+        SONGS, soundfonts=(str(font),), midi=str(midi), recordings=str(tmp_path / "album")
+    )
+    before = file_digests(settings)
+    assert list(before) == ["the SoundFont small.sf2", "the MIDI files", "the recordings"]
+    assert file_digests(settings) == before
+    font.write_bytes(bytes(2999) + b"1")
+    (midi / "song.mid").write_bytes(b"MThe")
+    soundfile.write(album / "drums.wav", np.full(RATE, 0.2), RATE)
+    after = file_digests(settings)
+    assert all(after[name] != digest for name, digest in before.items())
+    assert list(file_digests(SONGS)) == [
+        f"the SoundFont {found.path.name}" for found in find_soundfonts()
+    ]

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from partita.errors import UsageError
+from partita.threads import result_awake
 
 Result = TypeVar("Result")
 
@@ -23,7 +24,10 @@ _task: Callable[[int], Any] | None = None  # of a worker process
 
 
 def in_processes(
-    task: Callable[[int], Result], numbers: Iterable[int], jobs: int
+    task: Callable[[int], Result],
+    numbers: Iterable[int],
+    jobs: int,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Generator[Result, None, None]:
     """Call a task with each number, in several processes ahead of the caller.
 
@@ -35,6 +39,9 @@ def in_processes(
         May be endless.
     jobs : int
         How many processes; with 1, everything happens in this one.
+    cancelled : callable, optional
+        Asked now and then, for callers that cannot close the iterator while another thread waits
+        for it; once it says so, that thread gets an InterruptedError.
 
     Yields
     ------
@@ -48,7 +55,10 @@ def in_processes(
         A process died, most likely for want of memory.
     """
     if jobs == 1:
-        yield from map(task, numbers)
+        for number in numbers:
+            if cancelled is not None and cancelled():
+                raise InterruptedError
+            yield task(number)
         return
     # Not forked: PyTorch's and other libraries' threads do not survive that.
     context = multiprocessing.get_context("spawn")
@@ -63,7 +73,8 @@ def in_processes(
                     waiting.append(pool.submit(_work, number))
             if not waiting:
                 return
-            yield waiting.popleft().result()
+            yield result_awake(waiting[0], cancelled)
+            waiting.popleft()
     except BrokenProcessPool as error:
         raise UsageError(
             "a process that synthesised songs was killed: is the memory used up? try fewer jobs"
