@@ -83,3 +83,13 @@ def losses_of_recipe(
         optimiser.step()
         losses.append(float(loss.detach()))
     return losses
+
+
+def small_checkpoint(path: Path, name: str = "unet", **config: object) -> Path:
+    """Write a valid checkpoint of some kilobytes, with random weights, to start from."""
+    from partita.weights.checkpoint import save_checkpoint
+
+    torch.manual_seed(0)
+    sizes = {"unet": SMALL_UNET, "open-unmix": SMALL_UNMIX}.get(name, {})
+    save_checkpoint(path, create_model(name, {"sources": ["a", "b"], **sizes, **config}).eval())
+    return path

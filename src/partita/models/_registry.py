@@ -69,7 +69,7 @@ def create_model(
         A configuration value of the wrong type or out of range; more layers or weights or a longer
         window than any model has.
     """
-    values = config_type(name).from_dict(config or {})
+    values = config_type(name).from_dict({} if config is None else config)
     build = functools.partial(_MODELS[name], values)
     try:
         empty = build_without_weights(build)

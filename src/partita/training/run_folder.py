@@ -232,8 +232,8 @@ class RunFolder:
                 except TrainingError as error:
                     refused.append(error)
                     continue
-                for error in refused:
-                    _log.warning("warning: %s; goes on from %s", error, self.previous.name)
+                if refused:
+                    _log.warning("warning: %s; goes on from %s", refused[0], path.name)
                 return state
         if refused:
             raise TrainingError(f"{refused[0]}; --overwrite begins anew") from refused[0]

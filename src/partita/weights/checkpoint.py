@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ from partita.errors import ModelError, WeightsCorruptError, one_line
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
+from partita.weights.header import Header, read_header
 
 _FORMAT = "partita-1"
+_FLOATS = ("F16", "BF16", "F32", "F64")
+_MOST_SHOWN = 100
 
 
-def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -> None:
+def save_checkpoint(
+    path: Path, model: SeparationModel, *, half: bool = False, origin: str = ""
+) -> None:
     """Write a model's weights, name and configuration to a safetensors file.
 
     The file appears under its name only when it is complete.
@@ -32,6 +37,8 @@ def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -
     model : SeparationModel
     half : bool
         Store numbers in 16 bits, in half the room.
+    origin : str
+        What the weights were made from, for `checkpoint_origin`.
 
     Raises
     ------
@@ -51,6 +58,8 @@ def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -
         "sample_rate": str(model.sample_rate),
         "tensors_sha256": tensors_digest(tensors),
     }
+    if origin:
+        metadata["origin"] = origin
     try:
         with whole_file(path) as partial:
             save_file(tensors, partial, metadata)
@@ -60,6 +69,10 @@ def save_checkpoint(path: Path, model: SeparationModel, *, half: bool = False) -
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:
     """Read a model from a file of `save_checkpoint`'s.
+
+    Nothing that the file declares is believed before it is checked: the configuration by
+    `ModelConfig`, then the tensors' names and shapes by the model that it asks for, before
+    memory is taken for any of them.
 
     Parameters
     ----------
@@ -71,33 +84,114 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     Returns
     -------
     SeparationModel
-        In evaluation mode, on the CPU.
+        In evaluation mode, on the CPU, its weights float32.
 
     Raises
     ------
     WeightsCorruptError
-        The file is no checkpoint, is damaged, or has another digest.
+        The file is no checkpoint, is damaged, has another digest, or weights that are NaN or
+        infinite.
     """
     name = one_line(path)
+    header = read_header(path)
+    model = _described_model(name, header)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsCorruptError(f"{name}: not a readable safetensors file") from error
-    digest = expected_digest or metadata.get("tensors_sha256")  # older files do not say it
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise WeightsCorruptError(
+            f"{name}: not a readable safetensors file ({one_line(error)})"
+        ) from error
+    digest = expected_digest or header.metadata.get("tensors_sha256")  # older files do not say it
     if digest and tensors_digest(tensors) != digest:
         raise WeightsCorruptError(f"{name}: the weights do not have the expected SHA-256")
+    wanted = {key: tensor.dtype for key, tensor in model.state_dict().items()}
+    tensors = {key: tensor.to(wanted[key]) for key, tensor in tensors.items()}
+    check_finite(name, tensors)
+    # Assigned, not copied: float32 stays mapped from the file until it is used.
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model.eval()
+
+
+def checkpoint_origin(path: Path) -> str:
+    """Return what a checkpoint was made from, as `save_checkpoint` was told; empty: it was not.
+
+    Raises
+    ------
+    WeightsCorruptError
+        The file is no safetensors file.
+    """
+    return read_header(path).metadata.get("origin", "")
+
+
+def check_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Check that no weight is NaN or infinite.
+
+    Raises
+    ------
+    WeightsCorruptError
+        One is.
+    """
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel():
+            low, high = tensor.aminmax()  # NaN where one is
+            if not (low.isfinite() and high.isfinite()):
+                raise WeightsCorruptError(f"{name}: weights in {one_line(key)} are NaN or infinite")
+
+
+def tensors_fault(found: Mapping[str, str], expected: Mapping[str, str]) -> str | None:
+    """Say how tensors differ from those of a model, None where they do not.
+
+    Parameters
+    ----------
+    found, expected : mapping of str to str
+        The tensors' names, and what stands for the shape and type of each.
+    """
+    for name in sorted(found.keys() | expected.keys()):
+        shown = one_line(name[:_MOST_SHOWN])
+        if name not in found:
+            return f"lacks {shown}"
+        if name not in expected:
+            return f"has an unexpected tensor {shown}"
+        if found[name] != expected[name]:
+            return f"has another shape or type of {shown}: {found[name]}, not {expected[name]}"
+    return None
+
+
+def _described_model(name: str, header: Header) -> SeparationModel:
+    """Build the model that a file says it holds, without storage."""
+    said = header.metadata
     try:
-        model = create_model(metadata["model"], json.loads(metadata["config"]), initialise=False)
-        tensors = {key: t.float() if t.dtype == torch.float16 else t for key, t in tensors.items()}
-        # Assigned, not copied: other tensors stay mapped from the file until they are used.
-        model.load_state_dict(tensors, strict=True, assign=True)
-    except (LookupError, ValueError, RuntimeError, ModelError) as error:
+        if said.get("format", _FORMAT) != _FORMAT:
+            raise ValueError("another version of partita wrote it")
+        config = json.loads(said["config"])
+        model = create_model(said["model"][:_MOST_SHOWN], config, initialise=False)
+        facts = {"sources": list(model.sources), "sample_rate": model.sample_rate}
+        for key, value in facts.items():
+            if json.loads(said.get(key, json.dumps(value))) != value:
+                raise ValueError(f"its configuration has other {key} than it says")
+        found = {
+            key: _kind(shape, header.types[key] in _FLOATS) for key, shape in header.shapes.items()
+        }
+        expected = {
+            key: _kind(tensor.shape, tensor.is_floating_point())
+            for key, tensor in model.state_dict().items()
+        }
+        if fault := tensors_fault(found, expected):
+            raise ValueError(f"it {fault}")
+    except KeyError as error:
+        raise WeightsCorruptError(
+            f"{name}: not a partita checkpoint (its metadata lack {one_line(error)})"
+        ) from error
+    except (LookupError, ValueError, RecursionError, ModelError) as error:
         raise WeightsCorruptError(
             f"{name}: not a partita checkpoint ({one_line(error)})"
         ) from error
-    return model.eval()
+    return model
+
+
+def _kind(shape: Sequence[int], is_float: bool) -> str:
+    return f"{list(shape)} of {'numbers' if is_float else 'whole numbers'}"
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:

@@ -37,14 +37,14 @@ def home() -> Path:
         return _private_folder("there is no home folder")
     if not usual.is_absolute():  # older versions of platformdirs return ~ as it is
         return _private_folder("there is no home folder")
-    if _is_there(usual) or os.access(existing_folder(usual), os.W_OK | os.X_OK):
+    if is_there(usual) or os.access(existing_folder(usual), os.W_OK | os.X_OK):
         return usual
     return _private_folder(f"{one_line(usual)} cannot be made")
 
 
 def existing_folder(path: Path) -> Path:
     """Return the path itself, or the first folder above it that is there."""
-    return next((each for each in (path, *path.parents) if _is_there(each)), Path("/"))
+    return next((each for each in (path, *path.parents) if is_there(each)), Path("/"))
 
 
 def user_folder() -> Path:
@@ -55,7 +55,8 @@ def user_folder() -> Path:
         return Path("/")
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Tell whether there is something at a path, and we may know of it."""
     try:
         path.stat()
     except OSError:  # also where we may not look

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 from torch import Tensor
 
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import whole_file
-from partita.models import create_model
+from partita.models import config_type, create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import demucs, open_unmix, spleeter, tasnet
-from partita.weights.card import Card, Layout, PackageSource, UrlFile, WheelSource
+from partita.weights.card import Card, Layout, PackageSource, UrlFile, UrlSource, WheelSource
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import part_cards
-from partita.weights.checkpoint import load_checkpoint, save_checkpoint
+from partita.weights.checkpoint import (
+    check_finite,
+    checkpoint_origin,
+    load_checkpoint,
+    save_checkpoint,
+    tensors_fault,
+)
 from partita.weights.download import download_url, download_wheel, verify
-from partita.weights.home import home
+from partita.weights.home import home, is_there
 from partita.weights.own import MODEL_FILE, own_checkpoint
 
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -48,7 +57,7 @@ def example_path(card: Card) -> Path:
 
 def is_cached(card: Card) -> bool:
     """Tell whether everything is here (weights are verified when they are loaded)."""
-    return all(part.source is None or weights_path(part).exists() for part in part_cards(card))
+    return all(part.source is None or is_there(weights_path(part)) for part in part_cards(card))
 
 
 def load_model(name: str) -> SeparationModel:
@@ -76,7 +85,7 @@ def load_model(name: str) -> SeparationModel:
     """
     own = own_checkpoint(name)
     if own is not None:
-        if not own.is_file():
+        if not is_there(own):
             raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
         return load_checkpoint(own)
     if name not in CARDS and Path(name).is_dir():
@@ -87,20 +96,62 @@ def load_model(name: str) -> SeparationModel:
         raise UsageError(f"{name} is a chain of models, {card.chain}: name one of them, {names}")
     if card.source is None:
         return create_model(card.model, card.config).eval()
-    if isinstance(card.source, PackageSource) and not is_cached(card):
-        raise WeightsUnavailableError(
-            f"{one_line(weights_path(card))}: not there, though it comes with partita: "
-            "install partita anew"
-        )
-    if is_cached(card):
+    path = weights_path(card)
+    if isinstance(card.source, PackageSource):
+        if not is_there(path):
+            raise WeightsUnavailableError(
+                f"{one_line(path)}: not there, though it comes with partita: install partita anew"
+            )
+        return _load(card, path)
+    if is_there(path):
         try:
-            return load_checkpoint(weights_path(card), expected_digest=card.tensors_sha256)
+            return _load(card, path)
         except WeightsCorruptError as error:
-            if isinstance(card.source, PackageSource):
-                raise
             _log.warning("%s; fetching it again", error)
-            weights_path(card).unlink(missing_ok=True)
-    return load_checkpoint(fetch(card), expected_digest=card.tensors_sha256)
+            _remove(path)
+    return _load(card, fetch(card))
+
+
+def _load(card: Card, path: Path) -> SeparationModel:
+    """Load a checkpoint that must hold what a card promises: model, configuration and sources."""
+    name = one_line(path)
+    origin = checkpoint_origin(path)
+    if origin and origin != _origin(card):
+        raise WeightsCorruptError(f"{name}: made from other files than those of {card.name}")
+    model = load_checkpoint(path, expected_digest=card.tensors_sha256)
+    if model.registry_name != card.model:
+        raise WeightsCorruptError(
+            f"{name}: holds the model {model.registry_name}, where {card.name} is {card.model}"
+        )
+    promised = config_type(card.model).from_dict(card.config).to_dict()
+    for key, found in model.config.to_dict().items():
+        if found != promised[key]:
+            raise WeightsCorruptError(
+                f"{name}: {key} is {_shown(found)}, where {card.name} has {_shown(promised[key])}"
+            )
+    return model
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _origin(card: Card) -> str:
+    """Return what tells the files of a card from those of others: names and hashes."""
+    if not isinstance(card.source, (WheelSource, UrlSource)):
+        return ""
+    files = card.source.files
+    return json.dumps({file.filename: file.sha256 for file in files.values()}, sort_keys=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is in the place of a checkpoint."""
+    try:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    except OSError as error:
+        raise WeightsUnavailableError(
+            f"{one_line(path)} cannot be removed ({error.strerror}): remove it by hand"
+        ) from error
 
 
 def fetch(card: Card) -> Path:
@@ -126,8 +177,8 @@ def fetch(card: Card) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.with_suffix(".lock")):
-            is_complete = card.example is None or example_path(card).exists()
-            if not (path.exists() and is_complete):
+            is_complete = card.example is None or is_there(example_path(card))
+            if not (is_there(path) and is_complete):
                 raw = _fetch_raw(card, card.source.files)
                 _install(card, raw, path)
                 for file in raw.values():
@@ -146,7 +197,7 @@ def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[s
     raw = {name: home() / "downloads" / file.filename for name, file in files.items()}
     missing = []
     for name, file in files.items():
-        if raw[name].exists():
+        if is_there(raw[name]):
             verify(raw[name], file.sha256)
         else:
             missing.append(name)
@@ -185,15 +236,14 @@ def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
     tensors = _READERS[card.layout](raw)
     _check(card, tensors, model.state_dict())
     model.load_state_dict(tensors, strict=True, assign=True)
-    save_checkpoint(path, model)
+    save_checkpoint(path, model, origin=_origin(card))
 
 
 def _check(card: Card, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    for name in sorted(found.keys() | expected.keys()):
-        if name not in found or name not in expected:
-            fault = "lacks" if name in expected else "has an unexpected tensor"
-        elif (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype):
-            fault = "has another shape or type of"
-        else:
-            continue
-        raise WeightsCorruptError(f"{card.name}: what was fetched {fault} {one_line(name)}")
+    kinds = (
+        {name: f"{list(tensor.shape)} {tensor.dtype}" for name, tensor in each.items()}
+        for each in (found, expected)
+    )
+    if fault := tensors_fault(*kinds):
+        raise WeightsCorruptError(f"{card.name}: what was fetched {fault}")
+    check_finite(f"{card.name}: what was fetched", found)

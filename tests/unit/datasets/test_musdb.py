@@ -35,7 +35,7 @@ def test_stem_mp4_files_without_subsets(tmp_path, write_stem_mp4):
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["Drums", "Bass", "Synth", "Vox"], {"drums": 1, "bass": 2, "Synth": 3, "vocals": 4}),
+        (["Drums", "Bass", "Synth", "Vox"], {"drums": 1, "bass": 2, "synth": 3, "vocals": 4}),
         (["vocals", "bass", "drums", "other"], {"vocals": 1, "bass": 2, "drums": 3, "other": 4}),
         (["no_vocals", "empty", "empty", "vocals"], {"no_vocals": 1, "vocals": 4}),
         # No names at all: by position, as MUSDB18 has them.

@@ -19,8 +19,10 @@ def noise(count=2, samples=6000, seed=0):
 
 def make(names, **options):
     references = dict(zip(names, noise(len(names), **options), strict=True))
+    errors = noise(len(names), seed=1)
     estimates = {
-        name: signal + 0.1 * torch.randn_like(signal) for name, signal in references.items()
+        name: signal + 0.1 * error
+        for (name, signal), error in zip(references.items(), errors, strict=True)
     }
     return references, estimates
 
