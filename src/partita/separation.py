@@ -59,7 +59,7 @@ class Estimates(Mapping[str, Audio]):
         self,
         folder: str | Path,
         *,
-        format: str = "wav",  # noqa: A002: the word that people look for
+        format: str = "wav",
         bits: str | int | None = None,
         bitrate: str | int | None = None,
     ) -> SavedStems:

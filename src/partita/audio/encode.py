@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -18,7 +17,8 @@ import soundfile
 
 from partita.audio.formats import StemFormat
 from partita.audio.resample import resample_blocks
-from partita.audio.tags import Cover, Tags
+from partita.audio.tag_writer import write_tags
+from partita.audio.tags import Tags
 from partita.errors import AudioWriteError
 
 Samples = npt.NDArray[np.float32]
@@ -37,16 +37,6 @@ _VORBIS_ORDER = {
 _SYSTEM_ERROR = 2  # libsndfile's code
 _FIRST_FFMPEG_ERROR = 1000  # below are the system's
 _WAV_LIMIT_BYTES = 4_000_000_000  # a RIFF header counts to 4 GiB; RF64 goes on
-_SNDFILE_TAGS = {  # libsndfile's names for FFmpeg's
-    "title": "title",
-    "artist": "artist",
-    "album": "album",
-    "date": "date",
-    "genre": "genre",
-    "track": "tracknumber",
-    "copyright": "copyright",
-    "comment": "comment",
-}
 
 
 def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.integer[Any]]:
@@ -88,7 +78,7 @@ def encode_file(
     sample_rate, channels, frames : int
         Of the whole signal.
     tags : Tags
-        wav and ogg keep the common text tags; the others everything, the cover too.
+        Under the format's own names, `partita.audio.tag_names`.
 
     Raises
     ------
@@ -96,12 +86,13 @@ def encode_file(
         The format cannot hold that many channels, or a codec refused.
     """
     if form.name in ("wav", "ogg"):
-        _encode_soundfile(path, blocks, form, sample_rate, channels, frames, tags)
-        return
-    with contextlib.closing(AvWriter(path, form, sample_rate, [channels], tags)) as writer:
-        for block in writer.convert(blocks, sample_rate, channels):
-            writer.write(0, block)
-        writer.flush()
+        _encode_soundfile(path, blocks, form, sample_rate, channels, frames)
+    else:
+        with contextlib.closing(AvWriter(path, form, sample_rate, [channels])) as writer:
+            for block in writer.convert(blocks, sample_rate, channels):
+                writer.write(0, block)
+            writer.flush()
+    write_tags(path, form, tags)
 
 
 def _encode_soundfile(
@@ -111,13 +102,9 @@ def _encode_soundfile(
     sample_rate: int,
     channels: int,
     frames: int,
-    tags: Tags,
 ) -> None:
     try:
         with _open_for_writing(path, form, sample_rate, channels, frames) as file:
-            for name, attribute in _SNDFILE_TAGS.items():
-                if name in tags.text:
-                    setattr(file, attribute, tags.text[name])
             for block in blocks:
                 _write_soundfile(file, block, form)
         is_complete = soundfile.info(os.fsencode(path)).frames == frames
@@ -165,7 +152,7 @@ def _vorbis_compression(bitrate: int, channels: int) -> float:
 
 
 class AvWriter:
-    """FFmpeg's libraries, writing one or several audio streams and a cover."""
+    """FFmpeg's libraries, writing one or several audio streams."""
 
     def __init__(
         self,
@@ -173,7 +160,6 @@ class AvWriter:
         form: StemFormat,
         sample_rate: int,
         stream_channels: Sequence[int],
-        tags: Tags,
         stream_titles: Sequence[str] = (),
     ) -> None:
         self._form = form
@@ -181,7 +167,9 @@ class AvWriter:
         self.rate = _nearest_rate(codec, sample_rate)
         container = _CONTAINERS.get(form.name, form.name)
         self._file = path.open("w+b")  # PyAV would take names in UTF-8 only
-        self._container: Any = av.open(self._file, "w", format=container)
+        # The encoder's own tag would stand before ours.
+        options = {"id3v2_version": "0"} if form.name == "mp3" else {}
+        self._container: Any = av.open(self._file, "w", format=container, options=options)
         self._streams: list[Any] = []
         self._positions = [0] * len(stream_channels)
         for index, channels in enumerate(stream_channels):
@@ -200,23 +188,6 @@ class AvWriter:
             if stream_titles:
                 stream.metadata["title"] = stream_titles[index]
             self._streams.append(stream)
-        self._write_tags(tags)
-
-    def _write_tags(self, tags: Tags) -> None:
-        # Ogg keeps its comments with the stream, the other containers for the whole file.
-        is_ogg = self._form.name == "opus"
-        metadata = self._streams[0].metadata if is_ogg else self._container.metadata
-        metadata.update(tags.text)
-        self._cover: tuple[Any, Cover] | None = None
-        if tags.cover is None:
-            return
-        if is_ogg:
-            metadata["METADATA_BLOCK_PICTURE"] = tags.cover.as_flac_picture()
-            return
-        with av.open(io.BytesIO(tags.cover.data)) as image:
-            picture = self._container.add_stream_from_template(image.streams.video[0])
-        picture.disposition = av.stream.Disposition.attached_pic.value
-        self._cover = (picture, tags.cover)
 
     def convert(
         self, blocks: Iterable[Samples], sample_rate: int, channels: int
@@ -242,14 +213,7 @@ class AvWriter:
 
     def _mux(self, stream: Any, frame: av.AudioFrame | None) -> None:
         try:
-            packets = stream.encode(frame)
-            if self._cover is not None:  # after the first encode: the header is out by then
-                picture, cover = self._cover
-                self._cover = None
-                packet = av.Packet(cover.data)
-                packet.stream, packet.pts, packet.dts = picture, 0, 0
-                self._container.mux(packet)
-            self._container.mux(packets)
+            self._container.mux(stream.encode(frame))
         except (av.FFmpegError, ValueError) as error:
             raise self._write_problem(error) from error
 

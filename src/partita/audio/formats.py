@@ -125,7 +125,10 @@ def _parse_bits(name: str, text: str | int, known: tuple[Bits, ...]) -> Bits | N
     if known:
         raise UsageError(f"--bits {text} does not exist for {name}; known: {', '.join(known)}")
     if bits != "16":
-        raise UsageError(f"--bits applies to wav, flac and stem.mp4, not to {name}; use --bitrate")
+        raise UsageError(
+            f"--bits applies to wav and flac, and to stem.mp4 for ALAC, not to {name}; "
+            "use --bitrate"
+        )
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +17,14 @@ def box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), name) + content
 
 
-def read_user_data(path: Path, name: bytes) -> bytes | None:
-    """Return the content of ``moov/udta/NAME``.
+def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
+    """Return the content of the first box of each name inside the one before.
+
+    Parameters
+    ----------
+    path : Path
+    names : sequence of bytes
+        From the outside: ``(b"moov", b"udta", b"stem")``.
 
     Returns
     -------
@@ -32,17 +38,19 @@ def read_user_data(path: Path, name: bytes) -> bytes | None:
     """
     with path.open("rb") as file:
         start, end = 0, file.seek(0, 2)
-        for wanted in (b"moov", b"udta", name):
+        for wanted in names:
             for found, content, next_box in _boxes(file, start, end):
                 if found == wanted:
                     start, end = content, next_box
                     break
             else:
                 return None
+            if wanted == b"meta":
+                start += 4  # version and flags
         if end - start > _MOST_CONTENT_BYTES:
             return None
         file.seek(start)
-        return file.read(end - start)
+        return file.read(max(end - start, 0))
 
 
 def set_user_data(path: Path, contents: Mapping[bytes, bytes]) -> None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from partita.audio.channels import mix_channels
 from partita.audio.encode import AvWriter
 from partita.audio.formats import StemFormat
-from partita.audio.mp4_boxes import read_user_data, set_user_data
+from partita.audio.mp4_boxes import read_box, set_user_data
+from partita.audio.tag_writer import write_tags
 from partita.audio.tags import Tags
 from partita.errors import UsageError
 
@@ -99,14 +100,8 @@ def encode_stem_mp4(
     names = [EMPTY] * STEM_COUNT
     for stem, index in places.items():
         names[index - 1] = stem
-    writer = AvWriter(
-        path,
-        form,
-        stem_mp4_rate(sample_rate),
-        [_CHANNELS] * (1 + STEM_COUNT),
-        tags,
-        ["mixture", *names],
-    )
+    rate, layouts = stem_mp4_rate(sample_rate), [_CHANNELS] * (1 + STEM_COUNT)
+    writer = AvWriter(path, form, rate, layouts, ["mixture", *names])
     with contextlib.closing(writer):
         signals = [(0, mixture), *((places[stem], blocks) for stem, blocks in stems.items())]
         streams = [writer.convert(blocks, sample_rate, channels) for _, blocks in signals]
@@ -120,6 +115,7 @@ def encode_stem_mp4(
                 writer.write(index, found.get(index, silence))
         writer.flush()
     set_user_data(path, {b"stem": _stem_box(names)})
+    write_tags(path, form, tags)
 
 
 def read_stem_names(path: Path) -> list[str] | None:
@@ -135,7 +131,7 @@ def read_stem_names(path: Path) -> list[str] | None:
     OSError
         The file cannot be read.
     """
-    content = read_user_data(path, b"stem")
+    content = read_box(path, (b"moov", b"udta", b"stem"))
     try:
         stems = json.loads(content or b"")["stems"]
         return [str(stem["name"]).strip() for stem in stems]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import re
@@ -15,15 +14,18 @@ from typing import Any
 import av
 
 from partita.audio.container import metadata_of, open_container
+from partita.audio.more_tags import read_more_tags
+from partita.audio.tag_names import SEPARATOR, with_our_names
 
 #: Facts about one particular file (its encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
     r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
     r"|major_brand|minor_version|compatible_brands|creation_time|handler_name|vendor_id|language"
-    r"|duration|bps|number_of_.*|_statistics.*|metadata_block_picture|coverart.*",
+    r"|name|duration|bps|number_of_.*|_statistics.*|metadata_block_picture|coverart.*",
     re.IGNORECASE,
 )
 
+_FRONT = "Cover (front)"  # FFmpeg's name of the picture type
 _PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png"}
 
 
@@ -41,12 +43,12 @@ class Cover:
         """The picture's media type."""
         return _PICTURE_MIME[self.codec]
 
-    def as_flac_picture(self) -> str:
-        """Return the base64 picture block that Ogg comments carry (RFC 9639, section 8.8)."""
+    def as_flac_picture(self) -> bytes:
+        """Return the content of a FLAC picture block (RFC 9639, section 8.8)."""
         front_cover, mime = 3, self.mime.encode()
         block = struct.pack(f">II{len(mime)}sI", front_cover, len(mime), mime, 0)
         block += struct.pack(">IIIII", self.width, self.height, 24, 0, len(self.data))
-        return base64.b64encode(block + self.data).decode("ascii")
+        return block + self.data
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Tags:
     Attributes
     ----------
     text : mapping of str to str
-        Lower-case tag names (FFmpeg's: ``title``, ``artist``, ``album``, ``track``, …).
+        By the names of `partita.audio.tag_names` (``title``, ``artist``, ``bpm``, ``key``, …),
+        others in lower case; several values of one tag have a NUL between them.
     cover : Cover or None
         The first cover picture.
     """
@@ -75,7 +78,8 @@ class Tags:
             Title of a song that has none.
         """
         plain = os.fsencode(track).decode("utf-8", errors="replace")
-        title = self.text.get("title", plain) + (f" ({stem})" if stem else "")
+        title = self.text.get("title", plain).split(SEPARATOR)[0]
+        title += f" ({stem})" if stem else ""
         return replace(self, text={**self.text, "title": title})
 
 
@@ -91,19 +95,21 @@ def read_tags(path: Path) -> Tags:
             found = metadata_of(audio[0]) if audio else {}
             found |= metadata_of(container)
             cover = _first_cover(container)
+        more = read_more_tags(path)
     except (av.FFmpegError, OSError, ValueError):
         return Tags()
-    text = {
-        name.lower(): value
-        for name, value in found.items()
-        if value and not _FILE_BOUND.fullmatch(name)
-    }
-    return Tags(text, cover)
+    text = with_our_names({name: value for name, value in found.items() if value}) | more
+    about_song = {n: value for n, value in text.items() if not _FILE_BOUND.fullmatch(n)}
+    return Tags(about_song, cover)
 
 
 def _first_cover(container: Any) -> Cover | None:
-    """Return the first cover that really is a picture, of a kind that all formats take."""
-    for stream in container.streams.video:
+    """Return the first cover that really is a picture, of a kind that all formats take.
+
+    Front covers come before pictures of artists, booklets and media.
+    """
+    streams = container.streams.video
+    for stream in sorted(streams, key=lambda each: metadata_of(each).get("comment") != _FRONT):
         context = stream.codec_context
         is_picture = av.stream.Disposition.attached_pic in stream.disposition
         if not is_picture or context.name not in _PICTURE_MIME:

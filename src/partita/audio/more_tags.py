@@ -1,0 +1,76 @@
+"""Tags that FFmpeg leaves out: all but the first of several values, the BPM of mp4 files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from partita.audio.mp4_boxes import read_box
+from partita.audio.tag_names import SEPARATOR, our_name
+from partita.audio.vorbis_comments import read_comments
+
+_MOST_FRAMES = 1000
+_MOST_TEXT_BYTES = 1 << 16
+_ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
+_BPM = (b"moov", b"udta", b"meta", b"ilst", b"tmpo", b"data")
+
+
+def read_more_tags(path: Path) -> dict[str, str]:
+    """Return what FFmpeg does not say of a file's tags, by our names.
+
+    Never more than a megabyte is read, whatever the file declares.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head.startswith(b"ID3") and len(head) == 10:
+            return _several(_id3_texts(file, head))
+        if head.startswith((b"fLaC", b"OggS")):
+            file.seek(0)
+            return _several(read_comments(file))
+    data = read_box(path, _BPM) if head[4:8] == b"ftyp" else None
+    bpm = int.from_bytes((data or b"")[8:10])
+    return {"bpm": str(bpm)} if bpm else {}
+
+
+def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the fields that stand there several times, their values joined."""
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(our_name(name), []).append(value)
+    return {name: SEPARATOR.join(texts) for name, texts in values.items() if len(texts) > 1}
+
+
+def _id3_texts(file: IO[bytes], head: bytes) -> list[tuple[str, str]]:
+    """Return the values of ID3v2.3 and ID3v2.4 text frames; a frame has NULs between several."""
+    major, flags, end = head[3], head[5], 10 + _seven_bits(head[6:])
+    fields: list[tuple[str, str]] = []
+    if major not in (3, 4) or flags & 0xC0:  # unsynchronised or with an extended header
+        return fields
+    for _ in range(_MOST_FRAMES):
+        frame = file.read(10)
+        if len(frame) < 10 or file.tell() > end or not frame[:4].isalnum():
+            break
+        size = _seven_bits(frame[4:8]) if major == 4 else int.from_bytes(frame[4:8])
+        if frame[:1] != b"T" or frame[:4] == b"TXXX" or size > _MOST_TEXT_BYTES or frame[9]:
+            file.seek(size, 1)
+            continue
+        content = file.read(size)
+        if content[:1] and content[0] < len(_ENCODINGS):
+            text = content[1:].decode(_ENCODINGS[content[0]], "replace")
+            values = [value.removeprefix("\ufeff") for value in text.split("\0")]
+            fields += [(frame[:4].decode(), value) for value in values if value]
+    return fields
+
+
+def _seven_bits(content: bytes) -> int:
+    number = 0
+    for byte in struct.unpack("4B", content):
+        number = number << 7 | byte & 127
+    return number
