@@ -195,6 +195,32 @@ def test_loud_songs_are_not_clipped_stem_by_stem(separate, write_song, song, tmp
     assert "against clipping" in separate(path, "--overwrite").out
 
 
+@pytest.mark.parametrize("extension", ["mp3", "flac", "stem.mp4"])
+def test_what_a_song_says_of_itself_comes_along(separate, write_song, tmp_path, extension):
+    from mutagen.id3 import ID3, TBPM, TIT2, TKEY, USLT
+
+    path = tmp_path / "song.mp3"
+    song = Audio.load(write_song())
+    song.save(path)
+    tags = ID3()
+    for frame in (TIT2(text="Title"), TBPM(text="128"), TKEY(text="8A"), USLT(text="la\nla")):
+        tags.add(frame)
+    tags.save(path)
+    assert separate(path, "--format", extension).status == 0
+    is_one = extension == "stem.mp4"
+    name = "song" if is_one else "voice"
+    found = mutagen.File(tmp_path / f"separated/tiny/song/{name}.{extension}")
+    names = {
+        "mp3": ("TIT2", "TBPM", "TKEY", "USLT::eng"),
+        "flac": ("title", "bpm", "initialkey", "lyrics"),
+        "stem.mp4": ("©nam", "tmpo", "----:com.apple.iTunes:initialkey", "©lyr"),
+    }
+    values = [found[key] for key in names[extension]]
+    texts = [str(value if extension == "mp3" else value[0]) for value in values]
+    key = "b'8A'" if is_one else "8A"
+    assert texts == ["Title" if is_one else "Title (voice)", "128", key, "la\nla"]
+
+
 def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
     command = [sys.executable, "-m", "partita", "separate", write_song(), "-n", tiny_model]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

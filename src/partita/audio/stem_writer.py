@@ -128,7 +128,11 @@ class StemWriter:
             The disk is full, or another reason of the operating system's.
         """
         if not math.isfinite(float(estimates.sum(dtype=np.float64))):
-            raise AudioWriteError("the model gave NaN or infinite estimates: nothing was written")
+            bad = zip(self._paths.values(), estimates, strict=True)
+            where = next((path for path, stem in bad if not np.isfinite(stem).all()), self._root)
+            raise AudioWriteError(
+                f"cannot write {one_line(where)}: the model gave NaN or infinite estimates"
+            )
         if estimates.size:
             self.peak = max(self.peak, float(estimates.max()), -float(estimates.min()))
         signals: Sequence[Samples] = [*estimates]

@@ -21,6 +21,7 @@ from partita.audio.tag_names import SEPARATOR, with_our_names
 _FILE_BOUND = re.compile(
     r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
     r"|major_brand|minor_version|compatible_brands|creation_time|handler_name|vendor_id|language"
+    r"|gapless_playback|media_type|hd_video|id3v2_priv\..*"
     r"|name|duration|bps|number_of_.*|_statistics.*|metadata_block_picture|coverart.*",
     re.IGNORECASE,
 )

@@ -18,6 +18,7 @@ from partita.audio.formats import FORMATS, stem_format
 from partita.audio.more_tags import read_more_tags
 from partita.audio.reader import open_audio
 from partita.audio.stem_writer import StemWriter
+from partita.audio.tag_writer import write_tags
 from partita.audio.tags import Cover, Tags, read_tags
 
 RATE = 44100
@@ -121,9 +122,22 @@ def test_mp4_atoms(tmp_path, extension):
 def test_riff_info(tmp_path):
     data = write(tmp_path / "song.wav", Tags(TEXT)).read_bytes()
     assert struct.unpack("<I", data[4:8]) == (len(data) - 8,)
-    for chunk, value in ((b"INAM", "Süße Träume 夢"), (b"IART", "One; Two"), (b"ICMT", "a comment")):
+    expected = {b"INAM": "Süße Träume 夢", b"IART": "One; Two", b"ICMT": "a comment"}
+    for name, value in expected.items():
         content = value.encode() + b"\0"
-        assert chunk + struct.pack("<I", len(content)) + content in data
+        assert name + struct.pack("<I", len(content)) + content in data
+
+
+def test_rf64_files(tmp_path):
+    """What wav files over 4 GB are called; their length stands elsewhere."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, SAMPLES.T, RATE, format="RF64", subtype="PCM_24")
+    assert path.read_bytes()[:4] == b"RF64"
+    write_tags(path, stem_format("wav"), Tags(TEXT, Cover(PNG, "png", 1, 1)))
+    data = path.read_bytes()
+    assert struct.unpack("<Q", data[20:28]) == (len(data) - 8,)
+    np.testing.assert_allclose(soundfile.read(path)[0].T, SAMPLES, atol=2**-23)
+    assert read_tags(path).text["title"] == TEXT["title"]
 
 
 @pytest.mark.parametrize("bits", ["16", "24", "float"])
