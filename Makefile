@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BENCH_MINUTES ?= 5
+FUZZ_MINUTES ?= 60
 
-.PHONY: demo test test-matrix check bench clean
+.PHONY: demo test test-matrix fuzz check bench clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
@@ -16,6 +17,9 @@ test: $(VENV)/test.stamp  ## run all tests
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
 	$(BIN)/python scripts/test_matrix.py
+
+fuzz: $(VENV)/test.stamp  ## damage files of every kind; what fails is kept in fuzz-failures
+	PYTHONPATH=tests:examples $(BIN)/python -m fuzz --minutes $(FUZZ_MINUTES) --seed $$(date +%s)
 
 check: $(VENV)/dev.stamp  ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEST_TOOLS = ["pytest>=8", "hypothesis>=6", "mutagen>=1.47"]
 TESTS = [
     "tests/unit/audio",
+    "tests/conformance/test_models.py::test_saved_and_loaded_it_gives_the_same",
     "tests/unit/weights/test_checkpoint.py",
     "tests/unit/test_public_api.py",
     "tests/e2e/test_models_and_doctor.py",

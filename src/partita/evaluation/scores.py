@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from partita.files import whole_file
 #: Figures of BSS Eval in museval's spelling; all in dB.
 METRICS = ("SDR", "ISR", "SIR", "SAR")
 _JSON_SUFFIXES = (".json", ".json.gz")
+_BYTES_MAX = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -123,17 +125,18 @@ def read_scores(path: Path) -> TrackScores:
     """
     name = one_line(path)
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_BYTES_MAX + 1)
+        if len(data) > _BYTES_MAX:  # few bytes of gzip can hold any number
+            raise ScoresError(f"{name}: larger than any song's scores")
         content = json.loads(data)
     except OSError as error:
         raise ScoresError(f"{name}: {one_line(error.strerror or error)}") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, RecursionError, zlib.error) as error:
         raise ScoresError(f"{name}: not a JSON file ({one_line(error)})") from error
     try:
         return _parse(content, _track_name(path))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = one_line(f"{type(error).__name__} {error}")
         raise ScoresError(f"{name}: not a score file of museval's schema ({reason})") from error
 

@@ -298,7 +298,7 @@ def _open(job: Job, channels: int) -> tuple[PreparedTrack, list[str]] | None:
         audible = np.array([[char == "1" for char in row] for row in index["audible"]], np.bool_)
         digest = str(index["digest"])
         is_whole = audio.stat().st_size == len(scales) * samples * channels * 2
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     name = job.track.name
     track = PreparedTrack(name, samples, channels, audio, scales, audible, digest)

@@ -51,6 +51,12 @@ def test_both_forms(tmp_path, table, audio, text, root):
     assert first.load("vocals+guitar").samples.shape == (2, 8000)
 
 
+def test_names_that_no_system_takes_are_problems(table, audio):
+    data = open_dataset(table(LONG + f"C,vocals,{'x' * 5000},train\n"))
+    assert [track.name for track in data] == ["A", "B"]
+    assert "no such file" in str(data.problems[0])
+
+
 def test_bad_rows_are_problems(table, audio):
     text = LONG.replace("a-gtr", "nowhere") + "A,vocals,../files/b-voc.wav,train\n"
     data = open_dataset(

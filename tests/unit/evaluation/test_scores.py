@@ -71,6 +71,11 @@ def test_musevals_sets(tmp_path):
         (b"", "not a JSON file"),
         (b"{", "not a JSON file"),
         (b"\xff\xfe\x00", "not a JSON file"),
+        (b"[" * 100_000, "not a JSON file"),
+        (
+            b'{"targets": [{"name": "x", "frames": [{"metrics": {"SDR": 1%s}}]}]}' % (b"0" * 400),
+            "schema",
+        ),
         (b"[]", "not a score file of museval's schema"),
         (b'{"targets": []}', "no targets"),
         (b'{"targets": [{"name": "x", "frames": [{"time": 0}]}]}', "schema"),
@@ -91,6 +96,21 @@ def test_a_gz_that_is_none(tmp_path):
     path = tmp_path / "track.json.gz"
     path.write_bytes(b"{}")
     with pytest.raises(ScoresError):
+        read_scores(path)
+
+
+def test_a_damaged_gz(tmp_path):
+    path = tmp_path / "track.json.gz"
+    whole = gzip.compress(json.dumps(list(range(1000))).encode())
+    path.write_bytes(whole[:20] + b"\xff" * 20 + whole[40:])
+    with pytest.raises(ScoresError, match="not a JSON file"):
+        read_scores(path)
+
+
+def test_a_small_gz_that_holds_gigabytes(tmp_path):
+    path = tmp_path / "track.json.gz"
+    path.write_bytes(gzip.compress(bytes(10**7), 1) * 20)  # one after another they are one file
+    with pytest.raises(ScoresError, match="larger than any song's scores"):
         read_scores(path)
 
 

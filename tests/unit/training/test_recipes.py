@@ -149,6 +149,9 @@ def test_files_that_cannot_be_read(written, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"bytes\.toml: is not TOML"):
         load_recipe(str(tmp_path / "bytes.toml"))
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"deep\.toml: is not TOML"):
+        load_recipe(str(tmp_path / "deep.toml"))
     with pytest.raises(UnknownNameError, match="unknown recipe 'umx-papr'; did you mean umx-paper"):
         load_recipe("umx-papr")
 

@@ -352,7 +352,8 @@ def _layers(instrument: ElementTree.Element, folder: Path) -> Iterator[Layer]:
     for element in elements:
         # Only the last part of the name: nothing outside of the kit is read.
         path = folder / Path(_text(element, "filename") or ".").name
-        if path.is_file() and not path.stem.lower().startswith("empty"):
+        is_there = os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for too long names)
+        if is_there and not path.stem.lower().startswith("empty"):
             if element is instrument:
                 yield Layer(path, gain=loudness)
                 continue

@@ -166,7 +166,7 @@ def _songs_there(out: Path, settings: SynthesisSettings) -> dict[int, dict[str, 
 def _read_facts(folder: Path) -> dict[str, Any] | None:
     try:
         facts = json.loads((folder / SONG_FACTS).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and {"settings", "number"} <= facts.keys() else None
 

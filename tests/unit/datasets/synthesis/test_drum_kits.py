@@ -217,6 +217,11 @@ def test_a_sample_that_cannot_be_decoded_is_named(folder, tmp_path):
         ("<drumkit_info/>".encode("utf-16"), "entities"),
         (b"<drumkit_info/>", "none of its pieces"),
         (bytes(range(1, 200)), "."),
+        (
+            b"<drumkit_info><instrument><name>Kick</name><filename>%s</filename></instrument>"
+            b"</drumkit_info>" % (b"x" * 5000),
+            "none of its pieces",
+        ),
     ],
 )
 def test_broken_kits_are_refused_in_a_line(tmp_path, content, why):

@@ -142,7 +142,7 @@ def _remembered(track: Track, root: Path) -> list[Recording]:
     try:
         rows = json.loads(path.read_text("utf-8"))
         recordings = [_from_json(row, track) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         _log.info("listening to %s", one_line(track.name))
         recordings = _listen(track)
         _remember(recordings, path)

@@ -1,0 +1,110 @@
+"""What is fuzzed: readers of files that come from anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from partita.audio.encode import encode_file
+from partita.audio.formats import stem_format
+from partita.audio.reader import open_audio
+from partita.audio.tags import read_tags
+from partita.datasets.synthesis._soundfont_file import open_soundfont_file
+from partita.datasets.synthesis.drum_kits import open_hydrogen_kit
+from partita.datasets.synthesis.midi import read_midi
+from partita.datasets.synthesis.soundfonts import open_soundfont
+from partita.datasets.table import read_csv
+from partita.errors import PartitaError
+from partita.evaluation.scores import read_scores
+from partita.training.recipes import load_recipe
+from partita.training.run_folder import RunFolder
+from partita.training.synthesized import SynthesisPlan
+from partita.weights.checkpoint import load_checkpoint
+
+_FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and what kind of file it reads."""
+
+    run: Callable[[Path], object]
+    kind: str = "binary"
+
+
+def _audio(path: Path) -> None:
+    with open_audio(path) as reader:
+        for block in reader.blocks():
+            assert block.dtype == np.float32
+            assert block.shape[0] == reader.channels
+
+
+def _excerpt(path: Path) -> None:
+    with open_audio(path, start_s=0.05, duration_s=0.1) as reader:
+        total = sum(block.shape[1] for block in reader.blocks())
+        assert total <= round(0.1 * reader.sample_rate)
+
+
+def _tags(path: Path) -> None:
+    """Tags never stop a separation: stems take whatever is found."""
+    tags = read_tags(path)
+    silence = np.zeros((2, 4410), np.float32)
+    name = _FORMATS[len(path.read_bytes()) % len(_FORMATS)]
+    try:
+        encode_file(
+            path.with_name(f"stem.{name}"), [silence], stem_format(name),
+            sample_rate=44100, channels=2, frames=4410, tags=tags.for_stem("vocals", "song"),
+        )  # fmt: skip
+    except PartitaError as error:
+        raise RuntimeError(f"tags stop stems in {name}: {tags}") from error
+
+
+def _midi(path: Path) -> None:
+    read_midi(path).score(0.0, 10.0)
+
+
+def _soundfont(path: Path) -> None:
+    open_soundfont(path)
+    file = open_soundfont_file(path)
+    for bank, program in itertools.islice(file.presets, 8):
+        for zone in itertools.islice(file.zones(bank, program), 8):
+            file.audio(zone.sample, 100_000)
+
+
+def _state(path: Path) -> None:
+    folder = path.parent / "run"
+    folder.mkdir(exist_ok=True)
+    run = RunFolder(folder)
+    run.state.write_bytes(path.read_bytes())
+    run.load_state()
+
+
+def _kit(path: Path) -> None:
+    folder = path.parent / "kit"
+    folder.mkdir(exist_ok=True)
+    (folder / "drumkit.xml").write_bytes(path.read_bytes())
+    open_hydrogen_kit(folder)
+
+
+def _plan(path: Path) -> None:
+    SynthesisPlan.read(path, sources=["vocals", "rest"], sample_rate=44100, channels=2)
+
+
+TARGETS = {
+    "audio": Target(_audio),
+    "excerpt": Target(_excerpt),
+    "tags": Target(_tags),
+    "checkpoint": Target(load_checkpoint, "safetensors"),
+    "state": Target(_state),
+    "midi": Target(_midi),
+    "soundfont": Target(_soundfont),
+    "kit": Target(_kit, "text"),
+    "recipe": Target(lambda path: load_recipe(str(path)), "text"),
+    "plan": Target(_plan, "text"),
+    "table": Target(read_csv, "text"),
+    "scores": Target(read_scores, "json"),
+}
