@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -77,3 +78,38 @@ def worker_pool(workers: int, threads: int) -> Iterator[ThreadPoolExecutor]:
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+class _Forks:
+    """Whether PyTorch's threads were started here, or before this process was forked.
+
+    A forked process has one thread, but PyTorch's state of many: it would wait for them forever.
+    """
+
+    started = False
+    lost = False
+
+    @classmethod
+    def after_in_child(cls) -> None:
+        cls.started, cls.lost = False, cls.lost or cls.started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Forks.after_in_child)
+
+
+def start_threads(device: torch.device) -> None:
+    """Note that PyTorch's threads will be running from now on, or a GPU's.
+
+    Raises
+    ------
+    UsageError
+        This process was forked when they were: anything that needs them would hang.
+    """
+    if _Forks.lost:
+        raise UsageError(
+            "this process was forked after a Separator had been made, and PyTorch would hang in "
+            "it: start processes with multiprocessing's 'spawn', or make Separators only in them"
+        )
+    if device.type != "cpu" or torch.get_num_threads() > 1:
+        _Forks.started = True

@@ -17,7 +17,7 @@ from partita.audio.formats import StemFormat, stem_format
 from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
 from partita.audio.signal import Audio, save_together
 from partita.audio.stem_writer import StemWriter
-from partita.devices import choose_device, choose_precision
+from partita.devices import choose_device, choose_precision, start_threads
 from partita.errors import UsageError
 from partita.models._protocol import SeparationModel
 from partita.passage import Passage, Progress, Samples
@@ -190,9 +190,16 @@ class Separator:
     Raises
     ------
     UsageError
-        An option out of range, an unknown name.
+        An option out of range, an unknown name; a process that was forked too late, see below.
     WeightsError
         The weights cannot be had.
+
+    Notes
+    -----
+    A process that is forked once a Separator exists cannot use PyTorch's threads, so that any
+    Separator raises UsageError there. ``multiprocessing.get_context("spawn")`` starts processes
+    that can; so does forking first and making the Separators in the children. With
+    ``torch.set_num_threads(1)`` before the first Separator, on a CPU, forked processes work too.
 
     Examples
     --------
@@ -217,8 +224,10 @@ class Separator:
     ) -> None:
         if isinstance(stems, str):
             stems = stems.split(",")
+        self._device = choose_device(device)
+        start_threads(self._device)
         options = StageOptions(
-            choose_device(device),
+            self._device,
             choose_precision(precision),
             segment_s=segment_s,
             overlap=overlap,
@@ -391,6 +400,7 @@ class Separator:
         frames: int | None = None,
         progress: Progress | None = None,
     ) -> Passage:
+        start_threads(self._device)
         return Passage(
             self._estimator,
             self.stems,
