@@ -47,6 +47,37 @@ def mix_channels(block: Samples, channels: int) -> Samples:
     return stereo if channels == 2 else stereo.mean(axis=0, keepdims=True)
 
 
+#: Names of the channels of each layout, in FFmpeg's order.
+_NAMES = {
+    3: ("L", "R", "C"),
+    4: ("L", "R", "SL", "SR"),
+    5: ("L", "R", "C", "SL", "SR"),
+    6: ("L", "R", "C", "LFE", "SL", "SR"),
+    7: ("L", "R", "C", "LFE", "BC", "SL", "SR"),
+    8: ("L", "R", "C", "LFE", "BL", "BR", "SL", "SR"),
+}
+
+
+def fit_channels(block: Samples, channels: int) -> Samples:
+    """Bring ``[channels_in, samples]`` to any channel count up to 8.
+
+    As `mix_channels` for one and two. Elsewhere every channel keeps its place; one that the new
+    layout lacks goes to left and right, and channels that the block lacks are silent.
+    """
+    if block.shape[0] == channels or channels in (1, 2):
+        return mix_channels(block, channels)
+    names = _NAMES[channels]
+    wide = np.zeros((channels, block.shape[1]), np.float32)
+    own = {1: ("C",), 2: ("L", "R"), **_NAMES}[block.shape[0]]
+    for name, gains, signal in zip(own, _STEREO_GAINS[block.shape[0]], block, strict=True):
+        if name in names:
+            wide[names.index(name)] += signal
+        else:
+            wide[0] += gains[0] * signal
+            wide[1] += gains[1] * signal
+    return wide
+
+
 def split_channels(block: Samples, group: int) -> Samples:
     """Cut ``[channels, samples]`` into ``[groups, group, samples]``, neighbours together.
 

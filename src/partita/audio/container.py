@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 
@@ -18,15 +19,22 @@ _OPTIONS: dict[str, Any] = (
 )
 
 
+#: Larger pictures are not decoded: FFmpeg decodes covers while it opens a file, in 4 bytes a pixel.
+MAX_PIXELS = 50_000_000
+
+
 @contextlib.contextmanager
-def open_container(path: Path) -> Iterator[Any]:
+def open_container(source: Path | IO[bytes] | RawIOBase) -> Iterator[Any]:
     """Open a file for reading; PyAV wants names in UTF-8, so others go in as open files."""
     with contextlib.ExitStack() as stack:
-        try:
-            source: Any = os.fsencode(path).decode("utf-8")
-        except UnicodeDecodeError:
-            source = stack.enter_context(path.open("rb"))
-        yield stack.enter_context(av.open(source, **_OPTIONS))
+        media: Any = source
+        if isinstance(source, Path):
+            try:
+                media = os.fsencode(source).decode("utf-8")
+            except UnicodeDecodeError:
+                media = stack.enter_context(source.open("rb"))
+        limits = {"max_pixels": str(MAX_PIXELS)}
+        yield stack.enter_context(av.open(media, options=limits, **_OPTIONS))
 
 
 def metadata_of(part: Any) -> dict[str, str]:

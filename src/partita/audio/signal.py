@@ -63,7 +63,7 @@ class Audio:
         *,
         start_s: float = 0.0,
         duration_s: float | None = None,
-        stream: int = 0,
+        stream: int | None = None,
     ) -> Self:
         """Read a whole file, or an excerpt of it, into memory.
 

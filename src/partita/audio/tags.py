@@ -63,10 +63,13 @@ class Tags:
         others in lower case; several values of one tag have a NUL between them.
     cover : Cover or None
         The first cover picture.
+    left_out : tuple of str
+        What was there and not taken, with the reason.
     """
 
     text: Mapping[str, str] = field(default_factory=dict)
     cover: Cover | None = None
+    left_out: tuple[str, ...] = ()
 
     def for_stem(self, stem: str, track: str) -> Tags:
         """Return the tags of one stem: the song's own, the stem's name added to the title.

@@ -1,0 +1,397 @@
+"""Reading with FFmpeg's libraries (PyAV): lossy codecs, videos, and what is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import av
+import numpy as np
+
+from partita.audio.audio_reader import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    MIN_RATE,
+    NOT_DECODABLE,
+    AudioReader,
+    Samples,
+    check_bounds,
+    read_errors,
+    rechunk,
+)
+from partita.audio.container import open_container
+from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
+from partita.audio.slices import FileSlice
+from partita.audio.timeline import Frame, Timeline, describe_spans, uniform
+from partita.errors import AudioReadError
+
+#: Decoded before the start of an excerpt and thrown away: lossy codecs need a run-up.
+_RUN_UP_S = 0.25
+#: Demuxers whose files state how long the stream really is.
+_STATED = frozenset(
+    ("mov,mp4,m4a,3gp,3g2,mj2", "flac", "tta", "ape", "wv", "aiff", "wav", "w64", "caf")
+)
+#: Codecs with checksums: without a check damage would sound, as noise at full scale.
+_CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
+#: Demuxers that begin at zero: an earlier frame than their first one is lost.
+_FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
+#: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
+_COARSE_S = {"ogg": 0.02}
+_MAX_STREAMS = 200
+#: A stated length above 30 years is damage.
+_MAX_LENGTH_S = 1e9
+#: What codecs put in front of the sound is shorter.
+_PADDING_S = 0.1
+#: Errors in a row after which a demuxer is taken to be at the end.
+_MAX_DEMUX_ERRORS = 50
+_FULL_SCALE = {"s16": 1 << 15, "s16p": 1 << 15, "s32": 1 << 31, "s32p": 1 << 31}
+_FLOAT = frozenset(("flt", "fltp", "dbl", "dblp"))
+
+
+class FFmpegReader(AudioReader):
+    """One audio stream of a file that FFmpeg's libraries read.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        What messages call the file.
+    stream : int or None
+        Number among the audio streams; None: the file's default one.
+    start_s, duration_s : float
+        The excerpt.
+    source : file, optional
+        Read instead of `path`.
+    shape : (int, int), optional
+        Sample rate and channel count to bring everything to; by default what the file says.
+
+    Raises
+    ------
+    AudioReadError
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        stream: int | None = None,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        *,
+        source: IO[bytes] | FileSlice | None = None,
+        shape: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(path, name, start_s, duration_s)
+        self._source, self._number = source, stream
+        self._stack = contextlib.ExitStack()
+        try:
+            with read_errors(name):
+                self._open()
+                self._table = None
+                if source is None:
+                    self._table = read_frame_table(path, self._container.format.name)
+                self._finder = None
+                if self._table is not None and not self._table.is_whole:
+                    self._finder = FrameFinder(path, self._table)
+                self.sample_rate, self.channels = shape or self._own_shape()
+                check_bounds(self.sample_rate, self.channels, name)
+                length, announced = self._length()
+        except BaseException:
+            self._close()
+            raise
+        self.frames = None
+        if length is not None:
+            # An estimate that ends before the excerpt begins says nothing.
+            self.frames = self.excerpt_of(length) or None
+        if announced is not None:
+            self.announced = self.excerpt_of(announced)
+        self._origin_s: float | None = None
+        self._failed = 0
+        self._lost_s = 0.0
+        self._cut_s = 0.0  # what decoders left out at the ends of frames
+        self._full_samples = 0
+
+    def _open(self) -> None:
+        if self._source is not None:
+            self._source.seek(0)
+        self._container = self._stack.enter_context(open_container(self._source or self.path))
+        self._stream = self._choose(self._number)
+        if self._stream.codec_context.name in _CHECKED:
+            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+
+    def _choose(self, number: int | None) -> Any:
+        """Return the audio stream of a number, the default one without."""
+        streams = self._container.streams.audio
+        count = len(streams)
+        if len(self._container.streams) > _MAX_STREAMS:
+            raise AudioReadError(f"{self.name}: has more than {_MAX_STREAMS} streams")
+        if not count:
+            raise AudioReadError(f"{self.name}: {NOT_DECODABLE}: it has no audio stream")
+        if number is None:
+            default = [s for s in streams if av.stream.Disposition.default in s.disposition]
+            stream = default[0] if default else self._container.streams.best("audio") or streams[0]
+        elif 0 <= number < count:
+            stream = streams[number]
+        else:
+            has = "1 audio stream" if count == 1 else f"{count} audio streams"
+            raise AudioReadError(
+                f"{self.name}: has {has}, stream {number} was asked for; they count from 0"
+            )
+        if stream.codec_context is None:
+            raise AudioReadError(f"{self.name}: {NOT_DECODABLE}: its audio codec is not known")
+        return stream
+
+    def _own_shape(self) -> tuple[int, int]:
+        rate, channels = self._stream.rate or 0, self._stream.channels or 0
+        if self._table is not None and len(self._table.shapes) > 1 and rate:
+            # High-efficiency AAC plays at twice the rate that its frames state.
+            rate = self._table.rate * rate // self._table.first_rate
+            channels = max(channels, self._table.channels)
+        return rate, channels
+
+    def _length(self) -> tuple[int | None, int | None]:
+        """Return samples of the whole stream, and how many of them the file itself promises."""
+        stream, kind = self._stream, self._container.format.name
+        length_s: float | None = None
+        announced_s: float | None = None
+        if self._table is not None:
+            length_s, announced_s = self._table.length_s, self._table.announced_s
+        elif (stream_s := _seconds(stream, "duration")) is not None:
+            length_s = stream_s
+            announced_s = stream_s if kind in _STATED else None
+        elif self._container.duration is not None:
+            length_s = self._container.duration / av.time_base
+            is_sound = kind in ("asf", "matroska,webm") and not self._videos()
+            announced_s = length_s if is_sound else None
+        return self._samples_of(length_s), self._samples_of(announced_s)
+
+    def _samples_of(self, length_s: float | None) -> int | None:
+        is_sane = length_s is not None and 0 <= length_s < _MAX_LENGTH_S
+        return round(length_s * self.sample_rate) if length_s is not None and is_sane else None
+
+    def _videos(self) -> list[Any]:
+        cover = av.stream.Disposition.attached_pic
+        return [s for s in self._container.streams.video if cover not in s.disposition]
+
+    def samples(self, block_samples: int) -> Generator[Samples, None, None]:
+        """Yield the excerpt in blocks."""
+        frames = self._frames()
+        timeline = Timeline(self._stated_end_s())
+        if self.start_s > _RUN_UP_S:
+            frames, timeline.position_s = self._from_excerpt(frames)
+        skip = self.start - round(timeline.position_s * self.sample_rate)
+        blocks = uniform(self._pieces(frames, timeline), self.channels, self.sample_rate)
+        try:
+            yield from rechunk(trimmed(blocks, skip, self.limit), block_samples)
+        finally:
+            self._report(timeline)
+
+    def _stated_end_s(self) -> float | None:
+        duration = self._container.duration
+        return None if duration is None else duration / av.time_base
+
+    def _pieces(self, frames: Iterator[Frame], timeline: Timeline) -> Iterator[tuple[Samples, int]]:
+        yield from timeline.pieces(frames)
+        # Where whole packets are lost at the end, the song is as long as its file says.
+        if self._lost_s and self._container.format.name in _STATED and self._stream.duration:
+            end_s = float(self._stream.duration * self._stream.time_base)
+            if timeline.position_s + self._lost_s >= end_s - 1e-3:
+                yield from timeline.fill_to(end_s, self.channels, self.sample_rate)
+
+    def _from_excerpt(self, frames: Iterator[Frame]) -> tuple[Iterator[Frame], float]:
+        """Go to shortly before the excerpt; return the frames and when they begin."""
+        first = next(frames, None)
+        if first is None or first.stamp_s is None or first.stamp_s >= self.start_s:
+            return _put_back(first, frames), 0.0
+        if self._table is None or self._table.is_whole:
+            with contextlib.suppress(av.FFmpegError):
+                # The file's first stamp is zero in few formats: codecs begin with padding.
+                at_s = self.start_s - _RUN_UP_S + (self._origin_s or 0.0)
+                ticks = round(at_s / (self._stream.time_base or Fraction(1, self.sample_rate)))
+                self._container.seek(ticks, stream=self._stream)
+                frames = self._frames()
+                first = next(frames, None)
+                began_s = None if first is None else first.stamp_s
+                if began_s is not None and began_s <= self.start_s:
+                    return _put_back(first, frames), began_s
+        # Some files cannot be sought in: read from the beginning.
+        self._stack.close()
+        self._open()
+        return self._frames(), 0.0
+
+    def _frames(self) -> Iterator[Frame]:
+        """Yield what decodes, from where the demuxer is."""
+        to_float = _ToFloat()
+        coarse_s = _COARSE_S.get(self._container.format.name, 0.0)
+        self._lost_s = 0.0
+        is_lost = False
+        first_failed_s: float | None = None
+        for packet in self._packets():
+            try:
+                decoded = packet.decode() if packet is not None else ()
+            except av.FFmpegError:
+                decoded = None
+            usable = [frame for frame in decoded or () if _is_usable(frame)]
+            if packet is None or decoded is None or len(usable) < len(decoded):
+                self._failed += 1
+                is_lost = True
+                self._lost_s += _seconds(packet, "duration") or 0.0
+                if first_failed_s is None:
+                    first_failed_s = _seconds(packet, "pts")
+            for frame in usable:
+                stamp_s = self._stamp_s(frame, packet)
+                if self._origin_s is None and stamp_s is not None:
+                    self._origin_s = self._find_origin(stamp_s, first_failed_s)
+                if stamp_s is not None:
+                    stamp_s -= self._origin_s or 0.0
+                tick_s = max(float(frame.time_base or 0), coarse_s) if self._table is None else 0.0
+                samples = to_float(frame)
+                yield Frame(samples, frame.sample_rate, stamp_s, tick_s, is_lost, self._lost_s)
+                is_lost, self._lost_s = False, 0.0
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield packets, None where the demuxer stumbles; it is asked to go on."""
+        errors = 0
+        while errors < _MAX_DEMUX_ERRORS:
+            try:
+                for packet in self._container.demux(self._stream):
+                    errors = 0
+                    yield packet
+                return
+            except av.FFmpegError:
+                errors += 1
+            yield None
+
+    def _stamp_s(self, frame: Any, packet: Any) -> float | None:
+        """Return when a frame begins, in the file's own time."""
+        own_s = _seconds(frame, "pts")
+        if self._table is None:
+            return own_s
+        if packet.pos is None:
+            return None
+        # Where a decoder skips padding, the frame begins later than its packet, or ends earlier.
+        packet_s = _seconds(packet, "pts")
+        inside_s = 0.0 if own_s is None or packet_s is None else own_s - packet_s
+        offset = (
+            packet.pos if self._finder is None else self._finder.offset(packet.pos, bytes(packet))
+        )
+        stamp_s = self._table.time_s(offset) + inside_s - self._cut_s
+        if frame.samples < self._full_samples or inside_s:
+            full_s = frame_length_s(bytes(packet), self._container.format.name)
+            self._cut_s += max(0.0, full_s - inside_s - frame.samples / frame.sample_rate)
+        else:
+            self._full_samples = frame.samples
+        return stamp_s
+
+    def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
+        """Return the time that counts as zero, from the first frame that decodes."""
+        origin_s = stamp_s
+        start_s = _seconds(self._stream, "start_time")
+        if self._table is not None:
+            return origin_s
+        if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
+            return 0.0
+        if failed_s is not None:
+            origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
+        # Stems lie under their video; of other sound only what begins much earlier counts, since
+        # start times are those of the padding.
+        for stream in self._videos():
+            origin_s = min(origin_s, _seconds(stream, "start_time") or origin_s)
+        for stream in self._container.streams.audio:
+            other_s = _seconds(stream, "start_time")
+            if other_s is not None and other_s < origin_s - _PADDING_S:
+                origin_s = other_s
+        return origin_s
+
+    def _report(self, timeline: Timeline) -> None:
+        until_s = float("inf") if self.limit_s is None else self.start_s + self.limit_s
+        heard = [
+            (max(from_s, self.start_s), min(to_s, until_s))
+            for from_s, to_s in timeline.silences
+            if to_s > self.start_s and from_s < until_s
+        ]
+        if heard:
+            self.warnings.append(
+                f"{self.name}: silence from {describe_spans(heard)}, "
+                "where the file holds nothing that can be decoded"
+            )
+        elif self._failed and self._lost_s:
+            if self.announced is None:  # else its length tells
+                self.warnings.append(f"{self.name}: damaged or cut short at its end")
+        elif self._failed and (self._table is None or not self._table.is_whole):
+            self.warnings.append(
+                f"{self.name}: {self._failed} damaged packets; "
+                "by the file's own time nothing between them is missing"
+            )
+        if timeline.ignored:
+            at = ", ".join(f"{at_s:.3f} s" for at_s in timeline.ignored[:5])
+            self.warnings.append(f"{self.name}: broken timestamps at {at} were ignored")
+
+    def _close(self) -> None:
+        self._stack.close()
+        if self._source is not None:
+            self._source.close()
+
+
+class _ToFloat:
+    """Turns decoded frames into float32 arrays ``[channels, samples]``."""
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, int, str] | None = None
+        self._resampler: Any = None
+
+    def __call__(self, frame: Any) -> Samples:
+        channels, form = frame.layout.nb_channels, frame.format.name
+        # PyAV miscounts the planes of frames with eight of them.
+        if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
+            array = frame.to_ndarray()  # planar [channels, samples], packed [1, samples * channels]
+            if not frame.format.is_planar:
+                array = array.reshape(-1, channels).T
+            samples = np.ascontiguousarray(array, np.float32)
+            if form in _FULL_SCALE:
+                samples *= np.float32(1 / _FULL_SCALE[form])
+            return samples
+        shape = (frame.sample_rate, channels, form)
+        if shape != self._shape:
+            self._shape, self._resampler = shape, av.AudioResampler(format="flt")
+        frame.pts = None
+        packed = [converted.to_ndarray() for converted in self._resampler.resample(frame)]
+        joined = np.concatenate(packed, axis=1).reshape(-1, channels)
+        return np.ascontiguousarray(joined.T, np.float32)
+
+
+def _is_usable(frame: Any) -> bool:
+    return bool(
+        frame.samples > 0
+        and 0 < frame.layout.nb_channels <= MAX_CHANNELS
+        and MIN_RATE <= frame.sample_rate <= MAX_RATE
+    )
+
+
+def _seconds(thing: Any, field: str) -> float | None:
+    """Return a time field of a packet, frame or stream in seconds."""
+    ticks = getattr(thing, field, None)
+    return None if ticks is None or not thing.time_base else float(ticks * thing.time_base)
+
+
+def _put_back(first: Frame | None, frames: Iterator[Frame]) -> Iterator[Frame]:
+    if first is not None:
+        yield first
+    yield from frames
+
+
+def trimmed(blocks: Iterator[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
+    """Leave out `skip` samples, and what is beyond `limit` more."""
+    for block in blocks:
+        used = block[:, min(max(skip, 0), block.shape[1]) :]
+        skip -= block.shape[1]
+        if limit is not None:
+            used = used[:, :limit]
+            limit -= used.shape[1]
+        if used.shape[1]:
+            yield used
+        if limit == 0:
+            return

@@ -1,0 +1,145 @@
+"""Reading with libsndfile: wav, flac, aiff and other plain containers, with exact seeks."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from partita.audio.audio_reader import (
+    AudioReader,
+    Samples,
+    check_bounds,
+    ends_before,
+    read_errors,
+    rechunk,
+)
+from partita.audio.ffmpeg import FFmpegReader
+from partita.errors import AudioReadError, one_line
+
+#: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
+_UNKNOWN_BYTES = 0x7FFF0000
+
+
+class SoundFileReader(AudioReader):
+    """An open libsndfile file; what is damaged in it is handed over to FFmpeg's libraries.
+
+    Parameters
+    ----------
+    file : soundfile.SoundFile
+        Of one frame at least.
+
+    Raises
+    ------
+    AudioReadError
+        The rate or channel count is out of bounds, or the excerpt begins behind the end.
+    """
+
+    def __init__(
+        self, path: Path, name: str, file: Any, start_s: float, duration_s: float | None
+    ) -> None:
+        super().__init__(path, name, start_s, duration_s)
+        self._file = file
+        self.sample_rate, self.channels = file.samplerate, file.channels
+        # FLAC files state their length, the others' is measured.
+        self.frames_certain = file.format != "FLAC"
+        try:
+            check_bounds(self.sample_rate, self.channels, name)
+            if self.frames_certain and self.start > 0 and self.start >= file.frames:
+                raise AudioReadError(f"{name}: {ends_before(start_s)}")
+        except AudioReadError:
+            file.close()
+            raise
+        self.frames = self.excerpt_of(file.frames)
+        announced = re.search(r"data : (\d+) \(should be (\d+)\)", file.extra_info)
+        if announced and int(announced[2]) < int(announced[1]) < _UNKNOWN_BYTES:
+            self.warnings.append(
+                f"{name}: cut short, {announced[2]} of {announced[1]} bytes are there; "
+                "what could be decoded was used"
+            )
+
+    def samples(self, block_samples: int) -> Generator[Samples, None, None]:
+        """Yield the excerpt in blocks."""
+        yield from rechunk(self._pieces(block_samples), block_samples)
+
+    def _pieces(self, block_samples: int) -> Iterator[Samples]:
+        left = self.frames or 0
+        try:
+            if self.start:
+                self._file.seek(self.start)
+        except soundfile.SoundFileError as error:
+            yield from self._rest(self.start, error)
+            return
+        at = self.start
+        while left > 0:
+            count = min(block_samples, left)
+            # Zeros tell nothing: a block that fails leaves what it got before in place.
+            block = np.empty((count, self.channels), np.float32)  # [samples, channels]
+            try:
+                got = len(self._file.read(out=block))
+            except soundfile.SoundFileError as error:
+                yield from self._rest(at, error)
+                return
+            if got:
+                yield np.ascontiguousarray(block[:got].T)
+            at, left = at + got, left - got
+            if got < count:
+                yield from self._rest(at, None)
+                return
+
+    def _rest(self, at: int, error: Exception | None) -> Iterator[Samples]:
+        """Yield what FFmpeg's libraries decode from a sample on."""
+        end_s = self.frames_left(at) / self.sample_rate
+        got = 0
+        shape = (self.sample_rate, self.channels)
+        start_s = at / self.sample_rate
+        reader = None
+        with contextlib.suppress(AudioReadError):
+            reader = FFmpegReader(self.path, self.name, None, start_s, end_s, shape=shape)
+        if reader is not None:
+            with reader:
+                for block in reader.samples(1 << 16):
+                    got += block.shape[1]
+                    yield block
+            self.warnings += reader.warnings
+        if got < self.frames_left(at):
+            reason = f" ({one_line(error).rstrip('.')})" if error else ""
+            self.warnings.append(
+                f"{self.name}: cut short or damaged{reason}: ends after "
+                f"{(at + got - self.start) / self.sample_rate:.3f} s of the "
+                f"{(self.frames or 0) / self.sample_rate:.3f} s that it announces; "
+                "what could be decoded was used"
+            )
+
+    def frames_left(self, at: int) -> int:
+        """Return how many samples of the excerpt come after one."""
+        return (self.frames or 0) - (at - self.start)
+
+    def _close(self) -> None:
+        self._file.close()
+
+
+def open_soundfile(source: Any, name: str) -> Any | None:
+    """Return libsndfile's handle, None where the file is FFmpeg's.
+
+    Raises
+    ------
+    AudioReadError
+        The file's rate or channel count is out of bounds.
+    """
+    try:
+        file = soundfile.SoundFile(source)
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
+        return None
+    with read_errors(name):
+        # Of chained Ogg files libsndfile reads the first link only, and it orders channels its own
+        # way. Without a length FFmpeg's demuxers count for themselves.
+        is_ours = file.format not in ("MP3", "OGG", "RAW") and 0 < file.frames < 1 << 62
+        if not is_ours:
+            file.close()
+        return file if is_ours else None

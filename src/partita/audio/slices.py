@@ -1,0 +1,66 @@
+"""A part of a file that reads like a file of its own."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+
+class FileSlice(io.RawIOBase):
+    """Bytes `start` to `end` of a file, the first ones replaced by `head`.
+
+    Parameters
+    ----------
+    path : Path
+    start, end : int
+        Offsets in bytes; no `end` means the file's own.
+    head : bytes
+        Read in place of as many bytes at the beginning.
+    """
+
+    def __init__(
+        self, path: Path, start: int = 0, end: int | None = None, head: bytes = b""
+    ) -> None:
+        super().__init__()
+        self._file = path.open("rb")
+        self.name = str(path)
+        self._start = start
+        self._size = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
+        self._head = head
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can seek."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer as far as there are bytes; return how many."""
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._at))
+        self._file.seek(self._start + self._at)
+        data = self._file.read(count)
+        if self._at < len(self._head):
+            head = self._head[self._at : self._at + len(data)]
+            data = head + data[len(head) :]
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+        super().close()

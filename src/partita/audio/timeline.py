@@ -1,0 +1,166 @@
+"""The time of a container: every decoded frame at its place, silence where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from partita.audio.channels import fit_channels
+from partita.audio.resample import resample_blocks
+
+Samples = npt.NDArray[np.float32]
+
+#: A timestamp that jumps further ahead than this is broken; the longer one holds where the file
+#: states that length.
+_MAX_GAP_S, _MAX_STATED_GAP_S = 600.0, 3600.0
+#: A timestamp that goes back further than this starts a new count.
+_RESTART_S = 1.0
+#: A gap is filled when neighbours lie this far apart, or when drift has added up to so much.
+_MIN_GAP_S, _FRAME_GAP_S, _DRIFT_S = 0.008, 0.05, 0.1
+_SILENCE_SAMPLES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Decoded samples and what their container says about them.
+
+    Attributes
+    ----------
+    samples : ndarray ``[channels, samples]``
+    rate : int
+        In hertz.
+    stamp_s : float or None
+        Where the frame begins, in seconds from the beginning of the file; None: after the last.
+    tick_s : float
+        How exact the stamp is.
+    lost : bool
+        What stood before the frame could not be decoded.
+    lost_s : float
+        How long that was by its own account; counts where there is no stamp.
+    """
+
+    samples: Samples
+    rate: int
+    stamp_s: float | None
+    tick_s: float = 0.0
+    lost: bool = False
+    lost_s: float = 0.0
+
+    @property
+    def length_s(self) -> float:
+        """Length in seconds."""
+        count: int = self.samples.shape[1]
+        return count / self.rate
+
+
+@dataclass
+class Timeline:
+    """Frames in, gapless pieces out.
+
+    Attributes
+    ----------
+    end_s : float or None
+        Where the file ends by its own statement: gaps up to there are believed.
+    position_s : float
+        Where the next piece begins.
+    silences : list of (float, float)
+        From when to when there is silence because there was nothing.
+    ignored : list of float
+        Where timestamps were not believed.
+    """
+
+    end_s: float | None = None
+    position_s: float = 0.0
+    silences: list[tuple[float, float]] = field(default_factory=list)
+    ignored: list[float] = field(default_factory=list)
+    _shift_s: float = 0.0
+    _stamped_end_s: float | None = None
+
+    def pieces(self, frames: Iterator[Frame]) -> Iterator[tuple[Samples, int]]:
+        """Yield ``(samples, rate)``, silence in place of what is missing."""
+        frame = next(frames, None)
+        while frame is not None:
+            following = next(frames, None)
+            gap_s = self._gap_s(frame, following)
+            if gap_s > 0:
+                if self.position_s > 0:
+                    self._note(self.position_s, self.position_s + gap_s)
+                yield from silence(len(frame.samples), round(gap_s * frame.rate), frame.rate)
+                self.position_s += gap_s
+            yield frame.samples, frame.rate
+            self.position_s += frame.length_s
+            frame = following
+
+    def fill_to(self, end_s: float, channels: int, rate: int) -> Iterator[tuple[Samples, int]]:
+        """Yield silence up to `end_s`, for what could not be decoded at the end."""
+        missing = round((end_s - self.position_s) * rate)
+        if missing > 0:
+            self._note(self.position_s, end_s)
+            self.position_s = end_s
+            yield from silence(channels, missing, rate)
+
+    def _gap_s(self, frame: Frame, following: Frame | None) -> float:
+        """Return how much silence belongs in front of a frame."""
+        if frame.stamp_s is None:
+            self._stamped_end_s = None
+            return frame.lost_s
+        stamp_s = frame.stamp_s + self._shift_s
+        gap_s = stamp_s - self.position_s
+        jump_s = gap_s if self._stamped_end_s is None else frame.stamp_s - self._stamped_end_s
+        self._stamped_end_s = frame.stamp_s + frame.length_s
+        if gap_s < -_RESTART_S:
+            self._shift_s -= gap_s
+            return 0.0
+        if frame.lost:  # counted lengths add up to within rounding only
+            least_s = drift_s = max(1.5 * frame.tick_s, 1.5 / frame.rate)
+        else:
+            least_s = max(2 * frame.tick_s, _MIN_GAP_S, min(frame.length_s / 2, _FRAME_GAP_S))
+            drift_s = _DRIFT_S
+        if gap_s <= least_s or (jump_s <= least_s and gap_s <= drift_s):
+            return 0.0
+        if not self._is_credible(frame, following, gap_s):
+            self.ignored.append(self.position_s)
+            self._shift_s -= gap_s
+            return 0.0
+        return gap_s
+
+    def _is_credible(self, frame: Frame, following: Frame | None, gap_s: float) -> bool:
+        """Tell whether a jump is a pause: the next frame agrees, and the file is that long."""
+        if following is not None and following.stamp_s is not None and frame.stamp_s is not None:
+            step_s = following.stamp_s - frame.stamp_s
+            if step_s < -_FRAME_GAP_S:
+                return False
+        if self.end_s is not None and self.position_s + gap_s <= self.end_s + _RESTART_S:
+            return gap_s <= _MAX_STATED_GAP_S
+        return gap_s <= _MAX_GAP_S
+
+    def _note(self, start_s: float, end_s: float) -> None:
+        if self.silences and start_s - self.silences[-1][1] < _FRAME_GAP_S:
+            start_s, _ = self.silences.pop()
+        self.silences.append((start_s, end_s))
+
+
+def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, int]]:
+    """Yield silence in pieces, so that hours of it take no memory."""
+    while samples > 0:
+        count = min(samples, _SILENCE_SAMPLES)
+        yield np.zeros((channels, count), np.float32), rate
+        samples -= count
+
+
+def uniform(pieces: Iterator[tuple[Samples, int]], channels: int, rate: int) -> Iterator[Samples]:
+    """Yield ``[channels, samples]`` at one rate, whatever the pieces have."""
+    for own_rate, run in groupby(pieces, key=lambda piece: piece[1]):
+        blocks = (fit_channels(samples, channels) for samples, _ in run)
+        yield from resample_blocks(blocks, channels, own_rate, rate)
+
+
+def describe_spans(spans: list[tuple[float, float]], most: int = 5) -> str:
+    """Return "1.702 s to 1.795 s, 3.000 s to 4.500 s and 2 more places"."""
+    told = ", ".join(f"{start_s:.3f} s to {end_s:.3f} s" for start_s, end_s in spans[:most])
+    more = len(spans) - most
+    return f"{told} and {more} more places" if more > 0 else told
