@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from partita.audio.mp4_boxes import read_box
 from partita.audio.tag_names import SEPARATOR, our_name
@@ -28,13 +28,17 @@ def read_more_tags(path: Path) -> dict[str, str]:
         The file cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(10)
-        if head.startswith(b"ID3") and len(head) == 10:
-            return _several(_id3_texts(file, head))
+        head = file.read(12)
         if head.startswith((b"fLaC", b"OggS")):
             file.seek(0)
             return _several(read_comments(file))
-    data = read_box(path, _BPM) if head[4:8] == b"ftyp" else None
+        if head.startswith((b"RIFF", b"RF64", b"FORM")):
+            _seek_id3_chunk(file, "big" if head.startswith(b"FORM") else "little")
+        else:
+            file.seek(0)
+        if head[4:8] != b"ftyp":
+            return _several(_id3_texts(file))
+    data = read_box(path, _BPM)
     bpm = int.from_bytes((data or b"")[8:10])
     return {"bpm": str(bpm)} if bpm else {}
 
@@ -47,17 +51,29 @@ def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: SEPARATOR.join(texts) for name, texts in values.items() if len(texts) > 1}
 
 
-def _id3_texts(file: IO[bytes], head: bytes) -> list[tuple[str, str]]:
+def _seek_id3_chunk(file: IO[bytes], order: Literal["little", "big"]) -> None:
+    """Go to the content of the ID3 chunk of a wav or AIFF file, or to the end."""
+    for _ in range(_MOST_FRAMES):
+        head = file.read(8)
+        if len(head) < 8 or head[:4].upper() == b"ID3 ":
+            return
+        size = int.from_bytes(head[4:], order)
+        file.seek(size + size % 2, 1)
+
+
+def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
     """Return the values of ID3v2.3 and ID3v2.4 text frames; a frame has NULs between several."""
-    major, flags, end = head[3], head[5], 10 + _seven_bits(head[6:])
     fields: list[tuple[str, str]] = []
-    if major not in (3, 4) or flags & 0xC0:  # unsynchronised or with an extended header
+    head = file.read(10)
+    # Tags that are unsynchronised or have an extended header, which are rare, are left to FFmpeg.
+    if len(head) < 10 or head[:3] != b"ID3" or head[3] not in (3, 4) or head[5] & 0xC0:
         return fields
+    end = file.tell() + _seven_bits(head[6:])
     for _ in range(_MOST_FRAMES):
         frame = file.read(10)
         if len(frame) < 10 or file.tell() > end or not frame[:4].isalnum():
             break
-        size = _seven_bits(frame[4:8]) if major == 4 else int.from_bytes(frame[4:8])
+        size = _seven_bits(frame[4:8]) if head[3] == 4 else int.from_bytes(frame[4:8])
         if frame[:1] != b"T" or frame[:4] == b"TXXX" or size > _MOST_TEXT_BYTES or frame[9]:
             file.seek(size, 1)
             continue
