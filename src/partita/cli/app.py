@@ -9,7 +9,7 @@ import typer
 
 from partita import __version__
 from partita.cli import data, doctor, evaluate, models, separate, train
-from partita.cli.commands import Command, Commands, SeparateCommand, wrong_usage
+from partita.cli.commands import Command, Commands, Group, SeparateCommand, wrong_usage
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
 
@@ -24,16 +24,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("separate", cls=SeparateCommand)(separate.separate)
-app.add_typer(models.app, name="models")
+app.add_typer(models.app, name="models", cls=Group)
 app.command("evaluate", cls=Command)(evaluate.evaluate)
-app.command(
-    "benchmark", cls=Command, short_help="Separate a data set with several models, and score all."
-)(evaluate.benchmark)
+app.command("benchmark", cls=Command)(evaluate.benchmark)
 app.command("train", cls=Command)(train.train)
-app.add_typer(data.app, name="data")
-app.command("doctor", cls=Command, short_help="Show versions, devices and caches; try it all out.")(
-    doctor.doctor
-)
+app.add_typer(data.app, name="data", cls=Group)
+app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

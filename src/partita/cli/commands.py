@@ -15,6 +15,7 @@ from partita.cli.habits import is_known, own_spelling, translate
 from partita.errors import UnknownNameError, near_names
 
 _SEPARATE = "separate"
+_ANY_LENGTH = 1000
 
 
 def takes_value(command: Any) -> dict[str, bool]:
@@ -45,7 +46,23 @@ class SeparateCommand(TyperCommand):
         return super().parse_args(ctx, translate(args, takes_value(self)))
 
 
-class Commands(TyperGroup):
+class Group(TyperGroup):
+    """Commands with a line each in the help, however narrow the terminal is."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands; called by Typer."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(_ANY_LENGTH))
+                    for name, command in commands
+                    if command is not None and not command.hidden
+                ]
+            )
+
+
+class Commands(Group):
     """The commands of ``partita``; songs or options of `SeparateCommand`'s alone mean that one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -57,6 +57,7 @@ _REFUSED = {
     "--normalization": "stems keep the song's level; a joint gain is used against clipping only",
     "--sample-rate": "--keep-rate gives stems the song's own sample rate",
 }
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
 _SPLEETER = re.compile(r"spleeter:(\d)stems")
 _FIELDS = {"{filename}": "{track}", "{instrument}": "{stem}", "{codec}": "{ext}"}
 
@@ -135,7 +136,7 @@ def seconds(option: str, text: str) -> float:
     UsageError
         It is none; the message names the option.
     """
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", text.strip())
+    match = _TIME.fullmatch(text.strip())
     if match is None or (match[2] and float(match[3]) >= 60) or (match[1] and int(match[2]) >= 60):
         raise UsageError(
             f"{option} {one_line(text)} is no time: type seconds, m:ss or h:mm:ss (90, 1:30)"
