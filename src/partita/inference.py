@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torch import Tensor
 from partita.devices import worker_pool
 from partita.dsp.wiener import refine
 from partita.errors import PartitaError
-from partita.models._protocol import SeparationModel
+from partita.models._protocol import SeparationModel, SongFacts
 
 _MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
 _DEVICE_BATCH = 4  # windows in one call on other devices
@@ -55,6 +56,12 @@ class ModelRunner:
         self._threads = torch.get_num_threads()
         self._workers = min(self._threads, _MOST_WINDOWS) if device.type == "cpu" else 1
         self.batch = self.model.cpu_batch if device.type == "cpu" else _DEVICE_BATCH
+
+    def for_song(self, facts: SongFacts) -> ModelRunner:
+        """Return a runner of the model for one song; this one does not change."""
+        runner = copy.copy(self)
+        runner.model = self.model.for_song(facts)
+        return runner
 
     def workers(self) -> AbstractContextManager[ThreadPoolExecutor]:
         """Make the threads that `map_windows` wants, for one run."""

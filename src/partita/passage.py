@@ -14,6 +14,8 @@ from partita.audio.channels import join_channels, mix_channels, split_channels
 from partita.audio.resample import resample_blocks
 from partita.dsp.blocks import BlockBuffer
 from partita.dsp.levels import NullMeter, spread_residual
+from partita.dsp.stereo import StereoField, StereoMeter
+from partita.models._protocol import SongFacts
 from partita.stages import Estimator, in_step
 
 Samples = npt.NDArray[np.float32]
@@ -43,6 +45,9 @@ class Passage:
         Of all estimates, whether they are among the stems or not.
     done : int
         Samples given out so far.
+    field : StereoField or None
+        Of the whole mixture: what it lacks of ordinary stereo is made up for on the way to the
+        estimator, and undone on the way back; None: it was not measured.
     """
 
     estimator: Estimator
@@ -55,6 +60,7 @@ class Passage:
     progress: Progress | None = None
     meter: NullMeter = field(default_factory=NullMeter)
     done: int = 0
+    field: StereoField | None = None
 
     @property
     def out_rate(self) -> int:
@@ -65,6 +71,23 @@ class Passage:
     def out_channels(self) -> int:
         """Channel count of the stems."""
         return self.in_channels if self.keep_rate else self.estimator.channels
+
+    @property
+    def needs_measure(self) -> bool:
+        """Whether the mixture has a stereo field that matters: then `measure` must see it first."""
+        return self.in_channels > 1 and (self.estimator.channels == 2 or not self.keep_rate)
+
+    def measure(self, blocks: Iterable[Samples]) -> None:
+        """Measure the stereo field of the whole mixture, which `stream` is given afterwards.
+
+        It is a fact of the song, the same for all its windows: a song may well begin with a bass
+        alone in the middle, which is no reason to take it for mono.
+        """
+        meter = StereoMeter(self.rate)
+        for block in blocks:
+            pairs = split_channels(block, 2) if self.keep_rate else mix_channels(block, 2)[None]
+            meter.add(pairs)
+        self.field = meter.field()
 
     def stream(self, blocks: Iterable[Samples]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
@@ -102,6 +125,7 @@ class Passage:
         estimator gets it.
         """
         rate, channels = self.estimator.sample_rate, self.estimator.channels
+        is_turned = channels == 1 and self.field is not None and self.field.is_turned
 
         def native() -> Iterator[Samples]:
             for block in blocks:
@@ -109,6 +133,9 @@ class Passage:
                     mixture.append(torch.from_numpy(block))
                     groups = split_channels(block, channels)
                     yield groups.reshape(-1, block.shape[-1])  # [groups * channels, samples]
+                elif is_turned:  # channels that would cancel each other
+                    left, right = mix_channels(block, 2)
+                    yield (left - right)[None] / 2
                 else:
                     yield mix_channels(block, channels)
 
@@ -119,9 +146,20 @@ class Passage:
                 mixture.append(converted)
             yield converted.reshape(-1, channels, block.shape[-1])
 
+    def _estimates(self, model_domain: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Yield estimates ``[groups, sources, channels, samples]`` at the estimator's rate."""
+        if self.estimator.channels == 1:
+            return self.estimator.estimate(model_domain)
+        field = StereoField.mono() if self.in_channels == 1 else self.field
+        if field is None:
+            return self.estimator.estimate(model_domain)
+        mapped = (field.apply(block) for block in model_domain)
+        estimates = self.estimator.estimate(mapped, SongFacts(side=field.side))
+        return (field.undo(block) for block in estimates)
+
     def _out_domain(self, model_domain: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield estimates ``[sources, channels, samples]`` at the output rate."""
-        estimates = self.estimator.estimate(model_domain)
+        estimates = self._estimates(model_domain)
         if not self.keep_rate:
             for block in estimates:
                 yield block[0]

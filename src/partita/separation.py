@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from partita.audio.formats import StemFormat, stem_format
 from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
+from partita.audio.sample_store import SampleStore
 from partita.audio.signal import Audio, save_together
 from partita.audio.stem_writer import StemWriter
 from partita.devices import choose_device, choose_precision, start_threads
@@ -28,6 +30,7 @@ from partita.weights.chain import parse_chain
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,10 +290,10 @@ class Separator:
         samples = _as_samples(mixture)
         if sample_rate <= 0:
             raise UsageError(f"a sample rate of {sample_rate} Hz is not positive")
-        blocks = (
+        blocks = [
             samples[:, start : start + _BLOCK_SAMPLES]
             for start in range(0, samples.shape[1], _BLOCK_SAMPLES)
-        )
+        ]
         return _in_memory(self._passage(sample_rate, samples.shape[0], keep_rate), blocks)
 
     def separate_file(
@@ -324,7 +327,7 @@ class Separator:
             passage = self._passage(
                 reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
             )
-            return _in_memory(passage, reader.blocks(), reader.warnings)
+            return _in_memory(passage, list(reader.blocks()), reader.warnings)
 
     def separate_to_files(
         self,
@@ -339,6 +342,9 @@ class Separator:
         cancel: threading.Event | None = None,
     ) -> StemFiles:
         """Separate an open file into stem files, in memory that does not grow with its length.
+
+        A song's stereo field is a fact of all of it, so the whole song is decoded and measured
+        before the first window; songs of one channel have none.
 
         Parameters
         ----------
@@ -375,10 +381,12 @@ class Separator:
             root=root,
             cancel=cancel,
         )
-        with writer:
-            for mixture, stems in passage.stream(reader.blocks()):
-                if cancel is not None and cancel.is_set():
-                    raise InterruptedError
+        with writer, SampleStore(root) as store:
+            blocks = _until(cancel, reader.blocks())
+            if passage.needs_measure:
+                passage.measure(store.keep(blocks))
+                blocks = store.blocks()
+            for mixture, stems in _until(cancel, passage.stream(blocks)):
                 writer.write(mixture.numpy(), stems.numpy())
             files = writer.finish()
         return StemFiles(
@@ -413,9 +421,19 @@ class Separator:
         )
 
 
+def _until(cancel: threading.Event | None, items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items until somebody cancels; then raise InterruptedError."""
+    for item in items:
+        if cancel is not None and cancel.is_set():
+            raise InterruptedError
+        yield item
+
+
 def _in_memory(
-    passage: Passage, blocks: Iterable[Samples], warnings: Sequence[str] = ()
+    passage: Passage, blocks: Sequence[Samples], warnings: Sequence[str] = ()
 ) -> Estimates:
+    if passage.needs_measure:
+        passage.measure(blocks)
     samples = torch.cat([stems for _, stems in passage.stream(blocks)], dim=-1)
     stems = {name: Audio(samples[i], passage.out_rate) for i, name in enumerate(passage.stems)}
     return Estimates(stems, passage.meter.null_depth_db, tuple(warnings))

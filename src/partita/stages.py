@@ -20,10 +20,11 @@ from partita.dsp.blocks import BlockBuffer
 from partita.dsp.overlap_add import Window, average_shifts, overlap_add, random_offsets
 from partita.errors import UsageError
 from partita.inference import ModelRunner
-from partita.models._protocol import SeparationModel
+from partita.models._protocol import SeparationModel, SongFacts
 from partita.weights.chain import Link, chained_sources, taken_stem
 
 _LONGEST_SHIFT_S = 0.5
+_UNKNOWN = SongFacts()
 
 
 class Estimator(Protocol):
@@ -41,13 +42,17 @@ class Estimator(Protocol):
     def channels(self) -> int:
         """The channel count of the stream."""
 
-    def estimate(self, blocks: Iterable[Tensor]) -> Generator[Tensor, None, None]:
+    def estimate(
+        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+    ) -> Generator[Tensor, None, None]:
         """Separate a stream.
 
         Parameters
         ----------
         blocks : iterable of Tensor ``[groups, channels, samples]``
             Independent groups of channels, in blocks of any length.
+        facts : SongFacts
+            What is known of the whole stream.
 
         Yields
         ------
@@ -133,14 +138,17 @@ class Stage:
         """The model's channel count."""
         return self.runner.model.channels
 
-    def estimate(self, blocks: Iterable[Tensor]) -> Generator[Tensor, None, None]:
+    def estimate(
+        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+    ) -> Generator[Tensor, None, None]:
         """Separate a stream, as `Estimator.estimate` says."""
-        with self.runner.workers() as pool:
+        runner = self.runner.for_song(facts)
+        with runner.workers() as pool:
 
             def once(stream: Iterator[Tensor]) -> Iterator[Tensor]:
                 if self.window is None:
-                    return iter([self.runner.run(torch.cat(list(stream), dim=-1))])
-                return overlap_add(stream, partial(self.runner.map_windows, pool), self.window)
+                    return iter([runner.run(torch.cat(list(stream), dim=-1))])
+                return overlap_add(stream, partial(runner.map_windows, pool), self.window)
 
             if self._offsets:
                 yield from average_shifts(blocks, once, self._offsets)
@@ -191,17 +199,28 @@ class Chain:
         """The first's channel count."""
         return self.first.channels
 
-    def estimate(self, blocks: Iterable[Tensor]) -> Generator[Tensor, None, None]:
-        """Separate a stream, as `Estimator.estimate` says."""
+    def estimate(
+        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+    ) -> Generator[Tensor, None, None]:
+        """Separate a stream, as `Estimator.estimate` says.
+
+        The second is told the facts of the mixture, not of the stem that it takes apart: that is
+        not known before its end, and what an estimate has in its side where the mixture has nothing
+        is error.
+        """
         kept = BlockBuffer()  # what waits until the second is as far
-        first = self.first.estimate(blocks)
+        first = self.first.estimate(blocks, facts)
         stem = _converted(self._tap(first, kept), self.first, self.second)
-        second = self.second.estimate(stem)
+        second = self.second.estimate(stem, self._second_facts(facts))
         # The second has begun before the first and must outlive it, also where nobody reads on:
         # both take threads and give them back.
         with closing(second), closing(first):
             for others, parts in in_step(kept, _converted(second, self.second, self.first)):
                 yield self._merged(others, parts)
+
+    def _second_facts(self, facts: SongFacts) -> SongFacts:
+        is_copied = self.first.channels == 1 and self.second.channels == 2
+        return SongFacts(side=torch.zeros(1)) if is_copied else facts
 
     def _tap(self, estimates: Iterable[Tensor], kept: BlockBuffer) -> Iterator[Tensor]:
         """Yield ``[groups, channels, samples]`` of the stem taken, and keep the others."""

@@ -385,3 +385,92 @@ def test_estimates_that_cannot_be_saved(tmp_path, song):
     with pytest.raises(AudioWriteError, match=r"b\.wav: a folder of that name is in the way"):
         estimates.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["b.wav"]
+
+
+class Fields(Halves):
+    """Notes the channels that it is given, and what the side is worth."""
+
+    def __init__(self, **config):
+        super().__init__(window=Window(44100, 441), **config)
+        self.heard, self.worth = [], []
+
+    def for_song(self, facts):
+        self.worth.append(facts.side)
+        return self
+
+    def forward(self, mixture):
+        self.heard.append(mixture.clone())
+        return super().forward(mixture)
+
+
+UNUSUAL = {
+    "mono": np.float32([[0.5, 0.5], [0.5, 0.5]]),
+    "narrow": np.float32([[0.52, 0.48], [0.48, 0.52]]),
+    "left": np.float32([[1, 0], [0, 0]]),
+    "right": np.float32([[0, 0], [0, 1]]),
+    "quiet right": np.float32([[1, 0], [0, 0.05]]),
+    "turned": np.float32([[1, 0], [0, -1]]),
+    "opposite": np.float32([[0.5, 0.5], [-0.5, -0.5]]),
+}
+
+
+@pytest.mark.parametrize("keep_rate", [False, True])
+@pytest.mark.parametrize("unusual", list(UNUSUAL))
+def test_unusual_songs_are_heard_in_both_channels_and_come_back(song, unusual, keep_rate):
+    model, mixture = Fields(), UNUSUAL[unusual] @ song
+    estimates = Separator(model)(mixture, RATE, keep_rate=keep_rate)
+    total = sum(audio.samples for audio in estimates.values())
+    torch.testing.assert_close(total, torch.from_numpy(mixture), atol=1e-6, rtol=0)
+    assert estimates.null_depth_db < -100
+    heard = torch.cat(model.heard)
+    left, right = heard[:, 0].norm(), heard[:, 1].norm()
+    assert left / right == pytest.approx(1, abs=0.1)
+    assert (heard[:, 0] * heard[:, 1]).sum() > 0.3 * left * right
+
+
+def test_ordinary_songs_are_given_as_they_are(song):
+    model = Fields()
+    Separator(model)(song, RATE)
+    assert torch.equal(model.heard[0][0], torch.from_numpy(song[:, :44100]))
+    assert model.worth[0].tolist() == [1.0]
+
+
+def test_the_field_is_one_of_the_whole_song(song):
+    """A mono beginning does not make a wide song narrow; all windows are mapped alike."""
+    model = Fields()
+    halves = [UNUSUAL["mono"] @ song, song, song]
+    mixture = np.concatenate(halves, axis=1)
+    Separator(model)(mixture, RATE)
+    assert model.worth[0].tolist() == [1.0]
+    assert torch.equal(model.heard[0][0], torch.from_numpy(mixture[:, :44100]))
+
+
+def test_files_and_arrays_agree_on_the_field(song, tmp_path):
+    mixture = UNUSUAL["narrow"] @ song
+    Audio(torch.from_numpy(mixture), RATE).save(tmp_path / "song.wav", bits="float")
+    in_memory = Separator(Fields())(mixture, RATE)
+    from_file = Separator(Fields()).separate_file(tmp_path / "song.wav")
+    for name, audio in in_memory.items():
+        assert torch.equal(from_file[name].samples, audio.samples)
+
+
+def test_one_channel_is_mono(song):
+    model = Fields()
+    Separator(model)(song[:1], RATE, keep_rate=True)
+    assert model.worth[0].tolist() == [0.0]
+    assert torch.equal(model.heard[0][:, 0], model.heard[0][:, 1])
+
+
+def test_pairs_of_many_channels_have_fields_of_their_own(song):
+    model = Fields()
+    mixture = np.concatenate([song, song[:1], song[:1]])  # stereo and a pair of equal channels
+    Separator(model)(mixture, RATE, keep_rate=True)
+    assert model.worth[0].tolist() == [1.0, 0.0]
+
+
+def test_opposite_channels_do_not_cancel_for_models_of_one(song):
+    model = Halves(channels=1)
+    left = song.mean(axis=0)
+    estimates = Separator(model)(np.stack([left, -left]), RATE)
+    total = sum(audio.samples for audio in estimates.values())
+    torch.testing.assert_close(total[0], torch.from_numpy(left), atol=1e-6, rtol=0)

@@ -89,6 +89,20 @@ class ModelConfig:
         }
 
 
+@dataclass(frozen=True)
+class SongFacts:
+    """What is known of a whole song before its first window.
+
+    Attributes
+    ----------
+    side : Tensor ``[groups]`` or None
+        What the difference of left and right is worth, for each independent pair of channels: 1 in
+        ordinary stereo, 0 where it holds nothing, or only noise; None: nothing is known of it.
+    """
+
+    side: Tensor | None = None
+
+
 class SeparationModel(nn.Module, ABC):
     """A model: mixture ``[batch, channels, samples]`` in, one estimate a source out.
 
@@ -150,6 +164,19 @@ class SeparationModel(nn.Module, ABC):
         It shares weights with this one, is in evaluation mode, and cannot be trained or saved.
         """
         return self.eval()
+
+    def for_song(self, facts: SongFacts) -> SeparationModel:
+        """Return a model for one song of which something is known; by default this one.
+
+        It shares weights with this one, which does not change: songs may run side by side.
+
+        Parameters
+        ----------
+        facts : SongFacts
+            Of ``n`` independent groups of channels: batches are windows of all groups in turn.
+        """
+        del facts
+        return self
 
     @abstractmethod
     def forward(self, mixture: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ in the middle is missing; a softmax over the sources makes masks of what they gi
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from partita.models._protocol import SongFacts
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.models._statistics import bin_statistics
 
 _LEAST_DEVIATION = 1e-2
+#: Where the side says nothing, a difference is seen that stands so many deviations above the
+#: channels: of such mixtures the shares depend least on the side.
+_TYPICAL_DIFFERENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,15 @@ class ShareModel(SpectrogramModel):
         super().__init__(config)
         self.register_buffer("input_mean", torch.zeros(config.images, config.bins))
         self.register_buffer("input_scale", torch.ones(config.images, config.bins))
+        self._side: Tensor | None = None  # what it is worth, [groups]; None: everything
+
+    def for_song(self, facts: SongFacts) -> ShareModel:
+        """Return a model that heeds the difference of the channels as far as it is worth it."""
+        if self.channels != 2 or facts.side is None or bool((facts.side == 1).all()):
+            return self
+        model = copy.copy(self)
+        model._side = facts.side.to(self.input_mean.device)
+        return model
 
     @abstractmethod
     def logits(self, images: Tensor) -> Iterator[Tensor]:
@@ -89,8 +103,17 @@ class ShareModel(SpectrogramModel):
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
         """Yield masks ``[batch, sources, channels, bins, n]`` of some consecutive frames."""
         images = (self._images(mixture) - self.input_mean) * self.input_scale
+        if self._side is not None:
+            side = self._side.repeat(len(images) // len(self._side))[:, None, None]  # [B, 1, 1]
+            usual = images[:, :, :2].mean(dim=2) + _TYPICAL_DIFFERENCE  # [B, N, F]
+            difference = usual + side * (images[:, :, 2] - usual)
+            images = torch.cat([images[:, :, :2], difference.unsqueeze(2)], dim=2)
         for logits in self.logits(images):
-            yield logits.softmax(dim=2).permute(0, 2, 3, 4, 1)
+            shares = logits.softmax(dim=2)  # [B, n, S, C, F]
+            if self._side is not None:  # channels that are alike are shared out alike
+                mean = shares.mean(dim=3, keepdim=True)
+                shares = mean + side[..., None, None] * (shares - mean)
+            yield shares.permute(0, 2, 3, 4, 1)
 
     def _images(self, mixture: Tensor) -> Tensor:
         """Map complex ``[batch, channels, bins, frames]`` to ``[batch, frames, images, bins]``."""

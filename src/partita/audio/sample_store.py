@@ -1,0 +1,71 @@
+"""Decoded audio that is read twice: once to measure it, once to separate it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from partita.errors import write_error
+
+Samples = npt.NDArray[np.float32]
+
+_MOST_BYTES = 1 << 25  # in memory; more goes to the disk
+_BLOCK_SAMPLES = 1 << 16
+
+
+class SampleStore:
+    """Keeps blocks of samples to read them again, in memory that does not grow with them.
+
+    Decoding a second time would take three times as long as this, and what cannot seek cannot be
+    decoded twice.
+
+    Parameters
+    ----------
+    folder : Path
+        Where a file without a name holds what is too much for the memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._channels = 0
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_MOST_BYTES, dir=str(folder))  # noqa: SIM115
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def keep(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
+        """Yield ``[channels, samples]`` blocks as they come, and keep them.
+
+        Raises
+        ------
+        AudioWriteError
+            The disk is full, or another reason of the operating system's.
+        """
+        for block in blocks:
+            self._channels = len(block)
+            try:
+                self._file.write(np.ascontiguousarray(block.T).data)
+            except OSError as error:
+                raise write_error(self._folder, error) from error
+            yield block
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield all that was kept, in blocks ``[channels, samples]``, from the start."""
+        self._file.seek(0)
+        while data := self._file.read(_BLOCK_SAMPLES * self._channels * 4):
+            samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
+            yield np.ascontiguousarray(samples.T)

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from partita.audio import sample_store
+from partita.audio.sample_store import SampleStore
+from partita.errors import AudioWriteError
+
+
+def test_what_is_kept_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_store, "_MOST_BYTES", 100_000)  # the rest goes to the disk
+    samples = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
+    parts = np.split(samples, [1, 70_000, 70_001], axis=1)
+    with SampleStore(tmp_path) as kept:
+        for given, yielded in zip(parts, kept.keep(parts), strict=True):
+            assert yielded is given
+        for _ in range(2):
+            np.testing.assert_array_equal(np.concatenate(list(kept.blocks()), axis=1), samples)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_store, "_MOST_BYTES", 1000)
+    with (
+        SampleStore(tmp_path / "missing") as kept,
+        pytest.raises(AudioWriteError, match="missing"),
+    ):
+        list(kept.keep([np.zeros((2, 1000), np.float32)]))

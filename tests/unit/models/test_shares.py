@@ -1,0 +1,74 @@
+"""Networks that see the difference of the channels: what they see where it says nothing."""
+
+import itertools
+
+import pytest
+import torch
+
+from partita.models import create_model
+from partita.models._protocol import SongFacts
+
+SMALL = {
+    "band-split": {"features": 8, "hidden": 6, "layers": 1, "mask_hidden": 8},
+    "tfc-tdf": {"bins": 256, "width": 4, "growth": 4, "depth": 2},
+}
+
+
+@pytest.fixture(params=list(SMALL))
+def model(request):
+    torch.manual_seed(0)
+    return create_model(request.param, SMALL[request.param]).eval()
+
+
+def facts(*side):
+    return SongFacts(side=torch.tensor(side))
+
+
+def noise(*shape):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@torch.inference_mode()
+def test_full_worth_changes_nothing(model):
+    assert model.for_song(facts(1.0)) is model
+    assert model.for_song(SongFacts()) is model
+
+
+@torch.inference_mode()
+def test_a_worthless_side_is_not_seen(model):
+    mixture = noise(1, 1, 20000).expand(1, 2, -1)
+    side = 1e-3 * noise(1, 1, 20000).flip(-1) * torch.tensor([[1.0], [-1.0]])
+    song = model.for_song(facts(0.0))
+    changes = []
+    for network in (model, song):
+        masks = [network.magnitudes(network.observe(x).seen) for x in (mixture, mixture + side)]
+        changes.append((masks[1] - masks[0]).square().mean().sqrt())
+    assert changes[1] < 0.1 * changes[0]
+    # Equal channels are shared out alike, and everything adds up.
+    estimates = song(mixture)
+    torch.testing.assert_close(estimates[:, :, 0], estimates[:, :, 1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(estimates.sum(dim=1), mixture, atol=1e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_worth_is_smooth_and_the_model_stays_as_it_was(model):
+    mixture = noise(1, 2, 20000)
+    before = model(mixture)
+    outputs = [model.for_song(facts(worth))(mixture) for worth in torch.linspace(0, 1, 9)]
+    steps = [(a - b).norm() for a, b in itertools.pairwise(outputs)]
+    assert max(steps) < 0.4 * (outputs[0] - outputs[-1]).norm()
+    assert torch.equal(model(mixture), before)
+    assert torch.equal(outputs[-1], before)
+
+
+@torch.inference_mode()
+def test_groups_have_their_own_worth_in_every_window(model):
+    windows = noise(3 * 2, 2, 20000)  # three windows of two groups
+    found = model.for_song(facts(0.0, 1.0))(windows)
+    torch.testing.assert_close(found[0::2], model.for_song(facts(0.0))(windows[0::2]))
+    torch.testing.assert_close(found[1::2], model(windows[1::2]))
+
+
+def test_one_channel_has_no_side():
+    mono = create_model("band-split", {**SMALL["band-split"], "channels": 1}).eval()
+    assert mono.for_song(facts(0.0)) is mono
