@@ -1,9 +1,9 @@
 """Tests partita with the oldest and the newest releases of what it depends on.
 
 Builds environments on the oldest and the newest supported Python of this machine, once with the
-lower bounds of pyproject.toml and once with the newest releases, installs partita there and runs a
-selection of tests and the command line. Where a release has no wheel for a Python, the next one
-that has is taken.
+lower bounds of pyproject.toml and once with the newest releases, installs partita there from its
+source distribution and runs a selection of tests and the command line. Where a release has no
+wheel for a Python, the next one that has is taken.
 
     python scripts/test_matrix.py            all of it; downloads PyTorch, several gigabytes
     python scripts/test_matrix.py --short    the oldest releases on this Python, with its PyTorch
@@ -95,7 +95,7 @@ def build(folder: Path, python: Path, which: str, *, borrow_torch: bool) -> Path
         (folder / "oldest.txt").write_text("\n".join(pinned) + "\n")
         requirements = pinned
     run(inside, *_PIP, "install", *requirements, *TEST_TOOLS)
-    run(inside, *_PIP, "install", ROOT)
+    run(inside, *_PIP, "install", unpacked_source(inside, folder / "source"))
     names = [_name(requirement) for requirement in PROJECT["dependencies"]]
     run(
         inside,
@@ -103,6 +103,19 @@ def build(folder: Path, python: Path, which: str, *, borrow_torch: bool) -> Path
         f"from importlib.metadata import version as v\nfor n in {names}: print(n, v(n))",
     )
     return inside
+
+
+def unpacked_source(python: Path, folder: Path) -> Path:
+    """Make the source distribution and unpack it; returns where README's commands work."""
+    run(python, *_PIP, "install", "build")
+    run(python, "-m", "build", "--sdist", "--outdir", folder, ROOT, stdout=subprocess.DEVNULL)
+    (archive,) = folder.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder)
+    source = folder / archive.name.removesuffix(".tar.gz")
+    missing = [name for name in ("constraints.txt", "Makefile") if not (source / name).is_file()]
+    if missing:
+        sys.exit(f"the source distribution lacks {', '.join(missing)}")
+    return source
 
 
 def oldest_wheel(python: Path, requirement: str) -> str:
