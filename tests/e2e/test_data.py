@@ -46,6 +46,34 @@ def test_problems_give_status_1(run, album):
     )
 
 
+def write_sources(folder, names):
+    for seed, name in enumerate(names):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(seed)
+        soundfile.write(path, generator.uniform(-0.1, 0.1, (8000 * (1 + seed), 2)), 8000)
+
+
+def test_a_folder_a_source_with_unrelated_files(run, tmp_path):
+    write_sources(tmp_path / "own", ["vocals/x", "vocals/y", "vocals/z", "drums/a"])
+    result = run("data", "info", "own")
+    assert (result.status, result.err) == (0, "")
+    assert "own: layout unaligned · 4 tracks" in result.out
+    assert "each folder is a source with unrelated files" in result.out
+    scored = run("benchmark", "--data", "own", "-n", "mixture")
+    assert scored.status == 2
+    assert "there are no songs to score" in scored.err
+
+
+def test_unusual_sources_need_the_layout_named(run, tmp_path):
+    write_sources(tmp_path / "own", ["theremin/x", "theremin/y", "kazoo/a", "kazoo/b"])
+    result = run("data", "info", "own")
+    assert "name the layout: --layout unaligned" in result.out
+    named = run("data", "info", "own", "--layout", "unaligned")
+    assert (named.status, named.err) == (0, "")
+    assert "warning" not in named.out
+
+
 def test_quick_reads_headers_only(run, album):
     root = album()
     samples, rate = soundfile.read(root / "train/Anna - One/drums.wav")

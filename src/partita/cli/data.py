@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from partita.datasets import Dataset
     from partita.datasets.inspect import Report, TrackFacts
 
+_UNALIGNED = (
+    "each folder is a source with unrelated files: training mixes them at random, nothing can be "
+    "scored; --layout tracks or stems if they are songs"
+)
+
 app = typer.Typer(help="Look into data sets of songs with known stems, or make one.")
 
 
@@ -41,7 +46,11 @@ def info(
         ),
     ],
     layout: Annotated[
-        str, typer.Option(help="auto, musdb18, musdb18hq, tracks, stems, csv, track.")
+        str,
+        typer.Option(
+            help="auto, musdb18, musdb18hq, moisesdb, slakh, medleydb, tracks, stems, unaligned, "
+            "csv, track."
+        ),
     ] = "auto",
     quick: Annotated[
         bool, typer.Option("--quick", help="Read the headers only, do not listen.")
@@ -94,6 +103,8 @@ def _print_report(dataset: Dataset, report: Report, *, quick: bool) -> None:
         console.print(table)
         print()
     print(f"{one_line(dataset.root)}: {_totals(dataset, report)}")
+    if not dataset.is_aligned:
+        print(_UNALIGNED)
     for warning in report.warnings:
         print(f"warning: {warning}")
     for problem in report.problems:

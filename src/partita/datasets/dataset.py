@@ -14,8 +14,10 @@ from partita.datasets.folders import (
     read_stems,
     read_track,
     read_tracks,
+    read_unaligned,
 )
 from partita.datasets.layout import Problem, Reader, Reading, audio_files, list_folder
+from partita.datasets.multitracks import read_medleydb, read_moisesdb, read_slakh
 from partita.datasets.musdb import is_musdb18hq, is_stem_mp4, read_musdb18, read_musdb18hq
 from partita.datasets.table import find_csv, read_csv
 from partita.datasets.tracks import Track
@@ -26,13 +28,18 @@ LAYOUTS: Mapping[str, Reader] = MappingProxyType(
     {
         "musdb18": read_musdb18,
         "musdb18hq": read_musdb18hq,
+        "moisesdb": read_moisesdb,
+        "slakh": read_slakh,
+        "medleydb": read_medleydb,
         "tracks": read_tracks,
         "stems": read_stems,
+        "unaligned": read_unaligned,
         "csv": read_csv,
         "track": read_track,
     }
 )
-_EXPECTED = "TRACK.stem.mp4, TRACK/STEM.wav, STEM/TRACK.wav or one csv file"
+_MULTITRACKS = ("slakh", "medleydb", "moisesdb")
+_EXPECTED = "TRACK.stem.mp4, TRACK/STEM.wav, STEM/TRACK.wav, SOURCE/ANYTHING.wav or one csv file"
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Dataset:
     ----------
     root : Path
     layout : str
-        One of ``musdb18``, ``musdb18hq``, ``tracks``, ``stems``, ``csv`` and ``track``.
+        One of `LAYOUTS`.
     tracks : sequence of Track
         In a fixed order: by subset, then as in the layout.
     problems : sequence of Problem
@@ -62,8 +69,15 @@ class Dataset:
         return len(self.tracks)
 
     @property
+    def is_aligned(self) -> bool:
+        """Whether the stems of a track belong together; else only random mixes can be made."""
+        return self.layout != "unaligned"
+
+    @property
     def is_one_track(self) -> bool:
         """Whether the root itself is a track: a ``.stem.mp4`` or a folder of stems."""
+        if self.layout in _MULTITRACKS and len(self.tracks) == 1:
+            return self.tracks[0].path == self.root
         return self.layout == "track" or is_stem_mp4(self.root)
 
 
@@ -82,13 +96,18 @@ def open_dataset(root: str | Path, *, subset: str | None = None, layout: str = A
 
         - ``musdb18``: ``{train,test}/TRACK.stem.mp4``, or without the two folders;
         - ``musdb18hq``: ``{train,test}/TRACK/{mixture,drums,bass,other,vocals}.wav``;
+        - ``moisesdb``: ``TRACK/{data.json,STEM/*.wav}``, several files a stem;
+        - ``slakh``: ``[train|validation|test/]TRACK/{mix.flac,metadata.yaml,stems/S00.flac}``;
+        - ``medleydb``: ``NAME/{NAME_MIX.wav,NAME_METADATA.yaml,NAME_STEMS/NAME_STEM_01.wav}``;
         - ``tracks``: ``[train|valid|test/]TRACK/STEM.*``, any audio format;
         - ``stems``: ``[train|valid|test/]STEM/TRACK.*``, any audio format;
+        - ``unaligned``: ``[train|valid|test/]SOURCE/*``, recordings of single sources that make no
+          songs, to be mixed at random;
         - ``csv``: a table, see `partita.datasets.table.read_csv`;
         - ``track``: ``STEM.*`` directly in the folder, which is one track. Found out only where
           one of the files has a usual stem's name.
 
-        How ``auto`` tells ``tracks`` from ``stems`` says
+        How ``auto`` tells ``tracks``, ``stems`` and ``unaligned`` apart says
         `partita.datasets.folders.detect_folders`.
 
     Raises
@@ -137,7 +156,7 @@ def _detect(root: Path) -> tuple[str, Reading]:
     if is_musdb18hq(root):
         candidates.append("musdb18hq")
     if root.is_dir():
-        candidates.append(detect_folders(root))
+        candidates += [*_MULTITRACKS, detect_folders(root)]
     candidates.append("csv")
     if looks_like_track(root):
         candidates.append("track")

@@ -1,23 +1,30 @@
-"""Data sets in folders: a folder a track, or a folder a stem."""
+"""Data sets in folders: a folder a track, a folder a stem, a folder a source."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from partita.datasets.layout import (
+    MIXTURE_NAMES,
     SUBSETS,
     Problem,
     Reading,
     audio_files,
+    folder_id,
     make_track,
     subfolders,
     subset_folders,
+    walk,
 )
 from partita.datasets.tracks import ACCOMPANIMENT, MIXTURE, VOCALS, StemFile, Track
+from partita.errors import UsageError
 from partita.stems import normal_name
+
+#: Shares by which unrelated recordings are told from songs, see `detect_folders`.
+_FEW, _MOST = 0.25, 0.5
 
 #: Names that tell a stem from a track.
 _KNOWN_STEMS = frozenset(
@@ -27,21 +34,39 @@ _KNOWN_STEMS = frozenset(
         *("guitar", "guitars", "acoustic_guitar", "electric_guitar", "piano", "keys", "keyboard"),
         *("organ", "synth", "percussion", "strings", "brass", "wind", "flute", "violin", "viola"),
         *("cello", "saxophone", "trumpet", "kick", "snare", "hihat", "toms", "cymbals"),
+        *("vocal", "voices", "drum", "other_keys", "bowed_strings", "other_plucked", "singer"),
     )
 )
 
 
+#: Folders of these names hold the stems of the folder that they are in.
+_INNER_FOLDERS = ("stems", "stem")
+
+
 @dataclass(frozen=True)
 class _Entry:
-    """A file two levels down: ``outer/inner.wav``."""
+    """A file at least two levels down: ``top/…/file.wav``."""
 
     subset: str
-    folder: Path
+    parent: Path
+    top: Path
     path: Path
 
     @property
+    def track_folder(self) -> Path:
+        """The folder of the track, where tracks are folders."""
+        folder = self.path.parent
+        return folder.parent if folder.name.lower() in _INNER_FOLDERS else folder
+
+    @property
     def outer(self) -> str:
-        return self.folder.name
+        """The stem, where stems are folders."""
+        return self.top.name
+
+    @property
+    def below(self) -> str:
+        """The track, where stems are folders: its path in there."""
+        return self.path.relative_to(self.top).with_suffix("").as_posix()
 
     @property
     def inner(self) -> str:
@@ -49,11 +74,27 @@ class _Entry:
 
 
 def read_tracks(root: Path) -> Reading:
-    """Read ``[train|valid|test/]TRACK/STEM.*``; a file called ``mixture.*`` is the mixture.
+    """Read ``[train|valid|test/]TRACK/STEM.*``; ``mixture.*`` or ``mix.*`` is the mixture.
 
+    Tracks may lie deeper, as in ``ALBUM/TRACK/STEM.*``, and their stems in a folder ``stems``.
     Names of stems become lower case.
     """
-    return _group(_entries(root), stems_outside=False, root=root)
+    problems: list[Problem] = []
+    entries = list(_entries(root, problems))
+    folders = {(entry.subset, entry.track_folder): entry.parent for entry in entries}
+    counts = Counter((subset, normal_name(folder.name)) for subset, folder in folders)
+
+    def name_of(entry: _Entry) -> str:
+        folder = entry.track_folder
+        if counts[entry.subset, normal_name(folder.name)] == 1:
+            return folder.name
+        return folder.relative_to(entry.parent).as_posix()
+
+    files = [
+        _File(entry.subset, name_of(entry), entry.track_folder, entry.inner, entry.path)
+        for entry in entries
+    ]
+    return _group(files, problems)
 
 
 def read_stems(root: Path) -> Reading:
@@ -61,15 +102,41 @@ def read_stems(root: Path) -> Reading:
 
     Names of stems become lower case.
     """
-    return _group(_entries(root), stems_outside=True, root=root)
+    problems: list[Problem] = []
+    files = [
+        _File(entry.subset, entry.below, root, entry.outer, entry.path)
+        for entry in _entries(root, problems)
+    ]
+    return _group(files, problems)
+
+
+def read_unaligned(root: Path) -> Reading:
+    """Read ``[train|valid|test/]SOURCE/*``: recordings of single sources that make no songs.
+
+    Every file, however deep in its folder, is a track with one stem. Names of sources become lower
+    case.
+    """
+    problems: list[Problem] = []
+    tracks: list[Track] = []
+    mixtures = set()
+    for entry in _entries(root, problems):
+        source = normal_name(entry.outer).lower()
+        if source in MIXTURE_NAMES:
+            mixtures.add(entry.outer)
+            continue
+        name = normal_name(f"{entry.outer}/{entry.below}")
+        tracks.append(Track(name, entry.path, entry.subset, {source: StemFile(entry.path)}))
+    problems += [Problem(each, "mixtures without stems, left out") for each in sorted(mixtures)]
+    return Reading(tracks, problems)
 
 
 def read_track(root: Path) -> Reading:
     """Read ``STEM.*``, audio files that lie directly in a folder: it is one track."""
     if not root.is_dir():
         return Reading()
-    entries = [_Entry("", root.resolve(), path) for path in audio_files(root)]
-    return _group(entries, stems_outside=False, root=root)
+    folder = root.resolve()
+    files = [_File("", folder.name, folder, path.stem, path) for path in audio_files(root)]
+    return _group(files, [])
 
 
 def looks_like_track(root: Path) -> bool:
@@ -83,72 +150,106 @@ def detect_folders(root: Path) -> str:
 
     In both, the same file names recur in many folders. The rule, in this order:
 
-    1. A track has more than one file. Where one reading leaves a single file to every track and
+    1. Folders have stems' names, files have not, and the files' names do not recur: these are
+       recordings of single sources that make no songs (``"unaligned"``).
+    2. A track has more than one file. Where one reading leaves a single file to every track and
        the other does not, the other is right.
-    2. Stems have stems' names (vocals, drums, guitar, …): right is the reading under which the
+    3. Stems have stems' names (vocals, drums, guitar, …): right is the reading under which the
        larger share of the different stem names is among the known ones.
-    3. Stems recur and tracks do not: right is the reading with fewer different stem names.
-    4. ``"tracks"``, the more usual one.
+    4. Stems recur and tracks do not: right is the reading with fewer different stem names.
+    5. ``"tracks"``, the more usual one.
 
     Returns
     -------
     str
-        ``"tracks"`` or ``"stems"``.
+        ``"tracks"``, ``"stems"`` or ``"unaligned"``.
     """
-    entries = _entries(root)
+    entries = list(_entries(root, []))
     names_tracks = {entry.inner for entry in entries}
     names_stems = {entry.outer for entry in entries}
+    files_of = Counter((entry.subset, entry.below) for entry in entries)
+    recurring = sum(count > 1 for count in files_of.values()) / max(len(files_of), 1)
+    if (
+        recurring < _FEW
+        and _known_share(names_stems) > _MOST
+        and _known_share(names_tracks) < _known_share(names_stems) / 2
+    ):
+        return "unaligned"
     rank_tracks = (
-        len(entries) > len({(entry.subset, entry.outer) for entry in entries}),
+        len(entries) > len({(entry.subset, entry.track_folder) for entry in entries}),
         _known_share(names_tracks),
         -len(names_tracks),
     )
-    rank_stems = (
-        len(entries) > len({(entry.subset, entry.inner) for entry in entries}),
-        _known_share(names_stems),
-        -len(names_stems),
-    )
+    rank_stems = (len(entries) > len(files_of), _known_share(names_stems), -len(names_stems))
     return "stems" if rank_stems > rank_tracks else "tracks"
 
 
+def is_known_stem(name: str) -> bool:
+    """Tell whether a name is a usual one for a stem."""
+    return name.lower().replace(" ", "_") in _KNOWN_STEMS
+
+
 def _known_share(names: Iterable[str]) -> float:
-    known = [name.lower() in _KNOWN_STEMS for name in names]
+    known = [is_known_stem(name) for name in names]
     return sum(known) / max(len(known), 1)
 
 
-def _entries(root: Path) -> list[_Entry]:
-    """Return all audio files two levels below the root, or below its subsets' folders."""
-    return [
-        _Entry(subset, folder, path)
-        for subset, parent in subset_folders(root)
-        for folder in subfolders(parent)
-        if not (parent == root and folder.name in SUBSETS)
-        for path in audio_files(folder)
-    ]
+def _entries(root: Path, problems: list[Problem]) -> Iterator[_Entry]:
+    """Yield all audio files at least two levels below the root, or below its subsets' folders."""
+    root = _unwrapped(root)
+    seen = {folder_id(root.stat())}
+    for subset, parent in subset_folders(root):
+        for top in subfolders(parent):
+            if not (parent == root and top.name in SUBSETS):
+                for folder in walk(top, problems, seen=seen):
+                    for path in audio_files(folder):
+                        yield _Entry(subset, parent, top, path)
 
 
-def _group(entries: Iterable[_Entry], *, stems_outside: bool, root: Path) -> Reading:
-    grouped: dict[tuple[str, str], dict[str, StemFile]] = defaultdict(dict)
-    folders: dict[tuple[str, str], tuple[str, Path]] = {}
+def _unwrapped(root: Path) -> Path:
+    """Go down while there is nothing but one folder that holds no audio itself."""
+    while True:
+        inside = subfolders(root)
+        if len(inside) != 1 or inside[0].name in SUBSETS or audio_files(root):
+            return root
+        try:
+            if audio_files(inside[0]) or not subfolders(inside[0]):
+                return root
+        except UsageError:
+            return root
+        root = inside[0]
+
+
+@dataclass(frozen=True)
+class _File:
+    """Where a file belongs."""
+
+    subset: str
+    track: str
+    folder: Path
+    stem: str
+    path: Path
+
+
+def _group(files: Iterable[_File], problems: list[Problem]) -> Reading:
+    """Put the files of each track together.
+
+    Two folders whose names only look the same are two tracks, and a problem later on.
+    """
+    grouped: dict[tuple[str, str, Path], dict[str, StemFile]] = defaultdict(dict)
     tracks: list[Track] = []
-    problems: list[Problem] = []
-    for entry in entries:
-        stem, name = normal_name(entry.inner), normal_name(entry.outer)
-        if stems_outside:
-            stem, name = name, stem
-        stem = stem.lower()
-        # Two folders whose names only look the same are two tracks, and a problem later on.
-        key = entry.subset, name if stems_outside else str(entry.folder)
-        folders[key] = name, root if stems_outside else entry.folder
-        if stem in grouped[key]:
-            used = grouped[key][stem].path.name
+    problems = list(problems)
+    for file in files:
+        name, stem = normal_name(file.track), normal_name(file.stem).lower()
+        stems = grouped[file.subset, name, file.folder]
+        if stem in stems:
+            used = stems[stem].path.name
             problems.append(Problem(name, f"has stem {stem!r} twice: {used} is used, "
-                                          f"{entry.path.name} is not"))  # fmt: skip
+                                          f"{file.path.name} is not"))  # fmt: skip
             continue
-        grouped[key][stem] = StemFile(entry.path)
-    for (subset, key_name), files in grouped.items():
-        name, folder = folders[subset, key_name]
-        made = make_track(name, folder, subset, files)
+        stems[stem] = StemFile(file.path)
+    for (subset, name, folder), stems in grouped.items():
+        made = make_track(name, folder, subset, stems)
         if isinstance(made, Problem):
             problems.append(made)
         else:

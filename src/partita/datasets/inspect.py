@@ -83,14 +83,26 @@ def inspect_dataset(
     """
     headers = [dict(_headers(track)) for track in dataset]
     problems = list(dataset.problems)
-    problems += _missing_stems(dataset.tracks)
+    if dataset.is_aligned:
+        problems += _missing_stems(dataset.tracks)
     for track, found in zip(dataset, headers, strict=True):
         problems += [Problem(track.name, what) for what in _check_headers(found)]
     facts = [_facts(track, found) for track, found in zip(dataset, headers, strict=True)]
-    warnings: list[Problem] = []
+    warnings = _doubtful_layout(dataset, facts)
     if deep:
-        warnings = _listen_to_all(dataset.tracks, headers, problems, progress)
+        warnings += _listen_to_all(dataset.tracks, headers, problems, progress)
     return Report(facts, problems, warnings)
+
+
+def _doubtful_layout(dataset: Dataset, facts: Sequence[TrackFacts]) -> list[Problem]:
+    """Say where files may be unrelated recordings, which only the names of folders would tell."""
+    if dataset.layout not in ("tracks", "stems") or len(facts) < 2:
+        return []
+    counts = Counter(stem for track in facts for stem in track.stems)
+    if max(counts.values()) > 1:
+        return []
+    advice = "if folders are sources with unrelated files, name the layout: --layout unaligned"
+    return [Problem(str(dataset.root), f"no two tracks have a stem in common: {advice}")]
 
 
 def _headers(track: Track) -> Iterator[tuple[str, FileHeader | AudioReadError]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
@@ -12,6 +14,10 @@ from partita.errors import UsageError, one_line
 
 #: Folders with these names hold the tracks of a subset.
 SUBSETS = ("train", "valid", "test")
+#: What a mixture is called; the first one that is there is taken.
+MIXTURE_NAMES = (MIXTURE, "mix")
+#: Other people's names for them.
+SUBSET_NAMES = MappingProxyType({**{name: name for name in SUBSETS}, "validation": "valid"})
 
 
 @dataclass(frozen=True)
@@ -63,17 +69,77 @@ def list_folder(folder: Path) -> list[Path]:
         raise UsageError(f"{one_line(folder)}: cannot be read: {reason}") from None
 
 
+#: Device and number of folders.
+Seen = set[tuple[int, int]]
+
+
+def walk(
+    root: Path, problems: list[Problem], *, depth: int = 4, seen: Seen | None = None
+) -> Iterator[Path]:
+    """Yield a folder and the visible folders below it, sorted, those that links lead to as well.
+
+    Parameters
+    ----------
+    root : Path
+    problems : list of Problem
+        Gets the folders that cannot be read.
+    depth : int
+        How many levels below the root.
+    seen : set, optional
+        Folders to leave out, such as those above, to which links may lead; those that are found
+        are added.
+    """
+    visited = set() if seen is None else seen
+
+    def visit(folder: Path, left: int) -> Iterator[Path]:
+        try:
+            state = folder.stat()
+            inside = [path for path in sorted(folder.iterdir()) if _is_visible_folder(path)]
+        except OSError as error:
+            problems.append(Problem(str(folder), f"cannot be read, left out: {error.strerror}"))
+            return
+        if folder_id(state) in visited:
+            return
+        visited.add(folder_id(state))
+        yield folder
+        for child in inside if left else ():
+            yield from visit(child, left - 1)
+
+    yield from visit(root, depth)
+
+
+def folder_id(state: os.stat_result) -> tuple[int, int]:
+    """Return what a folder is known by, whichever links lead to it."""
+    return state.st_dev, state.st_ino
+
+
+def _is_visible_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def subset_of(root: Path, folder: Path) -> str:
+    """Return the subset that a folder is in, by the names of the folders above it."""
+    for part in folder.relative_to(root).parts:
+        if part.lower() in SUBSET_NAMES:
+            return SUBSET_NAMES[part.lower()]
+    return ""
+
+
 def subfolders(folder: Path) -> list[Path]:
     """Return the visible folders in a folder, sorted by name."""
     return [path for path in list_folder(folder) if path.is_dir()]
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Return the visible audio files in a folder, by their extensions, sorted by name."""
+    """Return the visible audio files in a folder, by their extensions, sorted by name.
+
+    Links that lead nowhere are among them: whoever reads them is told.
+    """
     return [
         path
         for path in list_folder(folder)
-        if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file()
+        if path.suffix.lower() in AUDIO_EXTENSIONS
+        and (path.is_file() or (path.is_symlink() and not path.exists()))
     ]
 
 
@@ -87,7 +153,8 @@ def make_track(
     name: str, path: Path, subset: str, files: Mapping[str, StemFile]
 ) -> Track | Problem:
     """Build a track from all its files, the mixture among them by its name."""
-    stems = {stem: files[stem] for stem in order_stems(files) if stem != MIXTURE}
+    mixture = next((files[each] for each in MIXTURE_NAMES if each in files), None)
+    stems = {stem: files[stem] for stem in order_stems(files) if stem not in MIXTURE_NAMES}
     if not stems:
         return Problem(name, "has a mixture but no stems, left out")
-    return Track(name, path, subset, stems, files.get(MIXTURE))
+    return Track(name, path, subset, stems, mixture)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from partita.audio.reader import AudioReader
 from partita.datasets.fingerprint import FINGERPRINT_S, fingerprint
+from partita.datasets.summed import StemReader
 from partita.datasets.tracks import MIXTURE, StemFile
 from partita.dsp.levels import NullMeter
 from partita.errors import AudioReadError
@@ -25,7 +25,6 @@ SILENT_PEAK = 1e-4
 _MAX_RESIDUAL_DB = -30.0
 #: Lossy codecs leave more: AAC as in MUSDB18 about -30 dB by itself.
 _MAX_LOSSY_RESIDUAL_DB = -20.0
-_LOSSLESS = frozenset((".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".rf64"))
 
 
 @dataclass
@@ -113,7 +112,7 @@ def _side_by_side(
 ) -> Iterator[dict[str, Samples]]:
     """Yield one ``[channels, samples]`` block of every file at a time, until the longest ends."""
     with ExitStack() as stack:
-        readers: dict[str, AudioReader] = {}
+        readers: dict[str, StemReader] = {}
         for name, file in files.items():
             readers[name] = stack.enter_context(file.open())
         streams = {name: reader.blocks() for name, reader in readers.items()}
@@ -161,7 +160,7 @@ def sum_limit_db(files: Iterable[StemFile]) -> float:
     files : iterable of StemFile
         The mixture's and the stems'.
     """
-    lossless = all(file.path.suffix.lower() in _LOSSLESS for file in files)
+    lossless = not any(file.is_lossy for file in files)
     return _MAX_RESIDUAL_DB if lossless else _MAX_LOSSY_RESIDUAL_DB
 
 

@@ -22,6 +22,7 @@ from partita.datasets.layout import (
     subset_folders,
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
+from partita.errors import UsageError
 from partita.stems import normal_name
 
 STEM_MP4 = ".stem.mp4"
@@ -84,7 +85,12 @@ def read_musdb18hq(root: Path) -> Reading:
     tracks, problems = [], []
     for subset, folder in _hq_folders(root):
         files = {stem: StemFile(folder / f"{stem}.wav") for stem in _STREAMS}
-        missing = [file.path.name for file in files.values() if not file.path.is_file()]
+        try:
+            there = {path.name for path in audio_files(folder)}
+        except UsageError as error:
+            problems.append(Problem(folder.name, f"{error}, left out"))
+            continue
+        missing = [file.path.name for file in files.values() if file.path.name not in there]
         if missing:
             problems.append(Problem(folder.name, f"lacks {', '.join(missing)}, left out"))
         else:
@@ -100,9 +106,17 @@ def is_musdb18hq(root: Path) -> bool:
     if (root / "valid").is_dir():
         return False
     wanted = {f"{stem}.wav" for stem in _STREAMS}
-    found = [{path.name for path in audio_files(folder)} for _, folder in _hq_folders(root)]
+    found = [_names_in(folder) for _, folder in _hq_folders(root)]
     complete = sum(names == wanted for names in found)
     return complete > len(found) / 2 and all(names <= wanted for names in found)
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Return the names of the audio files; none where the folder cannot be read."""
+    try:
+        return {path.name for path in audio_files(folder)}
+    except UsageError:
+        return set()
 
 
 def _hq_folders(root: Path) -> list[tuple[str, Path]]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.reader import AudioReader, open_audio
+from partita.audio.reader import open_audio
 from partita.audio.signal import Audio, is_lossy
+from partita.datasets.summed import StemReader, SummedReader
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
 from partita.stems import stem_members
 
@@ -61,10 +64,23 @@ class StemFile:
     path : Path
     stream : int
         Which audio stream of the file.
+    others : tuple of Path
+        More files; the stem is the sum of all.
     """
 
     path: Path
     stream: int = 0
+    others: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files of the stem."""
+        return (self.path, *self.others)
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether a lossy codec may have made one of the files."""
+        return any(map(is_lossy, self.paths))
 
     @cached_property
     def header(self) -> FileHeader:
@@ -81,11 +97,24 @@ class StemFile:
                 samples = sum(block.shape[1] for block in reader.blocks())
             return FileHeader(reader.sample_rate, reader.channels, samples)
 
-    def open(self) -> AudioReader:
-        """Open the whole stream for reading in blocks; errors are those of `open_audio`."""
-        return open_audio(self.path, stream=self.stream)
+    def open(self, *, start_s: float = 0.0, duration_s: float | None = None) -> StemReader:
+        """Open it for reading in blocks; parameters and errors are those of `open_audio`."""
+        if not self.others:
+            return open_audio(self.path, start_s=start_s, duration_s=duration_s, stream=self.stream)
+        heard = [
+            path for path in self.paths if not start_s or StemFile(path).header.duration_s > start_s
+        ]
+        with ExitStack() as stack:
+            readers: list[StemReader] = [
+                stack.enter_context(open_audio(path, start_s=start_s, duration_s=duration_s))
+                for path in heard or self.paths
+            ]
+            stack.pop_all()
+        return SummedReader(readers, self.header.channels if start_s else None)
 
     def __str__(self) -> str:
+        if self.others:
+            return f"{self.path} and {len(self.others)} more"
         return f"{self.path} (stream {self.stream})" if self.stream else str(self.path)
 
 
@@ -262,7 +291,7 @@ class Track:
         samples = max(piece.shape[1] for piece in pieces)
         samples = max(samples, self._excerpt_samples(rate, start_s, duration_s, found=samples))
         return [
-            Audio(_lengthen(piece, channels, samples), rate, is_lossy(file.path))
+            Audio(_lengthen(piece, channels, samples), rate, file.is_lossy)
             for piece, file in zip(pieces, files, strict=True)
         ]
 
@@ -300,8 +329,8 @@ def _load_piece(file: StemFile, start_s: float, duration_s: float | None) -> Ten
     """Read ``[channels, samples]``; no samples where the file ends before the excerpt."""
     if start_s and file.header.duration_s <= start_s:
         return torch.zeros(file.header.channels, 0)
-    audio = Audio.load(file.path, start_s=start_s, duration_s=duration_s, stream=file.stream)
-    return audio.samples
+    with file.open(start_s=start_s, duration_s=duration_s) as reader:
+        return torch.from_numpy(np.concatenate(list(reader.blocks()), axis=1))
 
 
 def _lengthen(piece: Tensor, channels: int, samples: int) -> Tensor:

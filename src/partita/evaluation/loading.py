@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.signal import Audio, is_lossy
+from partita.audio.signal import Audio
 from partita.datasets.tracks import StemFile, Track, check_same_form
 from partita.evaluation.evaluate import as_reference, as_tensor
 
@@ -69,7 +69,7 @@ def _load(track: Track, names: Iterable[str]) -> tuple[dict[str, Audio], tuple[s
         with file.open() as reader:
             samples = np.concatenate(list(reader.blocks()), axis=1)  # [channels, samples]
             warnings += reader.warnings
-        loaded[name] = Audio(torch.from_numpy(samples), reader.sample_rate, is_lossy(file.path))
+        loaded[name] = Audio(torch.from_numpy(samples), reader.sample_rate, file.is_lossy)
     return loaded, tuple(warnings)
 
 
@@ -83,7 +83,7 @@ def files_mark(files: Mapping[str, StemFile]) -> str:
     """
     states = []
     for name, file in sorted(files.items()):
-        found = file.path.stat()
-        path = os.fspath(file.path.absolute())
-        states.append([name, path, file.stream, found.st_size, found.st_mtime_ns])
+        for each in file.paths:
+            found, path = each.stat(), os.fspath(each.absolute())
+            states.append([name, path, file.stream, found.st_size, found.st_mtime_ns])
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()

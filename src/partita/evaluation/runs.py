@@ -45,7 +45,13 @@ def score_datasets(
     ------
     ScoredTrack
         For every track of either side.
+
+    Raises
+    ------
+    UsageError
+        The references make no songs.
     """
+    _check_aligned(references)
     system = estimates.root.resolve().name
     theirs = {track.name: track for track in estimates}
     if references.is_one_track and estimates.is_one_track:
@@ -59,6 +65,14 @@ def score_datasets(
             tasks.append(_missing(system, track.name, "estimates", estimates.root, theirs))
     tasks += [_missing(system, name, "references", references.root, names) for name in theirs]
     yield from score_all(tasks, options)
+
+
+def _check_aligned(dataset: Dataset) -> None:
+    if not dataset.is_aligned:
+        raise UsageError(
+            f"{one_line(dataset.root)}: each folder is a source with unrelated files (layout "
+            "unaligned), there are no songs to score: name a data set of songs"
+        )
 
 
 def _problems(system: str, *datasets: Dataset) -> list[Task | ScoredTrack]:
@@ -150,6 +164,7 @@ def benchmark(
     UsageError
         No such model, or a model twice; before anything is separated.
     """
+    _check_aligned(dataset)
     labels = system_labels(models)
     yield from score_all(_problems("", dataset), options)
     for model in models:

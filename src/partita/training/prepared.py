@@ -282,10 +282,11 @@ def _states(track: Track) -> list[tuple[str, str, int, int, int]]:
     """Return what changes when a file of a track does."""
     states = []
     for name, file in track.files.items():
-        state = file.path.stat()
-        # The whole path: files of two tracks may have one name, one size and one time.
-        path = os.fspath(file.path.absolute())
-        states.append((name, path, file.stream, state.st_size, state.st_mtime_ns))
+        for part in file.paths:
+            state = part.stat()
+            # The whole path: files of two tracks may have one name, one size and one time.
+            path = os.fspath(part.absolute())
+            states.append((name, path, file.stream, state.st_size, state.st_mtime_ns))
     return states
 
 

@@ -117,7 +117,7 @@ def file_digests(settings: SynthesisSettings) -> dict[str, str]:
         digests["the MIDI files"] = _digest(find_midi(settings.midi))
     if settings.recordings is not None:
         tracks = open_dataset(Path(settings.recordings))
-        files = {file.path for track in tracks for file in track.files.values()}
+        files = {p for track in tracks for file in track.files.values() for p in file.paths}
         digests["the recordings"] = _digest(sorted(files), _HEAD_BYTES)
     return digests
 

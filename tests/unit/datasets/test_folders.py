@@ -1,6 +1,13 @@
+import contextlib
+import os
+import tempfile
+import unicodedata
+from pathlib import Path
+
 import pytest
 
 from partita.datasets import open_dataset
+from partita.errors import AudioReadError
 
 
 def test_folder_for_each_track(tmp_path, write_track):
@@ -109,3 +116,106 @@ def test_a_real_album(shared_audio):
     assert (data.layout, len(data), data.problems) == ("tracks", 7, ())
     excerpt = data.tracks[0].load("linear_mixture", start_s=60, duration_s=1)
     assert excerpt.samples.shape == (2, 48000)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["vocals/take 1", "vocals/take 2", "drums/loop", "drums/fill"],
+        ["vocals/a", "vocals/b", "vocals/c", "drums/a", "drums/d", "drums/e", "drums/f"],
+        ["vocals/anna/a", "vocals/berta/b", "guitar/x"],
+        ["vocals/a", "vocals/b"],
+        ["train/vocals/a", "train/drums/b", "valid/vocals/c", "valid/drums/d"],
+    ],
+)
+def test_folders_of_sources_with_unrelated_files(tmp_path, write, files):
+    for name in files:
+        write(f"data/{name}.wav")
+    data = open_dataset(tmp_path / "data")
+    assert (data.layout, data.is_aligned, len(data)) == ("unaligned", False, len(files))
+    assert all(len(track.stems) == 1 for track in data)
+    sources = {s for track in data for s in track.stems}
+    assert sources == {"vocals", "drums", "guitar"} & {p for f in files for p in f.split("/")}
+
+
+def test_sources_with_unusual_names_are_asked_for(tmp_path, write):
+    for name in ("theremin/a", "theremin/b", "kazoo/c", "kazoo/d"):
+        write(f"data/{name}.wav")
+    data = open_dataset(tmp_path / "data", layout="unaligned")
+    assert [track.name for track in data] == ["kazoo/c", "kazoo/d", "theremin/a", "theremin/b"]
+    assert [list(track.stems) for track in data] == [["kazoo"]] * 2 + [["theremin"]] * 2
+
+
+def test_nested_and_linked_folders_are_found(tmp_path, write_track):
+    write_track("data/disc 1/Intro", seed=1)
+    write_track("data/disc 2/Intro", seed=2)
+    write_track("elsewhere/Linked", seed=3)
+    (tmp_path / "data/disc 2/Linked").symlink_to(tmp_path / "elsewhere/Linked")
+    (tmp_path / "data/disc 2/above").symlink_to(tmp_path / "data")  # a loop
+    data = open_dataset(tmp_path / "data")
+    assert data.layout == "tracks"
+    assert [track.name for track in data] == ["disc 1/Intro", "disc 2/Intro", "Linked"]
+    assert data.problems == ()
+
+
+def test_a_folder_in_a_folder(tmp_path, write_track):
+    write_track("data/My Songs/train/A")
+    write_track("data/My Songs/test/B")
+    assert [(t.name, t.subset) for t in open_dataset(tmp_path / "data")] == [
+        ("A", "train"), ("B", "test")
+    ]  # fmt: skip
+
+
+def test_stems_in_a_folder_of_their_own(tmp_path, write):
+    for song in ("A", "B"):
+        for name in ("mix", "stems/vocals", "stems/drums"):
+            write(f"data/{song}/{name}.wav")
+    data = open_dataset(tmp_path / "data")
+    assert [(t.name, list(t.stems)) for t in data] == [
+        ("A", ["vocals", "drums"]), ("B", ["vocals", "drums"])
+    ]  # fmt: skip
+    assert data.tracks[0].mixture.path.name == "mix.wav"
+
+
+def test_names_that_look_the_same_are_two_tracks(tmp_path, write_track):
+    for form in ("NFC", "NFD"):
+        write_track(f"data/{unicodedata.normalize(form, 'Café')}", ("vocals", "drums"))
+    data = open_dataset(tmp_path / "data")
+    assert [track.name for track in data] == [unicodedata.normalize("NFC", "Café")]
+    assert "two tracks have this name" in str(data.problems[0])
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path, write_track):
+    write_track("data/A")
+    (tmp_path / "data/A/guitar.wav").symlink_to(tmp_path / "gone.wav")
+    (track,) = open_dataset(tmp_path / "data")
+    with pytest.raises(AudioReadError, match=r"guitar\.wav"):
+        track.load("guitar")
+
+
+@contextlib.contextmanager
+def nobody():
+    """Be somebody whom permissions hold back, which they do not do with root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are POSIX's")
+def test_folders_that_cannot_be_read_are_told(write_track):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for song in ("A", "B"):
+            write_track(root / song)
+        (root / "B").chmod(0)
+        with nobody():
+            data = open_dataset(root)
+        (root / "B").chmod(0o755)
+    assert [track.name for track in data] == ["A"]
+    assert str(data.problems[0]).endswith("B: cannot be read, left out: Permission denied")
