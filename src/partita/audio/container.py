@@ -11,28 +11,35 @@ from typing import IO, Any
 
 import av
 
+from partita.audio.slices import FileSlice
+from partita.audio.tag_limits import excess_patches
+
 # From PyAV 19 on, tags that are not UTF-8 always come with surrogates; before, open() is told so.
 _OPTIONS: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"}
     if hasattr(av.container.Container, "metadata_errors")
     else {}
 )
-
-
 #: Larger pictures are not decoded: FFmpeg decodes covers while it opens a file, in 4 bytes a pixel.
 MAX_PIXELS = 50_000_000
 
 
 @contextlib.contextmanager
 def open_container(source: Path | IO[bytes] | RawIOBase) -> Iterator[Any]:
-    """Open a file for reading; PyAV wants names in UTF-8, so others go in as open files."""
+    """Open a file for reading; PyAV wants names in UTF-8, so others go in as open files.
+
+    Pictures of more than `MAX_PIXELS` are not decoded, and tags in their thousands not read.
+    """
     with contextlib.ExitStack() as stack:
         media: Any = source
         if isinstance(source, Path):
+            patches = excess_patches(source)
             try:
                 media = os.fsencode(source).decode("utf-8")
             except UnicodeDecodeError:
                 media = stack.enter_context(source.open("rb"))
+            if patches:
+                media = stack.enter_context(FileSlice(source, patches=patches))
         limits = {"max_pixels": str(MAX_PIXELS)}
         yield stack.enter_context(av.open(media, options=limits, **_OPTIONS))
 

@@ -163,7 +163,9 @@ class FFmpegReader(AudioReader):
             length_s = stream_s
             announced_s = stream_s if kind in _STATED else None
         elif self._container.duration is not None:
-            length_s = self._container.duration / av.time_base
+            # Matroska's duration is where the file ends, wherever it begins.
+            begins_s = 0.0 if self._videos() else _seconds(stream, "start_time") or 0.0
+            length_s = self._container.duration / av.time_base - max(0.0, begins_s)
             is_sound = kind in ("asf", "matroska,webm") and not self._videos()
             announced_s = length_s if is_sound else None
         return self._samples_of(length_s), self._samples_of(announced_s)
@@ -299,7 +301,8 @@ class FFmpegReader(AudioReader):
         # Stems lie under their video; of other sound only what begins much earlier counts, since
         # start times are those of the padding.
         for stream in self._videos():
-            origin_s = min(origin_s, _seconds(stream, "start_time") or origin_s)
+            video_s = _seconds(stream, "start_time")
+            origin_s = origin_s if video_s is None else min(origin_s, video_s)
         for stream in self._container.streams.audio:
             other_s = _seconds(stream, "start_time")
             if other_s is not None and other_s < origin_s - _PADDING_S:
@@ -318,17 +321,25 @@ class FFmpegReader(AudioReader):
                 f"{self.name}: silence from {describe_spans(heard)}, "
                 "where the file holds nothing that can be decoded"
             )
-        elif self._failed and self._lost_s:
-            if self.announced is None:  # else its length tells
+        elif self._failed and not self._is_complete(timeline):
+            if not self._lost_s:
+                self.warnings.append(
+                    f"{self.name}: {self._failed} damaged packets; "
+                    "by the file's own time nothing between them is missing"
+                )
+            elif self.announced is None:  # else its length tells
                 self.warnings.append(f"{self.name}: damaged or cut short at its end")
-        elif self._failed and (self._table is None or not self._table.is_whole):
-            self.warnings.append(
-                f"{self.name}: {self._failed} damaged packets; "
-                "by the file's own time nothing between them is missing"
-            )
         if timeline.ignored:
             at = ", ".join(f"{at_s:.3f} s" for at_s in timeline.ignored[:5])
             self.warnings.append(f"{self.name}: broken timestamps at {at} were ignored")
+
+    def _is_complete(self, timeline: Timeline) -> bool:
+        """Tell whether the sound goes as far as it should: what failed was something else."""
+        if self._table is not None:
+            return self._table.is_whole
+        stated_s = _seconds(self._stream, "duration")
+        is_stated = self._container.format.name in _STATED and stated_s is not None
+        return is_stated and timeline.position_s >= (stated_s or 0.0) - 1e-3
 
     def _close(self) -> None:
         self._stack.close()

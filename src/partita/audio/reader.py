@@ -146,4 +146,4 @@ def _head(path: Path) -> bytes:
 
 
 def _as_riff(path: Path) -> FileSlice:
-    return FileSlice(path, head=b"RIFF")
+    return FileSlice(path, patches={0: b"RIFF"})

@@ -1,32 +1,37 @@
-"""A part of a file that reads like a file of its own."""
+"""A part of a file, or a file with some bytes replaced, that reads like a file of its own."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 
 class FileSlice(io.RawIOBase):
-    """Bytes `start` to `end` of a file, the first ones replaced by `head`.
+    """Bytes `start` to `end` of a file, some of them replaced.
 
     Parameters
     ----------
     path : Path
     start, end : int
         Offsets in bytes; no `end` means the file's own.
-    head : bytes
-        Read in place of as many bytes at the beginning.
+    patches : dict of int to bytes, optional
+        Read in place of as many bytes, by their offset from `start`.
     """
 
     def __init__(
-        self, path: Path, start: int = 0, end: int | None = None, head: bytes = b""
+        self,
+        path: Path,
+        start: int = 0,
+        end: int | None = None,
+        patches: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__()
         self._file = path.open("rb")
         self.name = str(path)
         self._start = start
         self._size = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
-        self._head = head
+        self._patches = patches or {}
         self._at = 0
 
     def readable(self) -> bool:
@@ -53,10 +58,11 @@ class FileSlice(io.RawIOBase):
         count = max(0, min(len(view), self._size - self._at))
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
-        if self._at < len(self._head):
-            head = self._head[self._at : self._at + len(data)]
-            data = head + data[len(head) :]
         view[: len(data)] = data
+        for offset, patch in self._patches.items():
+            first, last = max(offset, self._at), min(offset + len(patch), self._at + len(data))
+            if first < last:
+                view[first - self._at : last - self._at] = patch[first - offset : last - offset]
         self._at += len(data)
         return len(data)
 

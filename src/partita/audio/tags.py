@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import struct
@@ -13,9 +12,12 @@ from typing import Any
 
 import av
 
-from partita.audio.container import metadata_of, open_container
+from partita.audio.container import MAX_PIXELS, metadata_of, open_container
 from partita.audio.more_tags import read_more_tags
+from partita.audio.pictures import picture_size
+from partita.audio.tag_limits import MAX_PICTURE_BYTES, MAX_TAGS, excess_patches
 from partita.audio.tag_names import SEPARATOR, with_our_names
+from partita.errors import one_line
 
 #: Facts about one particular file (its encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
@@ -27,6 +29,8 @@ _FILE_BOUND = re.compile(
 )
 
 _FRONT = "Cover (front)"  # FFmpeg's name of the picture type
+#: No tag is longer, lyrics included.
+_MAX_TEXT = 1_000_000
 _PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png"}
 
 
@@ -93,34 +97,44 @@ def read_tags(path: Path) -> Tags:
     ReplayGain and other values that describe the file rather than the song are left out.
     A file whose tags cannot be read has none: tags never stop a separation.
     """
+    left_out: list[str] = []
     try:
         with open_container(path) as container:
             audio = container.streams.audio
             found = metadata_of(audio[0]) if audio else {}
             found |= metadata_of(container)
-            cover = _first_cover(container)
-        more = read_more_tags(path)
-    except (av.FFmpegError, OSError, ValueError):
+            cover = _first_cover(container, left_out)
+        if excess_patches(path):
+            left_out.append(f"its tags were left out: more than {MAX_TAGS:,} of a kind")
+            more = {}
+        else:
+            more = read_more_tags(path)
+    except (av.FFmpegError, OSError, ValueError, MemoryError):
         return Tags()
     text = with_our_names({name: value for name, value in found.items() if value}) | more
     about_song = {n: value for n, value in text.items() if not _FILE_BOUND.fullmatch(n)}
-    return Tags(about_song, cover)
+    for name in [n for n, value in about_song.items() if len(value) > _MAX_TEXT]:
+        left_out.append(f"its tag {one_line(name)} was left out: {len(about_song[name]):,} letters")
+        del about_song[name]
+    return Tags(about_song, cover, tuple(left_out))
 
 
-def _first_cover(container: Any) -> Cover | None:
+def _first_cover(container: Any, left_out: list[str]) -> Cover | None:
     """Return the first cover that really is a picture, of a kind that all formats take.
 
-    Front covers come before pictures of artists, booklets and media.
+    Front covers come before pictures of artists, booklets and media. Nothing is decoded: a small
+    file can claim a picture that takes gigabytes. What is too large is noted in `left_out`.
     """
     streams = container.streams.video
     for stream in sorted(streams, key=lambda each: metadata_of(each).get("comment") != _FRONT):
-        context = stream.codec_context
-        is_picture = av.stream.Disposition.attached_pic in stream.disposition
-        if not is_picture or context.name not in _PICTURE_MIME:
+        if av.stream.Disposition.attached_pic not in stream.disposition:
             continue
         for packet in container.demux(stream):
-            data = bytes(packet)
-            with contextlib.suppress(av.FFmpegError):
-                if packet.size and packet.decode() and context.width > 0:
-                    return Cover(data, context.name, context.width, context.height)
+            size = picture_size(bytes(packet)) if packet.size <= MAX_PICTURE_BYTES else None
+            if packet.size > MAX_PICTURE_BYTES:
+                left_out.append(f"its cover was left out: {packet.size / 1e6:.0f} MB")
+            elif size and size[1] * size[2] > MAX_PIXELS:
+                left_out.append(f"its cover was left out: it claims {size[1]} x {size[2]} pixels")
+            elif size:
+                return Cover(bytes(packet), *size)
     return None
