@@ -47,8 +47,12 @@ def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the fields that stand there several times, their values joined."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
-        values.setdefault(our_name(name), []).append(value)
-    return {name: SEPARATOR.join(texts) for name, texts in values.items() if len(texts) > 1}
+        values.setdefault(name.lower(), []).append(value)
+    return {
+        our_name(name): SEPARATOR.join(dict.fromkeys(texts))
+        for name, texts in values.items()
+        if len(texts) > 1
+    }
 
 
 def _seek_id3_chunk(file: IO[bytes], order: Literal["little", "big"]) -> None:

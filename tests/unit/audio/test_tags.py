@@ -250,6 +250,14 @@ def test_vorbis_comments_of_programs(tmp_path, extension, names):
     assert read_tags(path).text == PROGRAMS
 
 
+def test_fields_that_mean_the_same_are_no_two_values(tmp_path):
+    path = write(tmp_path / "song.flac", Tags())
+    file = mutagen.File(path)
+    file["DATE"], file["YEAR"], file["GENRE"] = "2021-05-06", "2021", ["Pop", "House", "Pop"]
+    file.save()
+    assert read_tags(path).text == {"date": "2021-05-06", "year": "2021", "genre": "Pop\0House"}
+
+
 def test_atoms_of_programs(tmp_path):
     path = write(tmp_path / "song.m4a", Tags())
     file = mutagen.mp4.MP4(path)
