@@ -469,3 +469,36 @@ def test_two_processes_are_one_with_their_batches_together(started, train, tmp_p
 def test_what_training_needs(train, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     refused(train(), 2, 'training needs Lightning Fabric: pip install "partita[train]"')
+
+
+@pytest.fixture
+def sources(album, tmp_path):
+    """A folder a source, with files that make no songs."""
+    for source, make, count in (("vocals", tone, 3), ("drums", noise, 2)):
+        (tmp_path / "own" / source).mkdir(parents=True)
+        for seed in range(count):
+            path = tmp_path / "own" / source / f"{source[0]}{seed}.wav"
+            soundfile.write(path, make(seed, 1.0 + seed), RATE)
+    return tmp_path / "own"
+
+
+def test_unrelated_files_of_each_source_are_mixed_at_random(train, sources, tmp_path):
+    result = train(data=sources, valid_tracks=1)
+    assert result.status == 0
+    assert "each folder is a source with unrelated files" in result.err
+    assert "silence" not in result.err
+    told = json.loads((tmp_path / "runs/umx-tiny/run.json").read_text())
+    assert "random song 1" in json.dumps(told)
+    rows = read_losses(tmp_path / "runs/umx-tiny/losses.csv")
+    assert all(row["valid"] > 0 for row in rows)
+    refused = train("--overwrite", data=sources, remix=0.5)
+    assert refused.status == 2
+    assert "--set remix=1" in refused.err
+
+
+def test_the_layout_can_be_named(train, sources, tmp_path):
+    for old, new in (("vocals", "theremin"), ("drums", "kazoo")):
+        (sources / old).rename(sources / new)
+    result = train("--layout", "unaligned", data=sources, sources="theremin,kazoo", valid_tracks=0)
+    assert result.status == 0
+    assert train("--layout", "none", data=sources).status == 2

@@ -50,6 +50,9 @@ def train(
         str | None,
         typer.Option(help="Learn from these tracks.", show_default="train, where there is one"),
     ] = None,
+    layout: Annotated[
+        str, typer.Option(help="Of the data set, as for partita data info; unaligned: SOURCE/*.")
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in the folder.")
@@ -81,7 +84,7 @@ def train(
     if recipe == DICTIONARIES:
         if resume or start:
             raise UsageError(f"recipe {recipe!r} takes a minute: no --resume, no --from")
-        return _learn_dictionaries(data, folder, settings, subset, overwrite, quiet)
+        return _learn_dictionaries(data, folder, settings, (subset, layout), overwrite, quiet)
     try:
         import lightning_fabric  # noqa: F401
     except ImportError as error:
@@ -98,6 +101,7 @@ def train(
                 folder,
                 observer=display,
                 subset=subset,
+                layout=layout,
                 device=choose_device(device),
                 resume=resume,
                 overwrite=overwrite,
@@ -238,7 +242,12 @@ def _summarise(run: RunFolder) -> None:
 
 
 def _learn_dictionaries(
-    data: Path, folder: Path, settings: list[str], subset: str | None, overwrite: bool, quiet: bool
+    data: Path,
+    folder: Path,
+    settings: list[str],
+    chosen_tracks: tuple[str | None, str],
+    overwrite: bool,
+    quiet: bool,
 ) -> int:
     """Learn the dictionaries of NMFD, which takes factorisations instead of gradients."""
     path = folder / "nmfd.safetensors"
@@ -249,9 +258,10 @@ def _learn_dictionaries(
     from partita.weights.checkpoint import save_checkpoint
 
     chosen = DictionaryRecipe.from_settings(settings)
-    dataset = open_dataset(data, subset=subset)
+    subset, layout = chosen_tracks
+    dataset = open_dataset(data, subset=subset, layout=layout)
     if subset is None and any(track.subset == "train" for track in dataset):
-        dataset = open_dataset(data, subset="train")
+        dataset = open_dataset(data, subset="train", layout=layout)
     with ProgressDisplay(enabled=not quiet) as display:
         for problem in () if quiet else dataset.problems:
             display.print(f"partita: warning: {problem}", error=True)

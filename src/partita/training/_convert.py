@@ -28,6 +28,7 @@ from partita.errors import AudioReadError
 Samples = npt.NDArray[np.float32]
 
 FORMAT = 2  # of the files below; another number makes all of them stale
+ABSENT, SHORT = "counts as silence", "silence follows"  # how warnings of stems that lack end
 AUDIO, INDEX = "audio.int16", "index.json"
 PIECE_S = 0.5
 #: Of the power of a row's loudest piece: what is 40 dB below it counts as silence.
@@ -83,7 +84,7 @@ class Converter:
     def run(self, problems: list[Problem]) -> bool:
         """Write audio and index; where there is a problem, add it and write nothing."""
         track, found = self._job.track, len(problems)
-        warnings = [f"no {source}, counts as silence" for source in self._job.absent]
+        warnings = [f"no {source}, {ABSENT}" for source in self._job.absent]
         with ExitStack() as stack:
             spools = [stack.enter_context(self._spool()) for _ in self._job.rows]
             lengths = {
@@ -102,7 +103,7 @@ class Converter:
             for stem, length in lengths.items():
                 short_s = (longest - length) / self._sample_rate
                 if short_s > max(0.2, 0.001 * longest / self._sample_rate):
-                    warnings.append(f"{stem} ends {short_s:.1f} s early, silence follows")
+                    warnings.append(f"{stem} ends {short_s:.1f} s early, {SHORT}")
             self._write(spools, longest, warnings)
         return True
 

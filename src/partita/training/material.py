@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from partita.datasets import Dataset, Track, open_dataset
+from partita.datasets.dataset import AUTO
+from partita.datasets.unaligned import hold_out, random_songs
 from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
 from partita.training.prepared import Prepared, prepare
@@ -66,7 +68,14 @@ class Songs(Protocol):
         """Make them ready, and let them go in the end."""
 
 
-def open_songs(data: Path, subset: str | None, recipe: Recipe, model: SeparationModel) -> Songs:
+def open_songs(
+    data: Path,
+    subset: str | None,
+    recipe: Recipe,
+    model: SeparationModel,
+    *,
+    layout: str = AUTO,
+) -> Songs:
     """Find the songs that a model is to learn from.
 
     Parameters
@@ -78,6 +87,8 @@ def open_songs(data: Path, subset: str | None, recipe: Recipe, model: Separation
     recipe : Recipe
     model : SeparationModel
         Whose sources, rate and channels they get.
+    layout : str
+        Of the data set, as for `partita.datasets.open_dataset`.
 
     Raises
     ------
@@ -87,18 +98,25 @@ def open_songs(data: Path, subset: str | None, recipe: Recipe, model: Separation
     if data.suffix == _PLAN_SUFFIX:
         if subset is not None:
             raise UsageError(f"{one_line(data)}: synthesised songs have no subset {subset!r}")
+        if layout != AUTO:
+            raise UsageError(f"{one_line(data)}: synthesised songs have no layout {layout!r}")
         return SynthesizedSongs(data, recipe, model)
-    return RecordedSongs(data, subset, recipe, model)
+    return RecordedSongs(data, subset, recipe, model, layout)
 
 
 class RecordedSongs:
     """Songs of a data set."""
 
     def __init__(
-        self, data: Path, subset: str | None, recipe: Recipe, model: SeparationModel
+        self,
+        data: Path,
+        subset: str | None,
+        recipe: Recipe,
+        model: SeparationModel,
+        layout: str = AUTO,
     ) -> None:
         self._data, self._model = data, model
-        self._train, self._valid = _split(data, subset, recipe)
+        self._train, self._valid = _split(data, subset, recipe, layout)
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -152,15 +170,19 @@ class SynthesizedSongs:
             pools.close()
 
 
-def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
+def _split(
+    data: Path, subset: str | None, recipe: Recipe, layout: str
+) -> tuple[Dataset, Dataset | None]:
     """Return what to learn from, and what is held out to validate on."""
-    everything = open_dataset(data)
+    everything = open_dataset(data, layout=layout)
     subsets = {track.subset for track in everything}
     if subset is None and "train" in subsets:
         subset = "train"
-    chosen = open_dataset(data, subset=subset) if subset else everything
+    chosen = open_dataset(data, subset=subset, layout=layout) if subset else everything
+    if not everything.is_aligned:
+        return _split_sources(chosen, everything, subset, recipe)
     if subset != "valid" and "valid" in subsets:
-        return chosen, open_dataset(data, subset="valid")
+        return chosen, open_dataset(data, subset="valid", layout=layout)
     held = recipe.training.valid_tracks
     if not held:
         return chosen, None
@@ -170,6 +192,33 @@ def _split(data: Path, subset: str | None, recipe: Recipe) -> tuple[Dataset, Dat
     order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
     valid = [chosen.tracks[index] for index in sorted(order[:held])]
     return _only(chosen, [track for track in chosen if track not in valid]), _only(chosen, valid)
+
+
+def _split_sources(
+    chosen: Dataset, everything: Dataset, subset: str | None, recipe: Recipe
+) -> tuple[Dataset, Dataset | None]:
+    """Do the same with recordings that make no songs: what validates are random songs of them."""
+    if recipe.augmentation.remix < 1:
+        raise UsageError(
+            f"{one_line(chosen.root)}: each folder is a source with unrelated files, and the "
+            f"recipe takes {1 - recipe.augmentation.remix:.0%} of its excerpts from whole songs: "
+            "--set remix=1, or --layout tracks or stems if they are songs"
+        )
+    _log.info(
+        "%s: each folder is a source with unrelated files, which are mixed at random; "
+        "--layout tracks or stems if they are songs",
+        one_line(chosen.root),
+    )
+    seed = recipe.training.seed
+    train: Sequence[Track] = chosen.tracks
+    valid: Sequence[Track] = [track for track in everything if track.subset == "valid"]
+    if subset == "valid" or not valid:
+        train, valid = hold_out(chosen.tracks, recipe.training.valid_tracks, seed)
+    if not valid:
+        if recipe.training.valid_tracks:
+            _log.warning("warning: nothing is held out, each source has one file only")
+        return chosen, None
+    return _only(chosen, train), _only(chosen, random_songs(valid, seed))
 
 
 def _divide(prepared: Prepared, count: int) -> Material:

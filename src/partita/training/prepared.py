@@ -23,7 +23,17 @@ from partita.datasets import Dataset
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import Track, order_stems
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError, one_line
-from partita.training._convert import AUDIO, FORMAT, INDEX, PIECE_S, Converter, Job, needed_files
+from partita.training._convert import (
+    ABSENT,
+    AUDIO,
+    FORMAT,
+    INDEX,
+    PIECE_S,
+    SHORT,
+    Converter,
+    Job,
+    needed_files,
+)
 
 _MOST_LINES = 20
 
@@ -219,7 +229,11 @@ def prepare(
         if opened is None:
             raise _write_error(folder, f"{one_line(job.place.name)} vanished")
         tracks.append(opened[0])
-        warnings += [Problem(job.track.name, what) for what in opened[1]]
+        warnings += [
+            Problem(job.track.name, what)
+            for what in opened[1]
+            if dataset.is_aligned or not what.endswith((ABSENT, SHORT))  # these are no songs
+        ]
     for row, source in enumerate(sources):
         if not any(track.audible[row].any() for track in tracks):
             raise UsageError(f"the stem {source!r} is silent in every track")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from partita.datasets.dataset import AUTO
 from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
@@ -96,6 +97,7 @@ def train(
     *,
     observer: Observer,
     subset: str | None = None,
+    layout: str = AUTO,
     device: torch.device | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -114,6 +116,8 @@ def train(
     observer : Observer
     subset : str, optional
         Tracks to learn from; ``train`` where the data set has that, else all of them.
+    layout : str
+        Of the data set, as for `partita.datasets.open_dataset`.
     device : torch.device, optional
         The CPU by default. Under ``torchrun`` every process takes its own of that kind.
     resume : bool
@@ -138,7 +142,7 @@ def train(
     """
     recipe, model = start.resolve()
     TrainingStep(model, recipe.training.loss)  # refuses losses that do not fit
-    songs = open_songs(data, subset, recipe, model)
+    songs = open_songs(data, subset, recipe, model, layout=layout)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
     description = {**_describe(start, recipe), **songs.description}

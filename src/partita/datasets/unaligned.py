@@ -1,0 +1,70 @@
+"""Recordings of single sources that make no songs: songs of them, put together at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from partita.datasets.tracks import Track
+
+
+def hold_out(tracks: Sequence[Track], count: int, seed: int) -> tuple[list[Track], list[Track]]:
+    """Divide tracks with one stem each into those to learn from and those that validate.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+    count : int
+        How many of each source validate, at most; one of each is left to learn from.
+    seed : int
+
+    Returns
+    -------
+    train, valid : list of Track
+    """
+    rng = np.random.default_rng(seed)
+    held: set[str] = set()
+    for names in _by_source(tracks).values():
+        order = rng.permutation(len(names))[: min(count, len(names) - 1)]
+        held |= {names[index].name for index in order}
+    return (
+        [track for track in tracks if track.name not in held],
+        [track for track in tracks if track.name in held],
+    )
+
+
+def random_songs(tracks: Sequence[Track], seed: int) -> list[Track]:
+    """Put one recording of each source together, as often as the most frequent source has one.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        With one stem each.
+    seed : int
+
+    Returns
+    -------
+    list of Track
+        Every recording is in at least one of them.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = {
+        source: [own[index] for index in rng.permutation(len(own))]
+        for source, own in _by_source(tracks).items()
+    }
+    songs = []
+    for number in range(max(map(len, shuffled.values()), default=0)):
+        parts = {source: own[number % len(own)] for source, own in shuffled.items()}
+        first = next(iter(parts.values()))
+        stems = {source: part.stems[source] for source, part in parts.items()}
+        songs.append(Track(f"random song {number + 1}", first.path, first.subset, stems))
+    return songs
+
+
+def _by_source(tracks: Sequence[Track]) -> dict[str, list[Track]]:
+    found: dict[str, list[Track]] = {}
+    for track in tracks:
+        (source,) = track.stems
+        found.setdefault(source, []).append(track)
+    return found
