@@ -18,6 +18,7 @@ from common import SMALL_UNET, SMALL_UNMIX
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.tags import Cover, Tags
+from partita.catalogue.manifest import FileMark, Making, Manifest
 from partita.models import create_model
 from partita.training.recipes import _files as recipe_files
 from partita.training.run_folder import RunFolder
@@ -144,6 +145,19 @@ def _write_checkpoints(folder: Path) -> None:
         save_checkpoint(folder / f"{name}.safetensors", model)
 
 
+def _write_record(folder: Path) -> None:
+    stem = folder / "vocals.wav"
+    stem.write_bytes(b"stem")
+    making = Making("0.1.0", "hpss", "aa", {"format": "wav", "stems": ["vocals"], "shifts": 0})
+    Manifest(folder / "a.json").write({"vocals": stem}, making, FileMark.of(stem))
+    stem.unlink()
+
+
+def _write_settings(folder: Path) -> None:
+    texts = ["epochs=3", "batch_size=4", "learning_rate=1e-3"]
+    (folder / "a.txt").write_text("\n".join(texts))
+
+
 def _write_state(folder: Path) -> None:
     RunFolder(folder).save_state(
         {"epoch": 3, "model": {"w": torch.ones(10)}, "history": [{"loss": 0.5}], "seed": 7}
@@ -217,12 +231,15 @@ _WRITERS: dict[str, Callable[[Path], object]] = {
     "excerpt": _write_audio,
     "tags": _write_tagged,
     "checkpoint": _write_checkpoints,
+    "header": _write_checkpoints,
+    "record": _write_record,
     "state": _write_state,
     "midi": _write_midi,
     "soundfont": lambda folder: tiny_soundfont(folder / "a.sf2"),
     "kit": _write_kit,
     "recipe": _write_recipes,
     "plan": _write_plan,
+    "settings": _write_settings,
     "table": _write_table,
     "scores": _write_scores,
 }

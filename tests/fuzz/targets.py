@@ -13,17 +13,23 @@ from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
 from partita.audio.tags import read_tags
+from partita.catalogue.manifest import Making, Manifest
 from partita.datasets.synthesis._soundfont_file import open_soundfont_file
+from partita.datasets.synthesis._soundfont_player import play_notes
 from partita.datasets.synthesis.drum_kits import open_hydrogen_kit
 from partita.datasets.synthesis.midi import read_midi
+from partita.datasets.synthesis.score import Note
 from partita.datasets.synthesis.soundfonts import open_soundfont
 from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
-from partita.training.recipes import load_recipe
+from partita.training.excerpts import Augmentation
+from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder
+from partita.training.settings import parse_settings
 from partita.training.synthesized import SynthesisPlan
 from partita.weights.checkpoint import load_checkpoint
+from partita.weights.identity import read_header
 
 _FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")
 
@@ -70,9 +76,22 @@ def _midi(path: Path) -> None:
 def _soundfont(path: Path) -> None:
     open_soundfont(path)
     file = open_soundfont_file(path)
-    for bank, program in itertools.islice(file.presets, 8):
-        for zone in itertools.islice(file.zones(bank, program), 8):
-            file.audio(zone.sample, 100_000)
+    for preset in itertools.islice(file.presets, 4):
+        notes = [Note(0.1 * n, 0.05, key, 100) for n, key in enumerate((36, 60, 69, 127))]
+        assert np.isfinite(play_notes(file, preset, notes, 8000, 16000, 0.0)).all()
+
+
+def _record(path: Path) -> None:
+    stem = path.with_name("vocals.wav")
+    stem.write_bytes(b"stem")
+    making = Making("0.1.0", "hpss", "aa", {"format": "wav"})
+    record = Manifest(path)
+    assert record.covers({"vocals": stem}) in (True, False)
+    assert isinstance(record.difference({"vocals": stem}, making, stem), str)
+
+
+def _settings(path: Path) -> None:
+    parse_settings(path.read_text("utf-8", "replace").splitlines(), TrainingSettings, Augmentation)
 
 
 def _state(path: Path) -> None:
@@ -99,12 +118,15 @@ TARGETS = {
     "excerpt": Target(_excerpt),
     "tags": Target(_tags),
     "checkpoint": Target(load_checkpoint, "safetensors"),
+    "header": Target(read_header, "safetensors"),
+    "record": Target(_record, "json"),
     "state": Target(_state),
     "midi": Target(_midi),
     "soundfont": Target(_soundfont),
     "kit": Target(_kit, "text"),
     "recipe": Target(lambda path: load_recipe(str(path)), "text"),
     "plan": Target(_plan, "text"),
+    "settings": Target(_settings, "text"),
     "table": Target(read_csv, "text"),
     "scores": Target(read_scores, "json"),
 }

@@ -62,7 +62,9 @@ def read_header(path: Path) -> CheckpointHeader:
         raise WeightsUnavailableError(f"{name}: no such checkpoint") from error
     except OSError as error:
         raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
-    except (struct.error, ValueError, LookupError, TypeError, RecursionError) as error:
+    except (
+        struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         raise WeightsCorruptError(f"{name}: not a partita checkpoint") from error
 
 
