@@ -23,7 +23,7 @@ from partita.devices import choose_device, choose_precision, start_threads
 from partita.errors import UsageError
 from partita.models._protocol import SeparationModel
 from partita.passage import Passage, Progress, Samples
-from partita.stages import StageOptions, join_stages, make_stages
+from partita.stages import Chain, StageOptions, join_stages, make_stages
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import parse_chain
@@ -252,6 +252,16 @@ class Separator:
     def model(self) -> SeparationModel:
         """The model in its form for inference; the first one of a chain."""
         return self.stages[0].runner.model
+
+    @property
+    def joints(self) -> tuple[Chain, ...]:
+        """What joins each of `stages` but the first to those before it; empty for one model."""
+        found: list[Chain] = []
+        estimator = self._estimator
+        while isinstance(estimator, Chain):
+            found.insert(0, estimator)
+            estimator = estimator.first
+        return tuple(found)
 
     @property
     def sources(self) -> tuple[str, ...]:

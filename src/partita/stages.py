@@ -222,6 +222,18 @@ class Chain:
         is_copied = self.first.channels == 1 and self.second.channels == 2
         return SongFacts(side=torch.zeros(1)) if is_copied else facts
 
+    def given_to_second(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield ``[groups, channels, samples]`` of the stem taken, as the second gets it.
+
+        Parameters
+        ----------
+        blocks : iterable of Tensor ``[groups, channels, samples]``
+            As for `estimate`.
+        """
+        taken = self.first.sources.index(self.taken)
+        stem = (block[:, taken] for block in self.first.estimate(blocks))
+        return _converted(stem, self.first, self.second)
+
     def _tap(self, estimates: Iterable[Tensor], kept: BlockBuffer) -> Iterator[Tensor]:
         """Yield ``[groups, channels, samples]`` of the stem taken, and keep the others."""
         taken = self.first.sources.index(self.taken)

@@ -90,7 +90,7 @@ def test_json_says_of_each_input_why_a_batch_ended(run, tiny_model, album):
 def test_ctrl_c_says_how_to_go_on(tiny_model, write_song, tmp_path, song, flags, advice):
     write_song("album/0.wav")
     for index in range(1, 3):
-        write_song(f"album/{index}.wav", np.tile(song, 200))
+        write_song(f"album/{index}.wav", np.tile(song, 80))
     batch = subprocess.Popen(
         command(tiny_model, "album", "--quiet", *flags),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

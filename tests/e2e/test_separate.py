@@ -252,7 +252,7 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
         (["song.wav", "--resume", "--overwrite"], "exclude each other"),
         (["-", "--figures"], "--figures reads the song a second time, which - does not allow"),
         (["song.wav", "-", "--figures"], "--figures reads the song a second time"),
-        (["song.wav", "--jobs", "0"], "greater than or equal to 1"),
+        (["song.wav", "--jobs", "0"], "--jobs"),
         (["song.wav", "--start", "-1"], "--start -1 is no time"),
     ],
 )

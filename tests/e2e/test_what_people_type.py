@@ -1,9 +1,14 @@
 """The command line as users of other programs type it, and what it answers to mistakes."""
 
+import av
+import av.stream
+import numpy as np
 import pytest
 import soundfile
 
 import partita
+
+STEMS = ("voice", "flute", "rest")
 
 
 @pytest.fixture
@@ -121,3 +126,30 @@ def test_other_programs_options_are_not_in_the_help(run):
 
 def test_version(run):
     assert run("--version").out == f"partita {partita.__version__}\n"
+
+
+def test_sound_tracks_of_a_video(run, tiny_model, tmp_path):
+    """Two sound tracks of other loudness; the second is the default one."""
+    path = tmp_path / "video.mkv"
+    with av.open(path, "w") as container:
+        tracks = [container.add_stream("pcm_s16le", 44100, layout="stereo") for _ in range(2)]
+        tracks[1].disposition = av.stream.Disposition.default
+        for level, track in zip((0.1, 0.4), tracks, strict=True):
+            noise = np.random.default_rng(0).uniform(-level, level, (1, 2 * 22050))
+            frame = av.AudioFrame.from_ndarray(np.int16(noise * 32767), "s16", "stereo")
+            frame.rate = 44100
+            container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+    levels = {}
+    for name, flags in {"default": [], "0": ["--stream", "0"], "1": ["--stream", "1"]}.items():
+        result = run(path, "-n", tiny_model, *flags, "-o", name, "--float32")
+        assert result.status == 0, result.err
+        stems = [soundfile.read(f"{name}/tiny/video/{stem}.wav")[0] for stem in STEMS]
+        levels[name] = np.abs(sum(stems)).max()
+    assert levels["1"] == levels["default"] == pytest.approx(0.4, abs=0.02)
+    assert levels["0"] == pytest.approx(0.1, abs=0.02)
+    again = run(path, "-n", tiny_model, "--stream", "0", "--float32", "-o", "1", "--resume")
+    assert "(redone: other options: stream)" in again.out
+    missing = run(path, "-n", tiny_model, "--stream", "7", "-o", "7")
+    assert missing.status == 1
+    assert missing.err.startswith(f"partita: {path}: has 2 audio streams")

@@ -207,10 +207,11 @@ class _Batch:
             return _failed(song, f"failed unexpectedly ({reason}); --verbose tells more")
 
     def _open(self, song: Song) -> AudioReader:
-        options = self.options
-        chosen = {} if options.stream is None else {"stream": options.stream}
         return open_audio(
-            song.source, start_s=options.start_s, duration_s=options.duration_s, **chosen
+            song.source,
+            start_s=self.options.start_s,
+            duration_s=self.options.duration_s,
+            stream=self.options.stream,
         )
 
     def _fault_of_present(self, task: _Task) -> str:

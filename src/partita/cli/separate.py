@@ -295,12 +295,9 @@ def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
     from partita.reports.song import draw_song, draw_song_factors
 
     require_matplotlib()  # rather now than after an hour
-    chosen = {} if options.stream is None else {"stream": options.stream}
 
     def draw(separator: Separator, song: Song, stems: Mapping[str, Path]) -> None:
-        mixture = Recording(
-            Path(song.source), start_s=options.start_s, duration_s=options.duration_s, **chosen
-        )
+        mixture = Recording(Path(song.source), options.stream, options.start_s, options.duration_s)
         title = f"{one_line(song.track)} · {plan.model_name}"
         draw_song(
             mixture,

@@ -59,14 +59,14 @@ class Recording:
     Attributes
     ----------
     path : Path
-    stream : int
-        Which audio stream of the file.
+    stream : int, optional
+        Which audio stream of the file; by default the one that is separated.
     start_s, duration_s : float
         As `partita.audio.reader.open_audio` takes them.
     """
 
     path: Path
-    stream: int = 0
+    stream: int | None = None
     start_s: float = 0.0
     duration_s: float | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -52,34 +52,46 @@ def draw_song(
 
 def draw_song_factors(
     separator: Separator, mixture: Recording, path: Path, *, title: str = ""
-) -> bool:
-    """Draw the templates and activations that a factorising model finds in a song.
+) -> tuple[Path, ...]:
+    """Draw the templates and activations that factorising models find in a song.
 
-    Models that work in windows show the first one; channels are averaged.
+    Models that work in windows show the first one; channels are averaged. Of a chain, each model
+    that factorises has a picture, of the stem that it takes apart.
 
     Parameters
     ----------
     separator : Separator
     mixture : Recording
     path : Path
-        The PNG file.
+        The PNG file; further ones have ``-2``, ``-3``, … at the end of their names.
     title : str
 
     Returns
     -------
-    bool
-        False, and no file: the model factorises nothing, or it is a chain.
+    tuple of Path
+        The files; none where no model factorises.
 
     Raises
     ------
     UsageError, AudioReadError, AudioWriteError
     """
-    model = separator.model
-    if len(separator.stages) > 1 or not isinstance(model, FactorisationModel):
-        return False
-    samples = _read(mixture, model).to(separator.stages[0].runner.device)
+    drawn: list[Path] = []
+    for number, stage in enumerate(separator.stages):
+        model = stage.runner.model
+        if not isinstance(model, FactorisationModel):
+            continue
+        heard = _first_window(separator, number, mixture).to(stage.runner.device)
+        taken = f"{title} · {separator.joints[number - 1].taken}" if number else title
+        place = path.with_stem(f"{path.stem}-{len(drawn) + 1}") if drawn else path
+        _draw_factors(model, heard, place, taken)
+        drawn.append(place)
+    return tuple(drawn)
+
+
+def _draw_factors(model: FactorisationModel, heard: torch.Tensor, path: Path, title: str) -> None:
+    """Draw what a model finds in ``[channels, samples]``."""
     with torch.inference_mode():
-        found = model.factorise(model.observe(samples[None]).seen).item(0)
+        found = model.factorise(model.observe(heard[None]).seen).item(0)
     templates = found.factors.templates[0].mean(dim=0).cpu()  # [bands, K, lags]
     bins = model.stft.bins
     if len(templates) < model.config.bins:
@@ -98,18 +110,28 @@ def draw_song_factors(
         hop_samples=model.config.hop_samples,
         title=title,
     )
-    return True
 
 
-def _read(mixture: Recording, model: FactorisationModel) -> torch.Tensor:
-    """Return ``[channels, samples]`` as the model gets them, of its first window."""
-    duration_s = mixture.duration_s
-    if model.window is not None:
-        window_s = model.window.length / model.sample_rate
-        duration_s = window_s if duration_s is None else min(window_s, duration_s)
+def _first_window(separator: Separator, number: int, mixture: Recording) -> torch.Tensor:
+    """Return ``[channels, samples]`` as the model of that number gets them, of its first window."""
+    stages = separator.stages[: number + 1]
+    model, duration_s = stages[-1].runner.model, mixture.duration_s
+    windows_s = [
+        stage.runner.model.window.length / stage.sample_rate
+        for stage in stages
+        if stage.runner.model.window is not None
+    ]
+    if len(windows_s) == len(stages):  # else somebody has to hear the whole song
+        # The models before it get a whole window too: with less they would find other stems.
+        duration_s = min(max(windows_s), duration_s or max(windows_s))
     with open_audio(
         mixture.path, start_s=mixture.start_s, duration_s=duration_s, stream=mixture.stream
     ) as reader:
-        blocks = (mix_channels(block, model.channels) for block in reader.blocks())
-        converted = resample_blocks(blocks, model.channels, reader.sample_rate, model.sample_rate)
-        return torch.cat([torch.from_numpy(block) for block in converted], dim=1)
+        rate, channels = separator.sample_rate, separator.channels
+        blocks = (mix_channels(block, channels) for block in reader.blocks())
+        converted = resample_blocks(blocks, channels, reader.sample_rate, rate)
+        heard: Iterator[torch.Tensor] = (torch.from_numpy(block)[None] for block in converted)
+        if number:
+            heard = separator.joints[number - 1].given_to_second(heard)
+        samples = torch.cat(list(heard), dim=-1)[0]
+    return samples if model.window is None else samples[:, : model.window.length]
