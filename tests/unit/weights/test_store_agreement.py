@@ -155,3 +155,15 @@ def test_bundled_weights(monkeypatch, tmp_path):
     with pytest.raises(WeightsCorruptError, match="holds the model nmf, where nmfd is nmfd"):
         store.load_model("nmfd")
     assert (tmp_path / "nmfd.safetensors").exists()
+
+
+def test_tensors_that_share_their_memory(publish, state):
+    tied = state["networks.bass.bn1.weight"]
+    state["networks.bass.bn1.bias"] = tied
+    assert_is(store.load_model(publish(state).name), state)
+
+
+def test_tensors_that_only_claim_their_size(publish, state):
+    state["networks.bass.bn1.weight"] = torch.ones(1).expand(10**12)
+    with pytest.raises(WeightsCorruptError, match=r"another shape or type of networks\.bass\.bn1"):
+        store.load_model(publish(state).name)
