@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from partita.audio.mp4_boxes import read_box
+from partita.audio.mp4_boxes import boxes, find_box
 from partita.audio.tag_names import SEPARATOR, our_name
 from partita.audio.vorbis_comments import read_comments
 
 _MOST_FRAMES = 1000
 _MOST_TEXT_BYTES = 1 << 16
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
-_BPM = (b"moov", b"udta", b"meta", b"ilst", b"tmpo", b"data")
+_ITEMS = (b"moov", b"udta", b"meta", b"ilst")
+_BPM = "tmpo"
+_UTF_8 = bytes([0, 0, 0, 1])  # the type of an item's data
 
 
 def read_more_tags(path: Path) -> dict[str, str]:
     """Return what FFmpeg does not say of a file's tags, by our names.
 
-    Never more than a megabyte is read, whatever the file declares.
+    Little more than the text is read, whatever the file declares.
 
     Raises
     ------
@@ -38,9 +40,10 @@ def read_more_tags(path: Path) -> dict[str, str]:
             file.seek(0)
         if head[4:8] != b"ftyp":
             return _several(_id3_texts(file))
-    data = read_box(path, _BPM)
-    bpm = int.from_bytes((data or b"")[8:10])
-    return {"bpm": str(bpm)} if bpm else {}
+        fields = list(_mp4_texts(file))
+        # Programs write 0 where they do not know it.
+        bpm = [("bpm", value) for name, value in fields if name == _BPM and value != "0"]
+        return {**_several(fields), **dict(bpm)}
 
 
 def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -87,6 +90,24 @@ def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
             values = [value.removeprefix("\ufeff") for value in text.split("\0")]
             fields += [(frame[:4].decode(), value) for value in values if value]
     return fields
+
+
+def _mp4_texts(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Give the values of iTunes' items; an item has a box for each of its values."""
+    start, end = find_box(file, _ITEMS) or (0, 0)
+    for item, item_start, item_end in boxes(file, start, end):
+        if item_end - item_start > _MOST_TEXT_BYTES:  # a cover
+            continue
+        name = item.decode("latin-1")
+        for part, part_start, part_end in boxes(file, item_start, item_end):
+            file.seek(part_start)
+            content = file.read(part_end - part_start)
+            if part == b"name":  # of a free-form item
+                name = content[4:].decode("utf-8", "replace")
+            elif part == b"data" and name == _BPM:
+                yield name, str(int.from_bytes(content[8:10]))
+            elif part == b"data" and content[:4] == _UTF_8:
+                yield name, content[8:].decode("utf-8", "replace")
 
 
 def _seven_bits(content: bytes) -> int:

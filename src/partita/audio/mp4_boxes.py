@@ -29,7 +29,7 @@ def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
     Returns
     -------
     bytes or None
-        None: no such box, more than 1 MiB of it, or not an mp4 file.
+        None: no such box, nothing or more than 1 MiB in it, or not an mp4 file.
 
     Raises
     ------
@@ -37,20 +37,23 @@ def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
         The file cannot be read.
     """
     with path.open("rb") as file:
-        start, end = 0, file.seek(0, 2)
-        for wanted in names:
-            for found, content, next_box in _boxes(file, start, end):
-                if found == wanted:
-                    start, end = content, next_box
-                    break
-            else:
-                return None
-            if wanted == b"meta":
-                start += 4  # version and flags
-        if end - start > _MOST_CONTENT_BYTES:
-            return None
+        start, end = find_box(file, names) or (0, 0)
         file.seek(start)
-        return file.read(max(end - start, 0))
+        return file.read(end - start) if 0 < end - start <= _MOST_CONTENT_BYTES else None
+
+
+def find_box(file: IO[bytes], names: Sequence[bytes]) -> tuple[int, int] | None:
+    """Return where the content of such a box, as for `read_box`, begins and ends."""
+    start, end = 0, file.seek(0, 2)
+    for wanted in names:
+        for found, content, next_box in boxes(file, start, end):
+            if found == wanted:
+                # Before the boxes in "meta" stand a version and flags.
+                start, end = content + (4 if wanted == b"meta" else 0), next_box
+                break
+        else:
+            return None
+    return start, end
 
 
 def set_user_data(path: Path, contents: Mapping[bytes, bytes]) -> None:
@@ -69,7 +72,7 @@ def set_user_data(path: Path, contents: Mapping[bytes, bytes]) -> None:
     with path.open("r+b") as file:
         end = file.seek(0, 2)
         start = 0
-        for found, _, next_box in _boxes(file, 0, end):
+        for found, _, next_box in boxes(file, 0, end):
             if found == b"moov" and next_box == end:
                 break
             start = next_box
@@ -95,7 +98,7 @@ def _split(content: bytes) -> list[tuple[bytes, bytes]]:
     return boxes
 
 
-def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Give name, start of the content and end of the boxes between two positions."""
     for _ in range(_MOST_BOXES):
         file.seek(start)
