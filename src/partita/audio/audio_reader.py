@@ -42,9 +42,10 @@ def read_errors(name: str) -> Iterator[None]:
         raise AudioReadError(f"{name}: needs more memory than there is") from error
     except (av.FFmpegError, soundfile.SoundFileError) as error:
         raise AudioReadError(f"{name}: {NOT_DECODABLE}") from error
+    except OSError as error:
+        raise AudioReadError(f"{name}: cannot be read: {one_line(error.strerror)}") from error
     except Exception as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AudioReadError(f"{name}: {NOT_DECODABLE} ({one_line(reason)})") from error
+        raise AudioReadError(f"{name}: {NOT_DECODABLE}") from error
 
 
 class AudioReader(ABC):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import av
-import numpy as np
 
 from partita.audio.audio_reader import (
     MAX_CHANNELS,
@@ -23,7 +22,9 @@ from partita.audio.audio_reader import (
     rechunk,
 )
 from partita.audio.container import open_container
+from partita.audio.flac_frames import frame_position
 from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
+from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
 from partita.audio.timeline import Frame, Timeline, describe_spans, uniform
 from partita.errors import AudioReadError
@@ -41,14 +42,13 @@ _FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
 #: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
 _COARSE_S = {"ogg": 0.02}
 _MAX_STREAMS = 200
+_FLAC_HEADER_BYTES = 24
 #: A stated length above 30 years is damage.
 _MAX_LENGTH_S = 1e9
 #: What codecs put in front of the sound is shorter.
 _PADDING_S = 0.1
 #: Errors in a row after which a demuxer is taken to be at the end.
 _MAX_DEMUX_ERRORS = 50
-_FULL_SCALE = {"s16": 1 << 15, "s16p": 1 << 15, "s32": 1 << 31, "s32p": 1 << 31}
-_FLOAT = frozenset(("flt", "fltp", "dbl", "dblp"))
 
 
 class FFmpegReader(AudioReader):
@@ -226,7 +226,7 @@ class FFmpegReader(AudioReader):
 
     def _frames(self) -> Iterator[Frame]:
         """Yield what decodes, from where the demuxer is."""
-        to_float = _ToFloat()
+        to_float = ToFloat()
         coarse_s = _COARSE_S.get(self._container.format.name, 0.0)
         self._lost_s = 0.0
         is_lost = False
@@ -270,6 +270,10 @@ class FFmpegReader(AudioReader):
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
         """Return when a frame begins, in the file's own time."""
         own_s = _seconds(frame, "pts")
+        if self._container.format.name == "flac" and packet.size:
+            block_samples = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
+            position = frame_position(bytes(packet)[:_FLAC_HEADER_BYTES], block_samples)
+            return own_s if position is None else position / frame.sample_rate
         if self._table is None:
             return own_s
         if packet.pos is None:
@@ -345,33 +349,6 @@ class FFmpegReader(AudioReader):
         self._stack.close()
         if self._source is not None:
             self._source.close()
-
-
-class _ToFloat:
-    """Turns decoded frames into float32 arrays ``[channels, samples]``."""
-
-    def __init__(self) -> None:
-        self._shape: tuple[int, int, str] | None = None
-        self._resampler: Any = None
-
-    def __call__(self, frame: Any) -> Samples:
-        channels, form = frame.layout.nb_channels, frame.format.name
-        # PyAV miscounts the planes of frames with eight of them.
-        if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
-            array = frame.to_ndarray()  # planar [channels, samples], packed [1, samples * channels]
-            if not frame.format.is_planar:
-                array = array.reshape(-1, channels).T
-            samples = np.ascontiguousarray(array, np.float32)
-            if form in _FULL_SCALE:
-                samples *= np.float32(1 / _FULL_SCALE[form])
-            return samples
-        shape = (frame.sample_rate, channels, form)
-        if shape != self._shape:
-            self._shape, self._resampler = shape, av.AudioResampler(format="flt")
-        frame.pts = None
-        packed = [converted.to_ndarray() for converted in self._resampler.resample(frame)]
-        joined = np.concatenate(packed, axis=1).reshape(-1, channels)
-        return np.ascontiguousarray(joined.T, np.float32)
 
 
 def _is_usable(frame: Any) -> bool:

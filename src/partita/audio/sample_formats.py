@@ -1,0 +1,41 @@
+"""FFmpeg's sample formats, as float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+_FULL_SCALE = {"s16": 1 << 15, "s16p": 1 << 15, "s32": 1 << 31, "s32p": 1 << 31}
+_FLOAT = frozenset(("flt", "fltp", "dbl", "dblp"))
+
+
+class ToFloat:
+    """Turns decoded frames into float32 arrays ``[channels, samples]``."""
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, int, str] | None = None
+        self._resampler: Any = None
+
+    def __call__(self, frame: Any) -> Samples:
+        channels, form = frame.layout.nb_channels, frame.format.name
+        # PyAV miscounts the planes of frames with eight of them.
+        if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
+            array = frame.to_ndarray()  # planar [channels, samples], packed [1, samples * channels]
+            if not frame.format.is_planar:
+                array = array.reshape(-1, channels).T
+            samples = np.ascontiguousarray(array, np.float32)
+            if form in _FULL_SCALE:
+                samples *= np.float32(1 / _FULL_SCALE[form])
+            return samples
+        shape = (frame.sample_rate, channels, form)
+        if shape != self._shape:
+            self._shape, self._resampler = shape, av.AudioResampler(format="flt")
+        frame.pts = None
+        packed = [converted.to_ndarray() for converted in self._resampler.resample(frame)]
+        joined = np.concatenate(packed, axis=1).reshape(-1, channels)
+        return np.ascontiguousarray(joined.T, np.float32)
