@@ -282,9 +282,12 @@ def test_sources_have_a_flag_of_their_own(run, train, album):
         (["--set", "epoch=3"], {}, 2, "unknown setting 'epoch'; did you mean epochs"),
         ([], {"epochs": 0}, 2, "epochs must be at least 1"),
         ([], {"hidden": 7}, 2, "hidden must be even"),
-        ([], {"accumulate": 3}, 2, "accumulate must divide batch_size"),
+        (["--set", "lr=1"], {}, 2, "unknown setting 'lr'; did you mean learning_rate?"),
+        (["--set", "n_fft=512"], {}, 2, "unknown setting 'n_fft'; it is called fft_samples"),
+        ([], {"accumulate": 6}, 2, "accumulate=6 does not divide batch_size=4: set accumulate=2 "),
         ([], {"precision": "float16"}, 2, "precision float16 needs a GPU"),
-        ([], {"sources": "vocals,piano"}, 2, "unknown stem 'piano'; known: "),
+        ([], {"sources": "vocal,drums"}, 2, "unknown stem 'vocal'; did you mean vocals?"),
+        ([], {"sources": "vocals,piano"}, 2, "album: has no stem 'piano': --sources vocals,drums "),
         (["--device", "cuda:7"], {}, 2, "device 'cuda:7' is not there"),
         (["--subset", "train"], {}, 2, "has no tracks of subset 'train'"),
         (["--out", "file"], {}, 1, "cannot write file: a part of the path is a file"),
@@ -319,6 +322,40 @@ def damage(album, kind):
         return 2, "the stem 'drums' is silent in every track"
     (folder / "vocals.wav").write_bytes(b"RIFF, but no more")
     return 1, "vocals.wav"
+
+
+def test_stems_that_the_recipe_does_not_name(run, train, album):
+    for folder in album.iterdir():
+        (folder / "vocals.wav").rename(folder / "flute.wav")
+        (folder / "drums.wav").rename(folder / "acoustic guitar.wav")
+        soundfile.write(folder / "guitar.wav", noise(9), RATE)
+    result = run("train", "umx-tiny", "--data", album)
+    refused(result, 2, "has no stem 'vocals' and no 'drums' and no 'bass' and no 'other': "
+            "--sources flute,guitar learns those that it has")  # fmt: skip
+    assert train("-q", sources="flute,guitar", epochs=1).status == 0
+
+
+def test_smaller_batches_than_a_recipe_has_parts(run, album, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('summary = "x"\nmodel = "open-unmix"\n[training]\naccumulate = 2\n')
+    result = run("train", recipe, "--data", album, "--set", "batch_size=1")
+    refused(result, 2, "accumulate=2 does not divide batch_size=1: set accumulate=1 as well")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="libgomp tells it on Linux")
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [({}, "'1000'"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")]
+)
+def test_threads_that_wait_leave_their_core_to_others(started, monkeypatch, chosen, expected):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**chosen, "OMP_DISPLAY_ENV": "VERBOSE"}.items():
+        monkeypatch.setenv(name, value)
+    _, err = started("--set", "seed=-1").communicate(timeout=60)
+    assert "seed must not be negative" in err
+    if "GOMP_SPINCOUNT" not in err:
+        pytest.skip("PyTorch brings another OpenMP here")
+    assert f"GOMP_SPINCOUNT = {expected}" in err
 
 
 @pytest.mark.parametrize("kind", ["NaN", "missing stem", "silence", "no audio"])

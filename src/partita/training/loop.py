@@ -22,7 +22,7 @@ from partita.training.excerpts import Batch, draw_excerpt, prefetch, spread_exce
 from partita.training.losses import TrainingStep
 from partita.training.material import Material
 from partita.training.prepared import Prepared
-from partita.training.recipes import Recipe
+from partita.training.recipes import Recipe, fitting_parts
 from partita.training.run_folder import RunFolder
 from partita.training.synchrony import synchronise_norms
 
@@ -98,10 +98,13 @@ class Training:
         if self._share * fabric.world_size != self._settings.batch_size:
             raise UsageError(
                 f"batch_size {self._settings.batch_size} cannot be shared among "
-                f"{fabric.world_size} processes"
+                f"{fabric.world_size} processes: make it a multiple of {fabric.world_size}"
             )
-        if self._share % self._settings.accumulate:
-            raise UsageError(f"accumulate must divide {self._share}, a process's share of a batch")
+        if accumulate := fitting_parts(self._share, self._settings.accumulate):
+            raise UsageError(
+                f"accumulate={self._settings.accumulate} does not divide {self._share}, a "
+                f"process's share of a batch: accumulate={accumulate} does"
+            )
         state = folder.load_state()
         if fresh and state is None:
             self._learn_statistics()
@@ -177,7 +180,7 @@ class Training:
         Raises
         ------
         TrainingError
-            The loss is no number any more, or there is not enough memory.
+            The loss is NaN or infinite, or there is not enough memory.
         AudioWriteError
             The folder cannot be written.
         """
@@ -275,7 +278,7 @@ class Training:
         named = "; ".join(names[:_NAMED]) + ("; …" if len(names) > _NAMED else "")
         kept = one_line(self._folder.state) if self._folder.state.exists() else "none yet"
         raise TrainingError(
-            f"the {what} is no number any more at step {self._step + 1}, of {one_line(named)}; "
+            f"the {what} is NaN or infinite at step {self._step + 1}, of {one_line(named)}; "
             f"last good checkpoint: {kept}; a smaller learning_rate or clip_norm may help"
         )
 

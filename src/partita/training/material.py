@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 
 from partita.datasets import Dataset, Track, open_dataset
 from partita.datasets.dataset import AUTO
+from partita.datasets.tracks import order_stems
 from partita.datasets.unaligned import hold_out, random_songs
-from partita.errors import UsageError, one_line
+from partita.errors import UnknownNameError, UsageError, near_names, one_line
 from partita.models._protocol import SeparationModel
 from partita.training.prepared import Prepared, prepare
 from partita.training.recipes import Recipe
@@ -23,6 +24,8 @@ from partita.weights.home import home
 
 _log = logging.getLogger(__name__)
 _PLAN_SUFFIX = ".toml"
+_MOST_NAMED = 12  # stems in a message
+_NOT_IN_SOURCES = frozenset("+/\\. ,")  # characters of stems that no model can be named after
 #: Seconds of music read so far, and in all.
 Progress = Callable[[float, float], None]
 
@@ -117,6 +120,10 @@ class RecordedSongs:
     ) -> None:
         self._data, self._model = data, model
         self._train, self._valid = _split(data, subset, recipe, layout)
+        tracks = [*self._train, *(self._valid or ())]
+        targets = {name for track in tracks for name in track.targets}
+        stems = {name for track in tracks for name in track.stems}
+        _require_sources(data, model.learned, targets, order_stems(stems))
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -151,6 +158,8 @@ class SynthesizedSongs:
         self._plan = SynthesisPlan.read(
             path, sources=model.sources, sample_rate=model.sample_rate, channels=model.channels
         )
+        stems = self._plan.synthesis.stems
+        _require_sources(path, self._learned, stems, stems)
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -168,6 +177,23 @@ class SynthesizedSongs:
             yield Material(pools, pools.held_out(), digests=digests)
         finally:
             pools.close()
+
+
+def _require_sources(
+    data: Path, sources: Sequence[str], targets: Collection[str], stems: Sequence[str]
+) -> None:
+    """Raise UsageError where data lack a source, with the sources that they have."""
+    missing = [source for source in sources if source not in targets]
+    for source in missing:
+        if near_names(source, targets):
+            raise UnknownNameError("stem", source, targets)
+    if missing:
+        names = " and no ".join(map(repr, missing))
+        usable = [stem for stem in stems if not set(stem) & _NOT_IN_SOURCES]
+        choice = ",".join(usable[:_MOST_NAMED]) + ",…" * (len(usable) > _MOST_NAMED)
+        raise UsageError(
+            f"{one_line(data)}: has no stem {names}: --sources {choice} learns those that it has"
+        )
 
 
 def _split(

@@ -116,7 +116,12 @@ class TrainingSettings:
         self._require(0 < self.decay_factor < 1, "decay_factor must be between 0 and 1")
         self._require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
         self._require(0.1 <= self.excerpt_s <= 600, "excerpt_s must be 0.1 to 600")
-        self._require(self.batch_size % self.accumulate == 0, "accumulate must divide batch_size")
+        parts = fitting_parts(self.batch_size, self.accumulate)
+        self._require(
+            not parts,
+            f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}: "
+            f"set accumulate={parts} as well",
+        )
         for name, known in (
             ("loss", LOSSES),
             ("optimiser", OPTIMISERS),
@@ -139,6 +144,11 @@ class TrainingSettings:
         """Return the learning rate of a step, counted from 0, in the schedule ``cosine``."""
         rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
         return self.learning_rate * rise * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+
+def fitting_parts(batch: int, accumulate: int) -> int:
+    """Return into how many parts a batch goes that cannot go into `accumulate`; 0: it can."""
+    return math.gcd(batch, accumulate) if batch % accumulate else 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,15 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "str": str,
 }
 _NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+#: How other programs call it, where that is no part of our name.
+_ELSEWHERE = {
+    **dict.fromkeys(("n_fft", "nfft", "stft_size"), "fft_samples"),
+    **dict.fromkeys(("dtype", "amp", "mixed_precision"), "precision"),
+    **dict.fromkeys(("seq_dur", "duration", "segment", "chunk_size"), "excerpt_s"),
+    **dict.fromkeys(("grad_clip", "max_grad_norm", "gradient_clip_val"), "clip_norm"),
+    **dict.fromkeys(("targets", "target", "stems", "instruments"), "sources"),
+    "lrate": "learning_rate",
+}
 _TUPLE, _OPTIONAL = "tuple[", " | None"
 Settings = TypeVar("Settings")
 
@@ -50,6 +59,9 @@ def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
         if not equals:
             raise UsageError(f"--set {text!r} is not of the form key=value")
         if key not in fields:
+            meant = _ELSEWHERE.get(key.lower())
+            if meant in fields:
+                raise UsageError(f"unknown setting {key!r}; it is called {meant}")
             raise UnknownNameError("setting", key, fields)
         if key in values:
             raise UsageError(f"--set names {key!r} twice")

@@ -181,7 +181,7 @@ def test_changes_reach_their_parts():
         ("ema_decay=1", "ema_decay must be 0 or more and below 1"),
         ("decay_factor=0", "decay_factor must be between 0 and 1"),
         ("excerpt_s=0", "excerpt_s must be 0.1 to 600"),
-        ("accumulate=3", "accumulate must divide batch_size"),
+        ("accumulate=3", "accumulate=3 does not divide batch_size=8: set accumulate=1 as well"),
         (f"seed={1 << 63}", "seed has more than 63 bits"),
         ("seed=-1", "seed must not be negative"),
         ("optimiser=adams", "unknown optimiser 'adams'; did you mean adam"),
