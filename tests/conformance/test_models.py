@@ -277,6 +277,14 @@ def test_statistics_are_those_of_what_the_network_sees(ranged, mixture, gain):
     assert deviations.median() > 0.99
 
 
+@pytest.mark.parametrize("gain", [0.05, 20.0])
+@torch.inference_mode()
+def test_the_form_for_inference_sees_it_too(ranged, mixture, gain):
+    expected = ranged(gain * mixture)
+    found = ranged.for_inference()(gain * mixture)
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+
+
 @torch.inference_mode()
 def test_losses_are_those_of_estimates_at_the_mixtures_own_level(ranged, mixture):
     if not list(ranged.parameters()):

@@ -22,6 +22,7 @@ class ToFloat:
         self._resampler: Any = None
 
     def __call__(self, frame: Any) -> Samples:
+        """Return the samples of an `av.AudioFrame`."""
         channels, form = frame.layout.nb_channels, frame.format.name
         # PyAV miscounts the planes of frames with eight of them.
         if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):

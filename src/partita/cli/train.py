@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
-from partita.cli.console import ProgressDisplay, format_time, set_up_logging
-from partita.errors import ModelError, UsageError, one_line, write_error
+from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
+from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
 
 if TYPE_CHECKING:
     from partita.training.run_folder import RunFolder
@@ -237,7 +237,10 @@ def _draw(folder: Path, is_first: bool) -> None:
         return
     with contextlib.suppress(UsageError):
         require_matplotlib()
-        draw_losses(read_losses(losses), folder / "losses.png", title=one_line(folder))
+        try:
+            draw_losses(read_losses(losses), folder / "losses.png", title=one_line(folder))
+        except AudioWriteError as error:  # the weights are kept all the same
+            print_error(f"warning: {error}")
 
 
 def _summarise(run: RunFolder) -> None:

@@ -72,7 +72,8 @@ class RunFolder:
             with contextlib.suppress(NotImplementedError):  # a file system without locks
                 lock.acquire(timeout=0)
             # A file of its own: whoever tries to take the lock empties that one.
-            owner.write_text(str(os.getpid()))
+            with whole_file(owner) as partial:
+                partial.write_text(str(os.getpid()))
         except filelock.Timeout:
             raise UsageError(
                 f"{one_line(self.path)}: another training{_pid_in(owner)} is writing to this "

@@ -1,5 +1,6 @@
 """The folder of a training."""
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -111,6 +112,15 @@ def test_one_training_at_a_time(folder):
             pytest.fail("two have the folder")
     with RunFolder(folder.path).locked():
         assert not folder.description.exists()
+
+
+@pytest.mark.parametrize("name", [".lock", ".lock.pid"])
+def test_links_in_the_place_of_locks_are_not_followed(begun, tmp_path, name):
+    (tmp_path / "precious").write_text("mine")
+    (begun.path / name).symlink_to(tmp_path / "precious")
+    with contextlib.suppress(AudioWriteError), begun.locked():
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_a_lock_does_not_outlive_its_process(folder):
