@@ -6,15 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
+from partita.cli.layout import fitting, terminal_columns
 from partita.errors import one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from partita.evaluation.aggregate import Summary
     from partita.evaluation.tables import Row
 
-_METRICS = ("SIR", "SAR", "ISR")
-_WHOLE_TRACK = ("uSDR", "SI-SDR")
-_WIDE_COLUMNS = 100
+_METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR")
+_LONGEST_NAME = 26
 _UNLIKE = "not the same targets in all tracks, or not known"
 
 
@@ -33,36 +37,13 @@ def print_comparison(
         What else has to be known to compare the figures.
     """
     from rich.console import Console
-    from rich.table import Table
 
-    everything = [row for found in rows.values() for row in found]
-    several = len({row.system for row in everything}) > 1
-    has_interval = any(row.summary.tracks > 1 for row in everything)
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDE_COLUMNS
-    table = Table(box=None, pad_edge=False)
-    for heading in ("target", "system") if several else ("target",):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "target")
-    metrics = _shown_metrics(everything, console.width)
-    headings = ["SDR", *(["95 % interval"] if has_interval else []), *metrics, "tracks"]
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
     notes = _Notes()
-    for target, found in rows.items():
-        for index, row in enumerate(found):
-            names = [target if index == 0 else "", row.system][: 1 + several]
-            sdr = f"{_number(row.summary.medians['SDR'])} {notes.mark(row.summary.scored_with)}"
-            interval = [_interval(row.summary)] if has_interval else []
-            figures = [_number(row.summary.medians.get(name, math.nan)) for name in metrics]
-            tracks = str(row.summary.tracks)
-            if row.summary.unscored:
-                tracks += f" of {row.summary.tracks + row.summary.unscored}"
-            table.add_row(*map(one_line, names), sdr, *interval, *figures, tracks)
-        table.add_section()
-    console.print(table, markup=False)
+    table = _Table(rows, notes)
+    table.print(console, terminal_columns())
     explanation = "dB; medians over windows, then over tracks"
-    if has_interval:
+    if table.has_interval:
         explanation += "; interval: bootstrap over tracks"
     for line in ("", explanation, *notes.lines()):
         console.print(line, style="dim", markup=False)
@@ -73,10 +54,68 @@ def print_comparison(
         console.print(f"{len(failed)} left out: {listed}", style="bold", markup=False)
 
 
-def _shown_metrics(rows: Sequence[Row], columns: int) -> list[str]:
-    """Choose what there is figures for and room to show; csv and JSON have everything."""
-    metrics = [*_METRICS, *(_WHOLE_TRACK if columns >= _WIDE_COLUMNS else ())]
-    return [name for name in metrics if any(name in row.summary.medians for row in rows)]
+class _Table:
+    """The figures as text, and what of them there is room for; csv and JSON have everything."""
+
+    def __init__(self, rows: Mapping[str, Sequence[Row]], notes: _Notes) -> None:
+        everything = [row for found in rows.values() for row in found]
+        self._several = len({row.system for row in everything}) > 1
+        self.has_interval = any(row.summary.tracks > 1 for row in everything)
+        metrics = [m for m in _METRICS if any(m in row.summary.medians for row in everything)]
+        interval = ["95 % interval"] if self.has_interval else []
+        self._headings = ["SDR", *interval, *metrics, "tracks"]
+        self._rows = {
+            one_line(target): [
+                (one_line(row.system) * self._several, self._figures(row, metrics, notes))
+                for row in found
+            ]
+            for target, found in rows.items()
+        }
+
+    def _figures(self, row: Row, metrics: Sequence[str], notes: _Notes) -> list[str]:
+        summary = row.summary
+        tracks = str(summary.tracks)
+        if summary.unscored:
+            tracks += f" of {summary.tracks + summary.unscored}"
+        return [
+            f"{_number(summary.medians['SDR'])} {notes.mark(summary.scored_with)}",
+            *([_interval(summary)] if self.has_interval else []),
+            *(_number(summary.medians.get(name, math.nan)) for name in metrics),
+            tracks,
+        ]
+
+    def print(self, console: Console, columns: int | None) -> None:
+        """Print it; names that are too long to stand beside their figures stand above them."""
+        targets = max(map(cell_len, ["target", *self._rows])) + 2
+        rows = [
+            (_padded(target if index == 0 else "", targets) + name, figures)
+            for target, found in self._rows.items()
+            for index, (name, figures) in enumerate(found)
+        ]
+        heading = _padded("target", targets) + "system" * self._several
+        longest = max(map(cell_len, [heading.rstrip(), *(name.rstrip() for name, _ in rows)]))
+        label = longest if columns is None else min(longest, _LONGEST_NAME, columns // 3)
+        table = [self._headings, *(figures for _, figures in rows)]
+        widths = [label, *(max(map(cell_len, column)) for column in zip(*table, strict=True))]
+        # From the right; the names, the SDR and the number of tracks stay.
+        shown = fitting(widths, range(len(widths) - 2, 1, -1), columns)[1:]
+
+        for name, figures in [(heading, self._headings), *rows]:
+            style = "bold" if figures is self._headings else ""
+            beside = name.rstrip()
+            if cell_len(beside) > label:
+                console.print(beside, style=style, markup=False, soft_wrap=True)
+                beside = ""
+            cells = "".join(f"  {figures[i - 1]:>{widths[i]}}" for i in shown)
+            console.print(_padded(beside, label) + cells, style=style, markup=False, soft_wrap=True)
+        left_out = [self._headings[i] for i in range(len(self._headings)) if i + 1 not in shown]
+        if left_out:
+            text = f"no room for {', '.join(left_out)}: --csv and --json have them"
+            console.print(text, style="dim", markup=False)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
 
 
 def _interval(summary: Summary) -> str:

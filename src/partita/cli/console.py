@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from partita.cli.layout import terminal_columns, wrapped
+
 _PLAIN_INTERVAL_S = 10.0
 
 
@@ -127,8 +129,10 @@ class ProgressDisplay:
         return update
 
     def print(self, line: str, *, error: bool = False) -> None:
-        """Print a line above the bars."""
+        """Print a line above the bars; results are broken between words where they are long."""
         stream = sys.stderr if error else sys.stdout
+        if not error:
+            line = wrapped(line, 4, terminal_columns())
         if self._bar is not None and stream.isatty():
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

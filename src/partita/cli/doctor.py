@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from partita.cli.layout import terminal_columns, wrapped
+
 _PACKAGES = ("partita", "torch", "numpy", "soundfile", "av", "soxr", "safetensors")
 _FORMATS_TRIED = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 _TEST_RATE = 44100
@@ -35,7 +37,8 @@ def doctor(
         for section, facts in report.items():
             print(section.replace("_", " "))
             for key, value in facts.items():
-                print(f"  {key.replace('_', ' '):<14} {value}")
+                line = f"  {key.replace('_', ' '):<14} {value}"
+                print(wrapped(line, 17, terminal_columns()))
     healthy = report["self_test"]["result"] == "ok"
     healthy &= all(state == "ok" for state in report["formats"].values())
     return 0 if healthy else 1

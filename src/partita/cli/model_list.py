@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from partita.cli.layout import fitting, terminal_columns
 from partita.weights.card import Card, UrlSource
 from partita.weights.cards import DEFAULT_MODEL
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("", "SDR", "speed", "licence", "commercial", "size", "here")
 _RIGHT = ("SDR", "speed", "size")
+#: Left out on narrow terminals, in that order.
+_DISPENSABLE = ("licence", "size", "speed", "here")
 #: Beside scores, one for each way of measuring.
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 
@@ -26,11 +29,16 @@ def print_cards(cards: Iterable[Card], console: Console) -> None:
     rows = {card.name: _row(card, marks) for card in cards}
     columns = zip(_HEADINGS, *rows.values(), strict=True)
     widths = [max(map(len, column)) for column in columns]
-    console.print(_line(_HEADINGS, widths), style="dim", soft_wrap=True)
+    dispensable = [_HEADINGS.index(heading) for heading in _DISPENSABLE]
+    shown = fitting(widths, dispensable, terminal_columns())
+    console.print(_line(_HEADINGS, widths, shown), style="dim", soft_wrap=True)
     for group in _groups(cards):
         console.print(_task(group[0]), style="bold", soft_wrap=True)
         for card in group:
-            console.print(_line(rows[card.name], widths), soft_wrap=True)
+            console.print(_line(rows[card.name], widths, shown), soft_wrap=True)
+    if len(shown) < len(widths):
+        left_out = ", ".join(heading for i, heading in enumerate(_HEADINGS) if i not in shown)
+        console.print(f"\nNo room for: {left_out}. partita models show NAME tells.")
     _print_notes(cards, marks, console)
 
 
@@ -70,10 +78,10 @@ def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
     )
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], shown: Sequence[int]) -> str:
     cells = (
-        cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
-        for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
+        row[i].rjust(widths[i]) if _HEADINGS[i] in _RIGHT else row[i].ljust(widths[i])
+        for i in shown
     )
     return "  ".join(cells).rstrip()
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from partita.cli.console import set_up_logging
+from partita.cli.layout import terminal_columns, wrapped
 from partita.errors import UnknownNameError
 from partita.weights.card import Card, PackageSource
 from partita.weights.cards import CARDS, get_card
@@ -74,12 +75,11 @@ def show(
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
-    width = max(map(len, facts))
+    width, columns = max(map(len, facts)), terminal_columns()
     for key, value in facts.items():
-        first, *others = _lines(value)
-        print(f"{key.replace('_', ' '):<{width}}  {first}")
-        for line in others:
-            print(f"{'':<{width}}  {line}")
+        for number, line in enumerate(_lines(value)):
+            label = "" if number else key.replace("_", " ")
+            print(wrapped(f"{label:<{width}}  {line}", width + 2, columns))
 
 
 @app.command("fetch")
