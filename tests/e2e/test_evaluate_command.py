@@ -359,8 +359,8 @@ def test_benchmark_goes_on_after_a_bad_song_and_bad_weights(run, tracks, tiny_mo
     assert "cut" in first
     assert len(others) == 2
     assert all("One" in line for line in others)
-    assert result.out.count("mixture") == 4
-    assert "3 left out" in result.out
+    assert "3 left out: cut: all tracks, mixture: One, irm2: One" in result.out
+    assert result.out.count("mixture") == 5
 
 
 def test_systems_of_one_name_are_kept_apart(run, tracks, tiny_model):

@@ -189,7 +189,9 @@ def test_museval_reads_our_files(museval, tmp_path):
     references, estimates = make(2, 2, 50000)
     names = ("vocals", "accompaniment")
     signals = [dict(zip(names, values, strict=True)) for values in (references, estimates)]
-    scores = evaluate(*signals, sample_rate=22050, track="Song")
+    late = {name: np.roll(signal, 500, axis=-1) for name, signal in signals[1].items()}
+    scores = evaluate(signals[0], late, sample_rate=22050, track="Song")
+    assert scores.warnings  # which are one more key in the file
     scores.save(tmp_path / "system/test/Song.json")
     jsonschema.validate(scores.to_json(), museval.TrackStore("x").schema)
     store = museval.EvalStore()

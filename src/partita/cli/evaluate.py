@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_JOBS = 4
 _SHOWN_NAMES = 3
+_OF_REFERENCES = " the reference "  # in warnings that all systems share
 
 _Targets = Annotated[
     str | None,
@@ -158,7 +159,15 @@ def benchmark(
     if data is not None:
         dataset = open_dataset(data, subset=subset)
         run, total = run_benchmark(dataset, models, options, separator=make), len(dataset)
-    return _present(run, total * len(models), published, csv, as_json=as_json, quiet=quiet)
+    return _present(
+        run,
+        total * len(models),
+        published,
+        csv,
+        as_json=as_json,
+        quiet=quiet,
+        several=len(models) + len(published) > 1,
+    )
 
 
 def _nothing() -> Generator[ScoredTrack, None, None]:
@@ -202,13 +211,18 @@ def _present(
     *,
     as_json: bool,
     quiet: bool,
+    several: bool = False,
 ) -> int:
-    """Show what comes in, then the table; return the exit status."""
+    """Show what comes in, then the table; return the exit status.
+
+    Where there are several systems, lines about the estimates of one say whose they are.
+    """
     from partita.evaluation.runs import read_published
     from partita.evaluation.tables import comparison_rows, write_csv
 
     systems: dict[str, list[TrackScores]] = {}
     failed: list[str] = []
+    told: set[str] = set()
     missing = _Missing()
     with (
         ProgressDisplay(enabled=not (quiet or as_json)) as display,
@@ -218,11 +232,15 @@ def _present(
         count = display.count("scoring", total)
         for done, outcome in enumerate(itertools.chain(scored, others), start=1):
             count(done)
+            whose = f"{one_line(outcome.system)}: " if several and outcome.system else ""
             for warning in () if quiet else outcome.warnings:
-                display.print(f"partita: warning: {warning}", error=True)
+                line = warning if _OF_REFERENCES in warning else whose + warning
+                if line not in told:
+                    display.print(f"partita: warning: {line}", error=True)
+                told.add(line)
             if outcome.scores is None:
-                failed.append(outcome.track)
-                display.print(f"partita: {outcome.error}", error=True)
+                failed.append(whose + outcome.track)
+                display.print(f"partita: {whose}{outcome.error}", error=True)
                 continue
             systems.setdefault(outcome.system, []).append(outcome.scores)
             missing.add(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -69,6 +70,14 @@ class _Entry:
         return self.path.relative_to(self.top).with_suffix("").as_posix()
 
     @property
+    def song(self) -> str:
+        """The same without the stem's name: ``vocals/Song_vocals.wav`` is of the track ``Song``."""
+        folder, _, name = self.below.rpartition("/")
+        stem = re.escape(self.outer)
+        around = rf"(?:^|[\s_.(\[-]+){stem}[)\]]*$|^{stem}[\s_.-]+"
+        return f"{folder}/" * bool(folder) + (re.sub(around, "", name, flags=re.I) or name)
+
+    @property
     def inner(self) -> str:
         return self.path.stem
 
@@ -80,7 +89,7 @@ def read_tracks(root: Path) -> Reading:
     Names of stems become lower case.
     """
     problems: list[Problem] = []
-    entries = list(_entries(root, problems))
+    entries = _tracks_only(list(_entries(root, problems)))
     folders = {(entry.subset, entry.track_folder): entry.parent for entry in entries}
     counts = Counter((subset, normal_name(folder.name)) for subset, folder in folders)
 
@@ -97,6 +106,12 @@ def read_tracks(root: Path) -> Reading:
     return _group(files, problems)
 
 
+def _tracks_only(entries: list[_Entry]) -> list[_Entry]:
+    """Leave out what lies in folders below a track, such as its raw recordings."""
+    tracks = {entry.track_folder for entry in entries if is_known_stem(entry.inner)}
+    return [entry for entry in entries if tracks.isdisjoint(entry.track_folder.parents)]
+
+
 def read_stems(root: Path) -> Reading:
     """Read ``[train|valid|test/]STEM/TRACK.*``; a folder called ``mixture`` holds mixtures.
 
@@ -104,7 +119,7 @@ def read_stems(root: Path) -> Reading:
     """
     problems: list[Problem] = []
     files = [
-        _File(entry.subset, entry.below, root, entry.outer, entry.path)
+        _File(entry.subset, entry.song, root, entry.outer, entry.path)
         for entry in _entries(root, problems)
     ]
     return _group(files, problems)
@@ -167,7 +182,7 @@ def detect_folders(root: Path) -> str:
     entries = list(_entries(root, []))
     names_tracks = {entry.inner for entry in entries}
     names_stems = {entry.outer for entry in entries}
-    files_of = Counter((entry.subset, entry.below) for entry in entries)
+    files_of = Counter((entry.subset, entry.song) for entry in entries)
     recurring = sum(count > 1 for count in files_of.values()) / max(len(files_of), 1)
     if (
         recurring < _FEW

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from partita.audio.reader import MAX_CHANNELS
 from partita.audio.signal import Audio
 from partita.errors import ScoresError, UnknownNameError, UsageError, one_line
 from partita.evaluation._decomposition import is_silent
@@ -72,7 +73,7 @@ def evaluate(
     estimates: Mapping[str, Signal],
     *,
     sample_rate: int | None = None,
-    targets: Sequence[str] = (),
+    targets: Sequence[str] | str = (),
     version: Version = "v4",
     window_s: float = 1.0,
     hop_s: float | None = None,
@@ -91,7 +92,7 @@ def evaluate(
     sample_rate : int, optional
         In hertz. Needed where any signal is an array, since windows are counted in seconds;
         `Audio` and `Estimates` know theirs.
-    targets : sequence of str
+    targets : sequence of str, or one text with commas between them
         The targets that are scored together, which also may be sums; default: those of the
         estimates. A target that is added changes the figures of the others, so the set is stored.
     version : {"v4", "v3"}
@@ -119,7 +120,8 @@ def evaluate(
     >>> scores = evaluate(references, estimates, sample_rate=44100)  # doctest: +SKIP
     >>> scores.targets["vocals"].frames[0]["SDR"]  # doctest: +SKIP
     """
-    asked = tuple(map(normal_name, targets))
+    names = targets.split(",") if isinstance(targets, str) else targets
+    asked = tuple(normal_name(name.strip()) for name in names)
     options = ScoreOptions(version, window_s, window_s if hop_s is None else hop_s, asked)
     references, estimates = _by_name("references", references), _by_name("estimates", estimates)
     members = match_targets(list(references), list(estimates), options.targets)
@@ -353,6 +355,11 @@ def as_tensor(signal: Signal, name: str) -> Tensor:
     samples = signal.samples if isinstance(signal, Audio) else torch.as_tensor(signal)
     if samples.ndim != 2 or not samples.is_floating_point():
         raise ScoresError(f"{name}: signals are floating-point [channels, samples]")
+    if samples.shape[0] > max(MAX_CHANNELS, samples.shape[1]):
+        raise ScoresError(
+            f"{name}: {samples.shape[0]} channels of {samples.shape[1]} samples: "
+            "signals are [channels, samples], so transpose it"
+        )
     return samples
 
 

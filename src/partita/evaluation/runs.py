@@ -174,7 +174,7 @@ def benchmark(
         try:
             made = separator(model)
         except WeightsError as error:
-            yield ScoredTrack(labels[model], labels[model], error=str(error))
+            yield ScoredTrack(labels[model], "all tracks", error=str(error))
             continue
         mark = _separator_mark(made, options)
         tasks = [_model_task(labels[model], made, track, options, mark) for track in dataset]

@@ -219,3 +219,24 @@ def test_folders_that_cannot_be_read_are_told(write_track):
         (root / "B").chmod(0o755)
     assert [track.name for track in data] == ["A"]
     assert str(data.problems[0]).endswith("B: cannot be read, left out: Permission denied")
+
+
+@pytest.mark.parametrize("name", ["{song}_{stem}", "{stem} - {song}", "{song} ({stem})", "{song}"])
+def test_files_that_repeat_the_name_of_the_stem(tmp_path, write, name):
+    for song in ("One", "Two"):
+        for stem in ("vocals", "drums"):
+            write(f"data/{stem}/{name.format(song=song, stem=stem)}.wav")
+    data = open_dataset(tmp_path / "data")
+    assert (data.layout, data.is_aligned) == ("stems", True)
+    assert [(t.name, list(t.stems)) for t in data] == [
+        ("One", ["vocals", "drums"]), ("Two", ["vocals", "drums"])
+    ]  # fmt: skip
+
+
+def test_what_lies_below_a_track_is_not_another_one(tmp_path, write_track, write):
+    for song in ("A", "B"):
+        write_track(f"data/{song}")
+        write(f"data/{song}/raw/mic 1.wav")
+    data = open_dataset(tmp_path / "data")
+    assert [track.name for track in data] == ["A", "B"]
+    assert all(len(track.stems) == 4 for track in data)

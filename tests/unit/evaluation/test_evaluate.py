@@ -107,6 +107,8 @@ def test_sums_on_both_sides():
     expected = evaluate(references, two, sample_rate=2000)
     assert list(expected.targets) == ["vocals", "accompaniment"]
     found = evaluate(references, estimates, sample_rate=2000, targets=["vocals", "accompaniment"])
+    texts = evaluate(references, estimates, sample_rate=2000, targets="vocals, accompaniment")
+    assert texts.settings == found.settings
     for name in two:
         assert found.targets[name].frames[0]["SIR"] == pytest.approx(
             expected.targets[name].frames[0]["SIR"], abs=1e-4
@@ -175,6 +177,7 @@ def test_channels_that_cancel_are_not_called_silence():
         (lambda e: e * math.nan, "estimate b holds NaN or infinite samples"),
         (lambda e: e[:, :0], "holds no samples"),
         (lambda e: e[0], r"floating-point \[channels, samples\]"),
+        (lambda e: e.T, "6000 channels of 2 samples: signals are .* so transpose it"),
         (lambda e: e.int(), r"floating-point \[channels, samples\]"),
         (lambda e: Audio(e, 8000), "sample rates differ: 2000 Hz, 8000 Hz"),
     ],
