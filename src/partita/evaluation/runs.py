@@ -105,7 +105,8 @@ def _task(
         found = load_references(track, list(names))
         guessed, more = guess(found)
         true, estimates, warnings = sum_targets(match.targets, found.stems, guessed)
-        return (true, estimates, [*found.warnings, *more, *warnings]), found.sample_rate
+        said = [*match.remarks, *found.warnings, *more, *warnings]
+        return (true, estimates, said), found.sample_rate
 
     return Task(system, track, match, load, made_of)
 
@@ -228,7 +229,7 @@ def _oracle_task(name: str, track: Track, options: ScoreOptions) -> Task | Score
     if isinstance(match, ScoredTrack):
         return match
     members = {target: ours for target, (ours, _) in match.targets.items()}
-    own = Match({target: (ours, (target,)) for target, ours in members.items()}, match.left_out)
+    own = replace(match, targets={name: (ours, (name,)) for name, ours in members.items()})
 
     def guess(true: Loaded) -> tuple[Mapping[str, Tensor], Sequence[str]]:
         mixture = track.load("mixture").samples

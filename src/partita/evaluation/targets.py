@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from partita.errors import UsageError
 from partita.stems import stem_members
 
+_OTHER = "other"
 #: Target → names of the references, and of the estimates, that it is the sum of.
 TargetMembers = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
@@ -22,10 +23,13 @@ class Match:
         Target → names of the references, and of the estimates, that it is the sum of.
     left_out : mapping of str to str
         Name that is on one side only → the side that lacks it, ``references`` or ``estimates``.
+    remarks : tuple of str
+        What was taken for what.
     """
 
     targets: TargetMembers
     left_out: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def match_targets(
@@ -74,7 +78,9 @@ def match_available(
     *,
     all_references: bool = True,
 ) -> Match:
-    """Decide what is scored against what where a song lacks stems.
+    """Decide what is scored against what where a song lacks stems, or has more than are estimated.
+
+    Where a song has no ``other``, that is the sum of what no other estimate covers.
 
     Parameters
     ----------
@@ -118,6 +124,10 @@ def _what_is_there(
     if targets:
         return Match(found, left_out)
     found, missing = _complete(found, references, _both_sides(references, estimates))
+    if missing and left_out.get(_OTHER) == "references":
+        del left_out[_OTHER]
+        found[_OTHER] = tuple(missing), _members(_OTHER, estimates, _single_sources(estimates))
+        return Match(found, left_out, (f"{_OTHER} is taken to be {'+'.join(missing)}",))
     return Match(found, {**left_out, **dict.fromkeys(missing, "estimates")})
 
 

@@ -50,6 +50,7 @@ def test_names_that_do_not_fit_list_both_sides(references, estimates, targets, m
         (["vocals", "drums", "other"], FOUR, [], ["vocals", "drums", "other"],
          {"bass": "references"}),
         ([*FOUR, "guitar"], FOUR, [], FOUR, {"guitar": "estimates"}),
+        ([*FOUR[:3], "guitar"], FOUR, [], FOUR, {}),
         (FOUR, ["vocals", "rest"], [], ["vocals"],
          {"rest": "references", "drums": "estimates", "bass": "estimates", "other": "estimates"}),
         (["vocals", "accompaniment"], FOUR, [], ["vocals", "accompaniment"],
@@ -71,3 +72,11 @@ def test_estimates_of_a_song_are_complete():
         match_available(FOUR, ["vocals", "drums"])
     with pytest.raises(UsageError, match="target 'flute' is not on both sides"):
         match_available(FOUR, ["flute"], all_references=False)
+
+
+def test_other_is_what_no_other_estimate_covers():
+    match = match_available(["vocals", "drums", "guitar", "piano"], FOUR)
+    assert match.targets["other"] == (("guitar", "piano"), ("other",))
+    assert match.left_out == {"bass": "references"}
+    assert match.remarks == ("other is taken to be guitar+piano",)
+    assert match_available(["vocals", "guitar", "other"], FOUR, all_references=False).remarks == ()
