@@ -13,7 +13,8 @@ def picture_size(data: bytes) -> tuple[str, int, int] | None:
     """Return FFmpeg's name of the codec, width and height; None if it is neither JPEG nor PNG."""
     if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-        return ("png", width, height) if width and height else None
+        is_whole = width and height and b"IEND" in data  # a cut one shows nothing
+        return ("png", width, height) if is_whole else None
     if data.startswith(b"\xff\xd8"):
         return _jpeg_size(data)
     return None

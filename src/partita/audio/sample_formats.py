@@ -12,6 +12,8 @@ Samples = npt.NDArray[np.float32]
 
 _FULL_SCALE = {"s16": 1 << 15, "s16p": 1 << 15, "s32": 1 << 31, "s32p": 1 << 31}
 _FLOAT = frozenset(("flt", "fltp", "dbl", "dblp"))
+#: Layouts whose channels are those of another, in another order: FFmpeg 9 reads AAC's 6.1 so.
+_ORDER = {"6.1(back)": [0, 1, 2, 3, 6, 4, 5]}
 
 
 class ToFloat:
@@ -22,7 +24,12 @@ class ToFloat:
         self._resampler: Any = None
 
     def __call__(self, frame: Any) -> Samples:
-        """Return the samples of an `av.AudioFrame`."""
+        """Return a decoded frame as ``[channels, samples]``, in the order of `mix_channels`."""
+        order = _ORDER.get(frame.layout.name)
+        samples = self._converted(frame)
+        return samples if order is None else samples[order]
+
+    def _converted(self, frame: Any) -> Samples:
         channels, form = frame.layout.nb_channels, frame.format.name
         # PyAV miscounts the planes of frames with eight of them.
         if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
