@@ -25,6 +25,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+_LONGEST_SHOWN = 100
+
 
 class PartitaError(Exception):
     """Base of all errors that partita raises on purpose."""
@@ -49,6 +51,8 @@ class UnknownNameError(UsageError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         candidates = sorted(known)
+        if len(name) > _LONGEST_SHOWN:
+            name = name[:_LONGEST_SHOWN] + "…"
         if near := near_names(name, candidates):
             hint = f"did you mean {' or '.join(near)}?"
         elif candidates:

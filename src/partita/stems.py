@@ -9,6 +9,8 @@ from partita.errors import UnknownNameError, UsageError
 
 _REST = "no_"
 
+_LONGEST_NAME = 200
+
 
 def normal_name(name: str) -> str:
     """Return a name in Unicode's composed form (NFC), in which names are compared.
@@ -16,6 +18,13 @@ def normal_name(name: str) -> str:
     File systems and programs write an é as one character or as two.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def is_source_name(name: object) -> bool:
+    """Tell whether something may be a source's name: it becomes a file's, and a part of sums."""
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        return False
+    return name.isprintable() and not set(name) & set("+/\\. ")
 
 
 def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:

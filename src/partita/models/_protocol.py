@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from partita.dsp.overlap_add import Window
 from partita.errors import ModelError, UnknownNameError, one_line
 from partita.models._validation import shown, type_fault
+from partita.stems import is_source_name
 
 _KEY_CHARS = 60
 
@@ -45,8 +46,7 @@ class ModelConfig:
         self.require(len(self.sources) >= 1, "sources must name at least one source")
         self.require(len(set(self.sources)) == len(self.sources), "sources must differ")
         for name in self.sources:
-            plain = bool(name) and name.isprintable() and not set(name) & set("+/\\. ")
-            self.require(plain, f"bad source name {shown(name)}")
+            self.require(is_source_name(name), f"bad source name {shown(name)}")
         self.require(self.sample_rate > 0, "sample_rate must be positive")
         self.require(self.channels in (1, 2), "channels must be 1 or 2")
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
+from partita.weights.home import is_there
 from partita.weights.own import checkpoint_label, own_checkpoint
 
 _USUALLY_TAKEN = "accompaniment"
+_MOST_PLUSES = 32  # in the path of one checkpoint
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _parts(name: str) -> list[tuple[str, str | None]]:
     parts = []
     while pieces:
         # The longest path that is there: folders and files may have a plus in their names.
-        counts = range(len(pieces), 1, -1)
+        counts = range(min(len(pieces), _MOST_PLUSES), 1, -1)
         count = next((n for n in counts if _is_checkpoint("+".join(pieces[:n]))), 1)
         parts.append(_split_stem("+".join(pieces[:count])))
         pieces = pieces[count:]
@@ -95,7 +97,7 @@ def _is_checkpoint(part: str) -> bool:
 
 def _is_there(model: str) -> bool:
     path = own_checkpoint(model)
-    return path is not None and path.is_file()
+    return path is not None and is_there(path)
 
 
 def _split_stem(part: str) -> tuple[str, str | None]:

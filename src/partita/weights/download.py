@@ -204,9 +204,10 @@ def _open_partial(path: Path) -> BinaryIO:
     with contextlib.suppress(FileNotFoundError):
         facts = path.lstat()
         is_ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
-        if not (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and is_ours):
+        if stat.S_ISDIR(facts.st_mode):
+            shutil.rmtree(path)
+        elif not (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1 and is_ours):
             path.unlink()
-            flags |= os.O_EXCL
     file = os.fdopen(os.open(path, flags, 0o666), "r+b")
     file.seek(0, os.SEEK_END)
     return file

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.stems import is_source_name
+from partita.weights import header
 from partita.weights.card import UrlSource, WheelSource
 from partita.weights.cards import get_card
 from partita.weights.chain import parse_chain
+from partita.weights.download import file_sha256
+from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
-
-_LONGEST_HEADER = 100_000_000  # bytes; what safetensors itself takes
 
 
 @dataclass(frozen=True)
@@ -47,24 +48,19 @@ def read_header(path: Path) -> CheckpointHeader:
         It is not a checkpoint of partita's.
     """
     name = one_line(path)
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{name}: no such checkpoint")
+    said = header.read_header(path).metadata
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _LONGEST_HEADER:
-                raise ValueError
-            metadata = json.loads(file.read(length))["__metadata__"]
-            tensors = metadata.get("tensors_sha256")
-            if not tensors:  # older files do not say it: what follows the header stands for it
-                tensors = hashlib.file_digest(file, "sha256").hexdigest()
-        sources = tuple(map(str, json.loads(metadata["sources"])))
-        return CheckpointHeader(sources, _digest(metadata["model"], metadata["config"], tensors))
-    except FileNotFoundError as error:
-        raise WeightsUnavailableError(f"{name}: no such checkpoint") from error
+        sources = json.loads(said["sources"])
+        if not isinstance(sources, list) or not all(map(is_source_name, sources)):
+            raise ValueError
+        # Older files do not say what their tensors are: the whole file stands for them.
+        tensors = said.get("tensors_sha256") or file_sha256(path)
+        return CheckpointHeader(tuple(sources), _digest(said["model"], said["config"], tensors))
     except OSError as error:
         raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
-    except (
-        struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError
-    ) as error:  # fmt: skip
+    except (ValueError, LookupError, RecursionError) as error:
         raise WeightsCorruptError(f"{name}: not a partita checkpoint") from error
 
 

@@ -27,11 +27,16 @@ def own_checkpoint(name: str) -> Path | None:
     if name.endswith(SUFFIX):
         return Path(name)
     folder = Path(name)
-    if not name or name in CARDS or not folder.is_dir():
+    if not name or name in CARDS:
         return None
-    if (folder / MODEL_FILE).is_file():
-        return folder / MODEL_FILE
-    found = sorted(folder.glob(f"*{SUFFIX}"))
+    try:
+        if not folder.is_dir():
+            return None
+        if (folder / MODEL_FILE).is_file():
+            return folder / MODEL_FILE
+        found = sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:  # a name that is too long for a path, a folder that we may not look into
+        return None
     return found[0] if len(found) == 1 else None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def fetch(card: Card) -> Path:
     path = weights_path(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock")):
+        with _locked(card, path.with_suffix(".lock")):
             is_complete = card.example is None or is_there(example_path(card))
             if not (is_there(path) and is_complete):
                 raw = _fetch_raw(card, card.source.files)
@@ -191,6 +192,21 @@ def fetch(card: Card) -> Path:
             "free some space, or name another folder in PARTITA_HOME"
         ) from error
     return path
+
+
+@contextlib.contextmanager
+def _locked(card: Card, path: Path) -> Iterator[None]:
+    """Let one process at a time fetch a card."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        _log.info("waiting for another process that fetches %s", card.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[str, Path]:

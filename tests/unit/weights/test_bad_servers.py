@@ -244,7 +244,7 @@ def test_parts_that_nobody_asked_for(serve, tmp_path):
     fails(serve(lambda _: head), tmp_path, "sent another part than was asked for")
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "device"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "device", "folder"])
 def test_what_lies_in_the_place_of_the_partial_file(serve, tmp_path, kind):
     folder = tmp_path / "cache"
     folder.mkdir()
@@ -258,6 +258,8 @@ def test_what_lies_in_the_place_of_the_partial_file(serve, tmp_path, kind):
         os.link(victim, partial)
     elif kind == "device":
         partial.symlink_to("/dev/full")
+    elif kind == "folder":
+        (partial / "below").mkdir(parents=True)
     else:
         os.mkfifo(partial)
     download_url(serve(ranged("")), SHA256, folder / "file.th", most_bytes=MOST)

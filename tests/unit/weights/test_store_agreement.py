@@ -1,12 +1,15 @@
 """Whatever lies in the cache under a card's name must be what the card promises."""
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import logging
 import os
 import re
+import time
 
+import filelock
 import pytest
 import torch
 
@@ -167,3 +170,23 @@ def test_tensors_that_only_claim_their_size(publish, state):
     state["networks.bass.bn1.weight"] = torch.ones(1).expand(10**12)
     with pytest.raises(WeightsCorruptError, match=r"another shape or type of networks\.bass\.bn1"):
         store.load_model(publish(state).name)
+
+
+def test_two_processes_fetch_once(publish, state, server, caplog):
+    caplog.set_level(logging.INFO, logger="partita")
+    card = publish(state)
+    path = store.weights_path(card)
+    path.parent.mkdir(parents=True)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with filelock.FileLock(path.with_suffix(".lock")):
+            loading = pool.submit(store.load_model, card.name)
+            for _ in range(600):
+                if "waiting for another process that fetches umxhq" in caplog.text:
+                    break
+                time.sleep(0.1)
+            model = create_model("open-unmix", CONFIG)
+            model.load_state_dict(state)
+            save_checkpoint(path, model)
+        assert_is(loading.result(timeout=60), state)
+    assert "waiting for another process" in caplog.text
+    assert server.asked == []
