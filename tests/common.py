@@ -38,9 +38,9 @@ SMALL_UNMIX = {
 }
 
 
-def load_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import a file of ``scripts``, for one test."""
-    path = Path(__file__).resolve().parents[1] / "scripts" / f"{name}.py"
+def load_script(name: str, monkeypatch: pytest.MonkeyPatch, folder: str = "scripts") -> ModuleType:
+    """Import a file of ``scripts``, or of another folder beside the tests, for one test."""
+    path = Path(__file__).resolve().parents[1] / folder / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

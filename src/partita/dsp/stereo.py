@@ -30,12 +30,15 @@ _IMBALANCE_DB = (4.0, 8.0)
 _ONE_SIDED_DB = (20.0, 35.0)
 #: A side so many dB above the mid: one channel's polarity is turned.
 _TURNED_DB = 6.0
-#: Sides are widened to this level; ordinary ones are above it (-21 to -5 dB on twelve songs).
-_NARROW_DB = -23.0
+#: Sides below this level are widened; ordinary ones are above it (-21 to -5 dB on twelve songs).
+_NARROW_DB = -21.5
+#: The further below it, the surer a side was once wider: it is raised above that level by this part
+#: of what it is below, at most to what is usual.
+_SURENESS, _USUAL_DB = 0.7, -16.0
 #: Sides between these levels, or above, count whatever they hold.
-_DOUBTED_DB = (-30.0, -24.0)
+_DOUBTED_DB = (-30.0, -23.0)
 #: Sides and channels below these levels are what rounding and codecs leave.
-_LOST_DB = (-75.0, -60.0)
+_LOST_DB = (-70.0, -62.0)
 #: Correlation of magnitudes: that of noise with a song is within ±0.06, that of a song's side with
 #: its mid 0.2 to 0.7.
 _MUSIC = (0.06, 0.16)
@@ -161,7 +164,10 @@ def _field_of(spectra: Spectra, bands: list[slice]) -> tuple[npt.NDArray[np.floa
         mid, side, width_db = side, mid, -width_db
     music = _ramp(_likeness(side, mid, bands), *_MUSIC) * _ramp(width_db, *_LOST_DB)
     worth = max(music, _ramp(width_db, *_DOUBTED_DB))
-    gain = 10 ** (worth * max(0.0, _NARROW_DB - width_db) / 20)
+    lacking_db = max(0.0, _NARROW_DB - width_db)
+    raised_db = min(_SURENESS * lacking_db, _USUAL_DB - _NARROW_DB)
+    # Fully as soon as the side is worth a little: as low as it is, it would mislead.
+    gain = 10 ** (min(1.0, 4 * worth) * (lacking_db + raised_db) / 20)
     if gain > 1:
         # Left and right of the same mid and a side that is louder by the gain.
         matrix = 0.5 * np.array([[1 + gain, 1 - gain], [1 - gain, 1 + gain]]) @ matrix

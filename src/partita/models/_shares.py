@@ -7,6 +7,7 @@ in the middle is missing; a softmax over the sources makes masks of what they gi
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.models._statistics import bin_statistics
 
 _LEAST_DEVIATION = 1e-2
-#: Where the side says nothing, a difference is seen that stands so many deviations above the
-#: channels: of such mixtures the shares depend least on the side.
-_TYPICAL_DIFFERENCE = 0.5
+#: Where the side says nothing, a difference is seen that goes with the channels: so many deviations
+#: above theirs. Below 200 Hz it goes with them less, down to the part that it does at 60 Hz and
+#: lower: what is loud there stands in the middle. docs/four_stems.md says what else was tried.
+_USUAL_DIFFERENCE = 0.5
+_LOWEST_PART, _LOWEST_HZ, _WHOLE_HZ = 0.6, 60.0, 200.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class ShareModel(SpectrogramModel):
         images = (self._images(mixture) - self.input_mean) * self.input_scale
         if self._side is not None:
             side = self._side.repeat(len(images) // len(self._side))[:, None, None]  # [B, 1, 1]
-            usual = images[:, :, :2].mean(dim=2) + _TYPICAL_DIFFERENCE  # [B, N, F]
+            usual = self._usual_difference(images[:, :, :2].mean(dim=2))  # [B, N, F]
             difference = usual + side * (images[:, :, 2] - usual)
             images = torch.cat([images[:, :, :2], difference.unsqueeze(2)], dim=2)
         for logits in self.logits(images):
@@ -114,6 +117,13 @@ class ShareModel(SpectrogramModel):
                 mean = shares.mean(dim=3, keepdim=True)
                 shares = mean + side[..., None, None] * (shares - mean)
             yield shares.permute(0, 2, 3, 4, 1)
+
+    def _usual_difference(self, channels: Tensor) -> Tensor:
+        """Return what a difference usually is beside channels ``[batch, frames, bins]``."""
+        bins = torch.arange(1, channels.shape[-1] + 1, device=channels.device)
+        octaves = (bins * (self.sample_rate / self.config.fft_samples) / _LOWEST_HZ).log2()
+        rise = (octaves / math.log2(_WHOLE_HZ / _LOWEST_HZ)).clamp(0, 1)  # [F]
+        return (_LOWEST_PART + (1 - _LOWEST_PART) * rise) * channels + _USUAL_DIFFERENCE
 
     def _images(self, mixture: Tensor) -> Tensor:
         """Map complex ``[batch, channels, bins, frames]`` to ``[batch, frames, images, bins]``."""

@@ -70,12 +70,12 @@ def test_memory_and_blocks_do_not_matter(stereo):
     assert len(meter._moments) <= 768
 
 
-@pytest.mark.parametrize("decibels", [-16, -24, -40])
+@pytest.mark.parametrize("decibels", [-24, -32, -40])
 def test_narrow_songs_are_widened_to_one_width(stereo, decibels):
     field = field_of(narrowed(stereo, decibels))
     assert field.side.item() > 0.99
     found = field.apply(torch.from_numpy(narrowed(stereo, decibels))[None])[0].numpy()
-    assert width_db(found) == pytest.approx(-23, abs=2)
+    assert width_db(found) == pytest.approx(-16, abs=2)
     less = field_of(narrowed(stereo, decibels - 6))
     again = less.apply(torch.from_numpy(narrowed(stereo, decibels - 6))[None])[0].numpy()
     np.testing.assert_allclose(again, found, atol=1e-5)
@@ -85,7 +85,7 @@ def test_the_side_counts_less_the_less_there_is_of_it(stereo):
     worth = [field_of(narrowed(stereo, level)).side.item() for level in np.arange(0.0, -80, -2)]
     assert worth[0] == 1
     assert worth[-1] == 0
-    assert all(0 <= before - after < 0.25 for before, after in itertools.pairwise(worth))
+    assert all(0 <= before - after < 0.3 for before, after in itertools.pairwise(worth))
 
 
 @pytest.mark.parametrize("decibels", [-30, -50, -60, -70])
