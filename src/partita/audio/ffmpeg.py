@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import av
 
@@ -24,6 +24,7 @@ from partita.audio.audio_reader import (
 from partita.audio.container import open_container
 from partita.audio.flac_frames import frame_position
 from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
+from partita.audio.ogg_pages import begins_damaged
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
 from partita.audio.timeline import Frame, Timeline, describe_spans, uniform
@@ -81,7 +82,7 @@ class FFmpegReader(AudioReader):
         start_s: float = 0.0,
         duration_s: float | None = None,
         *,
-        source: IO[bytes] | FileSlice | None = None,
+        source: FileSlice | None = None,
         shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
@@ -147,9 +148,9 @@ class FFmpegReader(AudioReader):
     def _own_shape(self) -> tuple[int, int]:
         rate, channels = self._stream.rate or 0, self._stream.channels or 0
         if self._table is not None and len(self._table.shapes) > 1 and rate:
-            # High-efficiency AAC plays at twice the rate that its frames state.
-            rate = self._table.rate * rate // self._table.first_rate
             channels = max(channels, self._table.channels)
+            if len({rate for rate, _ in self._table.shapes}) > 1:
+                rate = self._table.rate
         return rate, channels
 
     def _length(self) -> tuple[int | None, int | None]:
@@ -181,7 +182,8 @@ class FFmpegReader(AudioReader):
     def samples(self, block_samples: int) -> Generator[Samples, None, None]:
         """Yield the excerpt in blocks."""
         frames = self._frames()
-        timeline = Timeline(self._stated_end_s())
+        others = len(self._container.streams.audio) - 1 + len(self._videos())
+        timeline = Timeline(self._stated_end_s(), may_begin_late=others > 0)
         if self.start_s > _RUN_UP_S:
             frames, timeline.position_s = self._from_excerpt(frames)
         skip = self.start - round(timeline.position_s * self.sample_rate)
@@ -228,7 +230,7 @@ class FFmpegReader(AudioReader):
         """Yield what decodes, from where the demuxer is."""
         to_float = ToFloat()
         coarse_s = _COARSE_S.get(self._container.format.name, 0.0)
-        self._lost_s = 0.0
+        self._lost_s = self._cut_s = 0.0
         is_lost = False
         first_failed_s: float | None = None
         for packet in self._packets():
@@ -300,6 +302,9 @@ class FFmpegReader(AudioReader):
             return origin_s
         if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
             return 0.0
+        if self._container.format.name == "ogg" and stamp_s > _PADDING_S:
+            with self._source.again() if self._source else self.path.open("rb") as file:
+                return 0.0 if begins_damaged(file) else origin_s
         if failed_s is not None:
             origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
         # Stems lie under their video; of other sound only what begins much earlier counts, since

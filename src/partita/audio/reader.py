@@ -134,9 +134,10 @@ def _open(
         file = open_soundfile(os.fsencode(path), name) if is_plain else None
         if file is not None:
             return SoundFileReader(path, name, file, *excerpt)
-        if head.startswith((b"RF64", b"BW64")):
-            # Sizes that were never filled in: as plain RIFF the file is read to its end.
-            return FFmpegReader(path, name, stream, *excerpt, source=_as_riff(path))
+        patches = _unknown_size(head)
+        if patches:
+            source = FileSlice(path, patches=patches)
+            return FFmpegReader(path, name, stream, *excerpt, source=source)
     return FFmpegReader(path, name, stream, *excerpt)
 
 
@@ -145,5 +146,10 @@ def _head(path: Path) -> bytes:
         return file.read(64)
 
 
-def _as_riff(path: Path) -> FileSlice:
-    return FileSlice(path, patches={0: b"RIFF"})
+def _unknown_size(head: bytes) -> dict[int, bytes]:
+    """Return what to read in place of sizes that were never filled in: up to the file's end."""
+    if head.startswith((b"RF64", b"BW64")):
+        return {0: b"RIFF"}  # without the 64-bit sizes
+    if head.startswith(b".snd"):
+        return {8: b"\xff\xff\xff\xff"}
+    return {}

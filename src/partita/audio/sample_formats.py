@@ -30,6 +30,7 @@ class ToFloat:
         return samples if order is None else samples[order]
 
     def _converted(self, frame: Any) -> Samples:
+        """Return a decoded frame as ``[channels, samples]``, in its own order."""
         channels, form = frame.layout.nb_channels, frame.format.name
         # PyAV miscounts the planes of frames with eight of them.
         if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):

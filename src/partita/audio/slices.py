@@ -27,12 +27,17 @@ class FileSlice(io.RawIOBase):
         patches: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__()
+        self._path = path
         self._file = path.open("rb")
         self.name = str(path)
         self._start = start
         self._size = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
         self._patches = patches or {}
         self._at = 0
+
+    def again(self) -> FileSlice:
+        """Open the same part once more."""
+        return FileSlice(self._path, self._start, self._start + self._size, self._patches)
 
     def readable(self) -> bool:
         """Tell that it can be read."""

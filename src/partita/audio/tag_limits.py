@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from partita.audio.ogg_pages import page_checksum
+
 #: A song has some dozens.
 MAX_TAGS = 2_000
 MAX_PICTURE_BYTES = 20_000_000
@@ -133,16 +135,7 @@ def _ogg(file: IO[bytes]) -> Iterator[Found]:
             whole[at - page : at - page + 4] = bytes(4)
             whole[22:26] = bytes(4)
             yield count, at, bytes(4)
-            yield count, page + 22, struct.pack("<I", _ogg_checksum(whole))
-
-
-def _ogg_checksum(page: bytearray) -> int:
-    value = 0
-    for byte in page:
-        value ^= byte << 24
-        for _ in range(8):
-            value = (value << 1 ^ 0x04C11DB7) & 0xFFFFFFFF if value >> 31 else value << 1
-    return value
+            yield count, page + 22, struct.pack("<I", page_checksum(whole))
 
 
 def _chunks(file: IO[bytes], at: int, end: int, order: str) -> Iterator[Found]:

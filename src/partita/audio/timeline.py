@@ -65,6 +65,8 @@ class Timeline:
     ----------
     end_s : float or None
         Where the file ends by its own statement: gaps up to there are believed.
+    may_begin_late : bool
+        Silence at the beginning is as it should be, under a video.
     position_s : float
         Where the next piece begins.
     silences : list of (float, float)
@@ -74,6 +76,7 @@ class Timeline:
     """
 
     end_s: float | None = None
+    may_begin_late: bool = False
     position_s: float = 0.0
     silences: list[tuple[float, float]] = field(default_factory=list)
     ignored: list[float] = field(default_factory=list)
@@ -87,7 +90,7 @@ class Timeline:
             following = next(frames, None)
             gap_s = self._gap_s(frame, following)
             if gap_s > 0:
-                if self.position_s > 0:
+                if self.position_s > 0 or frame.lost or not self.may_begin_late:
                     self._note(self.position_s, self.position_s + gap_s)
                 yield from silence(len(frame.samples), round(gap_s * frame.rate), frame.rate)
                 self.position_s += gap_s

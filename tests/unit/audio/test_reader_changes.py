@@ -1,0 +1,118 @@
+"""Streams whose rate or channel count changes on the way, and files joined from several."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_files import RATE, assert_seconds, encode, read, tones
+from partita.audio.channels import fit_channels
+from partita.audio.joined import find_parts
+
+
+def part(tmp_path, codec, container, seconds, rate=RATE, channels=2):
+    path = tmp_path / f"part.{container}"
+    encode(path, tones(*seconds, rate, channels), codec, rate, container)
+    return path.read_bytes()
+
+
+RAW = {"mp3": ("libmp3lame", "mp3"), "aac": ("aac", "adts")}
+
+
+@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1), (2, 1, 2), (1, 2, 1)])
+def test_channel_count_changes(tmp_path, kind, channels):
+    codec, container = RAW[kind]
+    parts = [
+        part(tmp_path, codec, container, (2 * k, 2), channels=count)
+        for k, count in enumerate(channels)
+    ]
+    path = tmp_path / f"song.{kind}"
+    path.write_bytes(b"".join(parts))
+    samples, reader = read(path)
+    assert reader.channels == 2
+    assert reader.sample_rate == RATE
+    assert samples.shape == (2, pytest.approx(2 * len(channels) * RATE, abs=9000))
+    assert_seconds(samples, RATE, range(2 * len(channels)), start_s=0.03)
+    # Mono sounds on both sides as loud as before.
+    levels = np.sqrt(np.mean(samples.reshape(2, -1)[:, RATE : -RATE // 2] ** 2, axis=1))
+    np.testing.assert_allclose(levels, 0.3 / np.sqrt(2), rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize("rates", [(44100, 48000), (48000, 32000), (44100, 32000, 44100)])
+def test_rate_changes(tmp_path, kind, rates):
+    codec, container = RAW[kind]
+    parts = [part(tmp_path, codec, container, (2 * k, 2), rate) for k, rate in enumerate(rates)]
+    path = tmp_path / f"song.{kind}"
+    path.write_bytes(b"".join(parts))
+    samples, reader = read(path)
+    assert reader.sample_rate == rates[0]
+    assert samples.shape[1] == pytest.approx(2 * len(rates) * rates[0], abs=9000)
+    assert_seconds(samples, rates[0], range(2 * len(rates)), start_s=0.03)
+
+
+def test_a_short_intro_at_half_the_rate_does_not_cost_the_song_its_treble(tmp_path):
+    intro = part(tmp_path, "libmp3lame", "mp3", (0, 1), 22050)
+    song = part(tmp_path, "libmp3lame", "mp3", (1, 4))
+    (tmp_path / "song.mp3").write_bytes(intro + song)
+    samples, reader = read(tmp_path / "song.mp3")
+    assert reader.sample_rate == RATE
+    assert_seconds(samples, RATE, range(5), start_s=0.05)
+
+
+def flac(seconds, rate=RATE, channels=2, subtype="PCM_16"):
+    file = io.BytesIO()
+    soundfile.write(file, tones(*seconds, rate, channels).T, rate, subtype, format="FLAC")
+    return file.getvalue()
+
+
+def test_joined_flac(tmp_path):
+    path = tmp_path / "song.flac"
+    parts = (
+        flac((0, 2), channels=1),
+        flac((2, 2)),
+        flac((4, 1), 48000),
+        flac((5, 1), subtype="PCM_24"),
+    )
+    path.write_bytes(b"".join(parts))
+    samples, reader = read(path)
+    assert (reader.channels, reader.sample_rate, reader.warnings) == (2, RATE, [])
+    assert samples.shape == (2, 6 * RATE)
+    assert_seconds(samples, RATE, range(6))
+    np.testing.assert_allclose(samples[:, : 2 * RATE], tones(0, 2), atol=1e-4)
+    excerpt, _ = read(path, start_s=3.2, duration_s=2.0)
+    np.testing.assert_array_equal(excerpt, samples[:, round(3.2 * RATE) :][:, : 2 * RATE])
+
+
+@pytest.mark.parametrize("kind", ["vorbis", "opus"])
+@pytest.mark.parametrize("channels", [(2, 2), (1, 2), (2, 1, 2)])
+def test_chained_ogg(tmp_path, kind, channels):
+    path, parts = tmp_path / f"song.{kind}", []
+    for k, count in enumerate(channels):
+        if kind == "opus":
+            rate = 48000
+            parts.append(part(tmp_path, "libopus", "ogg", (2 * k, 2), rate, count))
+        else:
+            rate, file = RATE, io.BytesIO()
+            soundfile.write(file, tones(2 * k, 2, rate, count).T, rate, format="OGG")
+            parts.append(file.getvalue())
+    path.write_bytes(b"".join(parts))
+    assert len(find_parts(path, parts[0][:64])) == len(channels)
+    samples, reader = read(path)
+    assert (reader.channels, reader.sample_rate) == (2, rate)
+    assert samples.shape[1] == pytest.approx(2 * rate * len(channels), abs=1000)
+    assert_seconds(samples, rate, range(2 * len(channels)))
+
+
+@pytest.mark.parametrize("wanted", range(1, 9))
+@pytest.mark.parametrize("given", range(1, 9))
+def test_channels_fit_any_layout(given, wanted):
+    block = np.ones((given, 10), np.float32)
+    fitted = fit_channels(block, wanted)
+    assert fitted.shape == (wanted, 10)
+    assert fitted.dtype == np.float32
+    assert np.abs(fitted).sum() > 0
+    if given == wanted:
+        np.testing.assert_array_equal(fitted, block)

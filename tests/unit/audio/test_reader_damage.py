@@ -1,0 +1,166 @@
+"""Damaged and cut files: silence where nothing decodes, the rest at its place, a warning."""
+
+import gc
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_files import RATE, assert_seconds, encode, read, tones
+from partita.audio.reader import open_audio
+from partita.errors import AudioReadError
+
+CODECS = {
+    "mp3": ("libmp3lame", None),
+    "aac": ("aac", "adts"),
+    "ac3": ("ac3", "ac3"),
+    "m4a": ("aac", "mp4"),
+    "mkv": ("libmp3lame", "matroska"),
+    "ts": ("libmp3lame", "mpegts"),
+    "wma": ("wmav2", "asf"),
+    "opus": ("libopus", "ogg"),
+    "wv": ("wavpack", None),
+    "tta": ("tta", None),
+}
+
+
+def write(tmp_path, kind):
+    path = tmp_path / f"song.{kind}"
+    if kind in ("flac", "ogg"):
+        # Noise, so that bytes are spread over the time.
+        noise = np.random.default_rng(0).normal(0, 0.05, (2, 8 * RATE)).astype(np.float32)
+        soundfile.write(path, (tones() + noise).T, RATE)
+    else:
+        codec, container = CODECS[kind]
+        rate = 48000 if codec == "libopus" else RATE
+        encode(path, tones(rate=rate), codec, rate, container)
+    return path
+
+
+def overwrite(path, at, count, seed=0):
+    """Overwrite bytes from a share of the file on with noise."""
+    data = bytearray(path.read_bytes())
+    start = round(at * len(data))
+    data[start : start + count] = np.random.default_rng(seed).bytes(count)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", *CODECS])
+@pytest.mark.parametrize("at", [0.3, 0.6])
+def test_damage_in_the_middle_moves_nothing(tmp_path, kind, at):
+    path = write(tmp_path, kind)
+    whole, reader = read(path)
+    assert reader.warnings == []
+    overwrite(path, at, 3000)
+    samples, reader = read(path)
+    rate = reader.sample_rate
+    if kind == "wv" and samples.shape[1] < whole.shape[1] - rate:
+        assert "ends after" in " ".join(reader.warnings)  # FFmpeg finds no block behind the damage
+        return
+    assert samples.shape[1] == pytest.approx(whole.shape[1], abs=2400)
+    assert_seconds(samples[:, -2 * rate :], rate, [6, 7])
+    assert_seconds(samples, rate, [0, 1])
+    text = " ".join(reader.warnings)
+    if (samples[:, :rate] != 0).any() and kind not in ("mp3", "mkv", "ts", "ac3", "wma"):
+        assert re.search(r"silence from \d\.\d{3} s to \d\.\d{3} s", text), text
+
+
+@pytest.mark.parametrize("at", [0.01, 0.05, 0.25, 0.5, 0.9, 0.999])
+def test_a_damaged_flac_frame_costs_that_frame_only(tmp_path, at):
+    path = write(tmp_path, "flac")
+    whole, _ = read(path)
+    overwrite(path, at, 60)
+    samples, reader = read(path)
+    assert samples.shape == whole.shape
+    changed = np.flatnonzero((samples != whole).any(axis=0))
+    assert 0 < len(changed) <= 2 * 4096
+    assert not samples[:, changed].any()
+    first_s, last_s = changed[0] / RATE, (changed[-1] + 1) / RATE
+    assert f"silence from {first_s:.3f} s to {last_s:.3f} s" in " ".join(reader.warnings)
+    excerpt, _ = read(path, start_s=6.5, duration_s=0.5)
+    start = round(6.5 * RATE)
+    np.testing.assert_array_equal(excerpt, samples[:, start : start + len(excerpt[0])])
+
+
+def test_a_cut_flac_keeps_its_whole_frames(tmp_path):
+    path = write(tmp_path, "flac")
+    whole, _ = read(path)
+    path.write_bytes(path.read_bytes()[:60_000])
+    samples, reader = read(path)
+    assert samples.shape[1] % 4096 == 0
+    assert samples.shape[1] > 0
+    np.testing.assert_array_equal(samples, whole[:, : samples.shape[1]])
+    assert len(reader.warnings) == 1
+    assert f"ends after {samples.shape[1] / RATE:.3f} s of the 8.000 s" in reader.warnings[0]
+
+
+def test_many_holes_in_an_mp3(tmp_path):
+    path = write(tmp_path, "mp3")
+    for seed, at in enumerate((0.2, 0.45, 0.7)):
+        overwrite(path, at, 4000, seed)
+    samples, reader = read(path)
+    assert samples.shape[1] == pytest.approx(8 * RATE, abs=2400)
+    assert_seconds(samples[:, -RATE:], RATE, [7])
+    assert reader.warnings[0].count(" s to ") >= 3
+    excerpt, _ = read(path, start_s=7.2, duration_s=0.5)
+    assert_seconds(excerpt, RATE, [7], start_s=-0.25)
+
+
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+def test_a_damaged_beginning_of_an_ogg_is_silence(tmp_path, kind):
+    path = write(tmp_path, kind)
+    data = path.read_bytes()
+    pages = [at for at in range(len(data) - 4) if data[at : at + 4] == b"OggS"]
+    overwrite(path, (pages[2] + 100) / len(data), 2000)
+    samples, reader = read(path)
+    rate = reader.sample_rate
+    assert samples.shape[1] == pytest.approx(8 * rate, abs=2400)
+    assert_seconds(samples[:, -4 * rate :], rate, [4, 5, 6, 7])
+    assert "silence from 0.000 s" in reader.warnings[0]
+
+
+def test_no_decoder_stays_open_when_blocks_are_abandoned(tmp_path):
+    path, open_files = write(tmp_path, "mp3"), Path("/proc/self/fd")
+    if not open_files.is_dir():
+        pytest.skip("this system does not tell which files are open")
+    before = len(list(open_files.iterdir()))
+    for _ in range(5):
+        with open_audio(path, start_s=1.0) as reader:
+            next(reader.blocks())
+    gc.collect()
+    assert len(list(open_files.iterdir())) <= before
+
+
+def test_unknown_codecs_are_one_line(tmp_path):
+    soundfile.write(tmp_path / "song.wav", tones().T, RATE)
+    data = bytearray((tmp_path / "song.wav").read_bytes())
+    data[20:22] = b"\x77\x77"  # the format tag
+    (tmp_path / "song.wav").write_bytes(data)
+    with pytest.raises(AudioReadError, match=r"its audio codec is not known") as error:
+        read(tmp_path / "song.wav")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "AU"])
+def test_lengths_that_were_never_filled_in(tmp_path, kind, size):
+    path = tmp_path / "song"
+    soundfile.write(path, tones().T, RATE, "PCM_16", format=kind)
+    data = bytearray(path.read_bytes())
+    order = "little" if kind in ("WAV", "RF64") else "big"
+    if kind == "AU":
+        at = 8
+    else:
+        at = data.find({"WAV": b"data", "RF64": b"data", "AIFF": b"SSND"}[kind]) + 4
+        data[4:8] = size.to_bytes(4, order)
+    data[at : at + 4] = size.to_bytes(4, order)
+    if kind == "RF64":
+        at = data.find(b"ds64") + 8
+        data[at : at + 24] = 3 * size.to_bytes(8, order)
+    path.write_bytes(data)
+    samples, reader = read(path)
+    assert samples.shape[1] == pytest.approx(8 * RATE, abs=8)
+    assert_seconds(samples, RATE, range(8))
+    assert reader.warnings == []
