@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -281,11 +281,20 @@ def _other_names(names: Sequence[str], true: Tensor, found: Tensor, *, related: 
 
 def _correlations(true: Tensor, found: Tensor) -> Tensor:
     """Return correlation coefficients ``[estimates, references]``, without signs."""
-    products = found.double() @ true.double().T
-    levels = torch.outer(
-        *(torch.linalg.vector_norm(each.double(), dim=1) for each in (found, true))
-    )
+    products = torch.zeros(len(found), len(true), dtype=torch.float64)
+    true_energy, found_energy = products.new_zeros(len(true)), products.new_zeros(len(found))
+    for ours, theirs in _pieces(true, found):
+        products += theirs @ ours.T
+        true_energy += ours.square().sum(dim=1)
+        found_energy += theirs.square().sum(dim=1)
+    levels = torch.outer(found_energy, true_energy).sqrt()
     return (products / levels.clamp(min=math.ulp(0.0))).abs()
+
+
+def _pieces(*signals: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield pieces in float64: a whole song of several stems would take gigabytes."""
+    for pieces in zip(*(torch.split(each, _EXCERPT_SAMPLES, -1) for each in signals), strict=True):
+        yield tuple(piece.double() for piece in pieces)
 
 
 def _swapped_channels(
@@ -295,9 +304,9 @@ def _swapped_channels(
         return []
     straight = swapped = 0.0
     for name in names:
-        true, found = references[name].double(), estimates[name].double()
-        straight += float((true - found).square().sum())
-        swapped += float((true - found.flip(0)).square().sum())
+        for true, found in _pieces(references[name].cpu(), estimates[name].cpu()):
+            straight += float((true - found).square().sum())
+            swapped += float((true - found.flip(0)).square().sum())
     if swapped < _LESS_ERROR * straight:
         return ["left and right of the estimates are swapped: scores suffer"]
     return []
