@@ -101,7 +101,10 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
 
 def _median(values: Sequence[float]) -> float:
     finite = _finite(values)
-    return float(np.median(finite)) if finite.size else math.nan
+    if finite.size:
+        return float(np.median(finite))
+    infinite = [value for value in values if math.isinf(value)]  # such as of a perfect estimate
+    return infinite[0] if infinite else math.nan
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:

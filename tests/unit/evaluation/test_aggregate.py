@@ -52,3 +52,5 @@ def test_infinite_figures_are_left_out_as_in_files():
     summary = summarise(tracks)["vocals"]
     assert summary.medians["SDR"] == 2.0
     assert summary.intervals["SDR"] == (1.0, 3.0)
+    perfect = summarise([track("a", [math.inf, math.inf])])["vocals"]
+    assert (perfect.medians["SDR"], perfect.tracks, perfect.unscored) == (math.inf, 1, 0)
