@@ -10,7 +10,7 @@ from pathlib import Path
 
 from partita.datasets.layout import (
     MIXTURE_NAMES,
-    SUBSETS,
+    SUBSET_NAMES,
     Problem,
     Reading,
     audio_files,
@@ -215,7 +215,7 @@ def _entries(root: Path, problems: list[Problem]) -> Iterator[_Entry]:
     seen = {folder_id(root.stat())}
     for subset, parent in subset_folders(root):
         for top in subfolders(parent):
-            if not (parent == root and top.name in SUBSETS):
+            if not (parent == root and top.name.lower() in SUBSET_NAMES):
                 for folder in walk(top, problems, seen=seen):
                     for path in audio_files(folder):
                         yield _Entry(subset, parent, top, path)
@@ -225,7 +225,7 @@ def _unwrapped(root: Path) -> Path:
     """Go down while there is nothing but one folder that holds no audio itself."""
     while True:
         inside = subfolders(root)
-        if len(inside) != 1 or inside[0].name in SUBSETS or audio_files(root):
+        if len(inside) != 1 or inside[0].name.lower() in SUBSET_NAMES or audio_files(root):
             return root
         try:
             if audio_files(inside[0]) or not subfolders(inside[0]):

@@ -145,8 +145,12 @@ def audio_files(folder: Path) -> list[Path]:
 
 def subset_folders(root: Path) -> list[tuple[str, Path]]:
     """Return ``(subset, folder)`` for all folders named after a subset, and ``("", root)``."""
-    inside = [(name, root / name) for name in SUBSETS if (root / name).is_dir()]
-    return [*inside, ("", root)]
+    inside = [
+        (SUBSET_NAMES[folder.name.lower()], folder)
+        for folder in subfolders(root)
+        if folder.name.lower() in SUBSET_NAMES
+    ]
+    return [*sorted(inside, key=lambda each: SUBSETS.index(each[0])), ("", root)]
 
 
 def make_track(

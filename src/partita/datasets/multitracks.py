@@ -91,8 +91,11 @@ def _read(
     if not root.is_dir():
         return Reading()
     problems: list[Problem] = []
+    folders = list(_track_folders(root, is_track, problems))
+    if not folders:
+        return Reading()
     tracks: list[Track] = []
-    for folder in _track_folders(root, is_track, problems):
+    for folder in folders:
         try:
             made = make(folder, subset_of(root, folder))
         except UsageError as error:
@@ -101,7 +104,7 @@ def _read(
             tracks.append(made)
         else:
             problems.append(made)
-    return Reading(tracks, problems) if tracks else Reading()
+    return Reading(tracks, problems)
 
 
 def _track_folders(

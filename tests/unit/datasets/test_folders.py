@@ -166,6 +166,13 @@ def test_a_folder_in_a_folder(tmp_path, write_track):
     ]  # fmt: skip
 
 
+def test_other_names_of_subsets(tmp_path, write_track):
+    for folder in ("Train/A", "validation/B", "TEST/C"):
+        write_track(f"data/{folder}")
+    data = open_dataset(tmp_path / "data")
+    assert [(t.name, t.subset) for t in data] == [("A", "train"), ("B", "valid"), ("C", "test")]
+
+
 def test_stems_in_a_folder_of_their_own(tmp_path, write):
     for song in ("A", "B"):
         for name in ("mix", "stems/vocals", "stems/drums"):

@@ -105,6 +105,15 @@ def test_slakh_without_metadata_is_a_problem_of_that_track(slakh):
     assert str(problem).startswith("Track00001: metadata.yaml: No such file")
 
 
+def test_without_any_metadata_it_is_no_other_layout(slakh, medleydb):
+    for path in slakh.parent.rglob("*.yaml"):
+        path.unlink()
+    for root, layout, count in ((slakh / "train", "slakh", 1), (medleydb / "Audio", "medleydb", 1)):
+        data = open_dataset(root)
+        assert (data.layout, len(data), len(data.problems)) == (layout, 0, count)
+        assert "its stems have no names, left out" in str(data.problems[0])
+
+
 def test_medleydb(medleydb):
     data = open_dataset(medleydb)
     assert (data.layout, data.problems) == ("medleydb", ())
