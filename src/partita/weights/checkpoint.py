@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,15 @@ def save_checkpoint(
         with whole_file(path) as partial:
             save_file(tensors, partial, metadata)
     except SafetensorError as error:
-        raise OSError(one_line(error)) from error
+        raise _os_error(error) from error
+
+
+def _os_error(error: SafetensorError) -> OSError:
+    """Return what the operating system said, of which safetensors keeps the number in a text."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(one_line(error))
+    return OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:

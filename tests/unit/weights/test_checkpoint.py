@@ -1,10 +1,12 @@
 """partita's own file of weights, in 16 bits."""
 
+import errno
+
 import pytest
 import torch
 from safetensors import safe_open
 
-from common import SMALL_UNET
+from common import SMALL_UNET, little_room
 from partita.errors import ModelError
 from partita.models import create_model
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
@@ -36,3 +38,14 @@ def test_what_16_bits_cannot_hold_is_refused_and_nothing_written(model, tmp_path
     with pytest.raises(ModelError, match="beyond what 16 bits can hold"):
         save_checkpoint(tmp_path / "half.safetensors", model, half=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_the_systems_own_error(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="File too large") as caught, little_room(1000):
+        save_checkpoint(path, model)
+    assert caught.value.errno == errno.EFBIG
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -88,18 +88,37 @@ def in_processes(
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back; processes that begin meanwhile never hear it, not even while they import.
+    """Hold signals back while processes begin, which would complain about half of their orders.
 
-    Ctrl-C at a terminal goes to all processes, and it is for the one that started the others.
+    Ctrl-C at a terminal goes to all processes, and it is for the one that started the others: those
+    that begin meanwhile never hear it, not even while they import. SIGTERM they have to hear.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _sigterm_later():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _sigterm_later() -> Iterator[None]:
+    """Call the handler of SIGTERM in the end."""
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield  # handlers run in the main thread
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if received:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _begin(task: Callable[[int], Any]) -> None:

@@ -66,3 +66,29 @@ def test_closing_does_not_wait_for_work_that_nobody_wants():
     started = time.monotonic()
     made.close()
     assert time.monotonic() - started < 20
+
+
+class TerminatedError(Exception):
+    pass
+
+
+def test_sigterm_comes_when_the_processes_have_their_orders():
+    def terminate(*_):
+        raise TerminatedError
+
+    asked = []
+
+    def numbers():
+        for number in range(9):
+            asked.append(number)
+            signal.raise_signal(signal.SIGTERM)
+            yield number
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with pytest.raises(TerminatedError):
+            next(in_processes(square, numbers(), 2))
+        assert asked == [0, 1, 2, 3]
+        assert signal.getsignal(signal.SIGTERM) is terminate
+    finally:
+        signal.signal(signal.SIGTERM, before)
