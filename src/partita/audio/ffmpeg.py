@@ -27,7 +27,8 @@ from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_ta
 from partita.audio.ogg_pages import begins_damaged
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
-from partita.audio.timeline import Frame, Timeline, describe_spans, uniform
+from partita.audio.timeline import Frame, Timeline, describe_spans, trimmed, uniform
+from partita.audio.wavpack_blocks import next_wavpack_block
 from partita.errors import AudioReadError
 
 #: Decoded before the start of an excerpt and thrown away: lossy codecs need a run-up.
@@ -115,10 +116,14 @@ class FFmpegReader(AudioReader):
         self._cut_s = 0.0  # what decoders left out at the ends of frames
         self._full_samples = 0
 
-    def _open(self) -> None:
-        if self._source is not None:
+    def _open(self, begin: int = 0) -> None:
+        self._begin = begin
+        source: Path | FileSlice = self._source or self.path
+        if begin:
+            source = self._stack.enter_context(FileSlice(self.path, begin))
+        elif self._source is not None:
             self._source.seek(0)
-        self._container = self._stack.enter_context(open_container(self._source or self.path))
+        self._container = self._stack.enter_context(open_container(source))
         self._stream = self._choose(self._number)
         if self._stream.codec_context.name in _CHECKED:
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
@@ -258,16 +263,25 @@ class FFmpegReader(AudioReader):
 
     def _packets(self) -> Iterator[Any]:
         """Yield packets, None where the demuxer stumbles; it is asked to go on."""
-        errors = 0
+        errors, offset = 0, 0
         while errors < _MAX_DEMUX_ERRORS:
             try:
                 for packet in self._container.demux(self._stream):
                     errors = 0
+                    if packet.pos is not None:
+                        offset = self._begin + packet.pos + 1
                     yield packet
                 return
             except av.FFmpegError:
                 errors += 1
             yield None
+            if self._container.format.name == "wv" and self._source is None:
+                found = next_wavpack_block(self.path, offset)
+                if found is None:
+                    return
+                self._stack.close()
+                self._open(found)
+                offset = found + 1
 
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
         """Return when a frame begins, in the file's own time."""
@@ -374,17 +388,3 @@ def _put_back(first: Frame | None, frames: Iterator[Frame]) -> Iterator[Frame]:
     if first is not None:
         yield first
     yield from frames
-
-
-def trimmed(blocks: Iterator[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
-    """Leave out `skip` samples, and what is beyond `limit` more."""
-    for block in blocks:
-        used = block[:, min(max(skip, 0), block.shape[1]) :]
-        skip -= block.shape[1]
-        if limit is not None:
-            used = used[:, :limit]
-            limit -= used.shape[1]
-        if used.shape[1]:
-            yield used
-        if limit == 0:
-            return

@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from partita.audio.audio_reader import AudioReader, Samples, rechunk
-from partita.audio.ffmpeg import FFmpegReader, trimmed
+from partita.audio.ffmpeg import FFmpegReader
 from partita.audio.slices import FileSlice
-from partita.audio.timeline import uniform
+from partita.audio.timeline import trimmed, uniform
 
 _FLAC_START = b"fLaC\x00\x00\x00\x22"
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")

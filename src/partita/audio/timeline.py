@@ -162,6 +162,20 @@ def uniform(pieces: Iterator[tuple[Samples, int]], channels: int, rate: int) -> 
         yield from resample_blocks(blocks, channels, own_rate, rate)
 
 
+def trimmed(blocks: Iterator[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
+    """Leave out `skip` samples, and what is beyond `limit` more."""
+    for block in blocks:
+        used = block[:, min(max(skip, 0), block.shape[1]) :]
+        skip -= block.shape[1]
+        if limit is not None:
+            used = used[:, :limit]
+            limit -= used.shape[1]
+        if used.shape[1]:
+            yield used
+        if limit == 0:
+            return
+
+
 def describe_spans(spans: list[tuple[float, float]], most: int = 5) -> str:
     """Return "1.702 s to 1.795 s, 3.000 s to 4.500 s and 2 more places"."""
     told = ", ".join(f"{start_s:.3f} s to {end_s:.3f} s" for start_s, end_s in spans[:most])

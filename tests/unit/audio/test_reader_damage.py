@@ -53,12 +53,9 @@ def test_damage_in_the_middle_moves_nothing(tmp_path, kind, at):
     path = write(tmp_path, kind)
     whole, reader = read(path)
     assert reader.warnings == []
-    overwrite(path, at, 3000)
+    overwrite(path, at, 30_000 if kind == "wv" else 3000)  # across the head of a block
     samples, reader = read(path)
     rate = reader.sample_rate
-    if kind == "wv" and samples.shape[1] < whole.shape[1] - rate:
-        assert "ends after" in " ".join(reader.warnings)  # FFmpeg finds no block behind the damage
-        return
     assert samples.shape[1] == pytest.approx(whole.shape[1], abs=2400)
     assert_seconds(samples[:, -2 * rate :], rate, [6, 7])
     assert_seconds(samples, rate, [0, 1])
@@ -75,7 +72,7 @@ def test_a_damaged_flac_frame_costs_that_frame_only(tmp_path, at):
     samples, reader = read(path)
     assert samples.shape == whole.shape
     changed = np.flatnonzero((samples != whole).any(axis=0))
-    assert 0 < len(changed) <= 2 * 4096
+    assert 0 < len(changed) <= 4 * 4096  # FFmpeg 8.0 drops neighbours
     assert not samples[:, changed].any()
     first_s, last_s = changed[0] / RATE, (changed[-1] + 1) / RATE
     assert f"silence from {first_s:.3f} s to {last_s:.3f} s" in " ".join(reader.warnings)
