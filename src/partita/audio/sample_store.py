@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,7 +46,10 @@ class SampleStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(
+            OSError
+        ):  # what a full disk has no room for is not missed any more
+            self._file.close()
 
     def keep(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         """Yield ``[channels, samples]`` blocks as they come, and keep them.
@@ -57,15 +61,28 @@ class SampleStore:
         """
         for block in blocks:
             self._channels = len(block)
-            try:
+            with self._said():
                 self._file.write(np.ascontiguousarray(block.T).data)
-            except OSError as error:
-                raise write_error(self._folder, error) from error
             yield block
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield all that was kept, in blocks ``[channels, samples]``, from the start."""
-        self._file.seek(0)
+        """Yield all that was kept, in blocks ``[channels, samples]``, from the start.
+
+        Raises
+        ------
+        AudioWriteError
+            As `keep`: what was kept last may only now be written.
+        """
+        with self._said():
+            self._file.seek(0)
         while data := self._file.read(_BLOCK_SAMPLES * self._channels * 4):
             samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
             yield np.ascontiguousarray(samples.T)
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        """Say errors of the operating system's in one line."""
+        try:
+            yield
+        except OSError as error:
+            raise write_error(self._folder, error) from error

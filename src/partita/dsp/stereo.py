@@ -39,6 +39,9 @@ _SURENESS, _USUAL_DB = 0.7, -16.0
 _DOUBTED_DB = (-30.0, -23.0)
 #: Sides and channels below these levels are what rounding and codecs leave.
 _LOST_DB = (-70.0, -62.0)
+#: What is worth nothing is raised to this level all the same, as far as the second allows: on the
+#: way back a network's errors become as much smaller, and stems of mono songs are mono.
+_RAISED_DB, _MOST_RAISED_DB = -50.0, 60.0
 #: Correlation of magnitudes: that of noise with a song is within ±0.06, that of a song's side with
 #: its mid 0.2 to 0.7.
 _MUSIC = (0.06, 0.16)
@@ -64,7 +67,8 @@ class StereoField:
     @classmethod
     def mono(cls, groups: int = 1) -> StereoField:
         """Return the field of songs whose channels are equal."""
-        return cls(torch.eye(2, dtype=torch.float64).repeat(groups, 1, 1), torch.zeros(groups))
+        matrix = torch.from_numpy(_widening(10 ** (_MOST_RAISED_DB / 20)))
+        return cls(matrix.repeat(groups, 1, 1), torch.zeros(groups))
 
     @property
     def is_turned(self) -> bool:
@@ -84,7 +88,8 @@ def _product(matrix: Tensor, signal: Tensor) -> Tensor:
     """Multiply ``[..., 2, 2]`` by ``[..., 2, samples]``."""
     if torch.equal(matrix, torch.eye(2, dtype=matrix.dtype).expand_as(matrix)):
         return signal
-    return matrix.to(signal.dtype) @ signal
+    # Gains of a thousand would leave errors of float32 where channels nearly cancel each other.
+    return (matrix @ signal.double()).to(signal.dtype)
 
 
 class StereoMeter:
@@ -167,11 +172,18 @@ def _field_of(spectra: Spectra, bands: list[slice]) -> tuple[npt.NDArray[np.floa
     lacking_db = max(0.0, _NARROW_DB - width_db)
     raised_db = min(_SURENESS * lacking_db, _USUAL_DB - _NARROW_DB)
     # Fully as soon as the side is worth a little: as low as it is, it would mislead.
-    gain = 10 ** (min(1.0, 4 * worth) * (lacking_db + raised_db) / 20)
-    if gain > 1:
-        # Left and right of the same mid and a side that is louder by the gain.
-        matrix = 0.5 * np.array([[1 + gain, 1 - gain], [1 - gain, 1 + gain]]) @ matrix
-    return matrix, worth
+    gain_db = max(min(1.0, 4 * worth) * (lacking_db + raised_db), _lost_gain_db(-width_db))
+    return (_widening(10 ** (gain_db / 20)) @ matrix if gain_db else matrix), worth
+
+
+def _widening(gain: float) -> npt.NDArray[np.float64]:
+    """Return what leaves the mid as it is and makes the side louder."""
+    return 0.5 * np.array([[1 + gain, 1 - gain], [1 - gain, 1 + gain]])
+
+
+def _lost_gain_db(missing_db: float) -> float:
+    """Return how much a signal so far below the other is raised, though it is worth nothing."""
+    return min(max(0.0, missing_db + _RAISED_DB), _MOST_RAISED_DB)
 
 
 def _balance(spectra: Spectra, bands: list[slice]) -> npt.NDArray[np.float64]:
@@ -183,7 +195,8 @@ def _balance(spectra: Spectra, bands: list[slice]) -> npt.NDArray[np.float64]:
     if not correction:
         return np.eye(2)
     music = _ramp(_likeness(left, right, bands), *_MUSIC) * _ramp(-imbalance_db, *_LOST_DB)
-    gain = 10 ** (music * correction * imbalance_db / 20)
+    gain_db = max(music * correction * imbalance_db, _lost_gain_db(imbalance_db))
+    gain = 10 ** (gain_db / 20)
     copied = (1 - music) * _ramp(imbalance_db, *_ONE_SIDED_DB)
     if difference_db > 0:
         return np.array([[1.0, 0.0], [copied, gain]])

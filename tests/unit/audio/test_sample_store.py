@@ -1,6 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
 
+from common import little_room
 from partita.audio import sample_store
 from partita.audio.sample_store import SampleStore
 from partita.errors import AudioWriteError
@@ -19,6 +22,17 @@ def test_what_is_kept_comes_back(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_store, "_MOST_BYTES", 1000)
+    blocks = [np.zeros((2, 1001), np.float32)] * 40
+    with (
+        SampleStore(tmp_path) as kept,
+        little_room(200_000),
+        pytest.raises(AudioWriteError, match=tmp_path.name),
+    ):
+        list(itertools.chain(kept.keep(blocks), kept.blocks()))
+
+
+def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_store, "_MOST_BYTES", 1000)
     with (
         SampleStore(tmp_path / "missing") as kept,
