@@ -40,7 +40,8 @@ def narrowed(song, decibels):
 
 
 def width_db(song):
-    return 20 * np.log10(np.linalg.norm(song[0] - song[1]) / np.linalg.norm(song[0] + song[1]))
+    left, right = song.astype(np.float64)
+    return 20 * np.log10(np.linalg.norm(left - right) / np.linalg.norm(left + right) + 1e-10)
 
 
 def noise_beside(song, decibels):
