@@ -165,6 +165,8 @@ class FFmpegReader(AudioReader):
         announced_s: float | None = None
         if self._table is not None:
             length_s, announced_s = self._table.length_s, self._table.announced_s
+            if announced_s is not None and abs(announced_s - length_s) < _PADDING_S:
+                length_s = _seconds(stream, "duration") or length_s  # without padding
         elif (stream_s := _seconds(stream, "duration")) is not None:
             length_s = stream_s
             announced_s = stream_s if kind in _STATED else None

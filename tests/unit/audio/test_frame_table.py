@@ -1,0 +1,94 @@
+import av
+import numpy as np
+import pytest
+
+from audio_files import RATE, encode, read, tones
+from partita.audio.flac_frames import frame_position
+from partita.audio.frame_table import FrameFinder, read_frame_table
+
+KINDS = [
+    *(
+        ("mp3", "libmp3lame", rate, channels)
+        for rate in (8000, 22050, 48000)
+        for channels in (1, 2)
+    ),
+    *(("mp3", "mp2", rate, 2) for rate in (24000, 44100)),
+    *(("aac", "aac", rate, channels) for rate in (11025, 44100) for channels in (1, 2)),
+    *(("ac3", "ac3", rate, channels) for rate in (32000, 44100, 48000) for channels in (1, 2)),
+]
+
+
+@pytest.mark.parametrize(("kind", "codec", "rate", "channels"), KINDS)
+def test_headers_tell_what_the_decoder_finds(tmp_path, kind, codec, rate, channels):
+    path = tmp_path / "song"
+    container = {"aac": "adts", "mp3": "mp2" if codec == "mp2" else "mp3"}.get(kind, kind)
+    encode(path, tones(0, 3, rate, channels), codec, rate, container)
+    table = read_frame_table(path, kind)
+    with av.open(str(path)) as opened:
+        offsets = [packet.pos for packet in opened.demux(audio=0) if packet.size]
+    assert table.is_whole
+    assert list(table.shapes) == [(rate, channels)]
+    assert list(table.offsets) == offsets
+    assert table.length_s == pytest.approx(3, abs=0.2)
+    if codec == "libmp3lame":
+        assert table.announced_s == pytest.approx(table.length_s)
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "3.0", "quad", "5.0", "5.1"])
+def test_ac3_channels(tmp_path, layout):
+    path = tmp_path / "song.ac3"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ac3", rate=48000, layout=layout)
+        count = stream.channels
+        for start in range(0, 48000, 1536):
+            frame = av.AudioFrame.from_ndarray(
+                np.full((count, 1536), 0.1, np.float32), format="fltp", layout=layout
+            )
+            frame.sample_rate, frame.pts = 48000, start
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    assert read_frame_table(path, "ac3").channels == count
+
+
+def test_other_kinds_have_no_table(tmp_path):
+    path = tmp_path / "noise"
+    path.write_bytes(np.random.default_rng(0).bytes(100_000))
+    assert read_frame_table(path, "wav") is None
+    assert read_frame_table(path, "mp3") is None
+    path.write_bytes(b"\xff" * 1_000_000)  # every byte looks like a beginning
+    assert read_frame_table(path, "mp3") is None
+
+
+def test_tags_between_frames_are_no_sound(tmp_path):
+    path = encode(tmp_path / "song.mp3", tones(0, 2), "libmp3lame")
+    data = path.read_bytes()
+    tag = b"ID3\4\0\0\0\0\x7f\x7f" + bytes(127 * 128 + 127)
+    path.write_bytes(data + tag + data + b"TAG" + bytes(125))
+    table = read_frame_table(path, "mp3")
+    assert table.is_whole
+    samples, reader = read(path)
+    assert samples.shape[1] == pytest.approx(4 * RATE, abs=3000)
+    assert reader.warnings == []
+
+
+def test_packets_are_found_where_they_are(tmp_path):
+    path = encode(tmp_path / "song.mp3", tones(0, 2), "libmp3lame")
+    table, data = read_frame_table(path, "mp3"), path.read_bytes()
+    finder = FrameFinder(path, table)
+    for shift, number in ((0, 3), (500, 20), (500, 21), (900, 40)):
+        offset = table.offsets[number]
+        assert finder.offset(offset - shift, data[offset : offset + 100]) == offset
+
+
+def test_flac_frames_know_their_place(tmp_path):
+    path = encode(tmp_path / "song.flac", tones(0, 3), "flac")
+    with av.open(str(path)) as opened:
+        stream = opened.streams.audio[0]
+        block = int.from_bytes(stream.codec_context.extradata[:2], "big")
+        packets = [packet for packet in opened.demux(stream) if packet.size]
+    assert len(packets) > 20
+    for packet in packets:
+        assert frame_position(bytes(packet), block) == packet.pts
+    broken = bytearray(bytes(packets[5]))
+    broken[4] ^= 1
+    assert frame_position(bytes(broken), block) is None
