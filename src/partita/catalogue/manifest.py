@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from partita.errors import one_line
+from partita.errors import one_line, write_error
 from partita.files import whole_file
 
 _FORMAT = "partita-stems-1"
@@ -218,6 +218,11 @@ class Manifest:
         """Hold stems that are there for unfinished while new ones take their places.
 
         What is killed meanwhile leaves that record. Where nothing was replaced, it is as before.
+
+        Raises
+        ------
+        AudioWriteError
+            The record cannot be written, so that the stems cannot be replaced either.
         """
         present = [path for path in set(paths.values()) if path.exists()]
         if not present or not self._path.parent.is_dir():
@@ -225,7 +230,10 @@ class Manifest:
             return
         before = self._path.read_bytes() if self._path.exists() else None
         states = [_state(path) for path in present]
-        self._add(_StemSet(None, None, dict.fromkeys(self._names(paths).values(), _NO_MARK)))
+        try:
+            self._add(_StemSet(None, None, dict.fromkeys(self._names(paths).values(), _NO_MARK)))
+        except OSError as error:
+            raise write_error(self._path.parent, error) from error
         try:
             yield
         except BaseException:

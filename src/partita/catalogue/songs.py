@@ -225,6 +225,8 @@ class _Search:
         named = ", ".join(self.odd[:_MOST_NAMED])
         more = ", …" if len(self.odd) > _MOST_NAMED else ""
         companions = f"{self.companions} pictures, texts and the like" if self.companions else ""
+        if self.companions == 1:
+            companions = "a picture, a text or the like"
         kinds = " and ".join(filter(None, [named + more, companions]))
         files = "1 file that is" if count == 1 else f"{count} files that are"
         return f"{before}left out {files} no audio: {kinds}{after}"
