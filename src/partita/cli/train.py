@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -127,7 +128,8 @@ def _leave_cores_to_others() -> None:
     then take most of the time for that: `umx-tiny` beside one busy process takes 0.6 steps a second
     so, else 0.08; on quiet cores 5.1 and 5.3. Must come before PyTorch is imported.
     """
-    if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
+    chosen = os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+    if not chosen and "torch" not in sys.modules:
         os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 
