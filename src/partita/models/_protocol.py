@@ -16,6 +16,7 @@ from partita.models._validation import shown, type_fault
 from partita.stems import is_source_name
 
 _KEY_CHARS = 60
+_LEAST_RATE, _MOST_RATE = 1000, 768_000  # what audio files have
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class ModelConfig:
         self.require(len(set(self.sources)) == len(self.sources), "sources must differ")
         for name in self.sources:
             self.require(is_source_name(name), f"bad source name {shown(name)}")
-        self.require(self.sample_rate > 0, "sample_rate must be positive")
+        is_audible = _LEAST_RATE <= self.sample_rate <= _MOST_RATE
+        self.require(is_audible, f"sample_rate must be {_LEAST_RATE} to {_MOST_RATE} Hz")
         self.require(self.channels in (1, 2), "channels must be 1 or 2")
 
     def require(self, condition: bool, message: str) -> None:

@@ -47,6 +47,9 @@ def fetch_rest(url: str, file: BinaryIO, most_bytes: int) -> None:
     """
     if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
         raise WeightsUnavailableError(f"{one_line(url)}: only web addresses can be fetched")
+    if file.tell() > most_bytes:  # of nothing that is wanted
+        file.truncate(0)
+        file.seek(0)
     done = file.tell()
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked)
     try:

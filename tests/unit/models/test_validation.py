@@ -78,6 +78,8 @@ def test_whatever_a_configuration_holds(name, data):
         ("sources", ["a", "\x1b[31mb", "c"], "bad source name '.x1b"),
         ("sample_rate", 44100.0, "sample_rate must be a whole number within ±1,000,000"),
         ("sample_rate", True, "whole number"),
+        ("sample_rate", 1, "sample_rate must be 1000 to 768000 Hz"),
+        ("sample_rate", 999_999, "sample_rate must be 1000 to 768000 Hz"),
         ("sample_rate", 10**400, "whole number .*not a number of many digits"),
         ("sample_rate", [[44100]], "whole number"),
         ("sample_rate", {"hz": 44100}, "whole number"),

@@ -268,6 +268,13 @@ def test_what_lies_in_the_place_of_the_partial_file(serve, tmp_path, kind):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "victim"]
 
 
+def test_partial_files_that_are_too_large(serve, tmp_path):
+    with (tmp_path / ".file.th.partial").open("wb") as file:
+        file.truncate(MOST + 1)
+    download_url(serve(ranged("")), SHA256, tmp_path / "file.th", most_bytes=MOST)
+    assert (tmp_path / "file.th").read_bytes() == CONTENT
+
+
 def test_a_cache_that_is_a_link(serve, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "cache").symlink_to(tmp_path / "real")
