@@ -10,7 +10,6 @@ excerpts and of all targets are added up first.
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,11 +28,11 @@ _WEAK = 1e-4  # of the mean cross power: what is weaker hardly counts in the pha
 _CLEAR_PEAK = 10.0  # in standard deviations of the whole correlation
 _PLAIN_SHARE = 0.5  # of the highest peak that there could be: no doubt is left
 _OTHER_PEAKS, _MOST_PEAKS = 0.3, 20  # which are looked at besides the highest one, as its share
-_NEAR_SAMPLES, _NEAR_HEIGHT = 64, 0.75
+_NEAR_SAMPLES, _NEAR_HEIGHT = 64, 0.9
 _ONE_DB = 10**0.1
 _FAIR, _FAR_BETTER = 0.25, 2.0  # of scale-invariant SDRs as ratios: -6 dB, 3 dB
 _LESS_ERROR = 0.5  # of the energy, with channels swapped
-_ALIKE, _UNLIKE = 0.7, 0.3  # correlation coefficients
+_ALIKE, _UNLIKE, _UNRELATED = 0.7, 0.3, 0.02  # correlation coefficients
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,11 @@ def _least_shift(ratios: Mapping[int, float], heights: Tensor, reach: int) -> in
     alike = [
         lag
         for lag, ratio in ratios.items()
-        if _ONE_DB * ratio >= ratios[best]
-        and (
-            abs(lag - best) > _NEAR_SAMPLES
-            or float(heights[lag]) >= _NEAR_HEIGHT * float(heights[best])
-        )
+        if _ONE_DB * ratio >= ratios[best] and abs(lag - best) > _NEAR_SAMPLES
     ]
+    if float(heights[reach]) >= _NEAR_HEIGHT * float(heights[best]):
+        return reach  # a fraction of a sample, or none
+    alike.append(best)
     return min(alike, key=lambda lag: abs(lag - reach))
 
 
@@ -251,19 +249,28 @@ def _sentence(are: str, have: str, shift: Shift, sample_rate: int) -> list[str]:
 
 
 def _same_signal(estimates: Mapping[str, Tensor]) -> list[str]:
-    same = [
-        f"the estimates of {one} and {other} are one and the same signal"
-        for one, other in itertools.combinations(estimates, 2)
-        if torch.equal(estimates[one], estimates[other])
+    groups: list[list[str]] = []
+    for name, signal in estimates.items():
+        for group in groups:
+            if torch.equal(estimates[group[0]], signal):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return [
+        f"the estimates of {', '.join(group[:-1])} and {group[-1]} are one and the same signal"
+        for group in groups
+        if len(group) > 1
     ]
-    return ["; ".join(same)] if same else []
 
 
 def _other_names(names: Sequence[str], true: Tensor, found: Tensor, *, related: bool) -> list[str]:
     """Say which estimates have each other's names, or belong to another song."""
     alike = _correlations(true, found)  # [estimates, references]
     mixtures = _correlations(true.sum(dim=0, keepdim=True), found.sum(dim=0, keepdim=True))
-    if not related and max(float(alike.max()), float(mixtures.max())) < _UNLIKE:
+    # A single stem may be missed altogether by a separator; all of them never are.
+    limit = _UNLIKE if len(names) > 1 else _UNRELATED
+    if not related and max(float(alike.max()), float(mixtures.max())) < limit:
         return ["estimates have nothing in common with the references: is it the same song?"]
     own = alike.diagonal()
     lines = []

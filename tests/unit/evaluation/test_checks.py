@@ -61,6 +61,18 @@ def test_a_constant_shift_is_found(song, shift, leak):
     assert ("late" in doubt) == (shift > 0)
 
 
+@pytest.mark.parametrize("shift", [-20, -1, 0, 1, 20, 1105])
+def test_shifts_of_deep_sounds(shift):
+    """Whose correlation is broad."""
+    hertz = torch.fft.rfftfreq(4 * RATE, 1 / RATE)
+    gains = 1 / (1 + (hertz / 800) ** 2)
+    deep = [torch.fft.irfft(torch.fft.rfft(hits(seed=seed)) * gains) for seed in (1, 2)]
+    song = {"bass": deep[0] + tone(55), "other": deep[1] + tone(70)}
+    estimates = {n: shifted(s, shift) for n, s in separated(song, 0.3).items()}
+    found = find_shift(*(torch.cat(list(s.values())) for s in (song, estimates)), RATE)
+    assert found.samples == shift
+
+
 def test_one_late_stem_is_named(song):
     estimates = {**song, "drums": shifted(song["drums"], 300)}
     (doubt,) = find_doubts(song, estimates, RATE)
@@ -119,6 +131,9 @@ def test_exchanged_names(song):
 def test_one_signal_under_several_names(song):
     estimates = {**song, "bass": song["drums"]}
     assert "drums and bass are one and the same signal" in find_doubts(song, estimates, RATE)[0]
+    mixture = dict.fromkeys(song, sum(song.values()))
+    (doubt,) = find_doubts(song, mixture, RATE)
+    assert doubt == "the estimates of drums, bass and other are one and the same signal"
 
 
 def test_silence_and_shortest_signals_are_no_reason_to_fail(song):
