@@ -81,6 +81,8 @@ class AudioReader(ABC):
         self.spool: IO[bytes] | None = None
         #: Samples that the header promises; fewer of them are worth a warning.
         self.announced: int | None = None
+        #: What is missing at the file's end, in words.
+        self.missing_end: str | None = None
 
     @cached_property
     def tags(self) -> Tags:
@@ -138,6 +140,10 @@ class AudioReader(ABC):
                 f"{self.name}: ends after {done / self.sample_rate:.1f} s of the "
                 f"{announced / self.sample_rate:.1f} s that it announces; "
                 "what could be decoded was used"
+            )
+        elif self.missing_end and (self.limit is None or done < self.limit):
+            self.warnings.append(
+                f"{self.name}: cut short, {self.missing_end}; what could be decoded was used"
             )
 
     def _check_finite(self, block: Samples, done: int) -> None:

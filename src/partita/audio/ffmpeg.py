@@ -22,7 +22,7 @@ from partita.audio.audio_reader import (
     rechunk,
 )
 from partita.audio.container import open_container
-from partita.audio.flac_frames import frame_position
+from partita.audio.flac_frames import HEADER_BYTES, frame_position
 from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
 from partita.audio.ogg_pages import begins_damaged
 from partita.audio.sample_formats import ToFloat
@@ -44,7 +44,6 @@ _FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
 #: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
 _COARSE_S = {"ogg": 0.02}
 _MAX_STREAMS = 200
-_FLAC_HEADER_BYTES = 24
 #: A stated length above 30 years is damage.
 _MAX_LENGTH_S = 1e9
 #: What codecs put in front of the sound is shorter.
@@ -290,7 +289,7 @@ class FFmpegReader(AudioReader):
         own_s = _seconds(frame, "pts")
         if self._container.format.name == "flac" and packet.size:
             block_samples = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
-            position = frame_position(bytes(packet)[:_FLAC_HEADER_BYTES], block_samples)
+            position = frame_position(bytes(packet)[:HEADER_BYTES], block_samples)
             return own_s if position is None else position / frame.sample_rate
         if self._table is None:
             return own_s

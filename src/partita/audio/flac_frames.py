@@ -5,6 +5,13 @@ FFmpeg's parser gives wrong times to the frames around a damaged one.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from partita.audio.container import open_container
+
+#: Long enough for a frame's header.
+HEADER_BYTES = 24
+
 
 def frame_position(packet: bytes, block_samples: int) -> int | None:
     """Return a frame's first sample, None if there is no sound header at its beginning.
@@ -32,6 +39,23 @@ def frame_position(packet: bytes, block_samples: int) -> int | None:
     if len(packet) <= end or _checksum(packet[:end]) != packet[end]:
         return None
     return number if is_variable else number * block_samples
+
+
+def flac_gaps(path: Path, rate: int) -> list[tuple[float, float]]:
+    """Return from when to when frames are missing in a file, without decoding it."""
+    gaps: list[tuple[float, float]] = []
+    with open_container(path) as container:
+        stream = container.streams.audio[0]
+        block_samples = int.from_bytes((stream.codec_context.extradata or b"")[:2], "big")
+        expected: int | None = None
+        for packet in container.demux(stream):
+            position = frame_position(bytes(packet)[:HEADER_BYTES], block_samples)
+            if position is None:
+                continue
+            if expected is not None and position > expected:
+                gaps.append((expected / rate, position / rate))
+            expected = position + round((packet.duration or 0) * stream.time_base * rate)
+    return gaps
 
 
 def _checksum(data: bytes) -> int:

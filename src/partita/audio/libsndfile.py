@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,12 @@ from partita.audio.audio_reader import (
     rechunk,
 )
 from partita.audio.ffmpeg import FFmpegReader
+from partita.audio.flac_frames import flac_gaps
+from partita.audio.timeline import describe_spans
 from partita.errors import AudioReadError, one_line
 
-#: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
-_UNKNOWN_BYTES = 0x7FFF0000
+#: Silence shorter than this is music. FLAC frames are longer.
+_LISTEN_SAMPLES = 1024
 
 
 class SoundFileReader(AudioReader):
@@ -56,12 +57,7 @@ class SoundFileReader(AudioReader):
             file.close()
             raise
         self.frames = self.excerpt_of(file.frames)
-        announced = re.search(r"data : (\d+) \(should be (\d+)\)", file.extra_info)
-        if announced and int(announced[2]) < int(announced[1]) < _UNKNOWN_BYTES:
-            self.warnings.append(
-                f"{name}: cut short, {announced[2]} of {announced[1]} bytes are there; "
-                "what could be decoded was used"
-            )
+        self._has_silence = self._is_silent = self._has_sound = False
 
     def samples(self, block_samples: int) -> Generator[Samples, None, None]:
         """Yield the excerpt in blocks."""
@@ -86,11 +82,39 @@ class SoundFileReader(AudioReader):
                 yield from self._rest(at, error)
                 return
             if got:
+                self._listen(block[:got])
                 yield np.ascontiguousarray(block[:got].T)
             at, left = at + got, left - got
             if got < count:
                 yield from self._rest(at, None)
                 return
+
+        if self._has_silence and self._file.format == "FLAC":
+            self._report_missing_frames()
+
+    def _listen(self, block: Samples) -> None:
+        """Note silence between sounds: libsndfile puts it where FLAC frames are missing."""
+        whole = block[: len(block) // _LISTEN_SAMPLES * _LISTEN_SAMPLES]
+        loud = np.flatnonzero(whole.reshape(-1, _LISTEN_SAMPLES * self.channels).any(axis=1))
+        if len(loud):
+            is_broken = loud[-1] - loud[0] >= len(loud)
+            self._has_silence |= bool(is_broken or (self._is_silent and self._has_sound))
+            self._is_silent, self._has_sound = False, True
+        else:
+            self._is_silent = True
+
+    def _report_missing_frames(self) -> None:
+        end_s = self.start_s + (self.frames or 0) / self.sample_rate
+        with contextlib.suppress(AudioReadError), read_errors(self.name):
+            gaps = [
+                (max(from_s, self.start_s), min(to_s, end_s))
+                for from_s, to_s in flac_gaps(self.path, self.sample_rate)
+                if to_s > self.start_s and from_s < end_s
+            ]
+            if gaps:
+                self.warnings.append(
+                    f"{self.name}: silence from {describe_spans(gaps)}, where frames are missing"
+                )
 
     def _rest(self, at: int, error: Exception | None) -> Iterator[Samples]:
         """Yield what FFmpeg's libraries decode from a sample on."""

@@ -12,6 +12,7 @@ from partita.audio.audio_reader import (
     AudioReader,
     rechunk,
 )
+from partita.audio.cut_short import missing_end
 from partita.audio.extensions import AUDIO_EXTENSIONS
 from partita.audio.ffmpeg import FFmpegReader
 from partita.audio.joined import JoinedReader, find_parts
@@ -122,6 +123,14 @@ def _open_spool(
 
 
 def _open(
+    path: Path, name: str, stream: int | None, start_s: float, duration_s: float | None
+) -> AudioReader:
+    reader = _choose_reader(path, name, stream, start_s, duration_s)
+    reader.missing_end = missing_end(path)
+    return reader
+
+
+def _choose_reader(
     path: Path, name: str, stream: int | None, start_s: float, duration_s: float | None
 ) -> AudioReader:
     head = _head(path)

@@ -4,6 +4,7 @@ import gc
 import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -91,6 +92,54 @@ def test_a_cut_flac_keeps_its_whole_frames(tmp_path):
     np.testing.assert_array_equal(samples, whole[:, : samples.shape[1]])
     assert len(reader.warnings) == 1
     assert f"ends after {samples.shape[1] / RATE:.3f} s of the 8.000 s" in reader.warnings[0]
+
+
+def test_missing_flac_frames_are_silence_that_is_said(tmp_path):
+    path = write(tmp_path, "flac")
+    whole, _ = read(path)
+    data = path.read_bytes()
+    with av.open(str(path)) as opened:
+        packets = [bytes(packet) for packet in opened.demux(audio=0) if packet.size]
+    first, last = data.find(packets[20]), data.find(packets[23])
+    path.write_bytes(data[:first] + data[last:])
+    samples, reader = read(path)
+    wanted = whole.copy()
+    wanted[:, 20 * 4096 : 23 * 4096] = 0
+    np.testing.assert_array_equal(samples, wanted)
+    assert "silence from 1.858 s to 2.136 s" in reader.warnings[0]
+
+
+def test_silence_in_a_whole_flac_is_music(tmp_path):
+    signal = tones()
+    signal[:, 3 * RATE : 5 * RATE] = 0
+    soundfile.write(tmp_path / "song.flac", signal.T, RATE)
+    _, reader = read(tmp_path / "song.flac")
+    assert reader.warnings == []
+
+
+CUT = {
+    "au": ("pcm_s16be", "au"),
+    "aiff": ("pcm_s16be", "aiff"),
+    "caf": ("pcm_s16be", "caf"),
+    "w64": ("pcm_s16le", "w64"),
+    "avi": ("libmp3lame", "avi"),
+    "mka": ("flac", "matroska"),
+    **{kind: CODECS[kind] for kind in ("wma", "opus", "wv", "tta", "mp3")},
+}
+
+
+@pytest.mark.parametrize("kind", CUT)
+def test_a_file_that_was_cut_says_so(tmp_path, kind):
+    codec, container = CUT[kind]
+    rate = 48000 if codec == "libopus" else RATE
+    path = encode(tmp_path / f"song.{kind}", tones(rate=rate), codec, rate, container)
+    _, reader = read(path)
+    assert reader.warnings == []
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    samples, reader = read(path)
+    assert 3.9 * rate < samples.shape[1] < 6 * rate
+    assert_seconds(samples, rate, range(3), start_s=0.05)
+    assert re.search("cut short|ends after", " ".join(reader.warnings))
 
 
 def test_many_holes_in_an_mp3(tmp_path):

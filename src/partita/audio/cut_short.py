@@ -1,0 +1,125 @@
+"""Files that are shorter than they say: downloads and copies that broke off."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+#: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
+UNKNOWN_BYTES = 0x7FFF0000
+_MAX_PARTS = 1_000
+_OGG_PAGE_BYTES = 65_307
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+
+
+def missing_end(path: Path) -> str | None:
+    """Return what is missing at the end of a file, in words; None where nothing is."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            head = file.read(32)
+            if head.startswith(b"OggS"):
+                return None if _has_end_mark(file, size) else "its end mark is missing"
+            stated = _stated_size(file, head)
+    except (OSError, struct.error, IndexError):
+        return None
+    if stated is None or stated <= size:
+        return None
+    return f"{size:,} of {stated:,} bytes are there"
+
+
+def _stated_size(file: IO[bytes], head: bytes) -> int | None:
+    for marks, read_size in _KINDS.items():
+        if head.startswith(marks):
+            return read_size(file, head)
+    return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
+
+
+def _end_of_riff(_: IO[bytes], head: bytes) -> int | None:
+    size = int.from_bytes(head[4:8], "little" if head.startswith(b"RIFF") else "big")
+    return size + 8 if 0 < size < UNKNOWN_BYTES else None
+
+
+def _end_of_au(_: IO[bytes], head: bytes) -> int | None:
+    offset, size = struct.unpack(">II", head[4:12])
+    return offset + size if 0 < size < UNKNOWN_BYTES else None
+
+
+def _end_of_w64(_: IO[bytes], head: bytes) -> int | None:
+    size = int.from_bytes(head[16:24], "little")
+    return size if size < 1 << 62 else None
+
+
+def _end_of_asf(file: IO[bytes], _: bytes) -> int | None:
+    file.seek(0)
+    data = file.read(1 << 16)
+    at = data.find(_ASF_FILE)
+    return int.from_bytes(data[at + 40 : at + 48], "little") if at >= 0 else None
+
+
+def _has_end_mark(file: IO[bytes], size: int) -> bool:
+    """Tell whether the last page is whole and marked as its stream's end."""
+    file.seek(max(0, size - 2 * _OGG_PAGE_BYTES))
+    data = file.read()
+    at = data.rfind(b"OggS\0")
+    if at < 0 or at + 27 > len(data):
+        return False
+    body = at + 27 + data[at + 26]
+    return bool(data[at + 5] & 4) and body + sum(data[at + 27 : body]) <= len(data)
+
+
+def _end_of_caf(file: IO[bytes], _: bytes) -> int | None:
+    at = 8
+    for _part in range(_MAX_PARTS):
+        file.seek(at)
+        kind, size = struct.unpack(">4sq", file.read(12))
+        if kind == b"data":
+            return at + 12 + size if size > 0 else None
+        at += 12 + max(0, size)
+    return None
+
+
+def _end_of_matroska(file: IO[bytes], _: bytes) -> int | None:
+    at = 0
+    for _part in ("header", "segment"):
+        file.seek(at)
+        head = file.read(12)
+        size_at = 9 - head[0].bit_length()
+        count = 9 - head[size_at].bit_length()
+        unknown = (1 << 7 * count) - 1
+        size = int.from_bytes(head[size_at : size_at + count], "big") & unknown
+        if size == unknown:
+            return None
+        at += size_at + count + size
+    return at
+
+
+def _end_of_boxes(file: IO[bytes]) -> int | None:
+    end, at = file.seek(0, 2), 0
+    for _ in range(_MAX_PARTS):
+        file.seek(at)
+        head = file.read(16)
+        if at >= end or len(head) < 8 or not head[4:8].isalnum():
+            break
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8:  # up to the end
+            return None
+        at += size
+    return at
+
+
+_KINDS: dict[tuple[bytes, ...], Callable[[IO[bytes], bytes], int | None]] = {
+    (b"RIFF", b"RIFX", b"FORM"): _end_of_riff,
+    (b".snd",): _end_of_au,
+    (b"riff",): _end_of_w64,
+    (b"caff",): _end_of_caf,
+    (_MATROSKA,): _end_of_matroska,
+    (_ASF_HEADER,): _end_of_asf,
+}
