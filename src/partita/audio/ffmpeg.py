@@ -113,7 +113,7 @@ class FFmpegReader(AudioReader):
         self._failed = 0
         self._lost_s = 0.0
         self._cut_s = 0.0  # what decoders left out at the ends of frames
-        self._full_samples = 0
+        self._full_samples = self._block_samples = 0
 
     def _open(self, begin: int = 0) -> None:
         self._begin = begin
@@ -288,9 +288,7 @@ class FFmpegReader(AudioReader):
         """Return when a frame begins, in the file's own time."""
         own_s = _seconds(frame, "pts")
         if self._container.format.name == "flac" and packet.size:
-            block_samples = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
-            position = frame_position(bytes(packet)[:HEADER_BYTES], block_samples)
-            return own_s if position is None else position / frame.sample_rate
+            return self._flac_stamp_s(frame, packet)
         if self._table is None:
             return own_s
         if packet.pos is None:
@@ -308,6 +306,15 @@ class FFmpegReader(AudioReader):
         else:
             self._full_samples = frame.samples
         return stamp_s
+
+    def _flac_stamp_s(self, frame: Any, packet: Any) -> float | None:
+        # What two neighbours agree on counts more than a header that may be damaged.
+        if frame.samples == self._full_samples:
+            self._block_samples = frame.samples
+        self._full_samples = frame.samples
+        stated = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
+        position = frame_position(bytes(packet)[:HEADER_BYTES], self._block_samples or stated)
+        return _seconds(frame, "pts") if position is None else position / frame.sample_rate
 
     def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
         """Return the time that counts as zero, from the first frame that decodes."""

@@ -109,6 +109,17 @@ def test_missing_flac_frames_are_silence_that_is_said(tmp_path):
     assert "silence from 1.858 s to 2.136 s" in reader.warnings[0]
 
 
+def test_a_flac_header_with_a_wrong_block_size(tmp_path):
+    path = write(tmp_path, "flac")
+    whole, _ = read(path)
+    data = bytearray(path.read_bytes())
+    data[8:12] = b"\xff\xff\xff\xff"
+    path.write_bytes(path.read_bytes() + data)  # joined files are FFmpeg's
+    samples, reader = read(path)
+    np.testing.assert_array_equal(samples, np.tile(whole, 2))
+    assert reader.warnings == []
+
+
 def test_silence_in_a_whole_flac_is_music(tmp_path):
     signal = tones()
     signal[:, 3 * RATE : 5 * RATE] = 0
