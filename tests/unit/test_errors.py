@@ -17,6 +17,26 @@ def test_unknown_names_get_a_hint(name, hint):
     assert str(error) == f"unknown model {name!r}; {hint}"
 
 
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("lr", ["learning_rate"]),
+        ("LR", ["learning_rate"]),
+        ("float32", []),
+        ("--float32", []),
+        ("layer", ["layers"]),
+        ("learn", ["learning_rate"]),
+        ("rate", ["learning_rate"]),
+        ("--fromat", ["--format"]),
+        ("format", ["--format"]),
+        ("l", []),
+        ("", []),
+    ],
+)
+def test_only_near_names_are_near(typed, near):
+    assert errors.near_names(typed, ["layers", "learning_rate", "--format", "lags"]) == near
+
+
 def test_unknown_name_without_candidates():
     assert str(errors.UnknownNameError("stem", "x", [])) == "unknown stem 'x'; none are known"
 

@@ -15,7 +15,7 @@ from partita.audio.reader import AudioReader, open_audio
 from partita.catalogue.earlier import fault_of_stems
 from partita.catalogue.manifest import FileMark, Making, Manifest
 from partita.catalogue.plan import OutputPlan
-from partita.catalogue.songs import Outcome, Song
+from partita.catalogue.songs import Outcome, Song, identity
 from partita.errors import (
     AudioWriteError,
     ModelError,
@@ -154,7 +154,7 @@ class _Batch:
 
     def prepare(self, songs: Sequence[Song | Outcome]) -> list[Outcome | _Task]:
         """Decide where every song's stems go before the first one is touched."""
-        inputs = {_identity(Path(song.source)) for song in songs if isinstance(song, Song)}
+        inputs = {identity(Path(song.source)) for song in songs if isinstance(song, Song)}
         taken: dict[str, tuple[Path, Song]] = {}
         tasks: list[Outcome | _Task] = []
         for number, song in enumerate(songs, start=1):
@@ -273,14 +273,6 @@ def _mark(song: Song) -> FileMark | None:
         return None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _folded(path: Path) -> str:
     """Return what is equal for paths that some file systems take for one."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFC", str(path)).lower())
@@ -303,7 +295,7 @@ def _check_target(
             f"a folder called {one_line(path)} is in the way: "
             "remove it, or choose another --out or --filename"
         )
-    if path.exists() and _identity(path) in inputs:
+    if path.exists() and identity(path) in inputs:
         raise AudioWriteError(
             f"{one_line(path)} would overwrite an input: choose another --out or --filename"
         )

@@ -86,7 +86,8 @@ class Outcome:
 def find_songs(inputs: Iterable[str], *, outputs: Sequence[Path]) -> Iterator[Song | Outcome]:
     """Turn what a person typed into songs; what holds none becomes a failed `Outcome`.
 
-    What folders hold beside songs is said in the log.
+    A file that is found twice, under whatever name, is one song. What folders hold beside songs is
+    said in the log.
 
     Parameters
     ----------
@@ -96,6 +97,17 @@ def find_songs(inputs: Iterable[str], *, outputs: Sequence[Path]) -> Iterator[So
     outputs : sequence of Path
         Folders that hold stems, not songs.
     """
+    seen: set[tuple[tuple[int, int], str]] = set()
+    for found in _found(inputs, outputs):
+        known_by = identity(Path(found.source)) if isinstance(found, Song) else None
+        if isinstance(found, Song) and known_by is not None:
+            if (known_by, found.track) in seen:
+                continue
+            seen.add((known_by, found.track))
+        yield found
+
+
+def _found(inputs: Iterable[str], outputs: Sequence[Path]) -> Iterator[Song | Outcome]:
     for item in inputs:
         if item == "-":
             yield Song("-", "stdin")
@@ -178,7 +190,7 @@ class _Search:
 
         So a folder is read once, however many links lead to it, and links in a circle end.
         """
-        left_out = {_identity(path) for path in self.outputs}
+        left_out = {identity(path) for path in self.outputs}
         seen: set[tuple[int, int] | None] = set()
         waiting = [self.folder]
         while waiting:
@@ -186,14 +198,14 @@ class _Search:
             for start in waiting:
                 for parent, folders, files in os.walk(start, onerror=self._refused):
                     here = Path(parent)
-                    if (identity := _identity(here)) in seen:
+                    if (known_by := identity(here)) in seen:
                         folders[:] = []
                         continue
-                    seen.add(identity)
+                    seen.add(known_by)
                     folders[:] = sorted(
                         name
                         for name in folders
-                        if not name.startswith(".") and _identity(here / name) not in left_out
+                        if not name.startswith(".") and identity(here / name) not in left_out
                     )
                     linked += [here / name for name in folders if (here / name).is_symlink()]
                     for name in sorted(files):
@@ -232,10 +244,10 @@ class _Search:
         return f"{before}left out {files} no audio: {kinds}{after}"
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what a folder is known by, whatever links lead there; None: it is not there."""
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what a path is known by, whatever links lead there; None: nothing is there."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino

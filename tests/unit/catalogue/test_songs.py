@@ -80,6 +80,15 @@ def test_a_linked_song(tmp_path):
     assert tracks(tmp_path / "album") == ["song"]
 
 
+def test_a_file_that_is_named_twice_is_one_song(tmp_path, monkeypatch):
+    touch(tmp_path / "song.wav", tmp_path / "other" / "song.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "song.wav")
+    monkeypatch.chdir(tmp_path)
+    inputs = ["song.wav", "./song.wav", str(tmp_path / "song.wav"), "link.wav", "other/song.wav"]
+    found = list(find_songs(inputs, outputs=[]))
+    assert [song.source for song in found] == ["song.wav", "link.wav", "other/song.wav"]
+
+
 def test_what_is_left_out_is_said(tmp_path, caplog):
     touch(*(tmp_path / "album" / name for name in ("a.wav", "cover.jpg", "disc.cue", "x.mid")))
     with caplog.at_level(logging.INFO, "partita"):
