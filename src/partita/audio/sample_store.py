@@ -77,7 +77,7 @@ class SampleStore:
             self._file.seek(0)
         while data := self._file.read(_BLOCK_SAMPLES * self._channels * 4):
             samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
-            yield np.ascontiguousarray(samples.T)
+            yield np.array(samples.T, order="C")  # a copy, which may be written to
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:

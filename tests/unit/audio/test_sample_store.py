@@ -12,11 +12,12 @@ from partita.errors import AudioWriteError
 def test_what_is_kept_comes_back(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_store, "_MOST_BYTES", 100_000)  # the rest goes to the disk
     samples = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
-    parts = np.split(samples, [1, 70_000, 70_001], axis=1)
+    parts = np.split(samples, [1, 70_000, 149_999], axis=1)
     with SampleStore(tmp_path) as kept:
         for given, yielded in zip(parts, kept.keep(parts), strict=True):
             assert yielded is given
         for _ in range(2):
+            assert all(block.flags.writeable for block in kept.blocks())
             np.testing.assert_array_equal(np.concatenate(list(kept.blocks()), axis=1), samples)
     assert not list(tmp_path.iterdir())
 
