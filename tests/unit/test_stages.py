@@ -8,7 +8,7 @@ import torch
 from partita.dsp.blocks import BlockBuffer
 from partita.dsp.overlap_add import Window
 from partita.errors import UnknownNameError, UsageError
-from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._protocol import ModelConfig, SeparationModel, SongFacts
 from partita.stages import StageOptions, in_step, join_stages, make_stages
 from partita.weights.chain import Link
 
@@ -222,3 +222,21 @@ def test_in_step(made):
     assert torch.equal(torch.cat([one for one, _ in pairs]), torch.arange(float(given)))
     expected = (torch.arange(given) < sum(made)).float().expand(2, given)
     assert torch.equal(torch.cat([other for _, other in pairs], dim=-1), expected)
+
+
+class Told(Signs):
+    """Notes what it is told of a song."""
+
+    def for_song(self, facts):
+        self.facts = facts
+        return self
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(2, [0.5, 1.0]), (1, [0.0])])
+def test_both_models_of_a_chain_are_told_of_the_song(channels, expected):
+    """What a model of one channel gives has no side, whatever the song had."""
+    first, second = Told("vocals accompaniment", channels=channels), Told("low high")
+    facts = SongFacts(side=torch.tensor([0.5, 1.0]))
+    list(chain(first, second).estimate([noise(2, channels, 3000)], facts))
+    assert first.facts is facts
+    assert second.facts.side.tolist() == expected
