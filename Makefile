@@ -7,13 +7,16 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
 
-.PHONY: demo test test-matrix fuzz check bench clean
+.PHONY: demo test quick test-matrix fuzz check bench clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/test.stamp  ## run all tests
 	$(BIN)/python -m pytest
+
+quick: $(VENV)/test.stamp  ## run what takes less than two minutes: units and models, nothing slow
+	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/conformance
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
 	$(BIN)/python scripts/test_matrix.py

@@ -101,6 +101,7 @@ def test_gradients_reach_every_parameter(model, mixture):
         assert parameter.grad.any(), name
 
 
+@pytest.mark.slow
 def test_it_learns_an_excerpt_by_heart(model):
     if not list(model.parameters()):
         pytest.skip("has learned nothing")
@@ -177,6 +178,7 @@ def test_training_and_evaluation_agree_where_they_should(model, mixture):
     torch.testing.assert_close(model(mixture), fast, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_streamed_is_close_to_whole(model):
     """Windows with their crossfade differ little from one pass over everything."""
     if model.window is None:
@@ -231,6 +233,7 @@ def inputs_of(model, act):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.05, 1.0, 20.0])
 def test_training_and_figures_see_what_separation_sees(ranged, mixture, gain, tmp_path):
     mixture = gain * mixture[:1, :, : ranged.window.length if ranged.window else None]

@@ -9,9 +9,12 @@ import pytest
 from fuzz.loop import Finding, Fuzzer, Worker, replay
 from fuzz.targets import TARGETS
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="measures memory by Linux's /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="measures memory by Linux's /proc"
+    ),
+]
 DAMAGED = 25
 
 

@@ -196,6 +196,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_recipes_train(name):
     """Some steps on one batch, in small: the loss falls."""

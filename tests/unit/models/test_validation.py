@@ -49,6 +49,7 @@ def configurations(draw, name):
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", model_names())
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -238,6 +238,7 @@ def test_inputs_are_not_changed(tmp_path):
         assert torch.equal(tensor, copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("components", "lags"), [(1, None), (3, 1), (16, 8), (17, None), (60, 1), (60, 8)]
 )
@@ -354,6 +355,7 @@ def test_figures_of_several_threads(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path):
     code = (
         "import sys, torch\n"

@@ -38,6 +38,7 @@ def panels(pixels):
     return (1 + np.count_nonzero(np.diff(columns) > 5)) // 2 if len(columns) else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

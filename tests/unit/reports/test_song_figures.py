@@ -11,6 +11,8 @@ from partita.models import create_model
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
 from partita.reports.song import draw_song, draw_song_factors
 
+pytestmark = pytest.mark.slow  # pictures of several megapixels
+
 SMALL = {"fft_samples": 512, "hop_samples": 256, "bins": 257, "iterations": 5}
 NMFD = {**SMALL, "bands": 40, "components": 2, "frames": 101, "overlap_frames": 10}
 

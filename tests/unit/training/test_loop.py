@@ -166,6 +166,7 @@ def test_a_training(begin, tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "values"),
     [
@@ -482,6 +483,7 @@ def test_batches_that_cannot_be_shared(begin):
                  training._material, training._folder, Three(), Watch())  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "values", "factor"),
     [

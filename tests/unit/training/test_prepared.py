@@ -338,6 +338,7 @@ def test_folders_that_cannot_be(album, ready, tmp_path):
         ready("vocals", folder=tmp_path / "file/ready")
 
 
+@pytest.mark.slow
 def test_real_stems(tmp_path):
     song = SHARED / "multitracks/eif-7-francium"
     if not song.is_dir():

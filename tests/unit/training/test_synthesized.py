@@ -75,6 +75,7 @@ def test_track_holds_the_song():
     assert track.audible.any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_pools_follow_the_index_alone():
     pools = SongPools(PLAN, ["drums", "bass"], 1)
     forwards = [[t.name for t in pools.songs_for(index).tracks] for index in range(12)]

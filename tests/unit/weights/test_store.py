@@ -54,6 +54,7 @@ def wheel(home, monkeypatch):
     return path, fake, state
 
 
+@pytest.mark.slow
 def test_a_wheel_put_there_by_hand_is_used(wheel):
     path, card, state = wheel
     model = store.load_model(card.name)
@@ -65,6 +66,7 @@ def test_a_wheel_put_there_by_hand_is_used(wheel):
     assert store.is_cached(card)
 
 
+@pytest.mark.slow
 def test_damage_in_the_cache_is_found_and_mended(wheel, caplog):
     caplog.set_level(logging.WARNING, logger="partita")  # commands may have set another
     path, card, state = wheel

@@ -60,6 +60,7 @@ def same(one, other):
     )
 
 
+@pytest.mark.slow
 @given(style=st.sampled_from(style_names()), number=st.integers(0, 10**6))
 @settings(max_examples=30)
 def test_every_song(style, number):
@@ -79,6 +80,7 @@ def test_settings_and_number_decide():
     assert not np.array_equal(first.mixture, Studio(replace(OWN, seed=8)).song(3).mixture)
 
 
+@pytest.mark.slow
 def test_same_song_in_another_process():
     studio = Studio(OWN)
     with multiprocessing.get_context("spawn").Pool(1) as pool:

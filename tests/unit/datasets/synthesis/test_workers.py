@@ -10,6 +10,8 @@ import pytest
 from partita.datasets.synthesis.workers import in_processes
 from partita.errors import UsageError
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 
 def square(number):
     time.sleep(0.01 * (number % 3))  # later ones are done sooner
