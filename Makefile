@@ -15,8 +15,9 @@ demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 test: $(VENV)/test.stamp  ## run all tests
 	$(BIN)/python -m pytest
 
-quick: $(VENV)/test.stamp  ## run what takes less than two minutes: units and models, nothing slow
-	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/conformance
+quick: $(VENV)/test.stamp  ## run units and models, but nothing slow, no pictures, no synthesis
+	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/unit/reports \
+		--ignore tests/unit/datasets/synthesis tests/unit tests/conformance
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
 	$(BIN)/python scripts/test_matrix.py
