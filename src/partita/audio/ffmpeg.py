@@ -24,10 +24,17 @@ from partita.audio.audio_reader import (
 from partita.audio.container import open_container
 from partita.audio.flac_frames import HEADER_BYTES, frame_position
 from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
-from partita.audio.ogg_pages import begins_damaged
+from partita.audio.ogg_pages import DamagedEnd, begins_damaged, damaged_end
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
-from partita.audio.timeline import Frame, Timeline, describe_spans, trimmed, uniform
+from partita.audio.timeline import (
+    Frame,
+    Timeline,
+    describe_spans,
+    ending_at,
+    trimmed,
+    uniform,
+)
 from partita.audio.wavpack_blocks import next_wavpack_block
 from partita.errors import AudioReadError
 
@@ -43,6 +50,9 @@ _CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
 _FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
 #: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
 _COARSE_S = {"ogg": 0.02}
+#: A page of Ogg that holds more is damage.
+_MAX_PAGE_S = 60.0
+_OPUS_RATE = 48_000
 _MAX_STREAMS = 200
 #: A stated length above 30 years is damage.
 _MAX_LENGTH_S = 1e9
@@ -97,6 +107,7 @@ class FFmpegReader(AudioReader):
                 self._finder = None
                 if self._table is not None and not self._table.is_whole:
                     self._finder = FrameFinder(path, self._table)
+                self._end = self._find_end()
                 self.sample_rate, self.channels = shape or self._own_shape()
                 check_bounds(self.sample_rate, self.channels, name)
                 length, announced = self._length()
@@ -206,10 +217,25 @@ class FFmpegReader(AudioReader):
     def _pieces(self, frames: Iterator[Frame], timeline: Timeline) -> Iterator[tuple[Samples, int]]:
         yield from timeline.pieces(frames)
         # Where whole packets are lost at the end, the song is as long as its file says.
+        end_s = None if self._end is None else self._end_s(self._end)
         if self._lost_s and self._container.format.name in _STATED and self._stream.duration:
             end_s = float(self._stream.duration * self._stream.time_base)
-            if timeline.position_s + self._lost_s >= end_s - 1e-3:
-                yield from timeline.fill_to(end_s, self.channels, self.sample_rate)
+            end_s = end_s if timeline.position_s + self._lost_s >= end_s - 1e-3 else None
+        if end_s is not None and end_s <= timeline.position_s + _MAX_PAGE_S:
+            yield from timeline.fill_to(end_s, self.channels, self.sample_rate)
+
+    def _find_end(self) -> DamagedEnd | None:
+        if self._container.format.name != "ogg" or len(self._container.streams) > 1:
+            return None
+        with self._file() as file:
+            return damaged_end(file)
+
+    def _end_s(self, end: DamagedEnd) -> float:
+        context = self._stream.codec_context
+        if context.name != "opus":
+            return end.samples / int(self._stream.rate)
+        padding = int.from_bytes(context.extradata[10:12], "little")
+        return (end.samples - padding) / _OPUS_RATE
 
     def _from_excerpt(self, frames: Iterator[Frame]) -> tuple[Iterator[Frame], float]:
         """Go to shortly before the excerpt; return the frames and when they begin."""
@@ -238,6 +264,7 @@ class FFmpegReader(AudioReader):
         coarse_s = _COARSE_S.get(self._container.format.name, 0.0)
         self._lost_s = self._cut_s = 0.0
         is_lost = False
+        last: list[Frame] = []  # of a page that follows a damaged one: it ends where the file does
         first_failed_s: float | None = None
         for packet in self._packets():
             try:
@@ -259,8 +286,14 @@ class FFmpegReader(AudioReader):
                     stamp_s -= self._origin_s or 0.0
                 tick_s = max(float(frame.time_base or 0), coarse_s) if self._table is None else 0.0
                 samples = to_float(frame)
-                yield Frame(samples, frame.sample_rate, stamp_s, tick_s, is_lost, self._lost_s)
+                made = Frame(samples, frame.sample_rate, stamp_s, tick_s, is_lost, self._lost_s)
+                if last or (self._end and (packet.pos or 0) >= self._end.offset):
+                    last.append(made)
+                else:
+                    yield made
                 is_lost, self._lost_s = False, 0.0
+        if self._end is not None:
+            yield from ending_at(self._end_s(self._end), last)
 
     def _packets(self) -> Iterator[Any]:
         """Yield packets, None where the demuxer stumbles; it is asked to go on."""
@@ -325,7 +358,7 @@ class FFmpegReader(AudioReader):
         if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
             return 0.0
         if self._container.format.name == "ogg" and stamp_s > _PADDING_S:
-            with self._source.again() if self._source else self.path.open("rb") as file:
+            with self._file() as file:
                 return 0.0 if begins_damaged(file) else origin_s
         if failed_s is not None:
             origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
@@ -339,6 +372,9 @@ class FFmpegReader(AudioReader):
             if other_s is not None and other_s < origin_s - _PADDING_S:
                 origin_s = other_s
         return origin_s
+
+    def _file(self) -> contextlib.AbstractContextManager[Any]:
+        return self._source.again() if self._source else self.path.open("rb")
 
     def _report(self, timeline: Timeline) -> None:
         until_s = float("inf") if self.limit_s is None else self.start_s + self.limit_s

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import IO, Any
 
+_MARK = b"OggS\0"
 _HEADER_BYTES = 27
 #: Headers with cover art may fill many pages.
 _MAX_PAGES = 1_000
+_PAGE_BYTES = 65_307  # at most
 
 
 def _checksum_table() -> tuple[int, ...]:
@@ -30,6 +33,22 @@ def page_checksum(page: bytes | bytearray) -> int:
     return value
 
 
+@dataclass(frozen=True)
+class DamagedEnd:
+    """The last page of a file that is damaged there, or right before it.
+
+    Attributes
+    ----------
+    offset : int
+        Where the page begins, in bytes.
+    samples : int
+        Where sound ends by the page's header, in the codec's count.
+    """
+
+    offset: int
+    samples: int
+
+
 def begins_damaged(file: IO[bytes] | Any) -> bool:
     """Tell whether pages up to the first one with sound are broken: what comes later is late."""
     file.seek(0)
@@ -38,11 +57,36 @@ def begins_damaged(file: IO[bytes] | Any) -> bool:
         if len(head) < _HEADER_BYTES or not head.startswith(b"OggS"):
             return True
         table = file.read(head[26])
-        body = file.read(sum(table))
-        blank = head[:22] + bytes(4) + head[26:]
-        if page_checksum(blank + table + body) != int.from_bytes(head[22:26], "little"):
+        if not _is_whole(head + table + file.read(sum(table))):
             return True
-        has_sound = int.from_bytes(head[6:14], "little", signed=True) > 0
-        if has_sound:
+        if _samples(head) > 0:
             return False
     return False
+
+
+def damaged_end(file: IO[bytes] | Any) -> DamagedEnd | None:
+    """Return the last page, unless it and what stands before it are whole.
+
+    FFmpeg leaves out a damaged page. Of pages before the last one it then knows where they belong,
+    by the last one's header; of the last one it does not.
+    """
+    size = file.seek(0, 2)
+    begin = file.seek(max(0, size - 2 * _PAGE_BYTES))
+    data = file.read()
+    last = data.rfind(_MARK)
+    head = data[max(last, 0) : last + _HEADER_BYTES]
+    if last < 0 or len(head) < _HEADER_BYTES:
+        return None
+    before = data.rfind(_MARK, 0, last)
+    if _is_whole(data[last:]) and (before < 0 or _is_whole(data[before:last])):
+        return None
+    return DamagedEnd(begin + last, _samples(head))
+
+
+def _is_whole(page: bytes) -> bool:
+    blank = page[:22] + bytes(4) + page[26:]
+    return page_checksum(blank) == int.from_bytes(page[22:26], "little")
+
+
+def _samples(head: bytes) -> int:
+    return int.from_bytes(head[6:14], "little", signed=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -145,6 +145,14 @@ class Timeline:
         if self.silences and start_s - self.silences[-1][1] < _FRAME_GAP_S:
             start_s, _ = self.silences.pop()
         self.silences.append((start_s, end_s))
+
+
+def ending_at(end_s: float, frames: Sequence[Frame]) -> Iterator[Frame]:
+    """Yield frames behind something lost, stamped so that the last one ends at `end_s`."""
+    stamp_s = end_s - sum(frame.length_s for frame in frames)
+    for frame in frames:
+        yield replace(frame, stamp_s=stamp_s, tick_s=0.0, lost=True)
+        stamp_s += frame.length_s
 
 
 def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, int]]:

@@ -178,6 +178,26 @@ def test_a_damaged_beginning_of_an_ogg_is_silence(tmp_path, kind):
     assert "silence from 0.000 s" in reader.warnings[0]
 
 
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+@pytest.mark.parametrize("page", [-2, -1])
+def test_a_damaged_end_of_an_ogg_is_silence(tmp_path, kind, page):
+    path = write(tmp_path, kind)
+    whole, _ = read(path)
+    data = path.read_bytes()
+    pages = [at for at in range(len(data) - 4) if data[at : at + 4] == b"OggS"]
+    end = len(data) if page == -1 else pages[page + 1]
+    overwrite(path, (pages[page] + end) / 2 / len(data), 20)
+    samples, reader = read(path)
+    assert samples.shape == whole.shape
+    assert_seconds(samples[:, : 6 * reader.sample_rate], reader.sample_rate, range(6))
+    silent = np.flatnonzero(~samples.any(axis=0))
+    assert len(silent) > 100  # the last page of an Opus file may hold as little
+    told = re.search(r"silence from (\S+) s", reader.warnings[0])
+    assert float(told[1]) == pytest.approx(silent[0] / reader.sample_rate, abs=0.005)
+    # What stands behind the damage is the end.
+    assert bool(samples[:, -1].any()) == (page == -2)
+
+
 def test_no_decoder_stays_open_when_blocks_are_abandoned(tmp_path):
     path, open_files = write(tmp_path, "mp3"), Path("/proc/self/fd")
     if not open_files.is_dir():
