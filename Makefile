@@ -17,7 +17,7 @@ test: $(VENV)/test.stamp  ## run all tests
 
 quick: $(VENV)/test.stamp  ## run units and models, but nothing slow, no pictures, no synthesis
 	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/unit/reports \
-		--ignore tests/unit/datasets/synthesis tests/unit tests/conformance
+		--ignore tests/unit/datasets/synthesis tests/unit tests/conformance/test_models.py
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
 	$(BIN)/python scripts/test_matrix.py

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60
 START = """
 import multiprocessing, os, sys

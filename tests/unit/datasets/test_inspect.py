@@ -7,6 +7,8 @@ from partita.audio.signal import Audio
 from partita.datasets import open_dataset
 from partita.datasets.inspect import inspect_dataset
 
+pytestmark = pytest.mark.slow
+
 RATE = 8000
 
 

@@ -11,6 +11,8 @@ from partita.inference import ModelRunner
 from partita.models import _demucs_fused, create_model
 from partita.models._demucs_fused import Product
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["demucs", "demucs-multidecoder"]
 SMALL = {"sources": ["a", "b", "c"], "hidden": 4, "depth": 3, "rescale": 1.0, "lstm_layers": 1}
 SIZES = [(8, 4), (7, 3), (5, 5), (4, 4), (3, 1)]  # kernel, stride

@@ -20,6 +20,8 @@ from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder, read_losses
 from partita.weights.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 RATE = 8000
 SMALL = {
     "sources": ["tone", "noise"],
@@ -166,7 +168,6 @@ def test_a_training(begin, tmp_path):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "values"),
     [
@@ -483,7 +484,6 @@ def test_batches_that_cannot_be_shared(begin):
                  training._material, training._folder, Three(), Watch())  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "values", "factor"),
     [

@@ -14,6 +14,8 @@ from partita.errors import WeightsUnavailableError
 from partita.weights import download
 from partita.weights.download import download_wheel
 
+pytestmark = pytest.mark.slow
+
 SHA256 = "0" * 64
 
 
