@@ -90,7 +90,7 @@ def translate(arguments: Sequence[str], options: Options) -> list[str]:
                 words += left[:1]
                 del left[:1]
         elif name in _REFUSED:
-            raise UsageError(f"partita has no {name}: {_REFUSED[name]}")
+            raise UsageError(f"there is no {name}: {_REFUSED[name]}")
         elif name in _FLAGS and not equals:
             words += _FLAGS[name]
         elif name in _RENAMED:

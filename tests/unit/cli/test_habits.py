@@ -45,7 +45,7 @@ def test_own_options_win():
 
 @pytest.mark.parametrize("typed", ["--clip-mode clamp", "--clip_mode=rescale", "--residual rest"])
 def test_what_has_no_equal_gets_a_sentence(typed):
-    with pytest.raises(UsageError, match=r"partita has no --(clip-mode|residual): .*--") as error:
+    with pytest.raises(UsageError, match=r"there is no --(clip-mode|residual): .*--") as error:
         translate(typed.split(), OPTIONS)
     assert "\n" not in str(error.value)
 
