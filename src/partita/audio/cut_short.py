@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from io import RawIOBase
 from pathlib import Path
 from typing import IO
+
+Bytes = IO[bytes] | RawIOBase
 
 #: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
 UNKNOWN_BYTES = 0x7FFF0000
@@ -25,7 +28,7 @@ def missing_end(path: Path) -> str | None:
             head = file.read(32)
             if head.startswith(b"OggS"):
                 return None if _has_end_mark(file, size) else "its end mark is missing"
-            stated = _stated_size(file, head)
+            stated = stated_size(file)
     except (OSError, struct.error, IndexError):
         return None
     if stated is None or stated <= size:
@@ -33,36 +36,39 @@ def missing_end(path: Path) -> str | None:
     return f"{size:,} of {stated:,} bytes are there"
 
 
-def _stated_size(file: IO[bytes], head: bytes) -> int | None:
+def stated_size(file: Bytes) -> int | None:
+    """Return how many bytes a file says that it has; None where it does not."""
+    file.seek(0)
+    head = file.read(32) or b""
     for marks, read_size in _KINDS.items():
         if head.startswith(marks):
             return read_size(file, head)
     return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
 
 
-def _end_of_riff(_: IO[bytes], head: bytes) -> int | None:
+def _end_of_riff(_: Bytes, head: bytes) -> int | None:
     size = int.from_bytes(head[4:8], "little" if head.startswith(b"RIFF") else "big")
     return size + 8 if 0 < size < UNKNOWN_BYTES else None
 
 
-def _end_of_au(_: IO[bytes], head: bytes) -> int | None:
+def _end_of_au(_: Bytes, head: bytes) -> int | None:
     offset, size = struct.unpack(">II", head[4:12])
     return offset + size if 0 < size < UNKNOWN_BYTES else None
 
 
-def _end_of_w64(_: IO[bytes], head: bytes) -> int | None:
+def _end_of_w64(_: Bytes, head: bytes) -> int | None:
     size = int.from_bytes(head[16:24], "little")
     return size if size < 1 << 62 else None
 
 
-def _end_of_asf(file: IO[bytes], _: bytes) -> int | None:
+def _end_of_asf(file: Bytes, _: bytes) -> int | None:
     file.seek(0)
     data = file.read(1 << 16)
     at = data.find(_ASF_FILE)
     return int.from_bytes(data[at + 40 : at + 48], "little") if at >= 0 else None
 
 
-def _has_end_mark(file: IO[bytes], size: int) -> bool:
+def _has_end_mark(file: Bytes, size: int) -> bool:
     """Tell whether the last page is whole and marked as its stream's end."""
     file.seek(max(0, size - 2 * _OGG_PAGE_BYTES))
     data = file.read()
@@ -73,7 +79,7 @@ def _has_end_mark(file: IO[bytes], size: int) -> bool:
     return bool(data[at + 5] & 4) and body + sum(data[at + 27 : body]) <= len(data)
 
 
-def _end_of_caf(file: IO[bytes], _: bytes) -> int | None:
+def _end_of_caf(file: Bytes, _: bytes) -> int | None:
     at = 8
     for _part in range(_MAX_PARTS):
         file.seek(at)
@@ -84,7 +90,7 @@ def _end_of_caf(file: IO[bytes], _: bytes) -> int | None:
     return None
 
 
-def _end_of_matroska(file: IO[bytes], _: bytes) -> int | None:
+def _end_of_matroska(file: Bytes, _: bytes) -> int | None:
     at = 0
     for _part in ("header", "segment"):
         file.seek(at)
@@ -99,12 +105,13 @@ def _end_of_matroska(file: IO[bytes], _: bytes) -> int | None:
     return at
 
 
-def _end_of_boxes(file: IO[bytes]) -> int | None:
+def _end_of_boxes(file: Bytes) -> int | None:
     end, at = file.seek(0, 2), 0
     for _ in range(_MAX_PARTS):
         file.seek(at)
         head = file.read(16)
-        if at >= end or len(head) < 8 or not head[4:8].isalnum():
+        is_next_file = at > 0 and head[4:8] == b"ftyp"
+        if at >= end or len(head) < 8 or not head[4:8].isalnum() or is_next_file:
             break
         size = int.from_bytes(head[:4], "big")
         if size == 1:
@@ -115,7 +122,7 @@ def _end_of_boxes(file: IO[bytes]) -> int | None:
     return at
 
 
-_KINDS: dict[tuple[bytes, ...], Callable[[IO[bytes], bytes], int | None]] = {
+_KINDS: dict[tuple[bytes, ...], Callable[[Bytes, bytes], int | None]] = {
     (b"RIFF", b"RIFX", b"FORM"): _end_of_riff,
     (b".snd",): _end_of_au,
     (b"riff",): _end_of_w64,

@@ -48,6 +48,8 @@ _STATED = frozenset(
 _CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
 #: Demuxers that begin at zero: an earlier frame than their first one is lost.
 _FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
+#: Demuxers whose time may begin anew within a file, which makes it nothing to seek by.
+_RESTARTING = frozenset(("mpegts", "mpeg"))
 #: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
 _COARSE_S = {"ogg": 0.02}
 #: A page of Ogg that holds more is damage.
@@ -242,7 +244,7 @@ class FFmpegReader(AudioReader):
         first = next(frames, None)
         if first is None or first.stamp_s is None or first.stamp_s >= self.start_s:
             return _put_back(first, frames), 0.0
-        if self._table is None or self._table.is_whole:
+        if self._may_seek():
             with contextlib.suppress(av.FFmpegError):
                 # The file's first stamp is zero in few formats: codecs begin with padding.
                 at_s = self.start_s - _RUN_UP_S + (self._origin_s or 0.0)
@@ -257,6 +259,11 @@ class FFmpegReader(AudioReader):
         self._stack.close()
         self._open()
         return self._frames(), 0.0
+
+    def _may_seek(self) -> bool:
+        if self._table is not None:
+            return self._table.is_whole and len(self._table.shapes) == 1
+        return self._container.format.name not in _RESTARTING
 
     def _frames(self) -> Iterator[Frame]:
         """Yield what decodes, from where the demuxer is."""
@@ -357,7 +364,8 @@ class FFmpegReader(AudioReader):
             return origin_s
         if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
             return 0.0
-        if self._container.format.name == "ogg" and stamp_s > _PADDING_S:
+        is_alone = len(self._container.streams) == 1
+        if self._container.format.name == "ogg" and stamp_s > _PADDING_S and is_alone:
             with self._file() as file:
                 return 0.0 if begins_damaged(file) else origin_s
         if failed_s is not None:

@@ -1,13 +1,15 @@
-"""Files that are several files one behind the other: chained Ogg, joined FLAC."""
+"""Files that are several files one behind the other: chained Ogg, and any others, joined."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
+import struct
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from partita.audio.audio_reader import AudioReader, Samples, rechunk
+from partita.audio.cut_short import stated_size
 from partita.audio.ffmpeg import FFmpegReader
 from partita.audio.slices import FileSlice
 from partita.audio.timeline import trimmed, uniform
@@ -26,6 +28,8 @@ class JoinedReader(AudioReader):
     ----------
     offsets : list of int
         Where the parts begin, in bytes.
+    stream : int or None
+        Number among the audio streams of each part; None: its default one.
 
     Raises
     ------
@@ -38,10 +42,12 @@ class JoinedReader(AudioReader):
         path: Path,
         name: str,
         offsets: list[int],
+        stream: int | None,
         start_s: float,
         duration_s: float | None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
+        self._number = stream
         ends: list[int | None] = [*offsets[1:], None]
         self._spans = list(zip(offsets, ends, strict=True))
         rates: dict[int, float] = {}
@@ -64,7 +70,7 @@ class JoinedReader(AudioReader):
         name = f"{self.name} (part {number + 1} of {len(self._spans)})"
         with (
             FileSlice(self.path, start, end) as source,
-            FFmpegReader(self.path, name, source=source) as reader,
+            FFmpegReader(self.path, name, self._number, source=source) as reader,
         ):
             yield reader
 
@@ -94,10 +100,42 @@ def find_parts(path: Path, head: bytes) -> list[int]:
         The file's first bytes.
     """
     if not head.startswith((b"fLaC", b"OggS")):
-        return [0]
+        return _whole_files(path, head)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         parts = _flac_parts(data) if head.startswith(b"fLaC") else _ogg_parts(data)
     return parts[:_MAX_PARTS]
+
+
+def _whole_files(path: Path, head: bytes) -> list[int]:
+    """Return where files begin of which each says how long it is."""
+    parts: list[int] = []
+    following: int | None = 0
+    while following is not None and len(parts) < _MAX_PARTS:
+        parts.append(following)
+        with FileSlice(path, following) as rest:
+            following = _next_file(rest, head, following)
+    return parts
+
+
+def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
+    """Return where a file of the same kind follows on the one that `file` begins with."""
+    try:
+        size = stated_size(file)
+    except (OSError, struct.error, IndexError):
+        return None
+    for end in () if not size else (size, size + size % 2):
+        file.seek(end)
+        if _begins_alike(file.read(16) or b"", head):
+            return begin + end
+    return None
+
+
+def _begins_alike(found: bytes, head: bytes) -> bool:
+    if found[4:8] == b"ftyp":
+        return head[4:8] == b"ftyp"
+    # RIFF's kind follows its size: AVI files go on in chunks of another kind.
+    kind = slice(8, 12) if head.startswith((b"RIFF", b"RIFX", b"FORM")) else slice(0, 4)
+    return len(found) == 16 and found[:4] == head[:4] and found[kind] == head[kind]
 
 
 def _flac_parts(data: mmap.mmap) -> list[int]:

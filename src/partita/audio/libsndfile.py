@@ -162,8 +162,10 @@ def open_soundfile(source: Any, name: str) -> Any | None:
         return None
     with read_errors(name):
         # Of chained Ogg files libsndfile reads the first link only, and it orders channels its own
-        # way. Without a length FFmpeg's demuxers count for themselves.
+        # way. Without a length FFmpeg's demuxers count for themselves, and of mp3 within wav files
+        # they know the padding.
         is_ours = file.format not in ("MP3", "OGG", "RAW") and 0 < file.frames < 1 << 62
+        is_ours = is_ours and not file.subtype.startswith("MPEG")
         if not is_ours:
             file.close()
         return file if is_ours else None

@@ -138,7 +138,7 @@ def _choose_reader(
     if not stream:
         parts = find_parts(path, head)
         if len(parts) > 1:
-            return JoinedReader(path, name, parts, *excerpt)
+            return JoinedReader(path, name, parts, stream, *excerpt)
         is_plain = head.startswith(_PLAIN)
         file = open_soundfile(os.fsencode(path), name) if is_plain else None
         if file is not None:

@@ -116,3 +116,56 @@ def test_channels_fit_any_layout(given, wanted):
     assert np.abs(fitted).sum() > 0
     if given == wanted:
         np.testing.assert_array_equal(fitted, block)
+
+
+JOINED = {"avi": "pcm_s16le", "m4a": "aac", "mkv": "aac", "wma": "wmav2", "au": "pcm_s16be"}
+
+
+@pytest.mark.parametrize("kind", [*JOINED, "wav", "aiff", "caf", "w64"])
+def test_whole_files_one_behind_the_other(tmp_path, kind):
+    parts = []
+    for first, channels in ((0, 2), (2, 1), (4, 2)):
+        path = tmp_path / f"part.{kind}"
+        if kind in JOINED:
+            encode(path, tones(first, 2, RATE, channels), JOINED[kind])
+        else:
+            soundfile.write(path, tones(first, 2, RATE, channels).T, RATE)
+        parts.append(path.read_bytes())
+    path = tmp_path / f"song.{kind}"
+    path.write_bytes(b"".join(parts))
+    samples, reader = read(path)
+    assert samples.shape == (2, pytest.approx(6 * RATE, abs=9000))
+    assert_seconds(samples, RATE, range(6), start_s=0.03)
+    assert reader.warnings == []
+    excerpt, _ = read(path, start_s=3.0, duration_s=2.0)
+    assert_seconds(excerpt, RATE, [3, 4], start_s=0.03)
+
+
+def test_what_follows_a_file_is_no_part_of_it(tmp_path):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, tones().T, RATE)
+    with path.open("ab") as file:
+        file.write(b"RIFF\x08\0\0\0AVIXdata" + bytes(64))
+    samples, _ = read(path)
+    assert samples.shape == (2, 8 * RATE)
+
+
+@pytest.mark.parametrize("kind", ["ts", "mpg", "mp3"])
+def test_excerpts_where_the_time_begins_anew(tmp_path, kind):
+    codec, container = {
+        "ts": ("aac", "mpegts"),
+        "mpg": ("mp2", "mpeg"),
+        "mp3": ("libmp3lame", "mp3"),
+    }[kind]
+    rates = (44100, 32000) if kind == "mp3" else (44100, 44100)
+    parts = [
+        part(tmp_path, codec, container, (4 * k, 4), rate, 2 - k) for k, rate in enumerate(rates)
+    ]
+    path = tmp_path / f"song.{kind}"
+    path.write_bytes(b"".join(parts))
+    whole, _ = read(path)
+    for start_s, length_s in ((2.0, 3.0), (5.5, 2.0), (7.0, None)):
+        excerpt, _ = read(path, start_s=start_s, duration_s=length_s)
+        start = round(start_s * RATE)
+        end = None if length_s is None else start + round(length_s * RATE)
+        np.testing.assert_array_equal(excerpt, whole[:, start:end])

@@ -13,12 +13,12 @@ from partita.errors import AudioReadError
 
 def video(path, container, codec="mpeg4", late_s=0.0, sounds=((0, 4),), default=0):
     """Write a video of grey pictures, its sound beginning late; all sounds are tones."""
-    rate = 48000 if container == "webm" else RATE
+    rate = 48000 if container in ("webm", "ogg") else RATE
     with av.open(str(path), "w", format=container) as output:
         pictures = output.add_stream(codec, rate=25)
         pictures.width = pictures.height = 64
         pictures.pix_fmt = "yuv420p"
-        audio = "libopus" if container == "webm" else "aac"
+        audio = "libopus" if container in ("webm", "ogg") else "aac"
         streams = [add_stream(output, tones(*seconds, rate), audio, rate) for seconds in sounds]
         for number, (stream, *_) in enumerate(streams):
             disposition = av.stream.Disposition.default if number == default else 0
@@ -42,12 +42,13 @@ def delay(seconds):
 
 
 CONTAINERS = {"mkv": "matroska", "mp4": "mp4", "mov": "mov", "ts": "mpegts", "flv": "flv"}
+CODECS = {"flv": "flv1", "webm": "libvpx", "ogg": "libvpx"}
 
 
-@pytest.mark.parametrize("kind", [*CONTAINERS, "webm"])
+@pytest.mark.parametrize("kind", [*CONTAINERS, "webm", "ogg"])
 @pytest.mark.parametrize("late_s", [0.0, 2.0])
 def test_sound_lies_under_its_video(tmp_path, kind, late_s):
-    codec = {"flv": "flv1", "webm": "libvpx"}.get(kind, "mpeg4")
+    codec = CODECS.get(kind, "mpeg4")
     path = video(tmp_path / f"film.{kind}", CONTAINERS.get(kind, kind), codec, late_s)
     samples, reader = read(path)
     rate = reader.sample_rate
@@ -147,6 +148,13 @@ def test_vbr_mp3_without_a_header_is_read_to_its_end(tmp_path):
     assert samples.shape[1] == pytest.approx(RATE, abs=4000)
     with pytest.raises(AudioReadError, match="ends before 20 s"):
         read(path, start_s=20.0)
+
+
+def test_mp3_in_a_wav_file_is_as_long_as_it_decodes(tmp_path):
+    encode(tmp_path / "song.wav", tones(), "libmp3lame")
+    samples, reader = read(tmp_path / "song.wav")
+    assert_seconds(samples, RATE, range(8), start_s=0.03)
+    assert reader.warnings == []
 
 
 @pytest.mark.parametrize("kind", ["aac", "ogg", "flac", "mkv"])
