@@ -167,12 +167,14 @@ def detect_folders(root: Path) -> str:
 
     1. Folders have stems' names, files have not, and the files' names do not recur: these are
        recordings of single sources that make no songs (``"unaligned"``).
-    2. A track has more than one file. Where one reading leaves a single file to every track and
+    2. Every file has a stem's name (or a mixture's), no folder has: ``"tracks"``, even if each
+       holds one file.
+    3. A track has more than one file. Where one reading leaves a single file to every track and
        the other does not, the other is right.
-    3. Stems have stems' names (vocals, drums, guitar, …): right is the reading under which the
+    4. Stems have stems' names (vocals, drums, guitar, …): right is the reading under which the
        larger share of the different stem names is among the known ones.
-    4. Stems recur and tracks do not: right is the reading with fewer different stem names.
-    5. ``"tracks"``, the more usual one.
+    5. Stems recur and tracks do not: right is the reading with fewer different stem names.
+    6. ``"tracks"``, the more usual one.
 
     Returns
     -------
@@ -190,6 +192,9 @@ def detect_folders(root: Path) -> str:
         and _known_share(names_tracks) < _known_share(names_stems) / 2
     ):
         return "unaligned"
+    is_stem = {name: is_known_stem(name) or name.lower() in MIXTURE_NAMES for name in names_tracks}
+    if all(is_stem.values()) and not _known_share(names_stems):
+        return "tracks"
     rank_tracks = (
         len(entries) > len({(entry.subset, entry.track_folder) for entry in entries}),
         _known_share(names_tracks),
@@ -201,7 +206,7 @@ def detect_folders(root: Path) -> str:
 
 def is_known_stem(name: str) -> bool:
     """Tell whether a name is a usual one for a stem."""
-    return name.lower().replace(" ", "_") in _KNOWN_STEMS
+    return name.lower().replace(" ", "_").removeprefix("no_") in _KNOWN_STEMS
 
 
 def _known_share(names: Iterable[str]) -> float:

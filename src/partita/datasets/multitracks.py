@@ -121,6 +121,8 @@ def _track_folders(
 def _is_moisesdb_track(root: Path, folder: Path) -> bool:
     """Tell by ``data.json``, or by subfolders with names of stems and nothing else to hear.
 
+    A ``data.json`` that cannot be read counts beside one folder with a stem's name.
+
     By these alone the root of a data set with a folder a source would be a track as well.
     """
     if "stems" in _json_object(folder / "data.json"):
@@ -131,7 +133,7 @@ def _is_moisesdb_track(root: Path, folder: Path) -> bool:
         return False
     inside = [child for child in subfolders(folder) if audio_files(child)]
     known = sum(is_known_stem(child.name) for child in inside)
-    return known > 1 and known > len(inside) / 2
+    return known > (0 if (folder / "data.json").is_file() else 1) and known > len(inside) / 2
 
 
 def _moisesdb_track(folder: Path, subset: str) -> _Made:
@@ -147,8 +149,7 @@ def _moisesdb_track(folder: Path, subset: str) -> _Made:
 
 def _is_slakh_track(_: Path, folder: Path) -> bool:
     stems = folder / "stems"
-    has_mix = any(path.stem.lower() == "mix" for path in audio_files(folder))
-    return has_mix and stems.is_dir() and any(_is_stem_id(path.stem) for path in audio_files(stems))
+    return stems.is_dir() and any(_is_stem_id(path.stem) for path in audio_files(stems))
 
 
 def _is_stem_id(name: str) -> bool:
@@ -166,14 +167,26 @@ def _slakh_track(folder: Path, subset: str) -> _Made:
 
 
 def _is_medleydb_track(_: Path, folder: Path) -> bool:
-    return (folder / f"{folder.name}_STEMS").is_dir()
+    """Tell by any of the names that only MedleyDB has, so that a missing piece is told."""
+    name = folder.name.lower()
+    if {f"{name}_stems", f"{name}_raw"} & {child.name.lower() for child in subfolders(folder)}:
+        return True
+    names = {path.stem.lower() for path in audio_files(folder)}
+    return names == {f"{name}_mix"} or (folder / f"{folder.name}_METADATA.yaml").is_file()
+
+
+def _stems_folder(folder: Path) -> Path | None:
+    wanted = f"{folder.name}_stems".lower()
+    return next((child for child in subfolders(folder) if child.name.lower() == wanted), None)
 
 
 def _medleydb_track(folder: Path, subset: str) -> _Made:
-    name = folder.name
+    name, inside = folder.name, _stems_folder(folder)
+    if inside is None:
+        return Problem(name, f"has no folder {name}_STEMS, left out")
     instruments = _instruments(folder / f"{name}_METADATA.yaml")
     files: dict[str, list[Path]] = defaultdict(list)
-    for path in audio_files(folder / f"{name}_STEMS"):
+    for path in audio_files(inside):
         stem_id = f"S{path.stem.rpartition('_')[2]}"
         if stem_id not in instruments:
             return Problem(name, f"{name}_METADATA.yaml does not name {path.stem}, left out")

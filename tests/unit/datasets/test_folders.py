@@ -49,6 +49,10 @@ def test_folder_for_each_stem(tmp_path, write):
         (["vocals/a", "drums/a", "theremin/a", "theremin/b", "vocals/b"], "stems"),
         # a song called like an instrument
         (["Piano/vocals", "Piano/drums", "Flute/vocals", "Song/drums", "Song/vocals"], "tracks"),
+        # one file a track, all called like stems
+        (["a/vocals", "b/vocals", "c/vocals"], "tracks"),
+        (["a/no_vocals", "b/no_vocals"], "tracks"),
+        (["a/mix", "b/mix"], "tracks"),
         # no known names: a track has several files
         (["a/x", "a/y"], "tracks"),
         (["x/a", "y/a"], "stems"),

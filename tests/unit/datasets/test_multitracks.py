@@ -149,6 +149,46 @@ def test_never_one_track_named_mix(make, request):
     assert not {"mix", "mixture"} & {stem for track in data for stem in track.stems}
 
 
+def test_slakh_without_its_mix_is_the_sum_of_its_stems(slakh):
+    (slakh / "train/Track00001/mix.flac").unlink()
+    data = open_dataset(slakh)
+    assert (data.layout, data.problems) == ("slakh", ())
+    assert [track.mixture is None for track in data] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (["mix", "MIDI/S00"], "has a mixture but no stems"),
+        (["A_B_MIX"], "has no folder A_B_STEMS"),
+        (["A_B_MIX", "A_B_RAW/A_B_RAW_01_01"], "has no folder A_B_STEMS"),
+        (["A_B_MIX", "A_B_stems/A_B_STEM_01"], "its stems have no names"),
+        (["stems/S00", "stems/S01"], "its stems have no names"),
+    ],
+)
+def test_what_lacks_a_piece_is_no_song_called_mix(tmp_path, write, files, problem):
+    for name in files:
+        if "MIDI" in name:
+            (tmp_path / f"data/A_B/{name}.mid").parent.mkdir(parents=True)
+            (tmp_path / f"data/A_B/{name}.mid").touch()
+        else:
+            write(f"data/A_B/{name}.wav")
+    data = open_dataset(tmp_path / "data")
+    assert len(data) == 0
+    (found,) = data.problems
+    assert problem in str(found)
+
+
+def test_moisesdb_whose_data_json_is_broken(tmp_path, write):
+    for song in ("0a1b", "2c3d"):
+        write(f"data/{song}/vocals/lead.wav")
+        (tmp_path / f"data/{song}/data.json").write_text('{"song":')
+    data = open_dataset(tmp_path / "data")
+    assert [(track.name, list(track.stems)) for track in data] == [
+        ("0a1b", ["vocals"]), ("2c3d", ["vocals"])
+    ]  # fmt: skip
+
+
 def test_a_stem_is_the_sum_of_its_files(tmp_path, write, noise):
     one, other, mono = noise(1), noise(2, samples=5000), noise(3, channels=1)
     for name, samples in (("a", one), ("b", other), ("c", mono)):
