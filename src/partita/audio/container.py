@@ -45,9 +45,15 @@ def open_container(source: Path | IO[bytes] | RawIOBase) -> Iterator[Any]:
 
 
 def metadata_of(part: Any) -> dict[str, str]:
-    """Return the tags of a container or a stream; bytes that are not UTF-8 become U+FFFD."""
-    return {_replaced(name): _replaced(value) for name, value in part.metadata.items()}
+    """Return the tags of a container or a stream; bytes that are not UTF-8 are taken for cp1252.
+
+    So Windows' programs write them into wav files. Damaged UTF-8 has U+FFFD in its place.
+    """
+    return {_decoded(name): _decoded(value) for name, value in part.metadata.items()}
 
 
-def _replaced(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _decoded(text: str) -> str:
+    content = text.encode("utf-8", "surrogateescape")
+    decoded = content.decode("utf-8", "replace")
+    is_other = "\ufffd" in decoded and decoded.replace("\ufffd", "").isascii()
+    return content.decode("cp1252", "replace") if is_other else decoded

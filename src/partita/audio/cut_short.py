@@ -29,7 +29,7 @@ def missing_end(path: Path) -> str | None:
             if head.startswith(b"OggS"):
                 return None if _has_end_mark(file, size) else "its end mark is missing"
             stated = stated_size(file)
-    except (OSError, struct.error, IndexError):
+    except OSError:
         return None
     if stated is None or stated <= size:
         return None
@@ -40,10 +40,13 @@ def stated_size(file: Bytes) -> int | None:
     """Return how many bytes a file says that it has; None where it does not."""
     file.seek(0)
     head = file.read(32) or b""
-    for marks, read_size in _KINDS.items():
-        if head.startswith(marks):
-            return read_size(file, head)
-    return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
+    try:
+        for marks, read_size in _KINDS.items():
+            if head.startswith(marks):
+                return read_size(file, head)
+        return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
+    except (OSError, ValueError, OverflowError, struct.error, IndexError):
+        return None  # sizes that no file system knows, among others
 
 
 def _end_of_riff(_: Bytes, head: bytes) -> int | None:

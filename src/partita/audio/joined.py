@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import struct
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -119,10 +118,7 @@ def _whole_files(path: Path, head: bytes) -> list[int]:
 
 def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
     """Return where a file of the same kind follows on the one that `file` begins with."""
-    try:
-        size = stated_size(file)
-    except (OSError, struct.error, IndexError):
-        return None
+    size = stated_size(file)
     for end in () if not size else (size, size + size % 2):
         file.seek(end)
         if _begins_alike(file.read(16) or b"", head):

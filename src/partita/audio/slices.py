@@ -61,6 +61,8 @@ class FileSlice(io.RawIOBase):
         """Fill the buffer as far as there are bytes; return how many."""
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._at))
+        if not count:
+            return 0
         self._file.seek(self._start + self._at)
         data = self._file.read(count)
         view[: len(data)] = data

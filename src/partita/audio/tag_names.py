@@ -73,13 +73,20 @@ _NAMES = (
     TagName("album_artist-sort", "TSO2", "ALBUMARTISTSORT", "soaa", "", ("sort_album_artist",)),
     TagName("composer-sort", "TSOC", "COMPOSERSORT", "soco", "", ("sort_composer",)),
 )  # fmt: skip
+#: Frames of ID3v2.2 that FFmpeg does not translate.
+_ID3V22 = {
+    "tbp": "bpm", "tke": "key", "trc": "isrc", "tcm": "composer", "tcr": "copyright",
+    "tpa": "disc", "tpb": "publisher", "tp4": "remixer", "tt1": "grouping", "tt3": "subtitle",
+    "txt": "lyricist", "tye": "date", "tmt": "media", "toa": "original_artist",
+    "tot": "original_album", "tor": "original_date",
+}  # fmt: skip
 _BY_NAME = {each.name: each for each in _NAMES}
 _OURS = {
     alias.lower(): each.name
     for each in _NAMES
     for alias in (each.name, each.id3, each.vorbis, each.mp4, each.riff, *each.aliases)
     if alias
-}
+} | _ID3V22
 #: Totals that stand by themselves: they go behind the number, as in "3/12".
 _TOTALS = {
     "tracktotal": "track",

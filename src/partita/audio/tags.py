@@ -137,4 +137,6 @@ def _first_cover(container: Any, left_out: list[str]) -> Cover | None:
                 left_out.append(f"its cover was left out: it claims {size[1]} x {size[2]} pixels")
             elif size:
                 return Cover(bytes(packet), *size)
+            elif packet.size:
+                left_out.append("its cover was left out: neither JPEG nor PNG, or cut short")
     return None

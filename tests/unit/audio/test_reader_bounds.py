@@ -268,3 +268,17 @@ def test_flac_that_declares_a_length_of_days(tmp_path):
     samples, reader = read(path)
     np.testing.assert_allclose(samples, tones(0, 2), atol=1e-4)
     assert "ends after 2.000 s of the" in reader.warnings[-1]
+
+
+def test_parts_that_end_where_no_file_can(tmp_path):
+    size = b"\x7f" + b"\xff" * 7
+    path = encode(tmp_path / "song.m4a", tones(0, 2), "aac")
+    path.write_bytes(path.read_bytes() + b"\0\0\0\1free" + size)
+    samples, _ = read(path)
+    assert samples.shape[1] == pytest.approx(2 * RATE, abs=4000)
+    path = tmp_path / "song.caf"
+    soundfile.write(path, tones(0, 2).T, RATE)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"data" + data.partition(b"data")[2][:8], b"data" + size))
+    with pytest.raises(AudioReadError, match="not an audio file that can be decoded"):
+        read(path)

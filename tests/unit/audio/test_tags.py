@@ -210,6 +210,31 @@ def test_id3_of_programs(tmp_path, version):
     assert read_tags(path) == Tags(PROGRAMS, Cover(PNG, "png", 1, 1))
 
 
+def test_id3_of_old_programs(tmp_path):
+    frames = {"TT2": "A title", "TBP": "128", "TKE": "8A", "TRC": "USABC1234567", "TYE": "1999"}
+    content = b"".join(
+        name.encode() + (len(text) + 1).to_bytes(3) + b"\0" + text.encode()
+        for name, text in frames.items()
+    )
+    path = write(tmp_path / "song.mp3", Tags())
+    head = b"ID3\x02\0\0\0\0" + bytes((len(content) >> 7, len(content) & 127))
+    path.write_bytes(head + content + path.read_bytes())
+    wanted = {"title": "A title", "bpm": "128", "key": "8A", "isrc": "USABC1234567"}
+    assert read_tags(path).text == {**wanted, "date": "1999"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_riff_info_of_programs(tmp_path, encoding):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, SAMPLES.T, RATE)
+    text = "Größe – “é”".encode(encoding) + b"\0"
+    text += bytes(len(text) % 2)
+    info = b"INFOINAM" + len(text).to_bytes(4, "little") + text
+    data = path.read_bytes() + b"LIST" + len(info).to_bytes(4, "little") + info
+    path.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+    assert read_tags(path).text["title"] == "Größe – “é”"
+
+
 def test_id3_in_wav_files(tmp_path):
     path = write(tmp_path / "song.wav", Tags())
     file = mutagen.wave.WAVE(path)
