@@ -335,6 +335,14 @@ def test_stems_that_the_recipe_does_not_name(run, train, album):
     assert train("-q", sources="flute,guitar", epochs=1).status == 0
 
 
+def test_a_data_set_without_a_track_says_what_is_wrong(run, album):
+    for path in album.rglob("*.wav"):
+        path.rename(path.with_name("mix.wav"))
+    result = run("train", "umx-tiny", "--data", album)
+    refused(result, 2, "has no track to learn from: ")
+    assert "has a mixture but no stems, left out (and " in result.err
+
+
 def test_smaller_batches_than_a_recipe_has_parts(run, album, tmp_path):
     recipe = tmp_path / "mine.toml"
     recipe.write_text('summary = "x"\nmodel = "open-unmix"\n[training]\naccumulate = 2\n')

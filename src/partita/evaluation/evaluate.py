@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partita.audio.reader import MAX_CHANNELS
 from partita.audio.signal import Audio
 from partita.errors import ScoresError, UnknownNameError, UsageError, one_line
 from partita.evaluation._decomposition import is_silent
@@ -21,16 +20,15 @@ from partita.evaluation.bsseval import bss_eval
 from partita.evaluation.checks import find_doubts
 from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
+from partita.evaluation.signals import Signal, as_reference, as_tensor, is_inaudible
 from partita.evaluation.targets import TargetMembers, match_targets
 from partita.stems import normal_name
 
 _log = logging.getLogger(__name__)
 
-Signal = Audio | Tensor | np.ndarray[Any, Any]
 Version = Literal["v4", "v3"]
 #: Codecs pad what they encode by a frame or two: that much may be missing or too much.
 _MOST_PADDING = 4096
-_FULL_SCALE_16_BITS = 32768
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,8 @@ def evaluate(
     -------
     TrackScores
         SDR, ISR, SIR and SAR for each target and window, and ``uSDR`` (Music Demixing Challenge)
-        and ``SI-SDR`` of the whole track; NaN where the reference is silent. What looks wrong, such
+        and ``SI-SDR`` of the whole track; NaN where the reference is silent, which is what 16 bits
+        round to zero. What looks wrong, such
         as estimates that are late, is in its `warnings`, which are logged as well.
 
     Raises
@@ -140,33 +139,17 @@ def evaluate(
 
 def _by_name(kind: str, signals: Mapping[str, Signal]) -> dict[str, Signal]:
     """Bring names to one Unicode form, in which they are compared."""
+    if not isinstance(signals, Mapping):
+        raise UsageError(f"{kind} are a mapping of names to signals, not {type(signals).__name__}")
     found: dict[str, Signal] = {}
     for name, signal in signals.items():
+        if not isinstance(name, str):
+            raise UsageError(f"names of {kind} are texts, not {name!r}")
         if normal_name(name) in found:
             called = one_line(normal_name(name))
             raise UsageError(f"two {kind} are called {called!r}: name one otherwise")
         found[normal_name(name)] = signal
     return found
-
-
-def as_reference(signal: Signal, name: str) -> Tensor:
-    """Return ``[channels, samples]``; what a lossy codec made is rounded to 16 bits.
-
-    Where a codec left nothing above some frequency, the filters of BSS Eval are not determined
-    without that little noise, and its figures come out up to 10 dB away from everybody else's,
-    which are made with musdb.
-
-    Parameters
-    ----------
-    signal : Audio, Tensor or ndarray ``[channels, samples]``
-        `Audio` knows whether a lossy codec made it.
-    name : str
-        For messages.
-    """
-    samples = as_tensor(signal, name)
-    if isinstance(signal, Audio) and signal.is_lossy:
-        samples = (samples * _FULL_SCALE_16_BITS).round() / _FULL_SCALE_16_BITS
-    return samples
 
 
 def sum_targets(
@@ -263,19 +246,24 @@ def score_signals(
     """
     names = list(references)
     check_signals(references, estimates)
+    references = {
+        name: torch.zeros_like(signal) if is_inaudible(signal) else signal
+        for name, signal in references.items()
+    }
     doubts = find_doubts(references, estimates, sample_rate) if look_for_mistakes else []
     true, guessed = (
         torch.stack([signals[name] for name in names]) for signals in (references, estimates)
     )
     whole_track = math.isinf(options.window_s)
+    duration_s = true.shape[-1] / sample_rate
+    hop_s = min(options.hop_s, duration_s)  # an infinite one: the first window only
     scores = bss_eval(
         true,
         guessed,
         window=None if whole_track else max(1, round(options.window_s * sample_rate)),
-        hop=None if whole_track else max(1, round(options.hop_s * sample_rate)),
+        hop=None if whole_track else max(1, round(hop_s * sample_rate)),
         framewise_filters=options.version == "v3",
     )
-    duration_s = true.shape[-1] / sample_rate
     values = {metric: getattr(scores, metric.lower()).tolist() for metric in METRICS}
     found = {}
     for index, name in enumerate(names):
@@ -292,7 +280,7 @@ def score_signals(
         track=track,
         targets=found,
         window_s=min(options.window_s, duration_s),
-        hop_s=min(options.hop_s, duration_s),
+        hop_s=hop_s,
         settings={
             **replace(options, targets=tuple(names)).as_settings(),
             "sample_rate": sample_rate,
@@ -333,7 +321,7 @@ def _common_rate(signals: Sequence[Signal], sample_rate: int | None) -> int:
         raise UsageError("arrays do not know their sample rate: pass sample_rate=…, in hertz")
     rates = {signal.sample_rate for signal in signals if isinstance(signal, Audio)}
     if sample_rate is not None:
-        rates.add(sample_rate)
+        rates.add(_whole_rate(sample_rate))
     if len(rates) > 1:
         listed = ", ".join(f"{rate} Hz" for rate in sorted(rates))
         raise ScoresError(f"sample rates differ: {listed}: resample one side")
@@ -342,25 +330,21 @@ def _common_rate(signals: Sequence[Signal], sample_rate: int | None) -> int:
     return rates.pop()
 
 
+def _whole_rate(sample_rate: object) -> int:
+    """Return a rate as an int, whatever kind of number it is."""
+    if isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool):
+        rate = float(sample_rate)
+        if rate.is_integer():  # neither NaN nor infinity
+            return int(rate)
+    raise UsageError(f"sample_rate is a whole number of hertz, not {sample_rate!r}")
+
+
 def _sum(signals: Mapping[str, Tensor], members: Sequence[str]) -> Tensor:
     tensors = [signals[name] for name in members]
     shapes = {tuple(tensor.shape) for tensor in tensors}
     if len(shapes) > 1:
         raise ScoresError(f"{' and '.join(members)} differ in channels: {shapes}")
     return torch.stack(tensors).sum(dim=0) if len(tensors) > 1 else tensors[0]
-
-
-def as_tensor(signal: Signal, name: str) -> Tensor:
-    """Return ``[channels, samples]`` of any kind of signal."""
-    samples = signal.samples if isinstance(signal, Audio) else torch.as_tensor(signal)
-    if samples.ndim != 2 or not samples.is_floating_point():
-        raise ScoresError(f"{name}: signals are floating-point [channels, samples]")
-    if samples.shape[0] > max(MAX_CHANNELS, samples.shape[1]):
-        raise ScoresError(
-            f"{name}: {samples.shape[0]} channels of {samples.shape[1]} samples: "
-            "signals are [channels, samples], so transpose it"
-        )
-    return samples
 
 
 def check_signals(references: Mapping[str, Tensor], estimates: Mapping[str, Tensor]) -> None:

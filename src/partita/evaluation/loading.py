@@ -14,7 +14,7 @@ from torch import Tensor
 
 from partita.audio.signal import Audio
 from partita.datasets.tracks import StemFile, Track, check_same_form
-from partita.evaluation.evaluate import as_reference, as_tensor
+from partita.evaluation.signals import as_reference, as_tensor
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,10 @@ def _split(
 ) -> tuple[Dataset, Dataset | None]:
     """Return what to learn from, and what is held out to validate on."""
     everything = open_dataset(data, layout=layout)
+    if not everything.tracks:
+        first, *others = everything.problems
+        more = f" (and {len(others)} more)" if others else ""
+        raise UsageError(f"{one_line(data)}: has no track to learn from: {first}{more}")
     subsets = {track.subset for track in everything}
     if subset is None and "train" in subsets:
         subset = "train"

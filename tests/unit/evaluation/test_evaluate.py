@@ -52,6 +52,44 @@ def test_all_kinds_of_signals():
     assert found.targets["a"].frames == expected.targets["a"].frames
 
 
+def test_arrays_and_tensors_that_torch_does_not_take_as_they_are():
+    references, estimates = make(["a"])
+    expected = evaluate(references, estimates, sample_rate=2000).targets["a"].frames
+    array = references["a"].numpy()
+    fixed = array.copy()
+    fixed.flags.writeable = False
+    backward = array[:, ::-1].copy()[:, ::-1]
+    learning = estimates["a"].clone().requires_grad_()
+    for each in (array.astype(">f4"), fixed, backward):
+        found = evaluate({"a": each}, {"a": learning}, sample_rate=2000)
+        assert found.targets["a"].frames == expected
+
+
+@pytest.mark.parametrize("signal", [None, "a.wav", [[1.0, 2.0], [3.0]], [[None]]])
+def test_what_is_no_signal(signal):
+    with pytest.raises(ScoresError, match=r"^a: signals are floating-point \[channels, samples\]"):
+        evaluate({"a": signal}, make(["a"])[1], sample_rate=2000)
+
+
+def test_names_are_asked_for():
+    references, estimates = make(["a"])
+    with pytest.raises(UsageError, match="estimates are a mapping of names to signals, not list"):
+        evaluate(references, list(estimates.values()), sample_rate=2000)
+    with pytest.raises(UsageError, match="names of references are texts, not 1"):
+        evaluate({1: references["a"]}, estimates, sample_rate=2000)
+
+
+@pytest.mark.parametrize("rate", ["2000", True, math.nan, math.inf, 2000.5, [2000]])
+def test_rates_are_whole_numbers(rate):
+    with pytest.raises(UsageError, match="sample_rate is a whole number of hertz, not "):
+        evaluate(*make(["a"]), sample_rate=rate)
+
+
+def test_windows_that_never_come_again():
+    (target,) = evaluate(*make(["a"]), sample_rate=2000, hop_s=math.inf).targets.values()
+    assert len(target.frames) == 1
+
+
 def test_arrays_need_a_sample_rate():
     references, estimates = make(["a", "b"])
     as_audio = {name: Audio(signal, 2000) for name, signal in estimates.items()}
@@ -129,10 +167,11 @@ def test_versions_and_windows():
         evaluate(references, estimates, window_s=0)
 
 
+@pytest.mark.parametrize("level", [0, 1e-7])  # 16 bits round the second to silence as well
 @pytest.mark.parametrize("estimate", ["loud", "silent"])
-def test_a_silent_reference_has_no_figure_at_all(estimate, caplog):
+def test_a_silent_reference_has_no_figure_at_all(estimate, level, caplog):
     references, estimates = make(["a", "b"])
-    references["b"] = torch.zeros_like(references["b"])
+    references["b"] *= level
     if estimate == "silent":
         estimates["b"] = torch.zeros_like(estimates["b"])
     scores = evaluate(references, estimates, sample_rate=2000, track="Song")
