@@ -180,14 +180,18 @@ class FFmpegReader(AudioReader):
             if announced_s is not None and abs(announced_s - length_s) < _PADDING_S:
                 length_s = _seconds(stream, "duration") or length_s  # without padding
         elif (stream_s := _seconds(stream, "duration")) is not None:
-            length_s = stream_s
-            announced_s = stream_s if kind in _STATED else None
+            # Windows Media states the whole file's, Ogg the end of all codecs but Vorbis.
+            is_end = kind == "asf" or (kind == "ogg" and stream.codec_context.name != "vorbis")
+            length_s = stream_s + (0.0 if is_end else self._late_s())
+            is_stated = kind in _STATED or (kind == "ogg" and len(self._container.streams) > 1)
+            announced_s = length_s if is_stated else None
         elif self._container.duration is not None:
             # Matroska's duration is where the file ends, wherever it begins.
             begins_s = 0.0 if self._videos() else _seconds(stream, "start_time") or 0.0
             length_s = self._container.duration / av.time_base - max(0.0, begins_s)
             is_sound = kind in ("asf", "matroska,webm") and not self._videos()
-            announced_s = length_s if is_sound else None
+            # Of a sound track under a video most programs say in a tag where it ends.
+            announced_s = length_s if is_sound else _clock_s(stream.metadata.get("DURATION"))
         return self._samples_of(length_s), self._samples_of(announced_s)
 
     def _samples_of(self, length_s: float | None) -> int | None:
@@ -221,7 +225,7 @@ class FFmpegReader(AudioReader):
         # Where whole packets are lost at the end, the song is as long as its file says.
         end_s = None if self._end is None else self._end_s(self._end)
         if self._lost_s and self._container.format.name in _STATED and self._stream.duration:
-            end_s = float(self._stream.duration * self._stream.time_base)
+            end_s = float(self._stream.duration * self._stream.time_base) + self._late_s()
             end_s = end_s if timeline.position_s + self._lost_s >= end_s - 1e-3 else None
         if end_s is not None and end_s <= timeline.position_s + _MAX_PAGE_S:
             yield from timeline.fill_to(end_s, self.channels, self.sample_rate)
@@ -381,6 +385,13 @@ class FFmpegReader(AudioReader):
                 origin_s = other_s
         return origin_s
 
+    def _late_s(self) -> float:
+        """Return how late the stream begins among the others of its file."""
+        start_s = _seconds(self._stream, "start_time")
+        if start_s is None or len(self._container.streams) == 1:
+            return 0.0
+        return max(0.0, start_s - self._find_origin(start_s, None))
+
     def _file(self) -> contextlib.AbstractContextManager[Any]:
         return self._source.again() if self._source else self.path.open("rb")
 
@@ -434,6 +445,14 @@ def _seconds(thing: Any, field: str) -> float | None:
     """Return a time field of a packet, frame or stream in seconds."""
     ticks = getattr(thing, field, None)
     return None if ticks is None or not thing.time_base else float(ticks * thing.time_base)
+
+
+def _clock_s(text: str | None) -> float | None:
+    """Return the seconds of "00:01:02.5"."""
+    with contextlib.suppress(ValueError):
+        hours, minutes, seconds = map(float, (text or "").split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+    return None
 
 
 def _put_back(first: Frame | None, frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -12,6 +12,7 @@ from partita.audio.cut_short import stated_size
 from partita.audio.ffmpeg import FFmpegReader
 from partita.audio.slices import FileSlice
 from partita.audio.timeline import trimmed, uniform
+from partita.errors import AudioReadError
 
 _FLAC_START = b"fLaC\x00\x00\x00\x22"
 _OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
@@ -33,7 +34,7 @@ class JoinedReader(AudioReader):
     Raises
     ------
     AudioReadError
-        A part cannot be decoded.
+        A part that others follow cannot be decoded.
     """
 
     def __init__(
@@ -52,12 +53,27 @@ class JoinedReader(AudioReader):
         rates: dict[int, float] = {}
         self.channels = 1
         total_s: float | None = 0.0
-        for part in range(len(self._spans)):
-            with self._part(part) as reader:
-                length_s = reader.duration_s
-                total_s = None if total_s is None or length_s is None else total_s + length_s
-                rates[reader.sample_rate] = rates.get(reader.sample_rate, 0.0) + (length_s or 0.0)
-                self.channels = max(self.channels, reader.channels)
+        self._count = self._readable = len(self._spans)
+        broken: AudioReadError | None = None
+        for part in range(self._count):
+            try:
+                with self._part(part) as reader:
+                    rate, channels = reader.sample_rate, reader.channels
+                    length_s = reader.duration_s
+            except AudioReadError as error:
+                # How long it was is not known: only at the end it moves nothing.
+                self._readable = min(self._readable, part)
+                broken = broken or error
+                continue
+            if broken is not None:
+                raise broken
+            total_s = None if total_s is None or length_s is None else total_s + length_s
+            rates[rate] = rates.get(rate, 0.0) + (length_s or 0.0)
+            self.channels = max(self.channels, channels)
+        if broken is not None:
+            if not rates:
+                raise broken
+            self.warnings.append(f"{broken}: it was left out")
         self.sample_rate = max(rates, key=lambda rate: rates[rate])
         self.frames = None
         if total_s is not None:
@@ -66,7 +82,7 @@ class JoinedReader(AudioReader):
     @contextlib.contextmanager
     def _part(self, number: int) -> Iterator[FFmpegReader]:
         start, end = self._spans[number]
-        name = f"{self.name} (part {number + 1} of {len(self._spans)})"
+        name = f"{self.name} (part {number + 1} of {self._count})"
         with (
             FileSlice(self.path, start, end) as source,
             FFmpegReader(self.path, name, self._number, source=source) as reader,
@@ -79,7 +95,7 @@ class JoinedReader(AudioReader):
         return rechunk(trimmed(blocks, self.start, self.limit), block_samples)
 
     def _pieces(self) -> Iterator[tuple[Samples, int]]:
-        for number in range(len(self._spans)):
+        for number in range(self._readable):
             with self._part(number) as reader:
                 for block in reader.samples(1 << 16):
                     yield block, reader.sample_rate

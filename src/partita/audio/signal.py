@@ -68,9 +68,16 @@ class Audio:
         """Read a whole file, or an excerpt of it, into memory.
 
         Parameters and errors are those of `partita.audio.reader.open_audio`.
+
+        Warns
+        -----
+        UserWarning
+            Something of the file is damaged or missing.
         """
         with open_audio(path, start_s=start_s, duration_s=duration_s, stream=stream) as reader:
             blocks = list(reader.blocks())
+            for warning in reader.warnings:
+                warnings.warn(warning, stacklevel=2)
             samples = torch.from_numpy(np.concatenate(blocks, axis=1))
             return cls(samples, reader.sample_rate, is_lossy(Path(path)))
 

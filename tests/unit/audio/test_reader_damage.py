@@ -11,6 +11,7 @@ import soundfile
 
 from audio_files import RATE, assert_seconds, encode, read, tones
 from partita.audio.reader import open_audio
+from partita.audio.signal import Audio
 from partita.errors import AudioReadError
 
 CODECS = {
@@ -241,3 +242,25 @@ def test_lengths_that_were_never_filled_in(tmp_path, kind, size):
     assert samples.shape[1] == pytest.approx(8 * RATE, abs=8)
     assert_seconds(samples, RATE, range(8))
     assert reader.warnings == []
+
+
+def test_a_joined_file_whose_last_part_broke_off(tmp_path):
+    encode(tmp_path / "song.m4a", tones(0, 2), "aac")
+    path, part = tmp_path / "joined.m4a", (tmp_path / "song.m4a").read_bytes()
+    path.write_bytes(part + part + part[:20_000])
+    samples, reader = read(path)
+    assert_seconds(samples, RATE, [0, 1, 0, 1], start_s=0.03)
+    assert "(part 3 of 3): not an audio file that can be decoded: it was left out" in str(
+        reader.warnings
+    )
+    # What stands behind it would move.
+    path.write_bytes(part + b"\0\0\0\x18ftyp" + bytes(16) + part)
+    with pytest.raises(AudioReadError, match="part 2 of 3"):
+        read(path)
+
+
+def test_loading_a_damaged_file_warns(tmp_path):
+    path = write(tmp_path, "flac")
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.warns(UserWarning, match=r"song\.flac: .* of the 8.000 s"):
+        Audio.load(path)

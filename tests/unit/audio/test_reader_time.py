@@ -62,6 +62,17 @@ def test_sound_lies_under_its_video(tmp_path, kind, late_s):
         assert_seconds(excerpt, rate, [None, 0], start_s=0.03)
 
 
+@pytest.mark.parametrize("kind", ["webm", "ogg"])
+def test_late_sound_that_is_not_all_there_is_said(tmp_path, kind):
+    path = video(tmp_path / f"film.{kind}", kind, "libvpx", late_s=2.0)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) // 4) + data[-(len(data) // 4) :])
+    samples, reader = read(path)
+    assert "of the 6.0 s that it announces" in str(reader.warnings) or (
+        samples.shape[1] >= 5.9 * reader.sample_rate and "silence from" in str(reader.warnings)
+    )
+
+
 def test_a_sound_file_begins_with_its_sound(tmp_path):
     path = encode(tmp_path / "a.ts", tones(0, 4), "libmp3lame", RATE, "mpegts", delay(7.0))
     samples, reader = read(path)
