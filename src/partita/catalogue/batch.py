@@ -295,6 +295,10 @@ def _check_target(
             f"a folder called {one_line(path)} is in the way: "
             "remove it, or choose another --out or --filename"
         )
+    if path.exists() and not path.is_file():  # a pipe, a device
+        raise AudioWriteError(
+            f"{one_line(path)} is no file: remove it, or choose another --out or --filename"
+        )
     if path.exists() and identity(path) in inputs:
         raise AudioWriteError(
             f"{one_line(path)} would overwrite an input: choose another --out or --filename"

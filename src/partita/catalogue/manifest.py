@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from partita.errors import one_line, write_error
 from partita.files import whole_file
+from partita.weights.download import file_sha256
 
 _FORMAT = "partita-stems-1"
 _HEAD_BYTES = 1 << 20
@@ -35,13 +37,16 @@ class FileMark:
         In bytes.
     mtime_ns : int
         Time of its last change.
-    sha256 : str
+    pieces_sha256 : str
         Of its first megabyte and, of longer files, of pieces all over the rest.
+    sha256 : str
+        Of all of it.
     """
 
     name: str
     size: int
     mtime_ns: int
+    pieces_sha256: str
     sha256: str
 
     @classmethod
@@ -54,22 +59,29 @@ class FileMark:
             The file cannot be read.
         """
         found = path.stat()
-        return cls(path.name, found.st_size, found.st_mtime_ns, _content_hash(path, found.st_size))
+        size = found.st_size
+        return cls(
+            path.name, size, found.st_mtime_ns, _hash_of_pieces(path, size), file_sha256(path)
+        )
 
     def fits(self, path: Path) -> bool:
-        """Tell whether a file still has that content; its time alone decides nothing."""
+        """Tell whether a file still has that content; its time alone decides nothing.
+
+        All of it is read only where the time differs: copying tools can give another file the
+        time of the old one, so that pieces are read in any case.
+        """
         try:
             found = path.stat()
-            if found.st_size != self.size:
+            if not stat.S_ISREG(found.st_mode) or found.st_size != self.size:
                 return False
-            return found.st_mtime_ns == self.mtime_ns or self.sha256 == _content_hash(
-                path, found.st_size
-            )
+            if self.pieces_sha256 != _hash_of_pieces(path, found.st_size):
+                return False
+            return found.st_mtime_ns == self.mtime_ns or self.sha256 == file_sha256(path)
         except OSError:
             return False
 
 
-def _content_hash(path: Path, size: int) -> str:
+def _hash_of_pieces(path: Path, size: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         digest.update(file.read(_HEAD_BYTES))
@@ -228,12 +240,13 @@ class Manifest:
         if not present or not self._path.parent.is_dir():
             yield
             return
-        before = self._path.read_bytes() if self._path.exists() else None
+        before = self._path.read_bytes() if self._path.is_file() else None
         states = [_state(path) for path in present]
         try:
             self._add(_StemSet(None, None, dict.fromkeys(self._names(paths).values(), _NO_MARK)))
         except OSError as error:
-            raise write_error(self._path.parent, error) from error
+            where = self._path if self._path.exists() else self._path.parent
+            raise write_error(where, error) from error
         try:
             yield
         except BaseException:
@@ -267,7 +280,8 @@ class Manifest:
     def _read(self) -> list[_StemSet] | None:
         """Return the sets, none where there is no record; None where it cannot be read."""
         try:
-            if self._path.stat().st_size > _LARGEST_MANIFEST:
+            found = self._path.stat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_MANIFEST:
                 return None
             content = json.loads(self._path.read_bytes())
             if content["format"] != _FORMAT:
@@ -279,7 +293,7 @@ class Manifest:
             return None
 
 
-_NO_MARK = FileMark("", -1, 0, "")
+_NO_MARK = FileMark("", -1, 0, "", "")
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

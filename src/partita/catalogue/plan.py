@@ -102,7 +102,8 @@ class OutputPlan:
         return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.template)
 
     def _checked(self, path: Path) -> Path:
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        # Not Path.resolve, which raises for links in a circle before Python 3.13.
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
             raise AudioWriteError(
                 f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
                 "change --filename"

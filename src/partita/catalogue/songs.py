@@ -216,7 +216,9 @@ class _Search:
         if path.name.startswith("."):
             return
         suffix = path.suffix.lower()
-        if suffix in AUDIO_EXTENSIONS:
+        if path.exists() and not path.is_file():  # a pipe would wait forever
+            self.odd.append(one_line(path.relative_to(self.folder)))
+        elif suffix in AUDIO_EXTENSIONS:
             below = path.parent.relative_to(self.folder)
             self.songs.append(Song(str(path), (below / track_name(path)).as_posix()))
         elif suffix in _COMPANIONS:

@@ -1,3 +1,4 @@
+import os
 import threading
 import unicodedata
 
@@ -101,3 +102,23 @@ def test_songs_are_numbered(tmp_path, write_song, separator):
     outcomes = separate_songs(songs, plan, lambda: only, BatchOptions(), progress=progress)
     assert [outcome.status for outcome in outcomes] == ["done", "done", "failed"]
     assert told == [("a", 1, 3), ("b", 2, 3)]
+
+
+def test_a_link_to_itself_is_replaced(tmp_path, write_song, separator):
+    stem = tmp_path / "out/song/harmonic.wav"
+    stem.parent.mkdir(parents=True)
+    stem.symlink_to(stem)
+    (outcome,) = separate(tmp_path, [Song(str(write_song()), "song")], separator, resume=True)
+    assert (outcome.status, stem.is_file()) == ("done", True)
+
+
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_pipes_are_no_stems(tmp_path, write_song, separator, flag):
+    song = Song(str(write_song()), "song")
+    assert separate(tmp_path, [song], separator)[0].status == "done"
+    stem = tmp_path / "out/song/harmonic.wav"
+    stem.unlink()
+    os.mkfifo(stem)
+    (outcome,) = separate(tmp_path, [song], separator, **{flag: True})
+    assert outcome.status == "failed"
+    assert "harmonic.wav is no file" in outcome.error

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from partita.catalogue.manifest import FileMark, Making, Manifest
+from partita.errors import AudioWriteError
 
 MAKING = Making("1", "model", "weights", {"start": 0.0, "stems": ["a", "b"]})
 
@@ -43,9 +44,22 @@ def test_marks_see_changes_and_not_times(tmp_path, size):
         content[place] = 1
         path.write_bytes(content)
         assert not mark.fits(path)
+        os.utime(path, ns=(mark.mtime_ns, mark.mtime_ns))  # as ``cp -p`` of another file does
+        assert not mark.fits(path)
     path.write_bytes(bytes(size + 1))
     assert not mark.fits(path)
     path.unlink()
+    assert not mark.fits(path)
+
+
+def test_marks_see_a_small_change_of_a_long_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(20_000_000))
+    mark = FileMark.of(path)
+    with path.open("r+b") as file:
+        file.seek(1_500_000)
+        file.write(b"mended")
+    os.utime(path)
     assert not mark.fits(path)
 
 
@@ -116,3 +130,19 @@ def test_it_is_json_that_people_can_read(manifest, tmp_path):
     assert stems["source"]["name"] == "song.wav"
     assert stems["files"]["a.wav"]["size"] == 100
     assert stems["making"]["options"] == MAKING.options
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_no_record(manifest, paths, song, tmp_path, kind):
+    path = tmp_path / "out" / ".stems-1.json"
+    path.unlink()
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    assert manifest.covers(paths)
+    assert manifest.difference(paths, MAKING, song) == "the record beside the stems is damaged"
+    if kind == "folder":
+        with pytest.raises(AudioWriteError, match=r"\.stems-1\.json"), manifest.replacing(paths):
+            pass
+    else:
+        with manifest.replacing(paths):
+            manifest.write(paths, MAKING, FileMark.of(song))
+        assert manifest.difference(paths, MAKING, song) == ""

@@ -142,3 +142,13 @@ def test_folders_that_cannot_be_read_fail_and_the_rest_is_found(mortal):
         f"{folder}/locked: this folder cannot be searched: permission denied",
     )
     assert [song.track for song in songs] == ["a", "open/c"]
+
+
+def test_pipes_in_folders_are_no_songs(tmp_path, caplog):
+    (tmp_path / "song.wav").touch()
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "gone.wav").symlink_to("nowhere.wav")  # its song is missing: that is worth a line
+    with caplog.at_level("INFO", logger="partita"):
+        found = find_songs([str(tmp_path)], outputs=[])
+        assert [song.track for song in found] == ["gone", "song"]
+    assert "pipe.wav" in caplog.text
