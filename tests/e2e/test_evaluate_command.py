@@ -454,6 +454,8 @@ def test_broken_stem_mp4(run, tracks):
         (["benchmark", "--data", "true"], "belong together"),
         (["benchmark", "--data", "file.txt", "-n", "irm2"], "file.txt: is a file"),
         (["benchmark", "--data", "true", "-n", "irm3"], "unknown model 'irm3'"),
+        (["benchmark", "--data", "true", "-n", "mixture", "-n", "nosuch"], "unknown model"),
+        (["benchmark", "--data", "true", "-n", "mixture", "-n", "repet:flute+hpss"], "'flute'"),
     ],
 )
 def test_wrong_usage(run, tracks, arguments, message):

@@ -30,10 +30,9 @@ from partita.cli.console import ProgressDisplay, print_error, set_up_logging
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
-from partita.weights.cards import DEFAULT_MODEL, get_card
+from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import chain_sources
-from partita.weights.identity import read_header
-from partita.weights.own import own_checkpoint
+from partita.weights.identity import model_sources
 
 if TYPE_CHECKING:
     from partita.passage import Progress
@@ -317,11 +316,8 @@ def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]
 
 
 def _sources(model: str) -> tuple[str, ...]:
-    own = own_checkpoint(model)
-    if own is not None:
-        return read_header(own).sources
     try:
-        return get_card(model).sources
+        return model_sources(model)
     except UnknownNameError:
         _refuse_oracle(model)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -23,8 +24,9 @@ from partita.evaluation.targets import Match, match_available
 from partita.evaluation.work import RunOptions, ScoredTrack, Signals, Task, score_all
 from partita.separation import Separator
 from partita.stems import normal_name
-from partita.weights.chain import file_label, parse_chain
+from partita.weights.chain import chain_sources, file_label, parse_chain
 from partita.weights.checkpoint import tensors_digest
+from partita.weights.identity import model_sources
 
 _SHOWN_NAMES = 5
 
@@ -167,6 +169,9 @@ def benchmark(
     """
     _check_aligned(dataset)
     labels = system_labels(models)
+    for model in models:
+        if model not in ORACLES:
+            _check_names(model)
     yield from score_all(_problems("", dataset), options)
     for model in models:
         if model in ORACLES:
@@ -180,6 +185,12 @@ def benchmark(
         mark = _separator_mark(made, options)
         tasks = [_model_task(labels[model], made, track, options, mark) for track in dataset]
         yield from score_all(tasks, options)
+
+
+def _check_names(model: str) -> None:
+    """Raise UsageError where a name stands for no model: nothing else is scored in vain."""
+    with contextlib.suppress(WeightsError):  # a failure of that model alone
+        chain_sources(model, model_sources)
 
 
 def system_labels(models: Sequence[str]) -> dict[str, str]:

@@ -64,6 +64,20 @@ def read_header(path: Path) -> CheckpointHeader:
         raise WeightsCorruptError(f"{name}: not a partita checkpoint") from error
 
 
+def model_sources(model: str) -> tuple[str, ...]:
+    """Return the stems of one model, a card's or a checkpoint's.
+
+    Raises
+    ------
+    UnknownNameError
+        No such card.
+    WeightsError
+        A checkpoint that is not there, or is none.
+    """
+    own = own_checkpoint(model)
+    return get_card(model).sources if own is None else read_header(own).sources
+
+
 def model_digest(name: str) -> str:
     """Return a SHA-256 of what a name stands for: models, configurations, weights.
 
