@@ -335,6 +335,16 @@ def test_stems_that_the_recipe_does_not_name(run, train, album):
     assert train("-q", sources="flute,guitar", epochs=1).status == 0
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_weights_that_were_removed_come_back(train, tmp_path, epochs):
+    assert train("-q", "-o", "mine", epochs=1).status == 0
+    (tmp_path / "mine/model.safetensors").unlink()
+    result = train("-o", "mine", "--resume", epochs=epochs)
+    assert result.status == 0
+    assert "mine/model.safetensors is missing: the newest weights take" in result.err
+    assert load_checkpoint(tmp_path / "mine/model.safetensors").sources == ("vocals", "drums")
+
+
 def test_a_data_set_without_a_track_says_what_is_wrong(run, album):
     for path in album.rglob("*.wav"):
         path.rename(path.with_name("mix.wav"))

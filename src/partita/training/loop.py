@@ -192,6 +192,8 @@ class Training:
         if self._fabric.is_global_zero:
             self._folder.write_losses(self.history)
             self._board = Board(self._folder.board, self._step)
+            if self.history:
+                self._folder.replace_lost_model(self._kept)
         try:
             self._end_epoch_if_due()
             while not self.done:

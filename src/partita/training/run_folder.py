@@ -204,6 +204,16 @@ class RunFolder:
         except OSError as error:
             raise write_error(self.model, error) from error
 
+    def replace_lost_model(self, model: SeparationModel) -> None:
+        """Keep weights where those to be used were removed; nothing else may be left to train."""
+        if not self.model.exists():
+            _log.warning(
+                "warning: %s is missing: the newest weights take the place of the best, until an "
+                "epoch is better",
+                one_line(self.model),
+            )
+            self.save_model(model)
+
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keep what is needed to go on, and what was kept before as `previous`."""
         try:

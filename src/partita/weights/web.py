@@ -102,6 +102,8 @@ def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_
             file.truncate(0)
             raise WeightsUnavailableError(too_much)
         file.write(data)
+    if file.tell() == 0:
+        raise WeightsUnavailableError(f"{url}: the server sent nothing (status {response.status})")
     if announced is not None and file.tell() - before < announced:
         raise WeightsUnavailableError(f"{url}: broke off; try again to go on from there")
 

@@ -146,6 +146,14 @@ def test_lengths_that_are_wrong(serve, tmp_path, length):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "reply", [b"HTTP/1.1 204 No Content\r\n\r\n", OK + b"Content-Length: 0\r\n\r\n", OK + b"\r\n"]
+)
+def test_replies_without_content(serve, tmp_path, reply):
+    fails(serve(lambda _: reply), tmp_path, "the server sent nothing")
+    assert list(tmp_path.iterdir()) == []
+
+
 PLACES = [
     "file:///etc/passwd",
     "ftp://127.0.0.1/file",
