@@ -30,6 +30,7 @@ from partita.audio.slices import FileSlice
 from partita.audio.timeline import (
     Frame,
     Timeline,
+    counted_s,
     describe_spans,
     ending_at,
     trimmed,
@@ -255,10 +256,10 @@ class FFmpegReader(AudioReader):
                 ticks = round(at_s / (self._stream.time_base or Fraction(1, self.sample_rate)))
                 self._container.seek(ticks, stream=self._stream)
                 frames = self._frames()
-                first = next(frames, None)
-                began_s = None if first is None else first.stamp_s
+                found = next(frames, None)
+                began_s = None if found is None else counted_s(first, found)
                 if began_s is not None and began_s <= self.start_s:
-                    return _put_back(first, frames), began_s
+                    return _put_back(found, frames), began_s
         # Some files cannot be sought in: read from the beginning.
         self._stack.close()
         self._open()

@@ -21,6 +21,8 @@ _MAX_GAP_S, _MAX_STATED_GAP_S = 600.0, 3600.0
 _RESTART_S = 1.0
 #: A gap is filled when neighbours lie this far apart, or when drift has added up to so much.
 _MIN_GAP_S, _FRAME_GAP_S, _DRIFT_S = 0.008, 0.05, 0.1
+#: Stamps that are less exact are not rounded, but those of other frames.
+_MAX_TICK_S = 0.002
 _SILENCE_SAMPLES = 1 << 16
 
 
@@ -145,6 +147,16 @@ class Timeline:
         if self.silences and start_s - self.silences[-1][1] < _FRAME_GAP_S:
             start_s, _ = self.silences.pop()
         self.silences.append((start_s, end_s))
+
+
+def counted_s(first: Frame, found: Frame) -> float | None:
+    """Return when a frame begins, more exact than its stamp where all frames have one length."""
+    if first.stamp_s is None or found.stamp_s is None:
+        return None
+    end_s = first.stamp_s + first.length_s
+    counted = end_s + round((found.stamp_s - end_s) / found.length_s) * found.length_s
+    is_rounded = abs(counted - found.stamp_s) <= found.tick_s <= _MAX_TICK_S
+    return counted if is_rounded else found.stamp_s
 
 
 def ending_at(end_s: float, frames: Sequence[Frame]) -> Iterator[Frame]:

@@ -182,6 +182,21 @@ def test_excerpts_at_the_end(tmp_path, kind):
         read(path, start_s=30.0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "codec", "rate"),
+    [("mkv", "libmp3lame", RATE), ("webm", "libopus", 48000), ("wma", "wmav2", RATE)],
+)
+def test_excerpts_are_exact_where_time_is_counted_in_milliseconds(tmp_path, kind, codec, rate):
+    container = {"mkv": "matroska", "wma": "asf"}.get(kind, kind)
+    path = encode(tmp_path / f"song.{kind}", tones(rate=rate), codec, rate, container)
+    whole, _ = read(path)
+    for start_s in (3.333, 5.0, 6.789):
+        excerpt, _ = read(path, start_s=start_s)
+        wanted = whole[:, round(start_s * rate) :]
+        assert excerpt.shape == wanted.shape
+        np.testing.assert_allclose(excerpt, wanted, atol=0.02)
+
+
 @pytest.mark.parametrize("default", [0, 1, 2])
 def test_the_default_sound_track_is_taken(tmp_path, default):
     sounds = ((0, 2), (2, 2), (4, 2))
