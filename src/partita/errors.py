@@ -69,8 +69,8 @@ _MOST_NEAR = 3
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that somebody who typed `name` may have meant, the nearest first.
 
-    They are spelled nearly the same, or `name` is a word or the beginning of them, or their
-    initials: ``lr`` for ``learning_rate``.
+    They are spelled nearly the same, or `name` is a word or the beginning of them, or begins with
+    them (``--output`` for ``--out``), or their initials: ``lr`` for ``learning_rate``.
     """
     typed = _words(name)
     spellings = {candidate: _words(candidate) for candidate in known}
@@ -88,6 +88,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
             joined == "".join(word[0] for word in words)
             or joined in words
             or (len(joined) > 2 and "".join(words).startswith(joined))
+            or (len("".join(words)) > 2 and joined.startswith("".join(words)))
         )
     ]
     return list(dict.fromkeys(near))[:_MOST_NEAR]

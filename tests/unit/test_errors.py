@@ -28,6 +28,7 @@ def test_unknown_names_get_a_hint(name, hint):
         ("learn", ["learning_rate"]),
         ("rate", ["learning_rate"]),
         ("--fromat", ["--format"]),
+        ("--format-of-stems", ["--format"]),
         ("format", ["--format"]),
         ("l", []),
         ("", []),

@@ -113,6 +113,8 @@ def _encode_soundfile(
             raise AudioWriteError(f"{form.name} encoder failed: {error}") from error
         is_complete = False
     if not is_complete:  # libsndfile says no more than that a write failed, and not always that
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "its folder was removed meanwhile", str(path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 

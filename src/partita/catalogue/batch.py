@@ -23,6 +23,7 @@ from partita.errors import (
     UsageError,
     WeightsError,
     one_line,
+    write_error,
 )
 from partita.threads import map_awake
 from partita.weights.identity import model_digest
@@ -169,7 +170,7 @@ class _Batch:
             except PartitaError as error:
                 tasks.append(_failed(song, str(error)))
             except OSError as error:
-                tasks.append(_failed(song, one_line(error.strerror or error)))
+                tasks.append(_failed(song, str(write_error(error.filename or "", error))))
             else:
                 tasks.append(_Task(song, paths, number, len(songs)))
                 taken.update({_folded(path): (path, song) for path in paths.values()})

@@ -240,9 +240,9 @@ class Manifest:
         if not present or not self._path.parent.is_dir():
             yield
             return
-        before = self._path.read_bytes() if self._path.is_file() else None
         states = [_state(path) for path in present]
         try:
+            before = self._path.read_bytes() if self._path.is_file() else None
             self._add(_StemSet(None, None, dict.fromkeys(self._names(paths).values(), _NO_MARK)))
         except OSError as error:
             where = self._path if self._path.exists() else self._path.parent

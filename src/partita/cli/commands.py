@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from partita.errors import UnknownNameError, near_names
 
 _SEPARATE = "separate"
 _ANY_LENGTH = 1000
+
+
+@contextlib.contextmanager
+def _naming(ctx: Any) -> Iterator[None]:
+    """Let errors of Typer's know their command: that of a missing value does not."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "ctx", ctx) is None:
+            vars(error)["ctx"] = ctx
+        raise
 
 
 def takes_value(command: Any) -> dict[str, bool]:
@@ -35,7 +48,8 @@ class Command(TyperCommand):
         """Parse arguments; called by Typer."""
         options = {*takes_value(self), "--help"}
         spelled = [word if word in options else _in_dashes(word, options) for word in args]
-        return super().parse_args(ctx, spelled)
+        with _naming(ctx):
+            return super().parse_args(ctx, spelled)
 
 
 class SeparateCommand(TyperCommand):
@@ -43,7 +57,8 @@ class SeparateCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
-        return super().parse_args(ctx, translate(args, takes_value(self)))
+        with _naming(ctx):
+            return super().parse_args(ctx, translate(args, takes_value(self)))
 
 
 class Group(TyperGroup):
@@ -94,7 +109,10 @@ def wrong_usage(error: Any) -> str:
     message = error.format_message()
     context = getattr(error, "ctx", None)
     option = getattr(error, "option_name", None)
-    if option is not None and context is not None:  # what Typer finds near is often far off
+    is_unknown = hasattr(error, "possibilities")
+    if (
+        is_unknown and option is not None and context is not None
+    ):  # what Typer finds near is often far off
         near = near_names(option, takes_value(context.command))
         message = f"No such option: {option}"
         message += f"; did you mean {' or '.join(near)}?" if near else ""

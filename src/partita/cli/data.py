@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, format_time
 from partita.cli.synthesize import synthesize
 from partita.errors import one_line
@@ -27,7 +28,7 @@ _UNALIGNED = (
 app = typer.Typer(help="Look into data sets of songs with known stems, or make one.")
 
 
-app.command("synthesize")(synthesize)
+app.command("synthesize", cls=Command)(synthesize)
 
 
 @app.callback()
@@ -35,7 +36,7 @@ def data() -> None:
     """Look into data sets of songs with known stems, or make one."""
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info(
     root: Annotated[
         Path,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.layout import terminal_columns, wrapped
 from partita.errors import UnknownNameError
@@ -29,7 +30,7 @@ def models(context: typer.Context) -> None:
         list_models()
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_models(as_json: _JsonFlag = False) -> None:
     """List all weights, and the recipes for training."""
     if as_json:
@@ -52,7 +53,7 @@ def list_models(as_json: _JsonFlag = False) -> None:
     console.print(recipes)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(
     name: Annotated[str, typer.Argument(help="Name of weights or of a recipe.")],
     as_json: _JsonFlag = False,
@@ -82,7 +83,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
             print(wrapped(f"{label:<{width}}  {line}", width + 2, columns))
 
 
-@app.command("fetch")
+@app.command("fetch", cls=Command)
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights to fetch.")],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,

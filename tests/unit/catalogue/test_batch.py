@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 import unicodedata
 
@@ -122,3 +123,26 @@ def test_pipes_are_no_stems(tmp_path, write_song, separator, flag):
     (outcome,) = separate(tmp_path, [song], separator, **{flag: True})
     assert outcome.status == "failed"
     assert "harmonic.wav is no file" in outcome.error
+
+
+def test_an_output_folder_that_is_removed_meanwhile(tmp_path, write_song, separator):
+    songs = pair(write_song, "first", "second")
+
+    def progress(song, number, _total):
+        def remove(_done, _length, _rate):
+            if number == 1:
+                shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+        return remove
+
+    plan = OutputPlan(
+        tmp_path / "out",
+        "{track}/{stem}.{ext}",
+        stem_format("wav"),
+        "hpss",
+        ["harmonic", "percussive"],
+    )
+    options = BatchOptions()
+    first, second = separate_songs(songs, plan, lambda: separator, options, progress=progress)
+    assert (first.status, second.status) == ("failed", "done")
+    assert "its folder was removed meanwhile" in first.error
