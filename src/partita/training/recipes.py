@@ -23,6 +23,7 @@ SCHEDULES = ("plateau", "cosine")
 _TEXTS = ("summary", "paper", "model")
 _TABLES = ("training", "augmentation", "model_config")
 _PRECISIONS = ("float32", "bfloat16", "float16")
+_MOST_WORKERS = 256  # each is a thread with excerpts of its own
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class TrainingSettings:
         for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers",
                      "valid_excerpts"):  # fmt: skip
             self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
+        self._require(self.workers <= _MOST_WORKERS, f"workers must be at most {_MOST_WORKERS}")
         for name in (
             "decay_patience", "stop_patience", "valid_tracks", "seed", "warmup_steps"
         ):  # fmt: skip

@@ -174,6 +174,7 @@ def test_changes_reach_their_parts():
         ("widths=3", "unknown setting 'widths'"),  # another model's
         ("epochs=0", "epochs must be at least 1"),
         ("batch_size=-1", "batch_size must be at least 1"),
+        ("workers=100000", "workers must be at most 256"),
         ("valid_excerpts=0", "valid_excerpts must be at least 1"),
         ("epochs=many", "'many' is not a whole number"),
         ("learning_rate=0", "learning_rate must be positive"),
