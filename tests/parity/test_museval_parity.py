@@ -151,6 +151,8 @@ def test_musevals_own_regression_track():
     track = open_dataset(folder / "music-delta-80s-rock.stem.mp4").tracks[0]
     references = track.load_stems()  # rounded to 16 bits as musdb reads them, which matters
     shape = tuple(references["vocals"].samples.shape)[::-1]
+    if shape[0] != 300_032:
+        pytest.skip("FFmpeg 9 leaves out the padding at the end, which these figures depend on")
     generator = np.random.RandomState(0)
     estimates = {name: generator.random_sample(shape).T for name in ("vocals", "accompaniment")}
     found = evaluate(references, estimates, sample_rate=track.rate)
