@@ -398,14 +398,14 @@ class FFmpegReader(AudioReader):
 
     def _report(self, timeline: Timeline) -> None:
         until_s = float("inf") if self.limit_s is None else self.start_s + self.limit_s
-        heard = [
+        silent = [
             (max(from_s, self.start_s), min(to_s, until_s))
             for from_s, to_s in timeline.silences
             if to_s > self.start_s and from_s < until_s
         ]
-        if heard:
+        if silent:
             self.warnings.append(
-                f"{self.name}: silence from {describe_spans(heard)}, "
+                f"{self.name}: silence from {describe_spans(silent)}, "
                 "where the file holds nothing that can be decoded"
             )
         elif self._failed and not self._is_complete(timeline):

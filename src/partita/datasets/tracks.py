@@ -101,13 +101,13 @@ class StemFile:
         """Open it for reading in blocks; parameters and errors are those of `open_audio`."""
         if not self.others:
             return open_audio(self.path, start_s=start_s, duration_s=duration_s, stream=self.stream)
-        heard = [
+        needed = [
             path for path in self.paths if not start_s or StemFile(path).header.duration_s > start_s
         ]
         with ExitStack() as stack:
             readers: list[StemReader] = [
                 stack.enter_context(open_audio(path, start_s=start_s, duration_s=duration_s))
-                for path in heard or self.paths
+                for path in needed or self.paths
             ]
             stack.pop_all()
         return SummedReader(readers, self.header.channels if start_s else None)

@@ -128,9 +128,9 @@ def evaluate(
     needed = dict.fromkeys(name for ours, _ in members.values() for name in ours)
     true = {name: as_reference(references[name], name) for name in needed}
     needed = dict.fromkeys(name for _, theirs in members.values() for name in theirs)
-    guessed = {name: as_tensor(estimates[name], name) for name in needed}
+    signals = {name: as_tensor(estimates[name], name) for name in needed}
     scores = score_signals(
-        *sum_targets(members, true, guessed), sample_rate=rate, options=options, track=track
+        *sum_targets(members, true, signals), sample_rate=rate, options=options, track=track
     )
     for warning in scores.warnings:
         _log.warning("%s", f"{one_line(track)}: {warning}" if track else warning)
@@ -172,10 +172,10 @@ def sum_targets(
     samples = max((signal.shape[-1] for signal in references.values()), default=0)
     _check_lengths(references, estimates, samples)
     true, warnings = _fit("reference", references, samples)
-    guessed, more = _fit("estimate", estimates, samples)
+    fitted, more = _fit("estimate", estimates, samples)
     return (
         {target: _sum(true, ours) for target, (ours, _) in members.items()},
-        {target: _sum(guessed, theirs) for target, (_, theirs) in members.items()},
+        {target: _sum(fitted, theirs) for target, (_, theirs) in members.items()},
         [*warnings, *more],
     )
 
@@ -251,7 +251,7 @@ def score_signals(
         for name, signal in references.items()
     }
     doubts = find_doubts(references, estimates, sample_rate) if look_for_mistakes else []
-    true, guessed = (
+    true, estimated = (
         torch.stack([signals[name] for name in names]) for signals in (references, estimates)
     )
     whole_track = math.isinf(options.window_s)
@@ -259,7 +259,7 @@ def score_signals(
     hop_s = min(options.hop_s, duration_s)  # an infinite one: the first window only
     scores = bss_eval(
         true,
-        guessed,
+        estimated,
         window=None if whole_track else max(1, round(options.window_s * sample_rate)),
         hop=None if whole_track else max(1, round(hop_s * sample_rate)),
         framewise_filters=options.version == "v3",
@@ -271,9 +271,9 @@ def score_signals(
         found[name] = TargetScores(
             name=name,
             frames=[dict(zip(METRICS, frame, strict=True)) for frame in zip(*columns, strict=True)],
-            whole=_whole_track_figures(true[index], guessed[index]),
+            whole=_whole_track_figures(true[index], estimated[index]),
             scored_with=tuple(names),
-            reason=_why_not(true[index], guessed[index]),
+            reason=_why_not(true[index], estimated[index]),
         )
     unscored = [f"{name}: {target.reason}" for name, target in found.items() if target.reason]
     return TrackScores(

@@ -105,8 +105,8 @@ def _task(
     def load() -> tuple[Signals, int]:
         names = dict.fromkeys(name for ours, _ in match.targets.values() for name in ours)
         found = load_references(track, list(names))
-        guessed, more = guess(found)
-        true, estimates, warnings = sum_targets(match.targets, found.stems, guessed)
+        estimated, more = guess(found)
+        true, estimates, warnings = sum_targets(match.targets, found.stems, estimated)
         said = [*match.remarks, *found.warnings, *more, *warnings]
         return (true, estimates, said), found.sample_rate
 

@@ -156,10 +156,10 @@ def _score(task: Task, options: RunOptions) -> ScoredTrack:
 
 
 def _score_anew(task: Task, options: RunOptions, made_of: str) -> TrackScores:
-    (true, guessed, warnings), rate = task.load()
+    (true, found, warnings), rate = task.load()
     scores = score_signals(
         true,
-        guessed,
+        found,
         warnings,
         sample_rate=rate,
         options=options.score,
