@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 _NUMBERS = (0, 1, 2, 3, 7, 8, 255, 256, 32767, 65535, 1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_BYTES_MAX = 1 << 25  # repeated repetitions would fill the disk
 _CHUNK_NAME = re.compile(rb"[A-Za-z\xa9][A-Za-z0-9 _]{3}")
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e-300, 1e300, 1e9, 10**30, 2**31, 2**63),
@@ -44,6 +45,7 @@ def mutate(rng: Random, data: bytes, others: list[bytes], kind: str) -> bytes:
             data = _splice(rng, data, rng.choice(others))
         else:
             data = rng.choice(_ON_BYTES)(rng, data)
+        data = data[:_BYTES_MAX]
     return data
 
 

@@ -28,6 +28,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("targets", "target", "stems", "instruments"), "sources"),
     "lrate": "learning_rate",
 }
+_BYTES_MAX = 1 << 24  # of a file of settings
 _TUPLE, _OPTIONAL = "tuple[", " | None"
 Settings = TypeVar("Settings")
 
@@ -75,9 +76,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        The file cannot be read, or is not TOML.
+        The file cannot be read, is not TOML, or is larger than any settings.
     """
     try:
+        if path.stat().st_size > _BYTES_MAX:
+            raise UsageError(f"{one_line(path.name)}: is larger than any file of settings")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{one_line(path)}: cannot be read: {error.strerror}") from None

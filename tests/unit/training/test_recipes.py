@@ -149,6 +149,9 @@ def test_files_that_cannot_be_read(written, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"bytes\.toml: is not TOML"):
         load_recipe(str(tmp_path / "bytes.toml"))
+    (tmp_path / "huge.toml").write_bytes(b"\n" * ((1 << 24) + 1))
+    with pytest.raises(UsageError, match=r"huge\.toml: is larger than any"):
+        load_recipe(str(tmp_path / "huge.toml"))
     (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(UsageError, match=r"deep\.toml: is not TOML"):
         load_recipe(str(tmp_path / "deep.toml"))

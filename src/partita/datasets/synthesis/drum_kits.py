@@ -69,6 +69,7 @@ _WANDER_DB = 0.6
 _CHOKE_S, _FADE_S = 0.015, 0.005
 _SILENCE = 10 ** (-80 / 20)
 _PITCH_STEP = 0.25  # semitones; what is resampled can then serve many songs
+_BYTES_MAX = 1 << 24  # of a description
 _HELD_BYTES_MAX = 192 << 20
 _held = SampleCache(_HELD_BYTES_MAX)
 
@@ -331,6 +332,8 @@ def _kit(
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
+        if path.stat().st_size > _BYTES_MAX:
+            raise _broken(path, "it is larger than any drum kit's")
         content = path.read_bytes()
     except OSError as error:
         raise _broken(path, error.strerror or "unknown reason") from None

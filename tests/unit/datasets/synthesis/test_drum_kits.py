@@ -217,12 +217,14 @@ def test_a_sample_that_cannot_be_decoded_is_named(folder, tmp_path):
         ("<drumkit_info/>".encode("utf-16"), "entities"),
         (b"<drumkit_info/>", "none of its pieces"),
         (bytes(range(1, 200)), "."),
+        (b"<drumkit_info>" + b" " * (1 << 24), "larger than any"),
         (
             b"<drumkit_info><instrument><name>Kick</name><filename>%s</filename></instrument>"
             b"</drumkit_info>" % (b"x" * 5000),
             "none of its pieces",
         ),
     ],
+    ids=range(8),
 )
 def test_broken_kits_are_refused_in_a_line(tmp_path, content, why):
     (tmp_path / "drumkit.xml").write_bytes(content)
