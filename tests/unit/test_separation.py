@@ -402,6 +402,10 @@ class Fields(Halves):
         self.heard.append(mixture.clone())
         return super().forward(mixture)
 
+    def was_given(self, window):
+        """Tell whether a window came as it is: threads take windows in any order."""
+        return any(torch.equal(heard[0], torch.from_numpy(window)) for heard in self.heard)
+
 
 UNUSUAL = {
     "mono": np.float32([[0.5, 0.5], [0.5, 0.5]]),
@@ -431,7 +435,7 @@ def test_unusual_songs_are_heard_in_both_channels_and_come_back(song, unusual, k
 def test_ordinary_songs_are_given_as_they_are(song):
     model = Fields()
     Separator(model)(song, RATE)
-    assert torch.equal(model.heard[0][0], torch.from_numpy(song[:, :44100]))
+    assert model.was_given(song[:, :44100])
     assert model.worth[0].tolist() == [1.0]
 
 
@@ -442,7 +446,7 @@ def test_the_field_is_one_of_the_whole_song(song):
     mixture = np.concatenate(halves, axis=1)
     Separator(model)(mixture, RATE)
     assert model.worth[0].tolist() == [1.0]
-    assert torch.equal(model.heard[0][0], torch.from_numpy(mixture[:, :44100]))
+    assert model.was_given(mixture[:, :44100])
 
 
 def test_files_and_arrays_agree_on_the_field(song, tmp_path):

@@ -44,6 +44,7 @@ def test_sample_rates_that_are_read(tmp_path, rate):
     assert samples.shape == (2, RATE)
 
 
+@pytest.mark.slow
 def test_many_streams(tmp_path):
     path = tmp_path / "many.mkv"
     with av.open(str(path), "w") as output:

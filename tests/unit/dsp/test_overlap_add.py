@@ -41,6 +41,7 @@ def test_identity_gives_the_signal_back(count, sizes, window):
     torch.testing.assert_close(result[1], 2 * signal)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 300), block_sizes, block_sizes, windows)
 def test_result_does_not_depend_on_the_blocks(count, sizes, others, window):
     signal = torch.randn(1, count, generator=torch.Generator().manual_seed(count))

@@ -139,6 +139,7 @@ def test_a_silent_estimate_leaves_the_others_scored():
     torch.testing.assert_close(scores.sir[[0, 2]], expected.sir[[0, 2]])
 
 
+@pytest.mark.slow
 @given(
     channels=st.integers(1, 3),
     gain_db=st.floats(-60, 60),
@@ -156,6 +157,7 @@ def test_a_common_gain_changes_nothing(channels, gain_db, seed, framewise):
         torch.testing.assert_close(getattr(once, figure), getattr(again, figure))
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(3)), seed=st.integers(0, 100))
 def test_the_order_of_sources_does_not_matter(order, seed):
     references, disturbance = (noise(3, 2, 3000, seed + index) for index in range(2))

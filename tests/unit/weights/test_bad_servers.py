@@ -202,6 +202,7 @@ SLOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SLOW)
 @pytest.mark.parametrize("drip", [b"", b"x"])
 def test_slow_servers(serve, tmp_path, monkeypatch, kind, drip):
