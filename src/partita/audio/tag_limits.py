@@ -147,6 +147,8 @@ def _chunks(file: IO[bytes], at: int, end: int, order: str) -> Iterator[Found]:
         (size,) = struct.unpack(f"{order}I", head[4:8])
         if head[:4] == b"LIST" and head[8:12] == b"INFO":
             yield _count_chunks(file, at + 12, min(end, at + 8 + size), order), at, b"JUNK"
+            if at + 8 + size > end:  # FFmpeg takes memory for tags of any size within the list
+                yield MAX_TAGS + 1, at + 4, struct.pack(f"{order}I", end - at - 8)
         elif head[:4] in (b"id3 ", b"ID3 "):
             yield from _id3(file, at + 8)
         at += 8 + size + size % 2

@@ -283,3 +283,27 @@ def test_parts_that_end_where_no_file_can(tmp_path):
     path.write_bytes(data.replace(b"data" + data.partition(b"data")[2][:8], b"data" + size))
     with pytest.raises(AudioReadError, match="not an audio file that can be decoded"):
         read(path)
+
+
+def test_a_list_of_tags_that_ends_behind_the_file_takes_no_memory(tmp_path):
+    """Half a gigabyte for a text, in a list that is said to hold two."""
+    soundfile.write(tmp_path / "song.wav", tones(0, 1).T, RATE)
+    data = (tmp_path / "song.wav").read_bytes()
+    at = data.index(b"data")
+    info = b"LIST" + struct.pack("<I", 1 << 31) + b"INFOISFT" + struct.pack("<I", 1 << 29)
+    path = tmp_path / "tags.wav"
+    path.write_bytes(data[:at] + info + data[at:])
+    script = (
+        "import contextlib, resource\n"
+        "from partita.audio.reader import open_audio\n"
+        "from partita.errors import AudioReadError\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        f"with contextlib.suppress(AudioReadError), open_audio({str(path)!r}) as reader:\n"
+        "    sum(block.shape[1] for block in reader.blocks())\n"
+        "print(peak() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100_000  # kB
