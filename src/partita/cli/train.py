@@ -124,9 +124,9 @@ def train(
 def _leave_cores_to_others() -> None:
     """Let PyTorch's threads sleep sooner where they wait for each other.
 
-    By default they turn in a loop for milliseconds. Where other programs have a core, small models
-    then take most of the time for that: `umx-tiny` beside one busy process takes 0.6 steps a second
-    so, else 0.08; on quiet cores 5.1 and 5.3. Must come before PyTorch is imported.
+    By default they turn in a loop for milliseconds. Where many programs share the cores, small
+    models then take most of the time for that: docs/training.md has figures. Must come before
+    PyTorch is imported.
     """
     chosen = os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
     if not chosen and "torch" not in sys.modules:
