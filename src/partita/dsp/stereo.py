@@ -20,7 +20,7 @@ from torch import Tensor
 _FRAME_S = 0.093
 _MOST_FRAMES = 768  # as many snapshots are kept of a song at most, twice as few at least
 _LOWEST_HZ, _OCTAVES = 80.0, 6
-_HEARD = 1e-6  # bands of less power than this part of a song's do not count
+_AUDIBLE = 1e-6  # bands of less power than this part of a song's do not count
 _COMPRESSION = 0.3  # of magnitudes: quiet moments count, too
 _MOST_DB = 120.0
 
@@ -153,8 +153,8 @@ class StereoMeter:
             self._hertz[self._used], _LOWEST_HZ * 2.0 ** np.arange(_OCTAVES + 1)
         )
         octaves = [slice(low, high) for low, high in itertools.pairwise(edges)]
-        heard = [band for band in octaves if power[band].sum() > _HEARD * power.sum()]
-        return heard or [slice(0, len(power))]
+        audible = [band for band in octaves if power[band].sum() > _AUDIBLE * power.sum()]
+        return audible or [slice(0, len(power))]
 
 
 def _field_of(spectra: Spectra, bands: list[slice]) -> tuple[npt.NDArray[np.float64], float]:

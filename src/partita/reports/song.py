@@ -80,18 +80,18 @@ def draw_song_factors(
         model = stage.runner.model
         if not isinstance(model, FactorisationModel):
             continue
-        heard = _first_window(separator, number, mixture).to(stage.runner.device)
+        window = _first_window(separator, number, mixture).to(stage.runner.device)
         taken = f"{title} · {separator.joints[number - 1].taken}" if number else title
         place = path.with_stem(f"{path.stem}-{len(drawn) + 1}") if drawn else path
-        _draw_factors(model, heard, place, taken)
+        _draw_factors(model, window, place, taken)
         drawn.append(place)
     return tuple(drawn)
 
 
-def _draw_factors(model: FactorisationModel, heard: torch.Tensor, path: Path, title: str) -> None:
+def _draw_factors(model: FactorisationModel, window: torch.Tensor, path: Path, title: str) -> None:
     """Draw what a model finds in ``[channels, samples]``."""
     with torch.inference_mode():
-        found = model.factorise(model.observe(heard[None]).seen).item(0)
+        found = model.factorise(model.observe(window[None]).seen).item(0)
     templates = found.factors.templates[0].mean(dim=0).cpu()  # [bands, K, lags]
     bins = model.stft.bins
     if len(templates) < model.config.bins:
@@ -130,8 +130,8 @@ def _first_window(separator: Separator, number: int, mixture: Recording) -> torc
         rate, channels = separator.sample_rate, separator.channels
         blocks = (mix_channels(block, channels) for block in reader.blocks())
         converted = resample_blocks(blocks, channels, reader.sample_rate, rate)
-        heard: Iterator[torch.Tensor] = (torch.from_numpy(block)[None] for block in converted)
+        stream: Iterator[torch.Tensor] = (torch.from_numpy(block)[None] for block in converted)
         if number:
-            heard = separator.joints[number - 1].given_to_second(heard)
-        samples = torch.cat(list(heard), dim=-1)[0]
+            stream = separator.joints[number - 1].given_to_second(stream)
+        samples = torch.cat(list(stream), dim=-1)[0]
     return samples if model.window is None else samples[:, : model.window.length]
