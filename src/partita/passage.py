@@ -96,7 +96,7 @@ class Passage:
         """
         mixture = BlockBuffer()
         selection = self._selection()
-        estimates = self._out_domain(self._model_domain(blocks, mixture))
+        estimates = self._out_domain(self._estimates(blocks, mixture))
         for heard, guessed in in_step(mixture, estimates):
             yield self._finish(heard, guessed, selection)
 
@@ -118,19 +118,18 @@ class Passage:
             self.progress(self.done, total, self.out_rate)
         return mixture, torch.einsum("ts,scn->tcn", select, estimates)
 
-    def _model_domain(self, blocks: Iterable[Samples], mixture: BlockBuffer) -> Iterator[Tensor]:
-        """Yield ``[groups, channels, samples]`` at the estimator's rate; tap the mixture.
-
-        The tap holds the mixture as the stems will be: as it came with `keep_rate`, else as the
-        estimator gets it.
-        """
+    def _model_domain(
+        self, blocks: Iterable[Samples], mixture: BlockBuffer | None
+    ) -> Iterator[Tensor]:
+        """Yield ``[groups, channels, samples]`` at the estimator's rate; tap the mixture."""
         rate, channels = self.estimator.sample_rate, self.estimator.channels
         is_turned = channels == 1 and self.field is not None and self.field.is_turned
 
         def native() -> Iterator[Samples]:
             for block in blocks:
                 if self.keep_rate:
-                    mixture.append(torch.from_numpy(block))
+                    if mixture is not None:
+                        mixture.append(torch.from_numpy(block))
                     groups = split_channels(block, channels)
                     yield groups.reshape(-1, block.shape[-1])  # [groups * channels, samples]
                 elif is_turned:  # channels that would cancel each other
@@ -142,24 +141,48 @@ class Passage:
         rows = -(-self.in_channels // channels) * channels if self.keep_rate else channels
         for block in resample_blocks(native(), rows, self.rate, rate):
             converted = torch.from_numpy(block)
-            if not self.keep_rate:
+            if mixture is not None and not self.keep_rate:
                 mixture.append(converted)
             yield converted.reshape(-1, channels, block.shape[-1])
 
-    def _estimates(self, model_domain: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield estimates ``[groups, sources, channels, samples]`` at the estimator's rate."""
-        if self.estimator.channels == 1:
-            return self.estimator.estimate(model_domain)
-        field = StereoField.mono() if self.in_channels == 1 else self.field
-        if field is None:
-            return self.estimator.estimate(model_domain)
-        mapped = (field.apply(block) for block in model_domain)
-        estimates = self.estimator.estimate(mapped, SongFacts(side=field.side))
-        return (field.undo(block) for block in estimates)
+    def estimator_input(
+        self, blocks: Iterable[Samples], mixture: BlockBuffer | None = None
+    ) -> tuple[Iterator[Tensor], SongFacts]:
+        """Return what the estimator gets of a mixture: `measure` has seen it before.
 
-    def _out_domain(self, model_domain: Iterator[Tensor]) -> Iterator[Tensor]:
+        Parameters
+        ----------
+        blocks : iterable of ndarray ``[channels, samples]``
+        mixture : BlockBuffer, optional
+            Takes ``[channels, samples]`` of the mixture as the stems will be: as it came with
+            `keep_rate`, else at the estimator's rate and channel count.
+
+        Returns
+        -------
+        stream : iterator of Tensor ``[groups, channels, samples]``
+            At the estimator's rate and channel count.
+        facts : SongFacts
+        """
+        stream, field = self._model_domain(blocks, mixture), self._mapping
+        if field is None:
+            return stream, SongFacts()
+        return (field.apply(block) for block in stream), SongFacts(side=field.side)
+
+    @property
+    def _mapping(self) -> StereoField | None:
+        """What is done with the channels on the way to the estimator, and undone afterwards."""
+        if self.estimator.channels == 1:
+            return None
+        return StereoField.mono() if self.in_channels == 1 else self.field
+
+    def _estimates(self, blocks: Iterable[Samples], mixture: BlockBuffer) -> Iterator[Tensor]:
+        """Yield estimates ``[groups, sources, channels, samples]`` at the estimator's rate."""
+        estimates = self.estimator.estimate(*self.estimator_input(blocks, mixture))
+        field = self._mapping
+        return estimates if field is None else (field.undo(block) for block in estimates)
+
+    def _out_domain(self, estimates: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield estimates ``[sources, channels, samples]`` at the output rate."""
-        estimates = self._estimates(model_domain)
         if not self.keep_rate:
             for block in estimates:
                 yield block[0]

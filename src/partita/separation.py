@@ -334,9 +334,7 @@ class Separator:
             The file cannot be read.
         """
         with open_audio(path, start_s=start_s, duration_s=duration_s) as reader:
-            passage = self._passage(
-                reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
-            )
+            passage = self.passage(reader, keep_rate=keep_rate, progress=progress)
             return _in_memory(passage, list(reader.blocks()), reader.warnings)
 
     def separate_to_files(
@@ -376,9 +374,7 @@ class Separator:
         AudioReadError, AudioWriteError
         """
         started = time.perf_counter()
-        passage = self._passage(
-            reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
-        )
+        passage = self.passage(reader, keep_rate=keep_rate, progress=progress)
         writer = StemWriter(
             paths,
             form,
@@ -408,6 +404,21 @@ class Separator:
             gain_db=writer.gain_db,
             elapsed_s=time.perf_counter() - started,
             warnings=tuple(reader.warnings),
+        )
+
+    def passage(
+        self, reader: AudioReader, *, keep_rate: bool = False, progress: Progress | None = None
+    ) -> Passage:
+        """Return the way of an open file through the models; nothing is read yet.
+
+        Parameters
+        ----------
+        reader : AudioReader
+        keep_rate, progress
+            As for `separate_file`.
+        """
+        return self._passage(
+            reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
         )
 
     def _passage(

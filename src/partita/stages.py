@@ -210,29 +210,39 @@ class Chain:
         """
         kept = BlockBuffer()  # what waits until the second is as far
         first = self.first.estimate(blocks, facts)
-        stem = _converted(self._tap(first, kept), self.first, self.second)
-        second = self.second.estimate(stem, self._second_facts(facts))
+        second = self.second.estimate(*self._handed_on(self._tap(first, kept), facts))
         # The second has begun before the first and must outlive it, also where nobody reads on:
         # both take threads and give them back.
         with closing(second), closing(first):
             for others, parts in in_step(kept, _converted(second, self.second, self.first)):
                 yield self._merged(others, parts)
 
-    def _second_facts(self, facts: SongFacts) -> SongFacts:
-        is_copied = self.first.channels == 1 and self.second.channels == 2
-        return SongFacts(side=torch.zeros(1)) if is_copied else facts
-
-    def given_to_second(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield ``[groups, channels, samples]`` of the stem taken, as the second gets it.
+    def given_to_second(
+        self, blocks: Iterable[Tensor], facts: SongFacts
+    ) -> tuple[Iterator[Tensor], SongFacts]:
+        """Return what the second gets of a stream: the stem taken, and the facts.
 
         Parameters
         ----------
-        blocks : iterable of Tensor ``[groups, channels, samples]``
+        blocks, facts
             As for `estimate`.
+
+        Returns
+        -------
+        stem : iterator of Tensor ``[groups, channels, samples]``
+            At the second's rate and channel count.
+        facts : SongFacts
         """
         taken = self.first.sources.index(self.taken)
-        stem = (block[:, taken] for block in self.first.estimate(blocks))
-        return _converted(stem, self.first, self.second)
+        stem = (block[:, taken] for block in self.first.estimate(blocks, facts))
+        return self._handed_on(stem, facts)
+
+    def _handed_on(
+        self, stem: Iterator[Tensor], facts: SongFacts
+    ) -> tuple[Iterator[Tensor], SongFacts]:
+        is_copied = self.first.channels == 1 and self.second.channels == 2
+        known = SongFacts(side=torch.zeros(1)) if is_copied else facts
+        return _converted(stem, self.first, self.second), known
 
     def _tap(self, estimates: Iterable[Tensor], kept: BlockBuffer) -> Iterator[Tensor]:
         """Yield ``[groups, channels, samples]`` of the stem taken, and keep the others."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from partita import stages
 from partita.dsp.blocks import BlockBuffer
 from partita.dsp.overlap_add import Window
 from partita.errors import UnknownNameError, UsageError
@@ -240,3 +241,28 @@ def test_both_models_of_a_chain_are_told_of_the_song(channels, expected):
     list(chain(first, second).estimate([noise(2, channels, 3000)], facts))
     assert first.facts is facts
     assert second.facts.side.tolist() == expected
+
+
+class Narrow(Signs):
+    """Gives the less to its first source the less a song's side is worth."""
+
+    def for_song(self, facts):
+        return Signs("vocals accompaniment", 1 - float(facts.side.mean()))
+
+
+def test_what_is_given_to_the_second_is_what_it_separates():
+    both = chain(Narrow("vocals accompaniment"), Signs("low high", -0.2, 800, 22050))
+    mixture = torch.split(noise(1, 2, 9000), 777, dim=-1)
+    for side in (1.0, 0.5):
+        facts = SongFacts(side=torch.tensor([side]))
+        stem, known = both.given_to_second(mixture, facts)
+        assert known is facts
+        parts = torch.cat(list(both.second.estimate(stem, known)), dim=-1)
+        expected = torch.cat(list(both.estimate(mixture, facts)), dim=-1)[:, 1:]
+        back = torch.cat(list(stages._converted(iter([parts]), both.second, both.first)), dim=-1)
+        torch.testing.assert_close(back[..., :9000], expected)
+    stem, known = chain(Signs("a accompaniment", channels=1), Signs("low high")).given_to_second(
+        [noise(1, 1, 900)], SongFacts()
+    )
+    assert known.side.tolist() == [0.0]
+    assert torch.cat(list(stem), dim=-1).shape == (1, 2, 900)

@@ -305,7 +305,13 @@ def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
             title=title,
             in_one=plan.form.holds_all_stems,
         )
-        draw_song_factors(separator, mixture, plan.figure_path(song, "factors"), title=title)
+        draw_song_factors(
+            separator,
+            mixture,
+            plan.figure_path(song, "factors"),
+            title=title,
+            keep_rate=options.keep_rate,
+        )
 
     return draw
 

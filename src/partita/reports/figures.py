@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.reader import BLOCK_SAMPLES, open_audio
+from partita.audio.reader import BLOCK_SAMPLES, AudioReader, open_audio
 from partita.audio.signal import Audio
 from partita.errors import UsageError
 from partita.reports._canvas import (
@@ -70,6 +70,12 @@ class Recording:
     start_s: float = 0.0
     duration_s: float | None = None
 
+    def open(self) -> AudioReader:
+        """Open it for reading in blocks; errors are those of `open_audio`."""
+        return open_audio(
+            self.path, start_s=self.start_s, duration_s=self.duration_s, stream=self.stream
+        )
+
 
 def draw_spectrograms(
     recordings: Mapping[str, Recording], path: Path, *, title: str = "", start_s: float = 0.0
@@ -96,9 +102,7 @@ def draw_spectrograms(
     require_matplotlib()
     pooled = {}
     for name, each in recordings.items():
-        with open_audio(
-            each.path, start_s=each.start_s, duration_s=each.duration_s, stream=each.stream
-        ) as reader:
+        with each.open() as reader:
             blocks = map(torch.from_numpy, reader.blocks())
             pooled[name] = pool_spectrogram(blocks, reader.sample_rate)
     _draw_panels(pooled, path, title, start_s)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from partita.audio.channels import mix_channels
-from partita.audio.reader import open_audio
-from partita.audio.resample import resample_blocks
 from partita.audio.stem_mp4 import stem_streams
 from partita.dsp.bands import band_matrix
 from partita.models._factorisation import FactorisationModel
+from partita.models._protocol import SongFacts
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
 from partita.separation import Separator
 
@@ -51,12 +50,18 @@ def draw_song(
 
 
 def draw_song_factors(
-    separator: Separator, mixture: Recording, path: Path, *, title: str = ""
+    separator: Separator,
+    mixture: Recording,
+    path: Path,
+    *,
+    title: str = "",
+    keep_rate: bool = False,
 ) -> tuple[Path, ...]:
     """Draw the templates and activations that factorising models find in a song.
 
-    Models that work in windows show the first one; channels are averaged. Of a chain, each model
-    that factorises has a picture, of the stem that it takes apart.
+    Models that work in windows show the first one; channels are averaged, of surround with
+    `keep_rate` the first two. Of a chain, each model that factorises has a picture, of the stem
+    that it takes apart.
 
     Parameters
     ----------
@@ -65,6 +70,8 @@ def draw_song_factors(
     path : Path
         The PNG file; further ones have ``-2``, ``-3``, … at the end of their names.
     title : str
+    keep_rate : bool
+        As the song was separated.
 
     Returns
     -------
@@ -77,13 +84,14 @@ def draw_song_factors(
     """
     drawn: list[Path] = []
     for number, stage in enumerate(separator.stages):
-        model = stage.runner.model
-        if not isinstance(model, FactorisationModel):
+        if not isinstance(stage.runner.model, FactorisationModel):
             continue
-        window = _first_window(separator, number, mixture).to(stage.runner.device)
+        window, facts = _first_window(separator, number, mixture, keep_rate)
+        model = stage.runner.for_song(facts).model
+        assert isinstance(model, FactorisationModel)
         taken = f"{title} · {separator.joints[number - 1].taken}" if number else title
         place = path.with_stem(f"{path.stem}-{len(drawn) + 1}") if drawn else path
-        _draw_factors(model, window, place, taken)
+        _draw_factors(model, window.to(stage.runner.device), place, taken)
         drawn.append(place)
     return tuple(drawn)
 
@@ -112,8 +120,10 @@ def _draw_factors(model: FactorisationModel, window: torch.Tensor, path: Path, t
     )
 
 
-def _first_window(separator: Separator, number: int, mixture: Recording) -> torch.Tensor:
-    """Return ``[channels, samples]`` as the model of that number gets them, of its first window."""
+def _first_window(
+    separator: Separator, number: int, mixture: Recording, keep_rate: bool
+) -> tuple[torch.Tensor, SongFacts]:
+    """Return ``[channels, samples]`` of the first window that the model of that number gets."""
     stages = separator.stages[: number + 1]
     model, duration_s = stages[-1].runner.model, mixture.duration_s
     windows_s = [
@@ -124,14 +134,15 @@ def _first_window(separator: Separator, number: int, mixture: Recording) -> torc
     if len(windows_s) == len(stages):  # else somebody has to hear the whole song
         # The models before it get a whole window too: with less they would find other stems.
         duration_s = min(max(windows_s), duration_s or max(windows_s))
-    with open_audio(
-        mixture.path, start_s=mixture.start_s, duration_s=duration_s, stream=mixture.stream
-    ) as reader:
-        rate, channels = separator.sample_rate, separator.channels
-        blocks = (mix_channels(block, channels) for block in reader.blocks())
-        converted = resample_blocks(blocks, channels, reader.sample_rate, rate)
-        stream: Iterator[torch.Tensor] = (torch.from_numpy(block)[None] for block in converted)
+    with mixture.open() as reader:  # the stereo field is one of the whole song
+        passage = separator.passage(reader, keep_rate=keep_rate)
+        if passage.needs_measure:
+            passage.measure(reader.blocks())
+    with replace(mixture, duration_s=duration_s).open() as reader:
+        stream, facts = passage.estimator_input(reader.blocks())
         if number:
-            stream = separator.joints[number - 1].given_to_second(stream)
-        samples = torch.cat(list(stream), dim=-1)[0]
-    return samples if model.window is None else samples[:, : model.window.length]
+            stream, facts = separator.joints[number - 1].given_to_second(stream, facts)
+        samples = torch.cat([block[0] for block in stream], dim=-1)
+    if facts.side is not None:
+        facts = SongFacts(side=facts.side[:1])
+    return samples if model.window is None else samples[:, : model.window.length], facts

@@ -8,12 +8,15 @@ from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
 from partita.errors import AudioReadError
 from partita.models import create_model
+from partita.models.nmf import BlindNmf
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
 from partita.reports.song import draw_song, draw_song_factors
+from partita.weights.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.slow  # pictures of several megapixels
 
 SMALL = {"fft_samples": 512, "hop_samples": 256, "bins": 257, "iterations": 5}
+BAND_SPLIT = {"features": 8, "hidden": 8, "layers": 1, "mask_hidden": 16}
 NMFD = {**SMALL, "bands": 40, "components": 2, "frames": 101, "overlap_frames": 10}
 
 
@@ -178,3 +181,60 @@ def test_files_that_are_not_there(tmp_path):
         with pytest.raises(AudioReadError, match="no such file"):
             draw()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def narrow_chain(tmp_path):
+    """A network that heeds the stereo field, then NMF of its second source."""
+    torch.manual_seed(0)
+    config = {"sources": ["voice", "rest"], **BAND_SPLIT}
+    save_checkpoint(tmp_path / "first.safetensors", create_model("band-split", config).eval())
+    return f"{tmp_path / 'first.safetensors'}:rest+nmf"
+
+
+@pytest.mark.parametrize(
+    ("field", "keep_rate"),
+    [("mono", False), ("left", True), ("one channel", True), ("opposite", False), ("narrow", True)],
+)
+def test_the_picture_is_of_what_is_separated(
+    write_song, tmp_path, song, narrow_chain, monkeypatch, field, keep_rate
+):
+    """Also where the stereo field is not ordinary: the facts of it reach every member."""
+    left, right = song[:, 44100:66150]
+    mid, side = (left + right) / 2, (left - right) / 2
+    samples = {
+        "mono": np.stack([mid, mid]),
+        "left": np.stack([mid, 0 * mid]),
+        "one channel": mid[None],
+        "opposite": np.stack([mid, -mid]),
+        "narrow": np.stack([mid + 0.03 * side, mid - 0.03 * side]),
+    }[field]
+    path = write_song(samples=samples, subtype="FLOAT")
+    seen = []
+    factorise = BlindNmf.factorise
+
+    def noting(model, magnitudes):
+        seen.append(magnitudes)
+        return factorise(model, magnitudes)
+
+    monkeypatch.setattr(BlindNmf, "factorise", noting)
+    separator = Separator(narrow_chain)
+    separator.separate_file(path, keep_rate=keep_rate)
+    assert draw_song_factors(
+        separator, Recording(path), tmp_path / "factors.png", keep_rate=keep_rate
+    )
+    separated, drawn = seen
+    assert separated.any()
+    torch.testing.assert_close(drawn, separated)
+
+
+def test_surround_that_keeps_its_channels_shows_the_first_two(write_song, tmp_path, song):
+    song = song[:, 44100:66150]
+    path = write_song(samples=np.concatenate([song, 0.1 * song, 0 * song]), subtype="FLOAT")
+    front = write_song("front.wav", song, subtype="FLOAT")
+    separator = nmf()
+    for name, drawn, keep_rate in (("a", path, True), ("b", front, False), ("c", path, False)):
+        picture = tmp_path / f"{name}.png"
+        assert draw_song_factors(separator, Recording(drawn), picture, keep_rate=keep_rate)
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
