@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.signal import butter, sosfiltfilt
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,6 +32,8 @@ from partita.models._protocol import SeparationModel
 
 METRICS = ("SDR", "SIR", "SAR")
 HEARD_DB = -60.0
+STEMS = ("vocals", "drums", "bass", "other")
+BASS_HZ = 220.0
 OVERALL, REST = "mean", "the others"  # no names of stems
 #: From a mixture ``[channels, samples]`` and its rate to estimates of the same shape.
 Separate = Callable[[np.ndarray, int], Mapping[str, np.ndarray]]
@@ -111,6 +114,19 @@ def seconds_heard(reference: np.ndarray, rate: int) -> np.ndarray:
     seconds = reference[:, : count * rate].reshape(-1, count, rate)
     power = np.square(seconds, dtype=np.float64).mean(axis=(0, 2))
     return 10 * np.log10(power + 1e-20) > HEARD_DB
+
+
+def floor_stems(parts: Mapping[str, np.ndarray], rate: int) -> dict[str, np.ndarray]:
+    """Return the four stems of `STEMS` from those of ``spleeter-2stems+hpss``, nothing learned.
+
+    HPSS's percussive part is drums, what its harmonic part has below 220 Hz is bass, the remainder
+    of the accompaniment is other. Vocals are left out where there are none.
+    """
+    sections = butter(4, BASS_HZ, fs=rate, output="sos")
+    bass = sosfiltfilt(sections, parts["harmonic"]).astype(np.float32)  # of no phase
+    other = parts["harmonic"] - bass + parts["residual"]
+    found = {"vocals": parts["vocals"]} if "vocals" in parts else {}
+    return {**found, "drums": parts["percussive"], "bass": bass, "other": other}
 
 
 def with_model(weights: str | Path, **options: Any) -> Separate:

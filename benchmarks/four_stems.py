@@ -36,12 +36,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from scipy.signal import butter, sosfiltfilt
 
 from common import (
     OVERALL,
+    STEMS,
     Scores,
     Separate,
+    floor_stems,
     leave_mixed,
     mean_scores,
     score_song,
@@ -57,8 +58,6 @@ from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.own import own_checkpoint
 
 FIRST = "spleeter-2stems:accompaniment"
-STEMS = ("vocals", "drums", "bass", "other")
-BASS_HZ = 220.0
 
 RECIPE = "accompaniment-stems"
 #: What other designs keep of their own recipes: it suits the network, not the task.
@@ -181,14 +180,7 @@ def floor() -> Separate:
     """Return what takes the accompaniment apart with nothing learned."""
     separate_parts = with_model(f"{FIRST}+hpss")
 
-    def separate(mixture: np.ndarray, rate: int) -> dict[str, np.ndarray]:
-        parts = separate_parts(mixture, rate)
-        sections = butter(4, BASS_HZ, fs=rate, output="sos")
-        bass = sosfiltfilt(sections, parts["harmonic"]).astype(np.float32)  # of no phase
-        other = parts["harmonic"] - bass + parts["residual"]
-        return dict(zip(STEMS, (parts["vocals"], parts["percussive"], bass, other), strict=True))
-
-    return separate
+    return lambda mixture, rate: floor_stems(separate_parts(mixture, rate), rate)
 
 
 def mixture() -> Separate:

@@ -1,0 +1,338 @@
+"""Scores of four-stem systems on real songs, beside the free floor, the mixture and the ideal mask.
+
+    python benchmarks/validation.py DATASET … [--model MODEL …] [--cache FOLDER] [--songs NAME …]
+        [--seconds N] [--given accompaniment] [--first MODEL | --whole] [--models-only]
+        [--json FILE]
+
+MODEL is a second stage: a .safetensors file, the folder of a training, or a card such as
+accompaniment-stems. It takes the accompaniment of the first stage apart, exactly as
+`Separator("spleeter-2stems+MODEL")` does. --cache keeps the first stage's estimates in FOLDER, so
+that only second stages run from the second call on. With --whole, MODELs are complete systems
+(umxhq, four-stems, a file that gives four stems of a mixture). With --given accompaniment, second
+stages get the true accompaniment: they are measured by themselves, and vocals are not scored.
+
+SDR is BSS Eval v4's (museval's), in stereo, windows of one second, median over a song's windows,
+then over songs; windows in which any stem of the song is silent have no score. (Below -80 dB, where
+museval wants zeros: codecs leave some noise in silent stems.) The second table is the SDR of whole
+songs (uSDR), which loud moments decide. Rows beside the models:
+
+- mixture: the mixture as every estimate.
+- floor: nothing learned but the first stage. Its vocals; of its accompaniment, HPSS's percussive
+  part is drums, what HPSS's harmonic part has below 220 Hz is bass, and the remainder is other.
+- ideal ratio mask: the oracle irm1, shares by the true stems' magnitudes.
+
+--songs takes names, or a side of the split of the validation songs: weights are chosen by `choose`
+and reported on `report`. Both have mono and stereo songs. The CC0 test songs are never chosen by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from common import STEMS, floor_stems
+from partita.audio.channels import mix_channels
+from partita.datasets import Track, open_dataset
+from partita.devices import choose_device, start_threads
+from partita.evaluation.oracles import get_oracle
+from partita.evaluation.sdr import mdx_sdr_db
+from partita.files import whole_file
+from partita.models._protocol import SongFacts
+from partita.passage import Passage
+from partita.stages import Chain, Estimator, Stage, StageOptions
+from partita.weights.chain import Link, file_label, parse_chain, taken_stem
+from partita.weights.identity import model_digest
+from partita.weights.store import load_model
+
+SPLIT = {
+    "choose": ("music-delta-britpop", "music-delta-reggae"),
+    "report": (
+        *("music-delta-country1", "music-delta-rockabilly", "music-delta-zeppelin"),
+        *("eif-3-sodium", "eif-6-caesium"),
+    ),
+}
+FIRST = "spleeter-2stems"
+ORACLE = "irm1"
+SILENT_POWER = 1e-8  # -80 dB
+_UNKNOWN = SongFacts()
+
+Samples = np.ndarray
+#: From a mixture ``[2, samples]``, its rate and the true stems to estimates.
+System = Callable[[Samples, int, Mapping[str, Samples]], Mapping[str, Samples]]
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song's true stems ``[2, samples]``, which make the mixture."""
+
+    name: str
+    rate: int
+    stems: Mapping[str, Samples]
+
+    @property
+    def mixture(self) -> Samples:
+        """The sum of the stems."""
+        return np.sum(list(self.stems.values()), axis=0)
+
+
+class Cached:
+    """A first stage whose estimates of whole songs are kept in a folder.
+
+    Parameters
+    ----------
+    model : str
+        Its name.
+    stage : Stage
+    folder : Path or None
+        None: nothing is kept.
+    """
+
+    def __init__(self, model: str, stage: Stage, folder: Path | None) -> None:
+        self._digest = model_digest(model)
+        self._stage = stage
+        self._folder = folder
+        self.sources = stage.sources
+        self.sample_rate = stage.sample_rate
+        self.channels = stage.channels
+
+    def estimate(
+        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+    ) -> Generator[Tensor, None, None]:
+        """Separate a stream, as `Estimator.estimate` says, or remember what came of it."""
+        mixture = torch.cat(list(blocks), dim=-1)  # [groups, channels, samples]
+        if self._folder is None:
+            yield from self._stage.estimate([mixture], facts)
+            return
+        path = self._folder / f"{self._key(mixture, facts)}.safetensors"
+        if path.exists():
+            yield load_file(path)["estimates"]
+            return
+        estimates = torch.cat(list(self._stage.estimate([mixture], facts)), dim=-1)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
+            save_file({"estimates": estimates.contiguous()}, partial)
+        yield estimates
+
+    def _key(self, mixture: Tensor, facts: SongFacts) -> str:
+        digest = hashlib.sha256(self._digest.encode())
+        for tensor in (mixture, facts.side):
+            digest.update(b"" if tensor is None else tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def chained(links: Sequence[Link], options: argparse.Namespace) -> Estimator:
+    """Return the chain of models from left to right; the first stage is cached."""
+    stage_options = StageOptions(choose_device(options.device), torch.float32)
+    found: Estimator | None = None
+    for link in links:
+        stage: Estimator = Stage(load_model(link.model), stage_options)
+        if found is None:
+            is_first = link.model == options.first
+            found = Cached(link.model, stage, options.cache) if is_first else stage
+        else:
+            found = Chain(found, stage, taken_stem(link, found.sources))
+    assert found is not None
+    return found
+
+
+def links_of(name: str, options: argparse.Namespace) -> Sequence[Link]:
+    """Return the models that a song passes through: MODEL, behind the first stage or not."""
+    links = parse_chain(name)
+    if options.whole:
+        return links
+    second = links[1:] if links[0].model == options.first else links
+    if options.given == "accompaniment":
+        return second
+    return (Link(options.first), *second)
+
+
+def separate(estimator: Estimator, mixture: Samples, rate: int) -> dict[str, Samples]:
+    """Return what `Separator` gives with ``keep_rate``."""
+    stems = {name: (name,) for name in estimator.sources}
+    passage = Passage(estimator, stems, rate, len(mixture), keep_rate=True, sum_to_mix=False)
+    if passage.needs_measure:
+        passage.measure([mixture])
+    samples = torch.cat([block for _, block in passage.stream([mixture])], dim=-1)
+    return dict(zip(stems, samples.numpy(), strict=True))
+
+
+def model_system(name: str, options: argparse.Namespace) -> System:
+    estimator = chained(links_of(name, options), options)
+    return lambda mixture, rate, _: separate(estimator, mixture, rate)
+
+
+def floor_system(options: argparse.Namespace) -> System:
+    estimator = chained(links_of("hpss", options), options)
+    return lambda mixture, rate, _: floor_stems(separate(estimator, mixture, rate), rate)
+
+
+def oracle_system(name: str) -> System:
+    oracle = get_oracle(name)
+
+    def separate(mixture: Samples, _: int, stems: Mapping[str, Samples]) -> dict[str, Samples]:
+        true = {name: torch.from_numpy(stem) for name, stem in stems.items()}
+        return {n: e.numpy() for n, e in oracle(torch.from_numpy(mixture), true).items()}
+
+    return separate
+
+
+def systems_of(options: argparse.Namespace) -> dict[str, System]:
+    systems = {}
+    if not options.models_only:
+        systems["mixture"] = oracle_system("mixture")
+        if not options.whole:
+            systems["floor"] = floor_system(options)
+    for model in options.model:
+        label = file_label(model)
+        systems[model if label in systems else label] = model_system(model, options)
+    if not options.models_only:
+        systems["ideal ratio mask"] = oracle_system(ORACLE)
+    return systems
+
+
+def window_sdrs(
+    stems: Mapping[str, Samples], estimates: Mapping[str, Samples], rate: int
+) -> dict[str, np.ndarray]:
+    """Return the SDR of BSS Eval v4 of each stem and second, in dB, NaN where there is none.
+
+    It is a plain ratio of energies. As in museval, nothing is scored in a second in which any of
+    the references or estimates is silent.
+    """
+    seconds = {
+        name: (in_seconds(true, rate), in_seconds(estimates[name], rate))
+        for name, true in stems.items()
+        if name in estimates
+    }
+    heard = [np.square(true).mean(axis=(0, 2)) > SILENT_POWER for true, _ in seconds.values()]
+    sounding = [guessed.any(axis=(0, 2)) for _, guessed in seconds.values()]
+    scored = np.all([*heard, *sounding], axis=0)
+    found = {}
+    for name, (true, guessed) in seconds.items():
+        power = np.square(true).sum(axis=(0, 2))[scored]
+        error = np.square(true - guessed).sum(axis=(0, 2))[scored]
+        found[name] = np.full(len(scored), np.nan)
+        found[name][scored] = 10 * np.log10(power / np.maximum(error, 1e-20))
+    return found
+
+
+def in_seconds(signal: Samples, rate: int) -> np.ndarray:
+    """Return ``[channels, seconds, samples]`` of the whole seconds, or of all there is."""
+    rate = min(rate, signal.shape[1])
+    count = signal.shape[1] // rate
+    return signal[:, : count * rate].reshape(len(signal), count, rate).astype(np.float64)
+
+
+def score(system: System, song: Song) -> dict[str, dict[str, float]]:
+    """Return stem → the median over seconds (``SDR``) and the whole song's (``uSDR``), in dB."""
+    estimates = system(song.mixture, song.rate, song.stems)
+    windows = window_sdrs(song.stems, estimates, song.rate)
+    return {
+        name: {
+            "SDR": median(sdrs),
+            "uSDR": mdx_sdr_db(
+                torch.from_numpy(song.stems[name]), torch.from_numpy(estimates[name])
+            ),
+        }
+        for name, sdrs in windows.items()
+    }
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median of the values that are not NaN; NaN where there are none."""
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.median(defined)) if defined else math.nan
+
+
+def songs_of(options: argparse.Namespace) -> list[Song]:
+    tracks = [track for data in options.data for track in open_dataset(data)]
+    if options.songs:
+        wanted = {name for key in options.songs for name in SPLIT.get(key, (key,))}
+        tracks = [track for track in tracks if track.name in wanted]
+    if not tracks:
+        raise SystemExit("validation: none of these songs is in the data sets")
+    return [load(track, options) for track in tracks]
+
+
+def load(track: Track, options: argparse.Namespace) -> Song:
+    """Read a song's four stems, or those of its accompaniment; silent ones are left out."""
+    audios = track.load_stems(duration_s=options.seconds)
+    found = {n: mix_channels(a.samples.numpy(), 2) for n, a in audios.items()}
+    if options.given == "accompaniment":
+        found.pop("vocals", None)
+    if unknown := found.keys() - set(STEMS):
+        raise SystemExit(f"validation: {track.name} has {', '.join(sorted(unknown))}")
+    rate = next(iter(audios.values())).sample_rate
+    return Song(track.name, rate, {n: stem for n, stem in found.items() if stem.any()})
+
+
+Found = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]  # song, system, stem, metric
+
+
+def print_tables(found: Found, metric: str) -> None:
+    """Print the medians over the songs, then each song's figures."""
+    systems = list(next(iter(found.values())))
+    print(f"\n| {metric}, dB | {' | '.join(STEMS)} | mean | lowest |")
+    print(f"|---|{'---|' * (len(STEMS) + 2)}")
+    for system in systems:
+        values = {
+            stem: [song[system][stem][metric] for song in found.values() if stem in song[system]]
+            for stem in STEMS
+        }
+        every = [value for row in values.values() for value in row]
+        print_row(system, [median(row) for row in values.values()], min(every))
+    for name, song in found.items():
+        for system in systems:
+            row = [song[system].get(stem, {}).get(metric, math.nan) for stem in STEMS]
+            print_row(f"{name}: {system}", row, min(v for v in row if not math.isnan(v)))
+
+
+def print_row(label: str, values: Sequence[float], lowest: float) -> None:
+    mean = float(np.nanmean(values))
+    cells = ("–" if math.isnan(v) else f"{v:.2f}" for v in (*values, mean, lowest))
+    print(f"| {label} | {' | '.join(cells)} |")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--model", nargs="+", default=["accompaniment-stems"])
+    parser.add_argument("--cache", type=Path, help="a folder for the first stage's estimates")
+    parser.add_argument("--songs", nargs="+", metavar="NAME", help="or choose, report: the split")
+    parser.add_argument("--seconds", type=float, help="the first of each song; default: all")
+    parser.add_argument("--given", choices=["mixture", "accompaniment"], default="mixture")
+    stages = parser.add_mutually_exclusive_group()
+    stages.add_argument("--first", default=FIRST, help="the first stage")
+    stages.add_argument("--whole", action="store_true", help="MODELs need no first stage")
+    parser.add_argument("--models-only", action="store_true", help="no mixture, floor and mask")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path, help="write all figures to a file, too")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = parse()
+    start_threads(choose_device(options.device))
+    songs = songs_of(options)
+    systems = systems_of(options)
+    found = {
+        song.name: {name: score(system, song) for name, system in systems.items()} for song in songs
+    }
+    print(f"{len(songs)} songs, {sum(s.mixture.shape[1] / s.rate for s in songs):.0f} s")
+    for metric in ("SDR", "uSDR"):
+        print_tables(found, metric)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
