@@ -23,7 +23,7 @@ from partita.datasets.synthesis.soundfonts import open_soundfont
 from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
-from partita.training.excerpts import Augmentation
+from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder
 from partita.training.settings import parse_settings

@@ -16,72 +16,13 @@ import torch
 from torch import Tensor
 
 from partita.audio.pitch_tempo import change_pitch_and_tempo
-from partita.errors import UsageError
 from partita.threads import result_awake
+from partita.training.augmentation import Augmentation, augment
 from partita.training.prepared import Prepared, PreparedTrack
 
-_MAX_SEMITONES, _MAX_TEMPO_PERCENT, _MAX_EQUALISER_DB = 12, 50, 24
-_OCTAVES_HZ = 31.25 * 2.0 ** np.arange(10)
 #: On either side of what is changed in pitch or tempo: the method is vague at its ends.
 _MARGIN_S = 0.1
 _BATCHES_AHEAD = 2
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How excerpts differ from what the songs hold.
-
-    Attributes
-    ----------
-    remix : float
-        Probability that every source of an excerpt comes from a track and place of its own.
-    gains : tuple of float
-        The lowest and highest factor, uniform, one for each source.
-    swap_channels : float
-        Probability, for each source, that left and right change places.
-    flip_polarity : float
-        Probability, for each source.
-    pitch_semitones, tempo_percent : float
-        By how much at most, up or down, uniform; one for each source of a remix, else one for
-        all. At most 12 and 50.
-    speed_percent : float
-        The same for both at once, as of a tape that runs faster; takes far less time. At most 50.
-    equaliser_db : float
-        By how much each octave is louder or softer at most, uniform, one smooth curve for each
-        source. At most 24.
-    silence : float
-        Probability that a source (without remix: the excerpt) is drawn from anywhere, silence
-        included; otherwise it is from where it (any source) is heard.
-    """
-
-    remix: float = 1.0
-    gains: tuple[float, float] = (0.25, 1.25)
-    swap_channels: float = 0.5
-    flip_polarity: float = 0.0
-    pitch_semitones: float = 0.0
-    tempo_percent: float = 0.0
-    speed_percent: float = 0.0
-    equaliser_db: float = 0.0
-    silence: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("remix", "swap_channels", "flip_polarity", "silence"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name} {value:g} is no probability: it is 0 to 1")
-        if len(self.gains) != 2 or not 0 <= self.gains[0] <= self.gains[1] < np.inf:
-            raise UsageError(f"gains {self.gains} are not two factors, the lower one first")
-        for name, most in (
-            ("pitch_semitones", _MAX_SEMITONES),
-            ("tempo_percent", _MAX_TEMPO_PERCENT),
-            ("speed_percent", _MAX_TEMPO_PERCENT),
-            ("equaliser_db", _MAX_EQUALISER_DB),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
-
-
-NO_AUGMENTATION = Augmentation(remix=0, gains=(1, 1), swap_channels=0, silence=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,9 +115,7 @@ def draw_excerpt(
         audio = _read(prepared, track, range(prepared.rows), start, samples, change)
         picked = [(audio, [(track, start)] * prepared.rows)]
     sources = np.concatenate([audio for audio, _ in picked])  # [rows, channels, samples]
-    for row, source in enumerate(sources):
-        varied = _varied(rng, source, augmentation)
-        sources[row] = _equalised(rng, varied, prepared.sample_rate, augmentation.equaliser_db)
+    sources = augment(rng, sources, prepared.sample_rate, augmentation)
     places = [place for _, each in picked for place in each]
     return Excerpt(torch.from_numpy(sources), _name_places(prepared, places))
 
@@ -253,38 +192,6 @@ def _read(
     changed = change.apply(together, prepared.sample_rate)
     first = (changed.shape[1] - samples) // 2
     return changed[:, first : first + samples].reshape(len(rows), -1, samples)
-
-
-def _varied(
-    rng: np.random.Generator, source: npt.NDArray[np.float32], augmentation: Augmentation
-) -> npt.NDArray[np.float32]:
-    """Return ``[channels, samples]`` at another level, perhaps swapped or flipped."""
-    gain, swap, flip = rng.uniform(*augmentation.gains), rng.random(), rng.random()
-    if flip < augmentation.flip_polarity:
-        gain = -gain
-    varied: npt.NDArray[np.float32] = source * np.float32(gain)
-    return varied[::-1] if swap < augmentation.swap_channels else varied
-
-
-def _equalised(
-    rng: np.random.Generator, source: npt.NDArray[np.float32], rate: int, most_db: float
-) -> npt.NDArray[np.float32]:
-    """Return ``[channels, samples]`` with other levels of its octaves, phases as they were.
-
-    Ends see each other, for some 30 ms: an excerpt is cut out anywhere.
-    """
-    if not most_db:
-        return source
-    levels_db = rng.uniform(-most_db, most_db, len(_OCTAVES_HZ))
-    if not source.any():
-        return source
-    spectrum = np.fft.rfft(source)  # [channels, bins]
-    frequencies = np.fft.rfftfreq(source.shape[1], 1 / rate)
-    # np.interp goes on evenly below the first octave and above the last.
-    octaves = np.log2(np.maximum(frequencies, 1.0))
-    gains_db = np.interp(octaves, np.log2(_OCTAVES_HZ), levels_db)
-    gains = (10 ** (gains_db / 20)).astype(np.float32)
-    return np.fft.irfft(spectrum * gains, source.shape[1]).astype(np.float32)
 
 
 def _name_places(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
-from partita.training.excerpts import Augmentation
+from partita.training.augmentation import Augmentation
 from partita.training.settings import parse_settings, read_toml, settings_from
 
 _FOLDER = Path(__file__).parent / "recipe_files"

@@ -11,7 +11,7 @@ import torch
 from partita.datasets import open_dataset
 from partita.errors import AudioWriteError, TrainingError, UsageError
 from partita.models import create_model
-from partita.training.excerpts import Augmentation
+from partita.training.augmentation import Augmentation
 from partita.training.fabric import make_fabric
 from partita.training.loop import Training
 from partita.training.material import Material

@@ -11,7 +11,8 @@ import soundfile
 from partita.datasets.synthesis import Studio, SynthesisSettings
 from partita.datasets.synthesis.soundfonts import find_soundfonts
 from partita.errors import UnknownNameError, UsageError
-from partita.training.excerpts import Augmentation, draw_excerpt
+from partita.training.augmentation import Augmentation
+from partita.training.excerpts import draw_excerpt
 from partita.training.synthesized import (
     SongPools,
     StreamSettings,

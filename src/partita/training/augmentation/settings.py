@@ -1,0 +1,149 @@
+"""The settings of augmentation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from partita.errors import UsageError
+
+MAX_SEMITONES, MAX_TEMPO_PERCENT, MAX_EQUALISER_DB, MAX_GAIN_DB, MAX_WIDTH = 12, 50, 24, 60, 4
+_PROBABILITIES = (
+    "remix",
+    "swap_channels",
+    "flip_polarity",
+    "silence",
+    "mono_stems",
+    "change_width",
+    "pan",
+    "same_place",
+    "hard_panned",
+    "leave_out",
+    "mono_mixtures",
+    "narrow_mixtures",
+    "one_sided",
+    "flip_channel",
+)
+#: At most one of these happens, so they add up to 1 at most.
+_EXCLUSIVE = (
+    ("mono_stems", "change_width"),
+    ("same_place", "hard_panned"),
+    ("mono_mixtures", "narrow_mixtures", "one_sided", "flip_channel"),
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How excerpts differ from what the songs hold.
+
+    Settings of places and of mixtures change stereo only; one channel stays as it is.
+
+    Attributes
+    ----------
+    remix : float
+        Probability that every source of an excerpt comes from a track and place of its own.
+    gains : tuple of float
+        The lowest and highest factor, uniform, one for each source.
+    gains_db : tuple of float
+        The lowest and highest gain in dB, uniform, one for each source, on top of `gains`. From
+        -60 to 60.
+    leave_out : float
+        Probability, for each source, that it is silent; an excerpt keeps one source at least.
+    swap_channels : float
+        Probability, for each source, that left and right change places.
+    flip_polarity : float
+        Probability, for each source.
+    pitch_semitones, tempo_percent : float
+        By how much at most, up or down, uniform; one for each source of a remix, else one for
+        all. At most 12 and 50.
+    speed_percent : float
+        The same for both at once, as of a tape that runs faster; takes far less time. At most 50.
+    equaliser_db : float
+        By how much each octave is louder or softer at most, uniform, one smooth curve for each
+        source. At most 24.
+    silence : float
+        Probability that a source (without remix: the excerpt) is drawn from anywhere, silence
+        included; otherwise it is from where it (any source) is heard.
+    mono_stems : float
+        Probability, for each source, that both its channels become their mean.
+    change_width : float
+        Probability, for each source that does not become mono, that its side (left minus right)
+        is multiplied by a factor of `widths`. The two probabilities add up to 1 at most.
+    widths : tuple of float
+        The lowest and highest factor of the side, uniform; 0 is mono. At most 4.
+    pan : float
+        Probability, for each source, that it is panned: with constant power, uniform in the angle
+        from hard left to hard right.
+    same_place : float
+        Probability that an excerpt's sources all get the same place: one width, in half of them 0
+        (mono), else up to 0.5, and with probability `pan` one pan. In half of these excerpts one
+        source keeps the place that it has.
+    hard_panned : float
+        Probability that each source of an excerpt becomes mono and is hard left, hard right or in
+        the middle, as in early stereo. `same_place` and `hard_panned` replace `mono_stems`,
+        `change_width` and `pan`; they add up to 1 at most.
+    mono_mixtures : float
+        Probability that an excerpt is mono: both channels of every source become their mean.
+    narrow_mixtures : float
+        Probability that the side of a whole excerpt is 6 to 60 dB lower, uniform in dB.
+    one_sided : float
+        Probability that one channel of a whole excerpt is silent (in half of these excerpts) or 6
+        to 60 dB lower, uniform in dB.
+    flip_channel : float
+        Probability that one channel of a whole excerpt has the opposite polarity. This and the
+        three above exclude each other and add up to 1 at most.
+    """
+
+    remix: float = 1.0
+    gains: tuple[float, float] = (0.25, 1.25)
+    gains_db: tuple[float, float] = (0.0, 0.0)
+    leave_out: float = 0.0
+    swap_channels: float = 0.5
+    flip_polarity: float = 0.0
+    pitch_semitones: float = 0.0
+    tempo_percent: float = 0.0
+    speed_percent: float = 0.0
+    equaliser_db: float = 0.0
+    silence: float = 0.1
+    mono_stems: float = 0.0
+    change_width: float = 0.0
+    widths: tuple[float, float] = (0.0, 1.5)
+    pan: float = 0.0
+    same_place: float = 0.0
+    hard_panned: float = 0.0
+    mono_mixtures: float = 0.0
+    narrow_mixtures: float = 0.0
+    one_sided: float = 0.0
+    flip_channel: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in _PROBABILITIES:
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} {value:g} is no probability: it is 0 to 1")
+        for names in _EXCLUSIVE:
+            total = sum(getattr(self, name) for name in names)
+            if total > 1 + 1e-9:
+                raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
+        self._check_range("gains", 0, math.inf, "factors")
+        self._check_range("gains_db", -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
+        self._check_range("widths", 0, MAX_WIDTH, f"factors up to {MAX_WIDTH}")
+        for name, most in (
+            ("pitch_semitones", MAX_SEMITONES),
+            ("tempo_percent", MAX_TEMPO_PERCENT),
+            ("speed_percent", MAX_TEMPO_PERCENT),
+            ("equaliser_db", MAX_EQUALISER_DB),
+        ):
+            if not 0 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
+
+    def _check_range(self, name: str, least: float, most: float, what: str) -> None:
+        values = getattr(self, name)
+        if len(values) == 2:
+            low, high = values
+            if least <= low <= high <= most and math.isfinite(high):
+                return
+        raise UsageError(f"{name} {values} are not two {what}, the lower one first")
+
+
+NO_AUGMENTATION = Augmentation(remix=0, gains=(1, 1), swap_channels=0, silence=1)

@@ -1,0 +1,63 @@
+"""Settings of augmentation."""
+
+import dataclasses
+
+import pytest
+
+from partita.errors import UsageError
+from partita.training.augmentation import Augmentation
+from partita.training.recipes import TrainingSettings, load_recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"remix": 1.1}, "remix 1.1 is no probability"),
+        ({"silence": -0.1}, "silence -0.1 is no probability"),
+        ({"flip_polarity": float("nan")}, "flip_polarity nan is no probability"),
+        ({"swap_channels": 2}, "swap_channels 2 is no probability"),
+        ({"gains": (1, 0.5)}, "gains"),
+        ({"gains": (-1, 0.5)}, "gains"),
+        ({"gains": (0, float("inf"))}, "gains"),
+        ({"gains": (1,)}, "gains"),
+        ({"pitch_semitones": 13}, "pitch_semitones 13 is not 0 to 12"),
+        ({"tempo_percent": 51}, "tempo_percent 51 is not 0 to 50"),
+        ({"tempo_percent": -1}, "tempo_percent -1 is not 0 to 50"),
+        ({"speed_percent": 51}, "speed_percent 51 is not 0 to 50"),
+        ({"pan": 1.5}, "pan 1.5 is no probability"),
+        ({"leave_out": -1}, "leave_out -1 is no probability"),
+        ({"gains_db": (-61, 0)}, "gains_db .* are not two dB from -60 to 60"),
+        ({"gains_db": (0, float("nan"))}, "gains_db"),
+        ({"gains_db": ()}, "gains_db"),
+        ({"widths": (0, 5)}, "widths .* are not two factors up to 4"),
+        ({"widths": (-0.5, 1)}, "widths"),
+        ({"mono_stems": 0.6, "change_width": 0.5}, r"mono_stems \+ change_width is 1.1"),
+        ({"same_place": 0.6, "hard_panned": 0.5}, r"same_place \+ hard_panned is 1.1"),
+        ({"mono_mixtures": 0.9, "flip_channel": 0.2}, "flip_channel is 1.1: together they are 1"),
+        ({"equaliser_db": 25}, "equaliser_db 25 is not 0 to 24"),
+    ],
+)
+def test_augmentations_that_cannot_be(values, message):
+    with pytest.raises(UsageError, match=message):
+        Augmentation(**values)
+
+
+def test_every_setting_can_be_set_by_its_name_and_is_described():
+    fields = dataclasses.fields(Augmentation)
+    assert not {field.name for field in fields} & {
+        field.name for field in dataclasses.fields(TrainingSettings)
+    }
+    recipe = load_recipe("accompaniment-stems")
+    for field in fields:
+        value = 0.25 if field.type == "float" else (0.5, 1.5)
+        text = f"{field.name}={value if field.type == 'float' else '0.5,1.5'}"
+        others = {"mono_mixtures": 0, "same_place": 0, "mono_stems": 0, "change_width": 0}
+        others = [f"{name}=0" for name in others if name != field.name]
+        changed = recipe.changed([*others, text])
+        assert getattr(changed.augmentation, field.name) == value
+        assert field.name in (Augmentation.__doc__ or "")
+
+
+def test_sums_of_probabilities_forgive_rounding():
+    Augmentation(mono_stems=0.7, change_width=0.3)
+    Augmentation(mono_mixtures=0.1, narrow_mixtures=0.2, one_sided=0.3, flip_channel=0.4)
