@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._lstm import Lstm
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
 from partita.models._validation import bounded
@@ -99,7 +100,7 @@ class Recurrence(nn.Module):
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(features)
-        self.lstm = nn.LSTM(features, hidden, bidirectional=True)
+        self.lstm = Lstm(features, hidden, bidirectional=True)
         self.dense = nn.Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from partita.dsp.overlap_add import Window
 from partita.models._demucs_fused import FusedDemucs
 from partita.models._demucs_signal import centred, separate_with
+from partita.models._lstm import Lstm
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
 from partita.models._validation import bounded
@@ -203,7 +204,7 @@ class Recurrence(nn.Module):
     def __init__(self, config: DemucsConfig, width: int) -> None:
         super().__init__()
         both = config.bidirectional
-        self.lstm = nn.LSTM(width, width, config.lstm_layers, bidirectional=both)
+        self.lstm = Lstm(width, width, config.lstm_layers, bidirectional=both)
         self.linear = nn.Linear(2 * width, width) if both else None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._lstm import Lstm
 from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._registry import register_model
 
@@ -157,7 +158,7 @@ class LstmBlock(nn.Module):
     def __init__(self, channels: int, bins: int, units: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, 1, 1)
-        self.lstm = nn.LSTM(bins, units, bidirectional=True, batch_first=True)
+        self.lstm = Lstm(bins, units, bidirectional=True, batch_first=True)
         self.expand = nn.Linear(2 * units, bins)
 
     def forward(self, x: Tensor) -> Tensor:

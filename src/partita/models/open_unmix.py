@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._lstm import Lstm
 from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._registry import register_model
 from partita.models._statistics import bin_statistics
@@ -90,7 +91,7 @@ class UnmixNetwork(nn.Module):
         self.input_scale = nn.Parameter(torch.ones(self.seen_bins))
         self.fc1 = nn.Linear(config.channels * self.seen_bins, hidden, bias=False)
         self.bn1 = nn.BatchNorm1d(hidden)
-        self.lstm = nn.LSTM(
+        self.lstm = Lstm(
             recurrent_inputs * hidden,
             hidden // 2 if config.bidirectional else hidden,
             config.layers,

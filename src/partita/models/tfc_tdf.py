@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import fusion
 
+from partita.models._lstm import Lstm
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
 from partita.models._validation import bounded
@@ -161,7 +162,7 @@ class RecurrentPath(nn.Module):
         self.axis = axis
         hidden = channels // 2  # in each direction
         self.norm = nn.LayerNorm(channels)
-        self.lstm = nn.LSTM(channels, hidden, bidirectional=True)
+        self.lstm = Lstm(channels, hidden, bidirectional=True)
         self.last = nn.Linear(2 * hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -116,6 +117,7 @@ class Training:
         self._newest: Batch | None = None
         self._board: Board | None = None
         self._cancelled: Callable[[], bool] = _never
+        self._clock: Callable[[], float] = lambda: self._elapsed_s
         self._kept_place, self._kept_at = (-1, -1), 0.0
         self._best, self._stale = math.inf, 0
         self._sums = torch.zeros(1 + len(model.learned), dtype=torch.float64)
@@ -158,11 +160,21 @@ class Training:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self._step >= self._steps or self._is_stuck
+        return self._progress >= 1 or self._is_stuck
+
+    @property
+    def _progress(self) -> float:
+        return self._settings.progress(self._step, self._elapsed_s)
 
     @property
     def _steps(self) -> int:
-        return self._settings.steps
+        """How many steps it will be, by what they took so far."""
+        return max(self._step, round(self._step / max(self._progress, 1e-6)))
+
+    @property
+    def _epoch_begin(self) -> int:
+        """The step with which the epoch began that runs."""
+        return int(self.history[-1]["step"]) if self.history else 0
 
     @property
     def _is_stuck(self) -> bool:
@@ -188,6 +200,7 @@ class Training:
         before_s = self._elapsed_s
         alone = self._fabric.world_size == 1  # else all have to stop at the same step
         self._cancelled = cancel.is_set if cancel is not None and alone else _never
+        self._clock = lambda: before_s + time.monotonic() - started
         batches = prefetch(self._draw, self._indices(), self._settings.workers, self._cancelled)
         if self._fabric.is_global_zero:
             self._folder.write_losses(self.history)
@@ -198,7 +211,6 @@ class Training:
             self._end_epoch_if_due()
             while not self.done:
                 stops = self._update(next(batches), cancel is not None and cancel.is_set())
-                self._elapsed_s = before_s + time.monotonic() - started
                 self._end_epoch_if_due()
                 if (stops or self._cancelled()) and not self.done:
                     raise InterruptedError
@@ -229,7 +241,9 @@ class Training:
 
     def _indices(self) -> Iterator[Sequence[int]]:
         """Yield, for every step to come, which excerpts of all are this process's."""
-        for step in range(self._step, self._steps):
+        settings = self._settings
+        most = settings.epochs * settings.steps_per_epoch
+        for step in itertools.count(self._step) if settings.minutes else range(self._step, most):
             first = step * self._settings.batch_size + self._fabric.global_rank * self._share
             yield range(first, first + self._share)
 
@@ -241,7 +255,7 @@ class Training:
         self._module.train()
         if settings.schedule == "cosine":
             for group in self._optimiser.param_groups:
-                group["lr"] = settings.cosine_rate(self._step)
+                group["lr"] = settings.cosine_rate(self._step, self._elapsed_s)
         self._wrapped.zero_grad()
         parts = batch.sources.chunk(settings.accumulate)
         self._newest = batch
@@ -252,7 +266,9 @@ class Training:
                 losses = self._module(rows.to(fabric.device))
                 fabric.backward(losses.total / len(parts))
             values += torch.cat([losses.total.detach()[None], losses.sources]) / len(parts)
-        values = _mean(fabric, torch.cat([values, values.new_full((1,), float(cancelled))]))
+        # What processes have to agree on: whether one of them stops, and how late it is.
+        shared = values.new_tensor([float(cancelled), self._clock()])
+        values = _mean(fabric, torch.cat([values, shared]))
         self._require_finite(bool(values.isfinite().all()))
         if settings.precision != "float16":  # there, such steps are left out
             self._require_finite(self._gradients_are_finite(), "gradient")
@@ -263,11 +279,12 @@ class Training:
         self._wrapped.step()
         if self._average is not None:
             self._average.update_parameters(self._model)
-        self._sums += values[:-1].double().cpu()
+        self._sums += values[:-2].double().cpu()
         self._step += 1
-        into = (self._step - 1) % settings.steps_per_epoch + 1
-        self._observer.step(self._step, self._steps, float(self._sums[0]) / into)
-        return bool(values[-1])
+        self._elapsed_s = float(values[-1])
+        loss = float(self._sums[0]) / (self._step - self._epoch_begin)
+        self._observer.step(self._step, self._steps, loss)
+        return bool(values[-2])
 
     def _gradients_are_finite(self) -> bool:
         found = [p.grad for p in self._model.parameters() if p.grad is not None]
@@ -285,16 +302,20 @@ class Training:
         )
 
     def _end_epoch_if_due(self) -> None:
-        """End an epoch whose steps are done; of one that was interrupted there, it is still due."""
-        if self._step // self._settings.steps_per_epoch > len(self.history):
+        """End an epoch whose steps are done; of one that was interrupted there, it is still due.
+
+        Where the time is up, the epoch ends early.
+        """
+        length, begin = self._settings.steps_per_epoch, self._epoch_begin
+        if self._step // length > begin // length or (self._step > begin and self._progress >= 1):
             self._end_epoch()
             self._save()
 
     def _end_epoch(self) -> None:
         settings = self._settings
-        train = (self._sums / settings.steps_per_epoch).tolist()
+        train = (self._sums / (self._step - self._epoch_begin)).tolist()
         row: dict[str, float] = {
-            "epoch": self._step // settings.steps_per_epoch,
+            "epoch": len(self.history) + 1,
             "step": self._step,
             "seconds": round(self._elapsed_s, 3),
             "learning_rate": self._optimiser.param_groups[0]["lr"],

@@ -34,6 +34,9 @@ class TrainingSettings:
     ----------
     epochs, steps_per_epoch : int
         A step is one update of the weights; after each epoch the model is validated.
+    minutes : float
+        How long it is trained, instead of so many epochs, validation included; ``cosine`` falls
+        over this time. Such a training cannot be repeated exactly. 0: as `epochs` says.
     batch_size : int
         Excerpts in a step, of all processes together.
     accumulate : int
@@ -80,6 +83,7 @@ class TrainingSettings:
 
     epochs: int = 50
     steps_per_epoch: int = 100
+    minutes: float = 0.0
     batch_size: int = 8
     accumulate: int = 1
     excerpt_s: float = 6.0
@@ -111,7 +115,7 @@ class TrainingSettings:
             "decay_patience", "stop_patience", "valid_tracks", "seed", "warmup_steps"
         ):  # fmt: skip
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
-        for name in ("weight_decay", "clip_norm", "checkpoint_minutes"):
+        for name in ("weight_decay", "clip_norm", "checkpoint_minutes", "minutes"):
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
         self._require(self.seed < 1 << 63, "seed has more than 63 bits")
         self._require(self.learning_rate > 0, "learning_rate must be positive")
@@ -137,15 +141,17 @@ class TrainingSettings:
         if not condition:
             raise UsageError(message)
 
-    @property
-    def steps(self) -> int:
-        """Updates of the weights in all."""
-        return self.epochs * self.steps_per_epoch
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """Return which part of the training is behind it: 0 to 1."""
+        if self.minutes:
+            return min(1.0, elapsed_s / (60 * self.minutes))
+        return min(1.0, step / (self.epochs * self.steps_per_epoch))
 
-    def cosine_rate(self, step: int) -> float:
+    def cosine_rate(self, step: int, elapsed_s: float = 0.0) -> float:
         """Return the learning rate of a step, counted from 0, in the schedule ``cosine``."""
         rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
-        return self.learning_rate * rise * (1 + math.cos(math.pi * step / self.steps)) / 2
+        fall = (1 + math.cos(math.pi * self.progress(step, elapsed_s))) / 2
+        return self.learning_rate * rise * fall
 
 
 def fitting_parts(batch: int, accumulate: int) -> int:

@@ -24,7 +24,9 @@ from partita.weights.own import MODEL_FILE
 _log = logging.getLogger(__name__)
 _DIGESTS = "data_sha256"  # in the description
 #: Differences between a run and its resumption that do not change the weights at any step.
-_MAY_CHANGE = frozenset({"training.epochs", "training.workers", "training.checkpoint_minutes"})
+_MAY_CHANGE = frozenset(
+    f"training.{name}" for name in ("epochs", "minutes", "workers", "checkpoint_minutes")
+)
 _SHOWN = 6  # items of a list that differs
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -284,6 +285,28 @@ def test_the_learning_rate_rises_and_falls_along_a_cosine(begin):
     assert rates == pytest.approx([cosine[0] / 2, *cosine[1:]])
 
 
+def test_minutes_instead_of_epochs(begin, tmp_path):
+    values = {"epochs": 1, "steps_per_epoch": 100_000, "schedule": "cosine", "learning_rate": 0.1}
+    training = begin(minutes=1.5 / 60, watch=(watch := Watch()), **values)
+    started = time.monotonic()
+    training.run()
+    assert 1.5 <= time.monotonic() - started < 10
+    assert training.done
+    (row,) = training.history  # the epoch ends where the time does
+    assert row["step"] == len(watch.steps) > 3
+    assert 1.4 < row["seconds"] < 3
+    assert row["learning_rate"] < 0.03  # of the cosine over the time
+    assert row["train"] == pytest.approx(watch.steps[-1][2], rel=1e-6)
+    load_checkpoint(tmp_path / "run/model.safetensors")
+    # Another sitting goes on along the longer curve, and its epochs begin where the last one ended.
+    again = begin(minutes=2.5 / 60, watch=(more := Watch()), **values)
+    assert not again.done
+    again.run()
+    assert more.steps[0][0] == row["step"] + 1
+    assert [each["epoch"] for each in again.history] == [1, 2]
+    assert again.history[-1]["train"] == pytest.approx(more.steps[-1][2], rel=1e-6)
+
+
 def test_training_stops_when_nothing_gets_better(begin, monkeypatch, tmp_path):
     losses = iter([3.0, 2.0, 2.5, 2.0, 9.0])
     kept = []
@@ -309,9 +332,8 @@ def test_the_average_is_what_is_kept(begin, tmp_path):
 
 def test_averages(begin):
     """With a decay of a half, against the sum by hand."""
-    training = begin(ema_decay=0.5, epochs=1, steps_per_epoch=1, valid=False)
+    training = begin(ema_decay=0.5, epochs=3, steps_per_epoch=1, valid=False)
     place = "networks.tone.fc1.weight"
-    expected = None
     seen = []
     update = training._average.update_parameters
 
@@ -320,9 +342,7 @@ def test_averages(begin):
         update(model)
 
     training._average.update_parameters = follow
-    for _ in range(3):
-        training._step = 0
-        training.run()
+    training.run()
     expected = seen[0]
     for value in seen[1:]:
         expected = (expected + value) / 2
