@@ -67,7 +67,7 @@ def draw_place(rng: np.random.Generator, augmentation: Augmentation) -> Matrix:
     if kind < mono:
         place = _MONO
     elif kind < mono + change:
-        place = _width_matrix(float(rng.uniform(*augmentation.widths)))
+        place = _width_matrix(float(rng.uniform(*augmentation.side_factors)))
     else:
         place = _AS_IT_IS
     return _panned(rng, place, augmentation.pan)

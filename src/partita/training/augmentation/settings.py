@@ -68,8 +68,8 @@ class Augmentation:
         Probability, for each source, that both its channels become their mean.
     change_width : float
         Probability, for each source that does not become mono, that its side (left minus right)
-        is multiplied by a factor of `widths`. The two probabilities add up to 1 at most.
-    widths : tuple of float
+        is multiplied by a factor of `side_factors`. The two probabilities add up to 1 at most.
+    side_factors : tuple of float
         The lowest and highest factor of the side, uniform; 0 is mono. At most 4.
     pan : float
         Probability, for each source, that it is panned: with constant power, uniform in the angle
@@ -107,7 +107,7 @@ class Augmentation:
     silence: float = 0.1
     mono_stems: float = 0.0
     change_width: float = 0.0
-    widths: tuple[float, float] = (0.0, 1.5)
+    side_factors: tuple[float, float] = (0.0, 1.5)
     pan: float = 0.0
     same_place: float = 0.0
     hard_panned: float = 0.0
@@ -127,7 +127,7 @@ class Augmentation:
                 raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
         self._check_range("gains", 0, math.inf, "factors")
         self._check_range("gains_db", -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
-        self._check_range("widths", 0, MAX_WIDTH, f"factors up to {MAX_WIDTH}")
+        self._check_range("side_factors", 0, MAX_WIDTH, f"factors up to {MAX_WIDTH}")
         for name, most in (
             ("pitch_semitones", MAX_SEMITONES),
             ("tempo_percent", MAX_TEMPO_PERCENT),

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from partita.errors import UsageError
+from partita.models import config_type, model_names
 from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 
@@ -29,8 +30,8 @@ from partita.training.recipes import TrainingSettings, load_recipe
         ({"gains_db": (-61, 0)}, "gains_db .* are not two dB from -60 to 60"),
         ({"gains_db": (0, float("nan"))}, "gains_db"),
         ({"gains_db": ()}, "gains_db"),
-        ({"widths": (0, 5)}, "widths .* are not two factors up to 4"),
-        ({"widths": (-0.5, 1)}, "widths"),
+        ({"side_factors": (0, 5)}, "side_factors .* are not two factors up to 4"),
+        ({"side_factors": (-0.5, 1)}, "side_factors"),
         ({"mono_stems": 0.6, "change_width": 0.5}, r"mono_stems \+ change_width is 1.1"),
         ({"same_place": 0.6, "hard_panned": 0.5}, r"same_place \+ hard_panned is 1.1"),
         ({"mono_mixtures": 0.9, "flip_channel": 0.2}, "flip_channel is 1.1: together they are 1"),
@@ -44,9 +45,9 @@ def test_augmentations_that_cannot_be(values, message):
 
 def test_every_setting_can_be_set_by_its_name_and_is_described():
     fields = dataclasses.fields(Augmentation)
-    assert not {field.name for field in fields} & {
-        field.name for field in dataclasses.fields(TrainingSettings)
-    }
+    names = {field.name for field in fields}
+    for other in (TrainingSettings, *map(config_type, model_names())):
+        assert not names & {field.name for field in dataclasses.fields(other)}, other
     recipe = load_recipe("accompaniment-stems")
     for field in fields:
         value = 0.25 if field.type == "float" else (0.5, 1.5)
