@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from typing import TypeVar
@@ -50,3 +51,34 @@ def result_awake(future: Future[_Result], cancelled: Callable[[], bool] | None =
             raise InterruptedError
         wait([future], timeout=_AWAKE_S)
     return future.result()
+
+
+def call_awake(
+    function: Callable[[], _Result], cancelled: Callable[[], bool] | None = None
+) -> _Result:
+    """Call a function that may block for as long as somebody else likes, never sleeping for long.
+
+    It runs in a thread that nobody waits for once this call is over: where it is cancelled, or a
+    signal's handler raises, the thread stays until the function returns, or the process ends.
+
+    Parameters
+    ----------
+    function : callable
+    cancelled : callable, optional
+        Asked now and then.
+
+    Raises
+    ------
+    InterruptedError
+        `cancelled` said so before the function returned.
+    """
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="partita-blocking", daemon=True).start()
+    return result_awake(future, cancelled)

@@ -1,6 +1,7 @@
 """Batches: one bad song hurts only itself, and a person knows how far it got."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -105,3 +106,38 @@ def test_ctrl_c_says_how_to_go_on(tiny_model, write_song, tmp_path, song, flags,
     out, err = batch.communicate(timeout=60)
     assert batch.returncode == 130
     assert (out, err) == ("", f"partita: interrupted; 1 of 3 songs is done: {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "jobs", "number"),
+    [
+        ("pipe", "1", signal.SIGINT),
+        ("pipe", "2", signal.SIGINT),
+        ("pipe", "2", signal.SIGTERM),
+        ("-", "2", signal.SIGINT),
+    ],
+)
+def test_nobody_waits_for_input_that_does_not_come(
+    tiny_model, write_song, song, tmp_path, source, jobs, number
+):
+    """Named pipes without a writer, standard input without an end."""
+    os.mkfifo(tmp_path / "pipe")
+    write_song(samples=song[:, :20000])
+    with subprocess.Popen(
+        command(tiny_model, "song.wav", source, "--jobs", jobs, "--json"),
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
+    ) as batch:  # fmt: skip
+        assert json.loads(batch.stdout.readline())["status"] == "done"
+        batch.send_signal(number)
+        try:
+            batch.wait(timeout=30)  # a second on a machine that does nothing else
+        finally:
+            batch.kill()
+        said = batch.stderr.read()
+    if number == signal.SIGINT:
+        expected = "interrupted; 1 of 2 songs is done: the same command with --resume goes on"
+        assert (batch.returncode, said) == (130, f"partita: {expected}\n")
+    else:
+        assert (batch.returncode, said) == (143, "")
+    assert not list(tmp_path.glob("partita-input-*"))

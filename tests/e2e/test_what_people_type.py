@@ -157,3 +157,43 @@ def test_sound_tracks_of_a_video(run, tiny_model, tmp_path):
     missing = run(path, "-n", tiny_model, "--stream", "7", "-o", "7")
     assert missing.status == 1
     assert missing.err.startswith(f"partita: {path}: has 2 audio streams")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([""], "INPUT"),
+        (["separate", ""], "INPUT"),
+        (["separate", "song.wav", " "], "INPUT"),
+        (["separate", "--json", "--", ""], "INPUT"),
+        (["separate", "song.wav", "--out", ""], "--out / -o"),
+        (["separate", "song.wav", "--outdir="], "--out / -o"),
+        (["separate", "song.wav", "-n", ""], "--name / --model / -n"),
+        (["separate", "song.wav", "--filename", ""], "--filename"),
+        (["evaluate", "", "estimates"], "REFERENCES"),
+        (["evaluate", "references", ""], "ESTIMATES"),
+        (["evaluate", "references", "estimates", "--csv", ""], "--csv"),
+        (["benchmark", "--data", "", "--model", "hpss"], "--data"),
+        (["benchmark", "--published", "there", "--published", ""], "--published"),
+        (["train", "", "--data", "songs"], "RECIPE"),
+        (["train", "umx-tiny", "--data", ""], "--data"),
+        (["train", "umx-tiny", "--data", "songs", "--from="], "--from"),
+        (["data", "info", ""], "ROOT"),
+        (["data", "synthesize", "--out", ""], "--out / -o"),
+        (["data", "synthesize", "--out", "songs", "--midi", ""], "--midi"),
+        (["models", "show", ""], "NAME"),
+        (["models", "fetch", ""], "NAME"),
+    ],
+)
+def test_empty_names_are_refused(run, tmp_path, arguments, named):
+    """As of shell variables that are not set; to pathlib they are the current folder."""
+    result = run(*arguments)
+    assert result.status == 2
+    assert result.err.startswith(f"partita: {named} is empty: ")
+    assert len(result.err.splitlines()) == 1
+    assert (result.out, list(tmp_path.iterdir())) == ("", [])
+
+
+def test_a_file_whose_name_is_a_space(run, tiny_model, write_song, written):
+    assert run(write_song(" ").name, "-n", tiny_model).status == 0
+    assert written() == [f"tiny/ /{stem}.wav" for stem in ("flute", "rest", "voice")]

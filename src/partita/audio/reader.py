@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,7 @@ def open_audio(
     start_s: float = 0.0,
     duration_s: float | None = None,
     stream: int | None = None,
+    cancel: threading.Event | None = None,
 ) -> AudioReader:
     """Open a file for streaming.
 
@@ -65,6 +67,8 @@ def open_audio(
         Which of the file's audio streams, from 0; by default the one that the file marks as
         default, else what ffmpeg chooses. ``.stem.mp4`` files hold the mixture in stream 0, their
         default here, and the stems in streams 1 and up.
+    cancel : Event, optional
+        Once it is set, waiting for a pipe ends with InterruptedError.
 
     Returns
     -------
@@ -78,12 +82,15 @@ def open_audio(
         sample rate outside 1 to 768 kHz.
     """
     if str(path) == "-":
-        return _open_spool(spool_standard_input(), STANDARD_INPUT, stream, start_s, duration_s)
+        spool = spool_standard_input(cancel)
+        return _open_spool(spool, STANDARD_INPUT, stream, start_s, duration_s)
+    if path == "":  # to Path, that is this folder
+        raise AudioReadError("the name of the file is empty")
     path = Path(path)
     name = one_line(path)
     _check_file(path, name)
     if is_readable_once(path):
-        return _open_spool(spool_path(path, name), name, stream, start_s, duration_s)
+        return _open_spool(spool_path(path, name, cancel), name, stream, start_s, duration_s)
     if stream is None and path.name.lower().endswith(_STEM_MP4):
         stream = 0
     return _open(path, name, stream, start_s, duration_s)

@@ -213,6 +213,7 @@ class _Batch:
             start_s=self.options.start_s,
             duration_s=self.options.duration_s,
             stream=self.options.stream,
+            cancel=self.cancel,
         )
 
     def _fault_of_present(self, task: _Task) -> str:

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.catalogue.songs import is_url
 from partita.cli.habits import is_known, own_spelling, translate
-from partita.errors import UnknownNameError, near_names
+from partita.errors import UnknownNameError, UsageError, near_names
 
 _SEPARATE = "separate"
 _ANY_LENGTH = 1000
@@ -41,6 +41,24 @@ def takes_value(command: Any) -> dict[str, bool]:
     }
 
 
+def _refuse_blanks(command: Any, ctx: Any, args: list[str]) -> None:
+    """Refuse empty values, as of shell variables that are not set: to Path, "" is this folder."""
+    values, _, _ = command.make_parser(ctx).parse_args(args=list(args))
+    for param in command.params:
+        found = values.get(param.name)
+        for value in found if isinstance(found, list | tuple) else [found]:
+            if not isinstance(value, str) or value.strip() or os.path.lexists(value):
+                continue
+            if param.param_type_name == "option":
+                name, advice = " / ".join(param.opts), "give it a value"
+                advice += "" if param.required else ", or leave it out"
+            else:
+                name, advice = (param.metavar or param.name).rstrip(".").upper(), "type a name"
+            raise UsageError(
+                f"{name} is empty: {advice} ({ctx.command_path} --help shows the usage)"
+            )
+
+
 class Command(TyperCommand):
     """A command whose long options may be typed with underscores."""
 
@@ -48,17 +66,21 @@ class Command(TyperCommand):
         """Parse arguments; called by Typer."""
         options = {*takes_value(self), "--help"}
         spelled = [word if word in options else _in_dashes(word, options) for word in args]
+        return self.parse_spelled(ctx, spelled)
+
+    def parse_spelled(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments that are in the command's own words."""
         with _naming(ctx):
-            return super().parse_args(ctx, spelled)
+            _refuse_blanks(self, ctx, args)
+            return super().parse_args(ctx, args)
 
 
-class SeparateCommand(TyperCommand):
+class SeparateCommand(Command):
     """``partita separate``, which knows other programs' options too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
-        with _naming(ctx):
-            return super().parse_args(ctx, translate(args, takes_value(self)))
+        return self.parse_spelled(ctx, translate(args, takes_value(self)))
 
 
 class Group(TyperGroup):
@@ -83,6 +105,8 @@ class Commands(Group):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
         first = args[0] if args else ""
+        if args and not first.strip() and not os.path.lexists(first):
+            raise UsageError("INPUT is empty: type a name (partita --help shows the usage)")
         if first and first not in self.commands and first not in (*takes_value(self), "--help"):
             if _is_song(first) or is_known(first, takes_value(self.commands[_SEPARATE])):
                 args = [_SEPARATE, *args]

@@ -16,6 +16,7 @@ import typer
 
 from partita import __version__
 from partita.audio.formats import FORMATS, stem_format
+from partita.audio.spool import is_readable_once
 from partita.catalogue import (
     DEFAULT_TEMPLATE,
     BatchOptions,
@@ -160,8 +161,6 @@ def separate(
             raise UsageError(f"--duration {duration} is not a positive number of seconds")
         if device.isdecimal():
             raise UsageError(f"--device {device} is none; --duration {device} sets the length")
-        if figures and "-" in inputs:
-            raise UsageError("--figures reads the song a second time, which - does not allow")
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other")
         form = stem_format(format_, bits, bitrate)
@@ -183,6 +182,8 @@ def separate(
             return Separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
 
         songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
+        if figures:
+            _require_readable_twice(songs)
         options = BatchOptions(
             start_s=start_s,
             duration_s=duration_s,
@@ -286,6 +287,14 @@ class _Report:
             display.print(json.dumps(as_json(outcome, self.model, plan.form)))
         elif not self.quiet and outcome.status != "failed":
             display.print(summary(outcome))
+
+
+def _require_readable_twice(songs: Sequence[Song | Outcome]) -> None:
+    for song in songs:
+        if isinstance(song, Song) and (song.source == "-" or is_readable_once(Path(song.source))):
+            raise UsageError(
+                f"--figures reads the song a second time, which {song.name} does not allow"
+            )
 
 
 def _figures(plan: OutputPlan, options: BatchOptions) -> Any:

@@ -244,3 +244,8 @@ def test_audio_round_trip(tmp_path, song):
     assert again.duration_s == pytest.approx(4.0)
     assert torch.equal(again.samples, audio.samples)
     assert stem_format("wav", "float").clips is False
+
+
+def test_an_empty_name():
+    with pytest.raises(AudioReadError, match="the name of the file is empty"):
+        open_audio("")

@@ -1,5 +1,6 @@
 """What can be read only once: pipes, sockets and devices."""
 
+import io
 import os
 import socket
 import subprocess
@@ -133,3 +134,35 @@ def test_an_endless_device(monkeypatch):
         open_audio("/dev/zero")
     with pytest.raises(AudioReadError, match="/dev/null: is empty"):
         open_audio("/dev/null")
+
+
+@pytest.fixture(params=["nobody writes", "a writer that pauses"])
+def waiting(request, tmp_path):
+    """A named pipe that gives no song."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = None
+    if request.param == "a writer that pauses":
+        writer = os.open(pipe, os.O_RDWR)
+        os.write(writer, b"RIFF")
+    yield pipe
+    if writer is None:  # lets the thread end that waits for one
+        writer = os.open(pipe, os.O_RDWR)
+    os.close(writer)
+
+
+def test_waiting_can_be_cancelled(waiting, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cancel = threading.Event()
+    threading.Timer(0.2, cancel.set).start()
+    with pytest.raises(InterruptedError):
+        open_audio(waiting, cancel=cancel)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_standard_input_of_a_program_that_replaced_it(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "song.wav", tones(0, 1).T, RATE)
+    file = io.BytesIO((tmp_path / "song.wav").read_bytes())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+    with open_audio("-") as reader:
+        assert sum(block.shape[1] for block in reader.blocks()) == RATE
