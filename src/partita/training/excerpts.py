@@ -17,7 +17,7 @@ from torch import Tensor
 
 from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.threads import result_awake
-from partita.training.augmentation import Augmentation, augment
+from partita.training.augmentation import Augmentation, augment, draw_distortion
 from partita.training.prepared import Prepared, PreparedTrack
 
 #: On either side of what is changed in pitch or tempo: the method is vague at its ends.
@@ -32,9 +32,10 @@ class Excerpt:
     Attributes
     ----------
     sources : Tensor ``[rows, channels, samples]``
-        float32; the rest last, where there is one.
+        float32; the rest last, where there is one. Where augmentation distorts mixtures, one more
+        row holds what the mixture has and no source.
     places : tuple of str
-        Where each row is from: ``vocals: TRACK at 12.3 s``.
+        Where each row is from: ``vocals: TRACK at 12.3 s``, ``distortion: clipped``.
     """
 
     sources: Tensor
@@ -98,6 +99,8 @@ def draw_excerpt(
     ------
     AudioReadError
         The prepared audio is gone.
+    AudioWriteError, OSError
+        No temporary file can be written, which codecs need.
     """
     rng = np.random.default_rng([seed, index])
     if rng.random() < augmentation.remix:
@@ -117,7 +120,13 @@ def draw_excerpt(
     sources = np.concatenate([audio for audio, _ in picked])  # [rows, channels, samples]
     sources = augment(rng, sources, prepared.sample_rate, augmentation)
     places = [place for _, each in picked for place in each]
-    return Excerpt(torch.from_numpy(sources), _name_places(prepared, places))
+    names = _name_places(prepared, places)
+    if augmentation.distorts:
+        mixture = sources.sum(axis=0)
+        added, kind = draw_distortion(rng, mixture, prepared.sample_rate, augmentation)
+        sources = np.concatenate([sources, added[None]])
+        names = (*names, f"distortion: {kind}")
+    return Excerpt(torch.from_numpy(sources), names)
 
 
 def _draw_change(rng: np.random.Generator, augmentation: Augmentation) -> _Change:

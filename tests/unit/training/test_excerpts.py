@@ -62,6 +62,9 @@ augmentations = st.builds(
     speed_percent=st.sampled_from([0.0, 20.0, 50.0]),
     equaliser_db=st.sampled_from([0.0, 9.0]),
     silence=st.sampled_from([0.0, 0.5, 1.0]),
+    pan=st.sampled_from([0.0, 0.5]),
+    mono_mixtures=st.sampled_from([0.0, 0.5]),
+    tilted_mixtures=st.sampled_from([0.0, 0.5]),
 )
 
 
@@ -199,6 +202,27 @@ def test_channels_and_polarity_change_source_by_source(prepared):
     shares = np.array(seen).mean(axis=(0, 1))
     assert shares == pytest.approx([0.5, 0.5], abs=0.15)
     assert any(len(set(kinds)) > 1 for kinds in seen)
+
+
+def test_what_distorts_mixtures_is_a_row_of_its_own(prepared):
+    """So sources stay as they were, and all rows add up to what the model gets."""
+    options = {"noisy_mixtures": 0.3, "clipped_mixtures": 0.3, "coded_mixtures": 0.2}
+    kinds = set()
+    for index in range(20):
+        plain = draw_excerpt(prepared, RATE, Augmentation(), 0, index)
+        distorted = draw_excerpt(prepared, RATE, Augmentation(**options), 0, index)
+        assert torch.equal(distorted.sources[:3], plain.sources)
+        assert distorted.places[:3] == plain.places
+        row, kind = distorted.places[3].split(": ")
+        assert row == "distortion"
+        assert distorted.sources[3].any() == (kind != "none")
+        kinds.add(kind)
+        mixture = distorted.sources.sum(dim=0)
+        if kind == "clipped":
+            limit = mixture.abs().max()
+            assert (mixture.abs() > 0.999 * limit).sum() > 3
+            assert torch.allclose(mixture, plain.sources.sum(dim=0).clamp(-limit, limit), atol=1e-6)
+    assert kinds > {"none", "noise", "clipped"}
 
 
 def test_mono(album, tmp_path):

@@ -23,6 +23,11 @@ _PROBABILITIES = (
     "narrow_mixtures",
     "one_sided",
     "flip_channel",
+    "tilted_mixtures",
+    "band_limited_mixtures",
+    "noisy_mixtures",
+    "clipped_mixtures",
+    "coded_mixtures",
 )
 #: At most one of these happens, so they add up to 1 at most.
 _EXCLUSIVE = (
@@ -36,7 +41,9 @@ _EXCLUSIVE = (
 class Augmentation:
     """How excerpts differ from what the songs hold.
 
-    Settings of places and of mixtures change stereo only; one channel stays as it is.
+    Places need stereo: where there is one channel, `mono_stems`, `change_width`, `pan`,
+    `same_place`, `hard_panned`, `mono_mixtures`, `narrow_mixtures`, `one_sided` and `flip_channel`
+    change nothing.
 
     Attributes
     ----------
@@ -92,6 +99,23 @@ class Augmentation:
     flip_channel : float
         Probability that one channel of a whole excerpt has the opposite polarity. This and the
         three above exclude each other and add up to 1 at most.
+    mixture_gains_db : tuple of float
+        The lowest and highest gain of a whole excerpt in dB, uniform. Losses of waveforms count
+        loud excerpts more; networks that see every excerpt at one level learn nothing from it.
+    tilted_mixtures : float
+        Probability that a whole excerpt is darker or brighter: a straight line over octaves, at
+        its ends (31 Hz and 16 kHz) up to 6 dB, uniform.
+    band_limited_mixtures : float
+        Probability that a whole excerpt has lost its highs (above 3 to 16 kHz), its lows (below
+        20 to 300 Hz), or both, as telephones, old records and low sample rates do.
+    noisy_mixtures : float
+        Probability of hiss, or of hum of the mains, 30 to 60 dB below the mixture.
+    clipped_mixtures : float
+        Probability that the mixture is clipped 0.5 to 6 dB below its peak.
+    coded_mixtures : float
+        Probability that the mixture went through mp3 (48 to 160 kbit/s), AAC (56 to 128) or Opus
+        (24 to 96). Takes some 80 ms for 3 s. What this and the two above do to a mixture is in no
+        source: models learn the sources as they were.
     """
 
     remix: float = 1.0
@@ -115,6 +139,12 @@ class Augmentation:
     narrow_mixtures: float = 0.0
     one_sided: float = 0.0
     flip_channel: float = 0.0
+    mixture_gains_db: tuple[float, float] = (0.0, 0.0)
+    tilted_mixtures: float = 0.0
+    band_limited_mixtures: float = 0.0
+    noisy_mixtures: float = 0.0
+    clipped_mixtures: float = 0.0
+    coded_mixtures: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _PROBABILITIES:
@@ -126,7 +156,8 @@ class Augmentation:
             if total > 1 + 1e-9:
                 raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
         self._check_range("gains", 0, math.inf, "factors")
-        self._check_range("gains_db", -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
+        for name in ("gains_db", "mixture_gains_db"):
+            self._check_range(name, -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
         self._check_range("side_factors", 0, MAX_WIDTH, f"factors up to {MAX_WIDTH}")
         for name, most in (
             ("pitch_semitones", MAX_SEMITONES),
@@ -136,6 +167,11 @@ class Augmentation:
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
+
+    @property
+    def distorts(self) -> bool:
+        """Whether mixtures may hold what no source does."""
+        return bool(self.noisy_mixtures or self.clipped_mixtures or self.coded_mixtures)
 
     def _check_range(self, name: str, least: float, most: float, what: str) -> None:
         values = getattr(self, name)

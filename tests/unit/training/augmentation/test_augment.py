@@ -23,6 +23,9 @@ EVERYTHING = Augmentation(
     narrow_mixtures=0.1,
     one_sided=0.1,
     flip_channel=0.1,
+    mixture_gains_db=(-40, 12),
+    tilted_mixtures=0.2,
+    band_limited_mixtures=0.2,
 )
 STILL = {"gains": (1, 1), "swap_channels": 0}
 
@@ -95,9 +98,22 @@ def test_a_whole_excerpt_changes_alike():
         assert not np.array_equal(changed[0], sources[0])
 
 
+def test_gains_of_whole_excerpts():
+    sources = noise(samples=3)
+    augmentation = Augmentation(mixture_gains_db=(-40, 12), **STILL)
+    found = np.stack([drawn(sources, augmentation, index) / sources for index in range(1000)])
+    found_db = 20 * np.log10(found.reshape(1000, -1))
+    assert np.ptp(found_db, axis=1).max() < 1e-4
+    assert -40.01 < found_db.min() < -38
+    assert 10 < found_db.max() < 12.01
+    assert found_db.mean() == pytest.approx(-14, abs=1.5)
+
+
 def test_mono_mixtures_are_mono_whatever_else_happens():
     settings = {name: getattr(EVERYTHING, name) for name in ("gains_db", "pan", "hard_panned")}
-    augmentation = Augmentation(mono_mixtures=1, equaliser_db=6, mono_stems=0.3, **settings)
+    augmentation = Augmentation(
+        mono_mixtures=1, equaliser_db=6, mono_stems=0.3, band_limited_mixtures=0.5, **settings
+    )
     for index in range(50):
         changed = drawn(noise(), augmentation, index)
         assert np.array_equal(changed[:, 0], changed[:, 1])

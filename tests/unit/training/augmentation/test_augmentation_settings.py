@@ -30,6 +30,8 @@ from partita.training.recipes import TrainingSettings, load_recipe
         ({"gains_db": (-61, 0)}, "gains_db .* are not two dB from -60 to 60"),
         ({"gains_db": (0, float("nan"))}, "gains_db"),
         ({"gains_db": ()}, "gains_db"),
+        ({"mixture_gains_db": (0, 61)}, "mixture_gains_db"),
+        ({"coded_mixtures": 2}, "coded_mixtures 2 is no probability"),
         ({"side_factors": (0, 5)}, "side_factors .* are not two factors up to 4"),
         ({"side_factors": (-0.5, 1)}, "side_factors"),
         ({"mono_stems": 0.6, "change_width": 0.5}, r"mono_stems \+ change_width is 1.1"),
