@@ -18,11 +18,12 @@ from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.training.adaptation import adapted
+from partita.training.augmentation import Augmentation
 from partita.training.fabric import make_fabric
 from partita.training.loop import Observer, Training
 from partita.training.losses import TrainingStep
 from partita.training.material import Progress, open_songs
-from partita.training.recipes import Recipe
+from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder
 from partita.weights.store import load_model
 
@@ -148,7 +149,9 @@ def train(
     description = {**_describe(start, recipe), **songs.description}
     with folder.locked() if fabric.is_global_zero else contextlib.nullcontext():
         if fabric.is_global_zero:
-            folder.check(description, resume=resume, overwrite=overwrite)
+            folder.check(
+                description, resume=resume, overwrite=overwrite, defaults=_default_settings()
+            )
         fabric.barrier()
         with songs.material(progress if fabric.is_global_zero else None) as material:
             if fabric.is_global_zero:
@@ -174,4 +177,11 @@ def _describe(start: Start, recipe: Recipe) -> dict[str, Any]:
         "config": dict(recipe.config),
         "training": dataclasses.asdict(recipe.training),
         "augmentation": dataclasses.asdict(recipe.augmentation),
+    }
+
+
+def _default_settings() -> dict[str, dict[str, Any]]:
+    return {
+        "training": dataclasses.asdict(TrainingSettings()),
+        "augmentation": dataclasses.asdict(Augmentation()),
     }

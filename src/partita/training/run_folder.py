@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import filelock
@@ -91,8 +92,23 @@ class RunFolder:
                 owner.unlink()
             lock.release()
 
-    def check(self, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def check(
+        self,
+        description: Mapping[str, Any],
+        *,
+        resume: bool,
+        overwrite: bool,
+        defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         """Make sure that a training can begin, or go on, in the folder; nothing in it changes.
+
+        Parameters
+        ----------
+        description : mapping
+        resume, overwrite : bool
+        defaults : mapping of str to mapping
+            Values of settings, table by table. Versions that did not have a setting did as its
+            default says, and did not record it.
 
         Raises
         ------
@@ -105,6 +121,10 @@ class RunFolder:
         if resume and self.description.exists():
             described = self._described()
             described.pop(_DIGESTS, None)  # not known before the data are read; see `check_data`
+            for table, values in defaults.items():
+                if isinstance(described.get(table), dict):
+                    plain = json.loads(json.dumps(dict(values)))  # tuples are lists in JSON
+                    described[table] = {**plain, **described[table]}
             changes = _differences(described, json.loads(json.dumps(description)))
             refused = [text for key, text in changes.items() if key not in _MAY_CHANGE]
             if refused:

@@ -174,6 +174,19 @@ def test_differences_are_shown(begun, other, difference):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_settings_that_an_older_version_lacked_had_their_defaults(begun):
+    defaults = {"training": {"learning_rate": 5.0, "warmup": (1, 2)}}
+    for warmup in ((1, 2), [1, 2]):
+        grown = changed("training", warmup=warmup)
+        begun.check(grown, resume=True, overwrite=False, defaults=defaults)
+        with pytest.raises(UsageError, match="warmup: None → "):
+            begun.check(grown, resume=True, overwrite=False)
+    with pytest.raises(UsageError, match=r"warmup: \[1, 2\] → \[3, 4\]"):
+        begun.check(
+            changed("training", warmup=(3, 4)), resume=True, overwrite=False, defaults=defaults
+        )
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\udcff"])
 def test_descriptions_that_cannot_be_read(begun, text):
     begun.description.write_text(text, errors="surrogateescape")
