@@ -131,3 +131,18 @@ def test_wrong_usage(run, tmp_path, arguments, message):
     assert message in result.err
     assert result.err.count("\n") == 1
     assert result.out == ""
+
+
+def test_an_empty_song_folder_is_told(run, album, tmp_path):
+    """A warning: everything else is as it should be."""
+    root = album()
+    (root / "Empty").mkdir()
+    told = "warning: Empty: holds no audio, left out"
+    result = run("data", "info", root)
+    assert (result.status, result.err) == (0, "")
+    assert told in result.out.splitlines()
+    for flags in (["benchmark", "--data", root, "-n", "mixture"], ["evaluate", root, root]):
+        result = run(*flags, "--quiet")
+        assert result.err == ""
+        result = run(*flags)
+        assert f"partita: {told}" in result.err.splitlines()

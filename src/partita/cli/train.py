@@ -281,7 +281,7 @@ def _learn_dictionaries(
     if subset is None and any(track.subset == "train" for track in dataset):
         dataset = open_dataset(data, subset="train", layout=layout)
     with ProgressDisplay(enabled=not quiet) as display:
-        for problem in () if quiet else dataset.problems:
+        for problem in () if quiet else (*dataset.problems, *dataset.warnings):
             display.print(f"partita: warning: {problem}", error=True)
         try:
             model = learn_dictionaries(

@@ -55,12 +55,15 @@ class Dataset:
         In a fixed order: by subset, then as in the layout.
     problems : sequence of Problem
         What could not be taken in; of the whole data set, whichever subset was asked for.
+    warnings : sequence of Problem
+        What holds nothing, which may be meant.
     """
 
     root: Path
     layout: str
     tracks: Sequence[Track]
     problems: Sequence[Problem] = ()
+    warnings: Sequence[Problem] = ()
 
     def __iter__(self) -> Iterator[Track]:
         return iter(self.tracks)
@@ -129,7 +132,7 @@ def open_dataset(root: str | Path, *, subset: str | None = None, layout: str = A
     problems = [*reading.problems, *repeated]
     if subset is not None:
         tracks = _of_subset(root, tracks, subset)
-    return Dataset(root, found, tuple(tracks), tuple(problems))
+    return Dataset(root, found, tuple(tracks), tuple(problems), tuple(reading.warnings))
 
 
 def _check_root(root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from partita.datasets.layout import (
     Problem,
     Reading,
     audio_files,
+    bare_folders,
     folder_id,
     make_track,
     subfolders,
     subset_folders,
+    told_bare,
     walk,
 )
 from partita.datasets.tracks import ACCOMPANIMENT, MIXTURE, VOCALS, StemFile, Track
@@ -88,8 +90,8 @@ def read_tracks(root: Path) -> Reading:
     Tracks may lie deeper, as in ``ALBUM/TRACK/STEM.*``, and their stems in a folder ``stems``.
     Names of stems become lower case.
     """
-    problems: list[Problem] = []
-    entries = _tracks_only(list(_entries(root, problems)))
+    search = _Search(root)
+    entries = _tracks_only(search.entries)
     folders = {(entry.subset, entry.track_folder): entry.parent for entry in entries}
     counts = Counter((subset, normal_name(folder.name)) for subset, folder in folders)
 
@@ -103,7 +105,8 @@ def read_tracks(root: Path) -> Reading:
         _File(entry.subset, name_of(entry), entry.track_folder, entry.inner, entry.path)
         for entry in entries
     ]
-    return _group(files, problems)
+    warnings = search.bare(entry.track_folder for entry in entries)
+    return _group(files, search.problems, warnings)
 
 
 def _tracks_only(entries: list[_Entry]) -> list[_Entry]:
@@ -117,12 +120,11 @@ def read_stems(root: Path) -> Reading:
 
     Names of stems become lower case.
     """
-    problems: list[Problem] = []
+    search = _Search(root)
     files = [
-        _File(entry.subset, entry.song, root, entry.outer, entry.path)
-        for entry in _entries(root, problems)
+        _File(entry.subset, entry.song, root, entry.outer, entry.path) for entry in search.entries
     ]
-    return _group(files, problems)
+    return _group(files, search.problems, search.bare())
 
 
 def read_unaligned(root: Path) -> Reading:
@@ -131,18 +133,18 @@ def read_unaligned(root: Path) -> Reading:
     Every file, however deep in its folder, is a track with one stem. Names of sources become lower
     case.
     """
-    problems: list[Problem] = []
+    search = _Search(root)
     tracks: list[Track] = []
     mixtures = set()
-    for entry in _entries(root, problems):
+    for entry in search.entries:
         source = normal_name(entry.outer).lower()
         if source in MIXTURE_NAMES:
             mixtures.add(entry.outer)
             continue
         name = normal_name(f"{entry.outer}/{entry.below}")
         tracks.append(Track(name, entry.path, entry.subset, {source: StemFile(entry.path)}))
-    problems += [Problem(each, "mixtures without stems, left out") for each in sorted(mixtures)]
-    return Reading(tracks, problems)
+    alone = [Problem(each, "mixtures without stems, left out") for each in sorted(mixtures)]
+    return Reading(tracks, [*search.problems, *alone], search.bare())
 
 
 def read_track(root: Path) -> Reading:
@@ -151,7 +153,7 @@ def read_track(root: Path) -> Reading:
         return Reading()
     folder = root.resolve()
     files = [_File("", folder.name, folder, path.stem, path) for path in audio_files(root)]
-    return _group(files, [])
+    return _group(files)
 
 
 def looks_like_track(root: Path) -> bool:
@@ -181,7 +183,7 @@ def detect_folders(root: Path) -> str:
     str
         ``"tracks"``, ``"stems"`` or ``"unaligned"``.
     """
-    entries = list(_entries(root, []))
+    entries = _Search(root).entries
     names_tracks = {entry.inner for entry in entries}
     names_stems = {entry.outer for entry in entries}
     files_of = Counter((entry.subset, entry.song) for entry in entries)
@@ -214,16 +216,37 @@ def _known_share(names: Iterable[str]) -> float:
     return sum(known) / max(len(known), 1)
 
 
-def _entries(root: Path, problems: list[Problem]) -> Iterator[_Entry]:
-    """Yield all audio files at least two levels below the root, or below its subsets' folders."""
-    root = _unwrapped(root)
-    seen = {folder_id(root.stat())}
-    for subset, parent in subset_folders(root):
-        for top in subfolders(parent):
-            if not (parent == root and top.name.lower() in SUBSET_NAMES):
-                for folder in walk(top, problems, seen=seen):
-                    for path in audio_files(folder):
-                        yield _Entry(subset, parent, top, path)
+class _Search:
+    """A search for all audio files at least two levels below a root, or its subsets' folders.
+
+    Attributes
+    ----------
+    entries : list of _Entry
+    problems : list of Problem
+        Folders that cannot be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.entries: list[_Entry] = []
+        self.problems: list[Problem] = []
+        self._root = _unwrapped(root)
+        self._visited: list[Path] = []
+        seen = {folder_id(self._root.stat())}
+        for subset, parent in subset_folders(self._root):
+            for top in subfolders(parent):
+                if parent == self._root and top.name.lower() in SUBSET_NAMES:
+                    self._visited.insert(0, top)
+                    continue
+                for folder in walk(top, self.problems, seen=seen):
+                    self._visited.append(folder)
+                    self.entries += [
+                        _Entry(subset, parent, top, path) for path in audio_files(folder)
+                    ]
+
+    def bare(self, tracks: Iterable[Path] = ()) -> list[Problem]:
+        """Tell of folders without audio, but for those in tracks' folders."""
+        holding = {entry.path.parent for entry in self.entries}
+        return told_bare(self._root, bare_folders(self._visited, holding, tracks))
 
 
 def _unwrapped(root: Path) -> Path:
@@ -251,27 +274,29 @@ class _File:
     path: Path
 
 
-def _group(files: Iterable[_File], problems: list[Problem]) -> Reading:
+def _group(
+    files: Iterable[_File], problems: Iterable[Problem] = (), warnings: Sequence[Problem] = ()
+) -> Reading:
     """Put the files of each track together.
 
     Two folders whose names only look the same are two tracks, and a problem later on.
     """
     grouped: dict[tuple[str, str, Path], dict[str, StemFile]] = defaultdict(dict)
     tracks: list[Track] = []
-    problems = list(problems)
+    told = list(problems)
     for file in files:
         name, stem = normal_name(file.track), normal_name(file.stem).lower()
         stems = grouped[file.subset, name, file.folder]
         if stem in stems:
             used = stems[stem].path.name
-            problems.append(Problem(name, f"has stem {stem!r} twice: {used} is used, "
+            told.append(Problem(name, f"has stem {stem!r} twice: {used} is used, "
                                           f"{file.path.name} is not"))  # fmt: skip
             continue
         stems[stem] = StemFile(file.path)
     for (subset, name, folder), stems in grouped.items():
         made = make_track(name, folder, subset, stems)
         if isinstance(made, Problem):
-            problems.append(made)
+            told.append(made)
         else:
             tracks.append(made)
-    return Reading(tracks, problems)
+    return Reading(tracks, told, warnings)

@@ -88,7 +88,7 @@ def inspect_dataset(
     for track, found in zip(dataset, headers, strict=True):
         problems += [Problem(track.name, what) for what in _check_headers(found)]
     facts = [_facts(track, found) for track, found in zip(dataset, headers, strict=True)]
-    warnings = _doubtful_layout(dataset, facts)
+    warnings = [*dataset.warnings, *_doubtful_layout(dataset, facts)]
     if deep:
         warnings += _listen_to_all(dataset.tracks, headers, problems, progress)
     return Report(facts, problems, warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ SUBSETS = ("train", "valid", "test")
 MIXTURE_NAMES = (MIXTURE, "mix")
 #: Other people's names for them.
 SUBSET_NAMES = MappingProxyType({**{name: name for name in SUBSETS}, "validation": "valid"})
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Reading:
 
     tracks: Sequence[Track] = ()
     problems: Sequence[Problem] = ()
+    warnings: Sequence[Problem] = ()
 
     def __bool__(self) -> bool:
         return bool(self.tracks or self.problems)
@@ -115,6 +117,41 @@ def folder_id(state: os.stat_result) -> tuple[int, int]:
 
 def _is_visible_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
+
+
+def bare_folders(
+    visited: Sequence[Path], holding: Iterable[Path], tracks: Iterable[Path] = ()
+) -> list[Path]:
+    """Return the topmost folders with nothing in them that belongs to a data set.
+
+    Parameters
+    ----------
+    visited : sequence of Path
+        Folders above before those in them.
+    holding : iterable of Path
+        Those that hold something.
+    tracks : iterable of Path
+        Whatever else lies in these needs no explanation.
+    """
+    used = {above for folder in holding for above in (folder, *folder.parents)}
+    explained = {*tracks}
+    found = []
+    for folder in visited:
+        if folder not in used and explained.isdisjoint(folder.parents):
+            explained.add(folder)  # and what is in it
+            found.append(folder)
+    return found
+
+
+def told_bare(root: Path, folders: Sequence[Path], what: str = "audio") -> list[Problem]:
+    """Return a line about folders in which nothing was found; none where there are none."""
+    if not folders:
+        return []
+    named = ", ".join(folder.relative_to(root).as_posix() for folder in folders[:_MOST_NAMED])
+    if len(folders) > _MOST_NAMED:
+        named += f" and {len(folders) - _MOST_NAMED} more"
+    holds = "holds" if len(folders) == 1 else "hold"
+    return [Problem(named, f"{holds} no {what}, left out")]
 
 
 def subset_of(root: Path, folder: Path) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,9 +25,11 @@ from partita.datasets.layout import (
     Problem,
     Reading,
     audio_files,
+    bare_folders,
     make_track,
     subfolders,
     subset_of,
+    told_bare,
     walk,
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track
@@ -91,7 +93,8 @@ def _read(
     if not root.is_dir():
         return Reading()
     problems: list[Problem] = []
-    folders = list(_track_folders(root, is_track, problems))
+    visited = list(walk(root, problems, depth=3))
+    folders = [folder for folder in visited if _holds(is_track, root, folder)]
     if not folders:
         return Reading()
     tracks: list[Track] = []
@@ -104,18 +107,15 @@ def _read(
             tracks.append(made)
         else:
             problems.append(made)
-    return Reading(tracks, problems)
+    bare = bare_folders(visited, folders, folders)
+    return Reading(tracks, problems, told_bare(root, bare, "track of this layout"))
 
 
-def _track_folders(
-    root: Path, is_track: Callable[[Path, Path], bool], problems: list[Problem]
-) -> Iterator[Path]:
-    for folder in walk(root, problems, depth=3):
-        try:
-            if is_track(root, folder):
-                yield folder
-        except UsageError:
-            continue  # a problem already
+def _holds(is_track: Callable[[Path, Path], bool], root: Path, folder: Path) -> bool:
+    try:
+        return is_track(root, folder)
+    except UsageError:
+        return False  # a problem already
 
 
 def _is_moisesdb_track(root: Path, folder: Path) -> bool:

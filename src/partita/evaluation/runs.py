@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from partita.weights.checkpoint import tensors_digest
 from partita.weights.identity import model_sources
 
 _SHOWN_NAMES = 5
+_log = logging.getLogger(__name__)
 
 
 def score_datasets(
@@ -54,6 +56,7 @@ def score_datasets(
         The references make no songs.
     """
     _check_aligned(references)
+    _tell_warnings(references)
     system = estimates.root.resolve().name
     theirs = {track.name: track for track in estimates}
     if references.is_one_track and estimates.is_one_track:
@@ -75,6 +78,11 @@ def _check_aligned(dataset: Dataset) -> None:
             f"{one_line(dataset.root)}: each folder is a source with unrelated files (layout "
             "unaligned), there are no songs to score: name a data set of songs"
         )
+
+
+def _tell_warnings(dataset: Dataset) -> None:
+    for warning in dataset.warnings:
+        _log.warning("warning: %s", warning)
 
 
 def _problems(system: str, *datasets: Dataset) -> list[Task | ScoredTrack]:
@@ -168,6 +176,7 @@ def benchmark(
         No such model, or a model twice; before anything is separated.
     """
     _check_aligned(dataset)
+    _tell_warnings(dataset)
     labels = system_labels(models)
     for model in models:
         if model not in ORACLES:

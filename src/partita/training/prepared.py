@@ -222,7 +222,7 @@ def prepare(
             raise _write_error(folder, one_line(error.strerror or error)) from error
     if problems:
         raise AudioReadError(_as_list(problems))
-    tracks, warnings = [], [*dataset.problems]
+    tracks, warnings = [], [*dataset.problems, *dataset.warnings]
     rest = any(job.rows[-1] for job in jobs)
     for job in jobs:
         opened = _open(job, channels)

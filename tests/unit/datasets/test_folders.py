@@ -251,3 +251,37 @@ def test_what_lies_below_a_track_is_not_another_one(tmp_path, write_track, write
     data = open_dataset(tmp_path / "data")
     assert [track.name for track in data] == ["A", "B"]
     assert all(len(track.stems) == 4 for track in data)
+
+
+def make_folders(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+
+
+def test_folders_without_audio_are_told(tmp_path, write_track):
+    """An empty song folder is one whose download failed, perhaps."""
+    for track in ("A", "Album/B", "train/C"):
+        write_track(f"data/{track}")
+    bare = ("Album/Empty", "Deep/er", "Notes", "valid", "train/Void/stems")
+    make_folders(tmp_path / "data", *bare, "A/artwork", ".hidden")
+    (tmp_path / "data/Notes/notes.txt").write_text("?")
+    data = open_dataset(tmp_path / "data")
+    assert (data.layout, len(data), data.problems) == ("tracks", 3, ())
+    expected = "valid, train/Void, Album/Empty, Deep, Notes: hold no audio, left out"
+    assert [str(warning) for warning in data.warnings] == [expected]
+
+
+@pytest.mark.parametrize("layout", ["stems", "unaligned"])
+def test_sources_without_audio_are_told(tmp_path, write, layout):
+    for stem in ("vocals", "bass"):
+        write(f"data/{stem}/Song.wav")
+    make_folders(tmp_path / "data", "drums")
+    data = open_dataset(tmp_path / "data", layout=layout)
+    assert [str(warning) for warning in data.warnings] == ["drums: holds no audio, left out"]
+
+
+def test_many_folders_without_audio_are_one_line(tmp_path, write_track):
+    write_track("data/A")
+    make_folders(tmp_path / "data", *(f"Empty {index}" for index in range(11)))
+    (warning,) = open_dataset(tmp_path / "data").warnings
+    assert str(warning).endswith("Empty 5, Empty 6 and 3 more: hold no audio, left out")

@@ -221,3 +221,15 @@ def test_broken_metadata_is_one_line(slakh, text):
     data = open_dataset(slakh)
     assert [track.name for track in data] == ["Track01501"]
     assert "does not name S00, left out" in str(data.problems[0])
+
+
+@pytest.mark.parametrize("make", ["slakh", "medleydb", "moisesdb"])
+def test_folders_that_are_no_track_are_told(make, request):
+    root = request.getfixturevalue(make)
+    tracks = len(open_dataset(root))
+    (root / "Empty").mkdir()
+    data = open_dataset(root)
+    assert (data.layout, len(data), data.problems) == (make, tracks, ())
+    assert [str(warning) for warning in data.warnings] == [
+        "Empty: holds no track of this layout, left out"
+    ]
