@@ -1,162 +1,173 @@
 """What separations lose when a song is transformed in ways that make it no other song.
 
     python benchmarks/robustness.py DATASET … [--model NAME …] [--without STEM …] [--seconds N]
-        [--only TRANSFORMATION …] [--songs]
+        [--only TRANSFORMATION …] [--songs NAME …] [--each]
 
 Prints for each model and transformation how many decibels of SDR each stem loses against the
-untransformed song: medians over the songs, the median over all stems and songs, and the worst.
-The SDR is BSS Eval v4's, median over the seconds in which the stem is heard (above -60 dB of full
-scale). With --without vocals, a model gets songs without them: the second stage of four-stems is
-measured by itself. A stem that a model has and a song has not is the sum of all stems that the
-model does not name (accompaniment). --songs prints each song's SDRs as well.
+untransformed song: medians over the songs, the median over all stems and songs, and the worst. The
+transformations are those of `transformations.py`.
+
+The SDR is BSS Eval v4's, median over the seconds in which the stem is heard (above -40 dB of the
+song's level), before and after. With --without vocals, a model gets songs without them: the second
+stage of four-stems is measured by itself. A stem that a model has and a song has not is the sum of
+all stems that the model does not name (accompaniment); HPSS's percussive part stands for the drums,
+its harmonic part for all else. What an oracle loses (--model irm1, an ideal ratio mask), no mask
+could keep. --each prints each song's SDRs as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import partita
 from partita.audio.channels import mix_channels
 from partita.datasets import open_dataset
+from partita.evaluation.oracles import ORACLES
+from transformations import TRANSFORMATIONS, Stems, Transformation, Version, as_it_is, sum_of
 
-HEARD_DB = -60.0
+HEARD_DB = -40.0
 
 Samples = np.ndarray
-#: From ``[2, samples]`` and the rate to as many.
-Change = Callable[[Samples, int], Samples]
-
-
-def as_it_is(samples: Samples, _: int) -> Samples:
-    return samples
 
 
 @dataclass(frozen=True)
-class Transformation:
-    """What happens to a mixture, and to the stems that its estimates are compared with.
+class Seconds:
+    """The SDR of each second of a stem, in dB, and whether it is heard there."""
 
-    Attributes
-    ----------
-    mixture : Change
-    stems : Change or None
-        None: the same, as for all that is linear.
+    sdrs: np.ndarray
+    heard: np.ndarray
+
+
+@dataclass(frozen=True)
+class Change:
+    """A stem's SDR in dB, median over the seconds in which it is heard before and after."""
+
+    before: float
+    after: float
+
+    @property
+    def lost_db(self) -> float:
+        """How much less it is now."""
+        return self.before - self.after
+
+
+#: From what a separator gets to its estimates ``[2, samples]``.
+Separate = Callable[[Version], Mapping[str, Samples]]
+
+
+def with_model(name: str) -> Separate:
+    """Return what separates with a model, or as an oracle does."""
+    if name in ORACLES:
+        return lambda version: _ask_oracle(name, version)
+    separator = partita.Separator(name)
+
+    def separate(version: Version) -> dict[str, Samples]:
+        estimates = separator(version.mixture, version.rate, keep_rate=True)
+        return {stem: audio.samples.numpy() for stem, audio in estimates.items()}
+
+    return separate
+
+
+def _ask_oracle(name: str, version: Version) -> dict[str, Samples]:
+    true = {stem: torch.from_numpy(samples) for stem, samples in version.stems.items()}
+    estimates = ORACLES[name](torch.from_numpy(version.mixture), true)
+    return {stem: samples.numpy() for stem, samples in estimates.items()}
+
+
+def seconds_of(separate: Separate, version: Version) -> dict[str, Seconds]:
+    """Return the SDRs of each of the estimates that the song has a reference of, in dB.
+
+    Seconds are those of the untransformed song, from the first whole one on.
     """
-
-    mixture: Change
-    stems: Change | None = None
-
-
-def matrix(*rows: tuple[float, float]) -> Transformation:
-    """Return what mixes left and right anew."""
-    gains = np.array(rows, np.float32)
-    return Transformation(lambda samples, _: gains @ samples)
-
-
-def narrowed(decibels: float) -> Transformation:
-    """Return what lowers the side (left minus right) by so many decibels."""
-    gain = 10 ** (-decibels / 20)
-    return matrix(((1 + gain) / 2, (1 - gain) / 2), ((1 - gain) / 2, (1 + gain) / 2))
+    estimates = separate(version)
+    start = 0
+    if version.start_s is not None:
+        start = round((first_second(version) - version.start_s) * version.rate)
+    quiet = np.square(version.mixture, dtype=np.float64).mean() * 10 ** (HEARD_DB / 10)
+    found = {}
+    for name, true in references_of(list(estimates), version.stems).items():
+        power, error = (
+            in_seconds(x[:, start:], version.rate) for x in (true, true - estimates[name])
+        )
+        sdrs = 10 * np.log10(np.maximum(power, 1e-20) / np.maximum(error, 1e-20))
+        found[name] = Seconds(sdrs, power > quiet)
+    return found
 
 
-MONO = matrix((0.5, 0.5), (0.5, 0.5))
+def first_second(version: Version) -> int:
+    """Return the first second of the untransformed song that a version holds whole."""
+    return 0 if version.start_s is None else max(0, math.ceil(version.start_s))
 
 
-def mono_with_noise(decibels: float) -> Transformation:
-    """Return what folds to mono and adds white noise so far below it to the side."""
-
-    def noisy(samples: Samples, rate: int) -> Samples:
-        mid = MONO.mixture(samples, rate)
-        noise = np.random.default_rng(0).standard_normal(mid.shape[-1])
-        noise *= np.sqrt(np.square(mid).mean()) * 10 ** (-decibels / 20)
-        return (mid + np.array([[1.0], [-1.0]]) * noise).astype(np.float32)
-
-    return Transformation(noisy, MONO.mixture)
+def in_seconds(samples: Samples, rate: int) -> np.ndarray:
+    """Return the power of each whole second of ``[channels, samples]``."""
+    count = samples.shape[1] // rate
+    shape = (len(samples), count, rate)
+    return np.square(samples[:, : count * rate], dtype=np.float64).reshape(shape).mean(axis=(0, 2))
 
 
-TRANSFORMATIONS: Mapping[str, Transformation] = {
-    "mono": MONO,
-    "left only": matrix((1, 0), (0, 0)),
-    "right only": matrix((0, 0), (0, 1)),
-    "mono, all to the left": matrix((0.5, 0.5), (0, 0)),
-    "mono, hard to the left": matrix((0.5, 0.5), (0.1, 0.1)),
-    "right -20 dB": matrix((1, 0), (0, 0.1)),
-    "left -10 dB": matrix((0.316, 0), (0, 1)),
-    "swapped": matrix((0, 1), (1, 0)),
-    "one polarity turned": matrix((1, 0), (0, -1)),
-    "mono, opposite polarity": matrix((0.5, 0.5), (-0.5, -0.5)),
-    "side -6 dB": narrowed(6),
-    "side -12 dB": narrowed(12),
-    "side -20 dB": narrowed(20),
-    "side -60 dB": narrowed(60),
-    "mono, side noise -60 dB": mono_with_noise(60),
-    "mono, side noise -40 dB": mono_with_noise(40),
-}
-
-
-def seconds_sdr(reference: Samples, estimate: Samples, rate: int) -> float:
-    """Return BSS Eval v4's SDR in dB: median over the seconds in which there is something."""
-    count = reference.shape[1] // rate * rate
-    shape = (len(reference), -1, rate)
-    true, guessed = (x[:, :count].reshape(shape).astype(np.float64) for x in (reference, estimate))
-    power = np.square(true).sum(axis=(0, 2))
-    error = np.square(true - guessed).sum(axis=(0, 2))
-    heard = power > 10 ** (HEARD_DB / 10) * rate * len(reference)
-    ratios = power[heard] / np.maximum(error[heard], 1e-12)
-    return float(np.median(10 * np.log10(ratios))) if heard.any() else float("nan")
-
-
-def scores_under(
-    transformation: Transformation,
-    separator: partita.Separator,
-    stems: Mapping[str, Samples],
-    rate: int,
-) -> dict[str, float]:
-    """Return the SDR of each of the model's sources that the song has, in dB."""
-    mixture = transformation.mixture(np.sum(list(stems.values()), axis=0), rate)
-    estimates = separator(mixture, rate, keep_rate=True)
-    change = transformation.stems or transformation.mixture
-    references = references_of(separator.sources, stems)
-    return {
-        name: seconds_sdr(change(true, rate), estimates[name].samples.numpy(), rate)
-        for name, true in references.items()
-    }
-
-
-def references_of(sources: Sequence[str], stems: Mapping[str, Samples]) -> dict[str, Samples]:
+def references_of(sources: Sequence[str], stems: Stems) -> dict[str, Samples]:
     """Return the stems that a model names, and the sum of the others if one name is left."""
+    if "percussive" in sources and "drums" in stems:
+        others = sum_of({name: stem for name, stem in stems.items() if name != "drums"})
+        return {"percussive": stems["drums"], "harmonic": others}
     found = {name: stems[name] for name in sources if name in stems}
-    others = [stem for name, stem in stems.items() if name not in sources]
+    others = {name: stem for name, stem in stems.items() if name not in sources}
     left = [name for name in sources if name not in stems]
     if others and len(left) == 1:
-        found[left[0]] = np.sum(others, axis=0)
+        found[left[0]] = sum_of(others)
     return found
 
 
-def losses(
-    separator: partita.Separator,
-    stems: Mapping[str, Samples],
+def changes(
+    separate: Separate,
+    stems: Stems,
     rate: int,
     transformations: Mapping[str, Transformation] = TRANSFORMATIONS,
-) -> dict[str, dict[str, float]]:
-    """Return transformation → stem → how many dB it loses on one song."""
-    before = scores_under(Transformation(as_it_is), separator, stems, rate)
-    found = {}
-    for name, transformation in transformations.items():
-        after = scores_under(transformation, separator, stems, rate)
-        found[name] = {stem: before[stem] - after[stem] for stem in before}
+) -> dict[str, dict[str, Change]]:
+    """Return transformation → stem → its SDR on one song, before and after.
+
+    Stems that are not heard, or no more, are left out.
+    """
+    before = seconds_of(separate, as_it_is(stems, rate))
+    found: dict[str, dict[str, Change]] = {}
+    for name, transform in transformations.items():
+        version = transform(stems, rate)
+        found[name] = {}
+        for stem, after in seconds_of(separate, version).items():
+            change = compared(before[stem], after, version)
+            if change is not None:
+                found[name][stem] = change
     return found
 
 
-def busiest(stems: Mapping[str, Samples], rate: int, seconds: int) -> dict[str, Samples]:
-    """Return so many seconds of a song, from where most is to be heard."""
-    count = next(iter(stems.values())).shape[1] // rate
-    power = [np.square(x[:, : count * rate]).reshape(2, count, rate) for x in stems.values()]
-    heard = np.sum([p.mean(axis=(0, 2)) > 10 ** (HEARD_DB / 10) for p in power], axis=0)
-    start = int(np.convolve(heard, np.ones(min(seconds, count)), "valid").argmax()) * rate
+def compared(before: Seconds, after: Seconds, version: Version) -> Change | None:
+    """Return the medians over the seconds that both have, where there are any."""
+    if version.start_s is None:  # no second is the same
+        ours, theirs = before.heard, after.heard
+    else:
+        first = first_second(version)
+        before = Seconds(before.sdrs[first:], before.heard[first:])
+        count = min(len(before.heard), len(after.heard))
+        both = before.heard[:count] & after.heard[:count]
+        ours = theirs = np.flatnonzero(both)
+    if not (before.sdrs[ours].size and after.sdrs[theirs].size):
+        return None
+    return Change(float(np.median(before.sdrs[ours])), float(np.median(after.sdrs[theirs])))
+
+
+def busiest(stems: Stems, rate: int, seconds: int) -> dict[str, Samples]:
+    """Return so many seconds of a song, from where most stems are to be heard."""
+    power = np.array([in_seconds(stem, rate) for stem in stems.values()])
+    heard = np.sum(power > power.sum(axis=0).mean() * 10 ** (HEARD_DB / 10), axis=0)
+    start = int(np.convolve(heard, np.ones(min(seconds, len(heard))), "valid").argmax()) * rate
     return {name: x[:, start : start + seconds * rate] for name, x in stems.items()}
 
 
@@ -164,6 +175,8 @@ def songs_of(options: argparse.Namespace) -> Iterable[tuple[str, dict[str, Sampl
     """Yield the name, the stems in stereo and the rate of each song."""
     for data in options.data:
         for track in open_dataset(data):
+            if options.songs and track.name not in options.songs:
+                continue
             audios = track.load_stems()
             rate = next(iter(audios.values())).sample_rate
             stems = {
@@ -174,16 +187,17 @@ def songs_of(options: argparse.Namespace) -> Iterable[tuple[str, dict[str, Sampl
             yield track.name, busiest(stems, rate, options.seconds), rate
 
 
-def print_table(found: Sequence[Mapping[str, Mapping[str, float]]], stems: Sequence[str]) -> None:
+def print_table(songs: Sequence[Mapping[str, Mapping[str, Change]]]) -> None:
+    """Print what is lost: for each stem and for all in the median over the songs, and the worst."""
+    stems = list(dict.fromkeys(stem for song in songs for row in song.values() for stem in row))
     print(f"\n| SDR lost, dB | {' | '.join(stems)} | all: median | worst |")
     print(f"|---|{'---|' * (len(stems) + 2)}")
-    for name in found[0]:
-        cells = []
-        for stem in stems:
-            lost = [song[name][stem] for song in found if stem in song[name]]
-            cells.append(f"{np.nanmedian(lost):.1f}")
-        every = [lost for song in found for lost in song[name].values()]
-        cells += [f"{np.nanmedian(every):.1f}", f"{np.nanmax(every):.1f}"]
+    for name in songs[0]:
+        lost = {stem: [s[name][stem].lost_db for s in songs if stem in s[name]] for stem in stems}
+        every = [loss for losses in lost.values() for loss in losses]
+        figures = [np.median(losses) if losses else math.nan for losses in lost.values()]
+        figures += [np.median(every), max(every)] if every else [math.nan, math.nan]
+        cells = ("–" if math.isnan(x) else f"{round(x, 1) + 0.0:.1f}" for x in figures)
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -194,32 +208,22 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=[], help="stems left out of the songs")
     parser.add_argument("--seconds", type=int, default=30, help="of each song")
     parser.add_argument("--only", nargs="+", choices=TRANSFORMATIONS, default=list(TRANSFORMATIONS))
-    parser.add_argument("--songs", action="store_true", help="print each song's SDRs")
+    parser.add_argument("--songs", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument("--each", action="store_true", help="print each song's SDRs")
     options = parser.parse_args()
-    wanted = {"as it is": Transformation(as_it_is)}
-    wanted |= {name: TRANSFORMATIONS[name] for name in options.only}
+    wanted = {name: TRANSFORMATIONS[name] for name in options.only}
     songs = list(songs_of(options))
     for model in options.model:
-        separator = partita.Separator(model)
+        separate = with_model(model)
         found = []
         for name, stems, rate in songs:
-            scores = {w: scores_under(t, separator, stems, rate) for w, t in wanted.items()}
-            if options.songs:
-                for change, row in scores.items():
-                    print(name, change, {stem: round(sdr, 2) for stem, sdr in row.items()})
-            base = scores["as it is"]
-            found.append(
-                {
-                    w: {s: base[s] - row[s] for s in base}
-                    for w, row in scores.items()
-                    if w in options.only
-                }
-            )
-        present = [
-            s for s in separator.sources if any(s in row for song in found for row in song.values())
-        ]
+            found.append(changes(separate, stems, rate, wanted))
+            for transformation, row in found[-1].items() if options.each else ():
+                for stem, change in row.items():
+                    figures = f"{change.before:.2f} {change.after:.2f}"
+                    print(f"{model} {name} {transformation!r} {stem} {figures}", flush=True)
         print(f"\n{model}, {len(songs)} songs")
-        print_table(found, present)
+        print_table(found)
 
 
 if __name__ == "__main__":

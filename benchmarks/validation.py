@@ -11,10 +11,10 @@ that only second stages run from the second call on. With --whole, MODELs are co
 (umxhq, four-stems, a file that gives four stems of a mixture). With --given accompaniment, second
 stages get the true accompaniment: they are measured by themselves, and vocals are not scored.
 
-SDR is BSS Eval v4's (museval's), in stereo, windows of one second, median over a song's windows,
-then over songs; windows in which any stem of the song is silent have no score. (Below -80 dB, where
-museval wants zeros: codecs leave some noise in silent stems.) The second table is the SDR of whole
-songs (uSDR), which loud moments decide. Rows beside the models:
+SDR is BSS Eval v4's (museval's), in stereo, each stem beside the sum of the others: windows of one
+second, median over those in which the stem sounds (above -80 dB: codecs leave some noise in silent
+stems), then over songs. The second table is the SDR of whole songs (uSDR), which loud moments
+decide. Rows beside the models:
 
 - mixture: the mixture as every estimate.
 - floor: nothing learned but the first stage. Its vocals; of its accompaniment, HPSS's percussive
@@ -203,25 +203,19 @@ def systems_of(options: argparse.Namespace) -> dict[str, System]:
 def window_sdrs(
     stems: Mapping[str, Samples], estimates: Mapping[str, Samples], rate: int
 ) -> dict[str, np.ndarray]:
-    """Return the SDR of BSS Eval v4 of each stem and second, in dB, NaN where there is none.
+    """Return the SDR of BSS Eval v4 of each stem and second, in dB, NaN where the stem is silent.
 
-    It is a plain ratio of energies. As in museval, nothing is scored in a second in which any of
-    the references or estimates is silent.
+    It is a plain ratio of energies. A silent estimate has 0 dB, where museval has NaN.
     """
-    seconds = {
-        name: (in_seconds(true, rate), in_seconds(estimates[name], rate))
-        for name, true in stems.items()
-        if name in estimates
-    }
-    heard = [np.square(true).mean(axis=(0, 2)) > SILENT_POWER for true, _ in seconds.values()]
-    sounding = [guessed.any(axis=(0, 2)) for _, guessed in seconds.values()]
-    scored = np.all([*heard, *sounding], axis=0)
     found = {}
-    for name, (true, guessed) in seconds.items():
-        power = np.square(true).sum(axis=(0, 2))[scored]
-        error = np.square(true - guessed).sum(axis=(0, 2))[scored]
-        found[name] = np.full(len(scored), np.nan)
-        found[name][scored] = 10 * np.log10(power / np.maximum(error, 1e-20))
+    for name, stem in stems.items():
+        if name not in estimates:
+            continue
+        true, guessed = in_seconds(stem, rate), in_seconds(estimates[name], rate)
+        power = np.square(true).mean(axis=(0, 2))
+        error = np.square(true - guessed).mean(axis=(0, 2))
+        sdrs = 10 * np.log10(np.maximum(power, 1e-20) / np.maximum(error, 1e-20))
+        found[name] = np.where(power > SILENT_POWER, sdrs, np.nan)
     return found
 
 
@@ -289,11 +283,11 @@ def print_tables(found: Found, metric: str) -> None:
             for stem in STEMS
         }
         every = [value for row in values.values() for value in row]
-        print_row(system, [median(row) for row in values.values()], min(every))
+        print_row(system, [median(row) for row in values.values()], float(np.nanmin(every)))
     for name, song in found.items():
         for system in systems:
             row = [song[system].get(stem, {}).get(metric, math.nan) for stem in STEMS]
-            print_row(f"{name}: {system}", row, min(v for v in row if not math.isnan(v)))
+            print_row(f"{name}: {system}", row, float(np.nanmin(row)))
 
 
 def print_row(label: str, values: Sequence[float], lowest: float) -> None:

@@ -1,4 +1,4 @@
-"""Weights hold on songs that are mono, narrow or one-sided: all that ship, and the default ones.
+"""Weights hold on songs of unusual place, level, codec or band: all that ship, and the default.
 
 The songs are made here, so that no machine may skip this; real ones are taken where they are.
 """
@@ -18,14 +18,30 @@ RATE = 44100
 DEFAULT = (DEFAULT_MODEL, *(link.model for link in parse_chain(DEFAULT_MODEL)))
 SHIPPED = [name for name, card in CARDS.items() if isinstance(card.source, PackageSource)]
 #: Of the benchmark's transformations, those that are quick together and each of another kind.
-CHANGES = (
-    *("mono", "left only", "right only", "mono, hard to the left", "mono, opposite polarity"),
-    *("one polarity turned", "side -6 dB", "side -12 dB", "side -20 dB", "side -60 dB"),
-    "mono, side noise -60 dB",
-)
-MOST_LOST_DB = 1.5  # in the median over stems and songs
+KINDS = {
+    "places": (
+        *("mono", "left only", "mono, opposite polarity", "one polarity turned"),
+        *("side -12 dB", "side -20 dB", "side -60 dB", "mono, side noise -60 dB"),
+    ),
+    "hard-panned": ("hard-panned in pairs",),
+    "codec": ("mp3, 64 kbit/s",),
+    "band": ("22.05 kHz",),
+    "noise and level": ("hiss -45 dB", "hum 50 Hz, -40 dB", "-40 dB"),
+    "speed": ("speed +3 %",),
+}
+#: What today's weights lose too much of, in the median over stems and songs.
+FAILS = {
+    ("four-stems", "hard-panned"): "loses 11.0 dB",
+    ("accompaniment-stems", "hard-panned"): "loses 11.4 dB",
+    ("spleeter-2stems", "hard-panned"): "loses 10.6 dB",
+    ("spleeter-2stems", "speed"): "loses 2.2 dB, of the rendered song alone 5.4 dB",
+    ("nmfd-drums", "band"): "hats, -11.2 dB, have -16.6 dB at 22.05 kHz",
+}
+#: More than an ideal ratio mask loses, in the median over stems and songs.
+MOST_LOST_DB = 1.5
 MOST_LOST_BY_A_STEM_DB = 7.0
 COLLAPSED_DB = 1.0  # a stem that had more and has less now
+REAL_S = 4.0  # of a real song
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +84,8 @@ def real_songs():
     if not path.exists():
         return []
     names = {1: "drums", 2: "bass", 3: "other", 4: "vocals"}
-    return [{n: partita.Audio.load(path, stream=i).samples.numpy() for i, n in names.items()}]
+    audios = {n: partita.Audio.load(path, stream=i, duration_s=REAL_S) for i, n in names.items()}
+    return [{name: audio.samples.numpy() for name, audio in audios.items()}]
 
 
 def test_something_ships_and_is_the_default():
@@ -76,26 +93,43 @@ def test_something_ships_and_is_the_default():
     assert len(DEFAULT) > 1
 
 
-@pytest.mark.parametrize("name", sorted({*DEFAULT, *SHIPPED}))
-def test_unusual_songs_lose_little(name, songs, monkeypatch):
+def case(name, kind):
+    if (name, kind) not in FAILS:
+        return pytest.param(name, kind)
+    reason = FAILS[name, kind]
+    return pytest.param(
+        name, kind, marks=pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)
+    )
+
+
+CASES = [case(name, kind) for name in sorted({*DEFAULT, *SHIPPED}) for kind in KINDS]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_unusual_songs_lose_little(name, kind, songs, monkeypatch):
+    load_script("transformations", monkeypatch, "benchmarks")
     robustness = load_script("robustness", monkeypatch, "benchmarks")
     try:
-        separator = partita.Separator(name)
+        separate = robustness.with_model(name)
     except WeightsUnavailableError as error:
         if name in SHIPPED:
             raise
         pytest.skip(f"not on this machine, and not to be had: {error}")
-    plain = robustness.Transformation(robustness.as_it_is)
-    lost = {change: [] for change in CHANGES}
-    for song in songs(CARDS[name], separator.sources):
-        before = robustness.scores_under(plain, separator, song, RATE)
-        assert before
-        for change in CHANGES:
-            transformation = robustness.TRANSFORMATIONS[change]
-            after = robustness.scores_under(transformation, separator, song, RATE)
-            for stem, sdr in after.items():
-                lost[change].append(before[stem] - sdr)
-                assert before[stem] - sdr < MOST_LOST_BY_A_STEM_DB, (change, stem, before, after)
-                assert sdr > min(COLLAPSED_DB, before[stem] - MOST_LOST_DB), (change, stem, after)
+    changes = {change: robustness.TRANSFORMATIONS[change] for change in KINDS[kind]}
+    lost = {change: [] for change in changes}
+    for song in songs(CARDS[name], CARDS[name].sources):
+        references = robustness.references_of(CARDS[name].sources, song)
+        ideal = robustness.changes(robustness.with_model("irm1"), references, RATE, changes)
+        found = robustness.changes(separate, song, RATE, changes)
+        for change, stems in found.items():
+            assert stems, change
+            for stem, sdr in stems.items():
+                # No mask gives more than the ideal one, nor loses less.
+                best = ideal[change][stem]
+                expected = min(best.after, sdr.before - max(0.0, best.lost_db))
+                loss = expected - sdr.after
+                lost[change].append(loss)
+                assert loss < MOST_LOST_BY_A_STEM_DB, (change, stem, sdr)
+                assert sdr.after > min(COLLAPSED_DB, expected - MOST_LOST_DB), (change, stem, sdr)
     medians = {change: float(np.median(each)) for change, each in lost.items()}
     assert max(medians.values()) <= MOST_LOST_DB, medians
