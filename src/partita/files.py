@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,20 @@ _HEAD_CHARS = 40
 _ABANDONED_S = 24 * 3600
 #: What file systems answer that cannot put a file on the disk at once.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
+def folded(path: str | Path) -> str:
+    """Return what is equal for names or paths that some file systems take for one.
+
+    They tell neither upper case from lower case nor Unicode's composed form from the decomposed.
+    """
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFC", str(path)).lower())
+
+
+def part_of_path(name: str) -> str:
+    """Make a name safe as one part of a path."""
+    name = name.replace("/", "_").replace(os.sep, "_").replace("\0", "_")
+    return "_" * max(len(name), 1) if name.strip(".") == "" else name
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from partita.errors import UsageError
 from partita.models._protocol import SeparationModel
 from partita.passage import Passage, Progress, Samples
 from partita.stages import Chain, StageOptions, join_stages, make_stages
-from partita.stems import choose_stems
+from partita.stems import choose_stems, file_names
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import parse_chain
 from partita.weights.store import load_model
@@ -88,7 +87,7 @@ class Estimates(Mapping[str, Audio]):
         Raises
         ------
         UsageError
-            The format does not exist, or needs the mixture.
+            The format does not exist, or needs the mixture; two stems would get one file name.
         AudioWriteError
             A file cannot be written.
         """
@@ -98,9 +97,7 @@ class Estimates(Mapping[str, Audio]):
                 f"{form.name} holds the mixture too, which estimates do not: "
                 "Separator.separate_to_files writes it"
             )
-        names = {stem: re.sub(r"[/\\\0]", "_", stem) for stem in self.stems}
-        if len(set(names.values())) < len(names):
-            raise UsageError(f"two stems would get one file name: {', '.join(map(repr, names))}")
+        names = file_names(self.stems)
         paths = {stem: Path(folder) / f"{name}.{form.name}" for stem, name in names.items()}
         gain_db = save_together({paths[stem]: self.stems[stem] for stem in paths}, form)
         return SavedStems(paths, gain_db)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from partita.errors import UnknownNameError, UsageError
+from partita.files import folded, part_of_path
 
 _REST = "no_"
 
@@ -25,6 +26,27 @@ def is_source_name(name: object) -> bool:
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         return False
     return name.isprintable() and not set(name) & set("+/\\. ")
+
+
+def file_names(stems: Iterable[str]) -> dict[str, str]:
+    """Return what the file of each stem is called, without its extension.
+
+    Raises
+    ------
+    UsageError
+        Two stems would get one file, if only on systems that do not tell, say, a from A.
+    """
+    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for stem in stems:
+        names[stem] = part_of_path(stem.replace("\\", "_"))
+        other = owners.setdefault(folded(names[stem]), stem)
+        if other != stem:
+            where = "" if names[other] == names[stem] else " on systems that do not tell them apart"
+            raise UsageError(
+                f"the stems {other!r} and {stem!r} would get one file name{where}: rename one"
+            )
+    return names
 
 
 def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:

@@ -121,6 +121,21 @@ def test_score_files_and_resume(run, tracks):
     assert json.loads(other.out.splitlines()[-1])["partita"]["window_s"] == 0.5
 
 
+@pytest.mark.parametrize("name", ["one", "ONE"])
+def test_tracks_whose_scores_would_get_one_file(run, tracks, name):
+    """A track that fails, before its scores take another's place on some systems."""
+    for side in ("true", "system"):
+        shutil.copytree(tracks / side / "Two", tracks / side / name)
+    result = run("evaluate", "true", "system", "--out", "scores", "--quiet")
+    assert result.status == 1
+    ours, other = sorted(["One", name])[::-1]
+    assert result.err == (
+        f"partita: {ours}: its scores would get the file of {other}'s: rename one\n"
+    )
+    assert len(list((tracks / "scores/system/test").iterdir())) == 2
+    assert run("evaluate", "true", "system", "--quiet").status == 0
+
+
 def test_jobs_change_nothing(run, tracks):
     one, two = (run("evaluate", "true", "system", "--json", "-j", str(jobs)) for jobs in (1, 2))
     for line, other in zip(one.out.splitlines(), two.out.splitlines(), strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partita import files
-from partita.files import put_in_place, whole_file
+from partita.files import folded, part_of_path, put_in_place, whole_file
 
 
 def names(folder):
@@ -179,3 +179,16 @@ def test_a_file_written_elsewhere_is_put_in_place(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "all"
     with pytest.raises(FileNotFoundError):
         put_in_place(tmp_path / "work/a.txt", tmp_path / "b.txt")
+
+
+def test_names_that_file_systems_take_for_one():
+    same = ["Caf\u00e9/A.wav", "cafe\u0301/a.WAV", "CAFE\u0301/a.wav"]
+    assert len(set(map(folded, same))) == 1
+    assert folded(Path("a/b")) != folded("a_b")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("a/b", "a_b"), ("..", "__"), ("", "_"), ("a\0", "a_"), ("a.b ", "a.b ")]
+)
+def test_names_as_parts_of_paths(name, part):
+    assert part_of_path(name) == part

@@ -377,8 +377,10 @@ def test_estimates_that_cannot_be_saved(tmp_path, song):
         estimates.save(tmp_path, format="wave")
     with pytest.raises(UsageError, match=r"stem\.mp4 holds the mixture too"):
         estimates.save(tmp_path, format="stem.mp4")
-    with pytest.raises(UsageError, match="two stems would get one file name"):
-        Estimates({"a/b": audio, "a_b": audio}, 0.0).save(tmp_path)
+    for pair in (("a/b", "a_b"), ("Voice", "voice"), ("caf\u00e9", "cafe\u0301")):
+        with pytest.raises(UsageError, match="would get one file name"):
+            Estimates(dict.fromkeys(pair, audio), 0.0).save(tmp_path)
+        assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="one length, channel count and rate"):
         Estimates({"a": audio, "b": Audio(audio.samples, 48000)}, 0.0).save(tmp_path)
     (tmp_path / "b.wav").mkdir()

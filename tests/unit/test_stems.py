@@ -1,7 +1,7 @@
 import pytest
 
 from partita.errors import UnknownNameError, UsageError
-from partita.stems import choose_stems, stem_members
+from partita.stems import choose_stems, file_names, stem_members
 
 SOURCES = ("vocals", "drums", "bass", "other")
 
@@ -58,3 +58,13 @@ def test_choices_exclude_each_other():
         choose_stems(SOURCES, stems=["drums", "drums"])
     with pytest.raises(UnknownNameError):
         choose_stems(SOURCES, two_stems="flute")
+
+
+def test_names_of_files():
+    assert file_names(["a/b", "c\\d", "drums+bass"]) == {
+        "a/b": "a_b", "c\\d": "c_d", "drums+bass": "drums+bass"
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="stems 'a/b' and 'a_b' would get one file name: rename"):
+        file_names(["a/b", "a_b"])
+    with pytest.raises(UsageError, match="would get one file name on systems that do not tell"):
+        file_names(["Voice", "flute", "voice"])

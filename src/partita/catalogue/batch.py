@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import unicodedata
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from partita.errors import (
     one_line,
     write_error,
 )
+from partita.files import folded
 from partita.threads import map_awake
 from partita.weights.identity import model_digest
 
@@ -173,7 +173,7 @@ class _Batch:
                 tasks.append(_failed(song, str(write_error(error.filename or "", error))))
             else:
                 tasks.append(_Task(song, paths, number, len(songs)))
-                taken.update({_folded(path): (path, song) for path in paths.values()})
+                taken.update({folded(path): (path, song) for path in paths.values()})
         return tasks
 
     def _check_present(self, paths: Mapping[str, Path]) -> None:
@@ -275,17 +275,12 @@ def _mark(song: Song) -> FileMark | None:
         return None
 
 
-def _folded(path: Path) -> str:
-    """Return what is equal for paths that some file systems take for one."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFC", str(path)).lower())
-
-
 def _check_target(
     path: Path,
     inputs: Set[tuple[int, int] | None],
     taken: Mapping[str, tuple[Path, Song]],
 ) -> None:
-    same, other = taken.get(_folded(path), (path, None))
+    same, other = taken.get(folded(path), (path, None))
     if other is not None:
         where = "" if same == path else " on systems that do not tell them apart"
         raise AudioWriteError(

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from partita.audio.formats import StemFormat
 from partita.catalogue.songs import Song
 from partita.errors import AudioWriteError, UsageError, one_line
+from partita.files import part_of_path
+from partita.stems import file_names
 from partita.weights.chain import file_label
 
 DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
@@ -40,12 +42,15 @@ class OutputPlan:
     stems: Sequence[str]
 
     def __post_init__(self) -> None:
-        check_template(self.template, one_file=self.form.holds_all_stems or len(self.stems) == 1)
+        one_file = self.form.holds_all_stems or len(self.stems) == 1
+        check_template(self.template, one_file=one_file)
+        if not one_file:
+            file_names(self.stems)
 
     @property
     def model_name(self) -> str:
         """What ``{model}`` stands for."""
-        return _component(file_label(self.model))
+        return part_of_path(file_label(self.model))
 
     def paths(self, song: Song) -> dict[str, Path]:
         """Return stem name → path for one song.
@@ -56,10 +61,10 @@ class OutputPlan:
             A path would leave the output folder.
         """
         name = PurePosixPath(song.track).name
-        return {
-            stem: self._path(song, name if self.form.holds_all_stems else stem, self.form.name)
-            for stem in self.stems
-        }
+        files = dict.fromkeys(self.stems, name)
+        if not self.form.holds_all_stems:
+            files = file_names(self.stems)
+        return {stem: self._path(song, files[stem], self.form.name) for stem in self.stems}
 
     def figure_path(self, song: Song, name: str) -> Path:
         """Return where a picture of that name goes: beside the stems.
@@ -90,12 +95,12 @@ class OutputPlan:
         return self._checked(self.root.joinpath(*parts[:above], f".stems-{code[:12]}.json"))
 
     def _path(self, song: Song, stem: str, extension: str) -> Path:
-        return self._checked(self.root / self._fill(song, _component(stem), extension))
+        return self._checked(self.root / self._fill(song, part_of_path(stem), extension))
 
     def _fill(self, song: Song, stem: str, extension: str) -> str:
         values = {
             "model": self.model_name,
-            "track": "/".join(_component(part) for part in PurePosixPath(song.track).parts),
+            "track": "/".join(part_of_path(part) for part in PurePosixPath(song.track).parts),
             "stem": stem,
             "ext": extension,
         }
@@ -104,11 +109,20 @@ class OutputPlan:
     def _checked(self, path: Path) -> Path:
         # Not Path.resolve, which raises for links in a circle before Python 3.13.
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
-            raise AudioWriteError(
-                f"{one_line(path)} lies outside the output folder {one_line(self.root)}: "
-                "change --filename"
-            )
+            raise AudioWriteError(self._outside_text(path))
         return path
+
+    def _outside_text(self, path: Path) -> str:
+        """Say which link leads outside: names without links cannot."""
+        root = os.path.realpath(self.root)
+        between = [path, *path.parents][: len(path.parts) - len(self.root.parts)]
+        for place in reversed(between):
+            if place.is_symlink() and not Path(os.path.realpath(place)).is_relative_to(root):
+                return (
+                    f"{one_line(place)} is a link that leads out of the output folder, to "
+                    f"{one_line(os.path.realpath(place))}: remove the link, or choose another --out"
+                )
+        return f"{one_line(path)} lies outside the output folder: choose another --out"
 
 
 def check_template(template: str, *, one_file: bool = False) -> None:
@@ -124,9 +138,3 @@ def check_template(template: str, *, one_file: bool = False) -> None:
     path = PurePosixPath(template)
     if path.is_absolute() or ".." in path.parts:
         raise UsageError("--filename: the template must stay below the output folder (--out)")
-
-
-def _component(name: str) -> str:
-    """Make a text safe as one part of a path."""
-    name = name.replace("/", "_").replace(os.sep, "_").replace("\0", "_")
-    return "_" * max(len(name), 1) if name.strip(".") == "" else name

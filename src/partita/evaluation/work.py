@@ -18,6 +18,7 @@ from partita.errors import AudioWriteError, PartitaError, ScoresError, one_line,
 from partita.evaluation.evaluate import ScoreOptions, score_signals
 from partita.evaluation.scores import TrackScores, read_scores
 from partita.evaluation.targets import Match
+from partita.files import folded
 from partita.threads import map_awake
 
 _log = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ def score_all(
     tasks: Sequence[Task | ScoredTrack], options: RunOptions
 ) -> Generator[ScoredTrack, None, None]:
     """Score tracks, several at once where the options say so; those that failed pass through."""
+    tasks = _with_files_of_their_own(tasks, options.out)
 
     def run(task: Task | ScoredTrack) -> ScoredTrack:
         return task if isinstance(task, ScoredTrack) else _score(task, options)
@@ -121,6 +123,25 @@ def score_all(
         return
     with worker_pool(options.jobs, torch.get_num_threads()) as pool:
         yield from map_awake(pool, run, tasks)
+
+
+def _with_files_of_their_own(
+    tasks: Sequence[Task | ScoredTrack], out: Path | None
+) -> list[Task | ScoredTrack]:
+    """Let tracks fail whose scores would replace another's, if only on some systems."""
+    owners: dict[str, Task] = {}
+    checked: list[Task | ScoredTrack] = []
+    for task in tasks:
+        path = _score_path(task, out) if isinstance(task, Task) else None
+        if path is not None and isinstance(task, Task):
+            owner = owners.setdefault(folded(path), task)
+            if owner is not task:
+                name, other = one_line(task.track.name), one_line(owner.track.name)
+                text = f"{name}: its scores would get the file of {other}'s: rename one"
+                checked.append(ScoredTrack(task.system, task.track.name, error=text))
+                continue
+        checked.append(task)
+    return checked
 
 
 def _score(task: Task, options: RunOptions) -> ScoredTrack:

@@ -72,11 +72,41 @@ def test_dots_are_defused(track, tmp_path):
         assert ".." not in path.relative_to(tmp_path).parts
 
 
-def test_links_out_of_the_folder_are_refused(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "some-model").symlink_to(tmp_path)
-    with pytest.raises(AudioWriteError, match="outside the output folder"):
-        plan(tmp_path / "out").paths(Song("x", "song"))
+@pytest.mark.parametrize(
+    ("link", "track"),
+    [
+        ("some-model", "song"),
+        ("some-model/disc", "disc/song"),
+        ("some-model/song/vocals.wav", "song"),
+    ],
+)
+def test_links_out_of_the_folder_are_named(tmp_path, monkeypatch, link, track):
+    """The folder may be a link itself; links within it are nobody's business."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "out").symlink_to("place")
+    path = tmp_path / "out" / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plan(tmp_path / "out").paths(Song("x", track))
+    (tmp_path / "elsewhere").mkdir()
+    path.symlink_to(tmp_path / "elsewhere")
+    for root in (tmp_path / "out", Path("out"), Path("place/../out")):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(AudioWriteError) as error:
+            plan(root).paths(Song("x", track))
+        assert str(error.value) == (
+            f"{root / link} is a link that leads out of the output folder, to "
+            f"{tmp_path / 'elsewhere'}: remove the link, or choose another --out"
+        )
+    path.unlink()
+    (tmp_path / "out/inside").mkdir()
+    path.symlink_to(tmp_path / "out/inside")
+    plan(tmp_path / "out").paths(Song("x", track))
+
+
+def test_stems_of_one_file_name(tmp_path):
+    with pytest.raises(UsageError, match="'Bass' and 'bass' would get one file name on systems"):
+        plan(tmp_path, stems=["Bass", "bass"])
+    plan(tmp_path, form="stem.mp4", stems=["Bass", "bass"])
 
 
 @pytest.mark.parametrize(
