@@ -6,17 +6,12 @@ The songs are made here, so that no machine may skip this; real ones are taken w
 import numpy as np
 import pytest
 
-import example_song
 import partita
-from common import SHARED, load_script
+from common import DEFAULT, SHARED, SHIPPED, load_script
 from partita.errors import WeightsUnavailableError
-from partita.weights.card import PackageSource
-from partita.weights.cards import CARDS, DEFAULT_MODEL
-from partita.weights.chain import parse_chain
+from partita.weights.cards import CARDS
 
 RATE = 44100
-DEFAULT = (DEFAULT_MODEL, *(link.model for link in parse_chain(DEFAULT_MODEL)))
-SHIPPED = [name for name, card in CARDS.items() if isinstance(card.source, PackageSource)]
 #: Of the benchmark's transformations, those that are quick together and each of another kind.
 KINDS = {
     "places": (
@@ -42,24 +37,6 @@ MOST_LOST_DB = 1.5
 MOST_LOST_BY_A_STEM_DB = 7.0
 COLLAPSED_DB = 1.0  # a stem that had more and has less now
 REAL_S = 4.0  # of a real song
-
-
-@pytest.fixture(scope="module")
-def drum_kit():
-    """Two bars of kick, snare and hats, ``[2, samples]`` each."""
-    generator = np.random.default_rng(0)
-    kick = np.stack([example_song._kick(RATE)] * 2)
-    stems = {name: np.zeros((2, 4 * RATE)) for name in ("kick", "snare", "hats")}
-    for beat in range(16):
-        at = beat * RATE // 4
-        hat = example_song._noise(0.03, 9000, RATE, generator) * 0.15
-        example_song._add(stems["hats"], at, hat)
-        if beat % 4 == 2:
-            snare = example_song._noise(0.15, 2500, RATE, generator) * 0.4
-            example_song._add(stems["snare"], at, snare)
-        if beat % 4 == 0:
-            example_song._add(stems["kick"], at, kick)
-    return {name: (0.5 * stem).astype(np.float32) for name, stem in stems.items()}
 
 
 @pytest.fixture(scope="module")
