@@ -6,8 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
+# What make gpu-pack packs beside this machine's SoundFonts and kits: docs/research/gpu.md.
+GPU_PACK ?=
 
-.PHONY: demo test quick test-matrix fuzz check bench clean
+.PHONY: demo test quick test-matrix fuzz check bench gpu-pack clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
@@ -35,6 +37,9 @@ bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python -m pytest -q tests/parity
+
+gpu-pack: $(VENV)/test.stamp  ## pack sounds and wheels for some minutes on a GPU
+	$(BIN)/python scripts/gpu_pack.py gpu-pack $(GPU_PACK)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from partita.errors import TrainingError, UsageError, one_line
 from partita.models._protocol import SeparationModel
 from partita.training.board import Board
-from partita.training.excerpts import Batch, draw_excerpt, prefetch, spread_excerpts
+from partita.training.excerpts import Batch, Excerpt, draw_excerpt, prefetch, spread_excerpts
 from partita.training.losses import TrainingStep
 from partita.training.material import Material
 from partita.training.prepared import Prepared
@@ -206,7 +206,7 @@ class Training:
             self._folder.write_losses(self.history)
             self._board = Board(self._folder.board, self._step)
             if self.history:
-                self._folder.replace_lost_model(self._kept)
+                self._folder.replace_lost_model(self.kept)
         try:
             self._end_epoch_if_due()
             while not self.done:
@@ -235,7 +235,9 @@ class Training:
                 "excerpt_s needs less, and so does accumulate"
             ) from error
 
-    def _draw(self, index: int) -> Any:
+    def _draw(self, index: int) -> Excerpt:
+        if self._material.drawn is not None:
+            return self._material.drawn(index)
         songs = self._material.train.songs_for(index)
         return draw_excerpt(songs, self._samples, self._augmentation, self._settings.seed, index)
 
@@ -263,7 +265,7 @@ class Training:
         for index, rows in enumerate(parts):
             waits = index < len(parts) - 1
             with fabric.no_backward_sync(self._module, enabled=waits):
-                losses = self._module(rows.to(fabric.device))
+                losses = self._module(rows.to(fabric.device).float())
                 fabric.backward(losses.total / len(parts))
             values += torch.cat([losses.total.detach()[None], losses.sources]) / len(parts)
         # What processes have to agree on: whether one of them stops, and how late it is.
@@ -335,14 +337,14 @@ class Training:
         if self._fabric.is_global_zero:
             # Where nothing is held out, a smaller loss says little: the newest is kept.
             if better or self._material.valid is None:
-                self._folder.save_model(self._kept)
+                self._folder.save_model(self.kept)
             self._folder.write_losses(self.history)
         if self._board is not None:
             self._board.add(row)
         self._observer.epoch(row)
 
     @property
-    def _kept(self) -> SeparationModel:
+    def kept(self) -> SeparationModel:
         """The model whose weights are to be used."""
         if self._average is None:
             return self._model
@@ -357,7 +359,7 @@ class Training:
     def _validate(self, valid: Prepared) -> list[float]:
         """Return the mean losses of excerpts that are spread over the tracks held out."""
         fabric, settings = self._fabric, self._settings
-        step = TrainingStep(self._kept, settings.loss, combinations=settings.combinations).eval()
+        step = TrainingStep(self.kept, settings.loss, combinations=settings.combinations).eval()
         excerpts = spread_excerpts(valid, self._samples, settings.valid_excerpts)
         own = range(fabric.global_rank, len(excerpts), fabric.world_size)
         sums = torch.zeros(len(self._sums) + 1, device=fabric.device)

@@ -18,6 +18,7 @@ from partita.datasets.tracks import order_stems
 from partita.datasets.unaligned import hold_out, random_songs
 from partita.errors import UnknownNameError, UsageError, near_names, one_line
 from partita.models._protocol import SeparationModel
+from partita.training.excerpts import Excerpt
 from partita.training.prepared import Prepared, prepare
 from partita.training.recipes import Recipe
 from partita.weights.home import home
@@ -49,6 +50,9 @@ class Material:
         None: nothing is held out.
     warnings : tuple of str
         What may be meant as it is.
+    drawn : callable or None
+        Excerpts by their index, where something has drawn them already; `train` is then for
+        statistics alone.
     digests : mapping of str to str
         Of each track's audio, or of the files that songs are made of: by these a training that
         goes on knows its data.
@@ -58,6 +62,7 @@ class Material:
     valid: Prepared | None
     warnings: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    drawn: Callable[[int], Excerpt] | None = None
 
 
 class Songs(Protocol):

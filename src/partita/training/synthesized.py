@@ -7,13 +7,14 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from partita.datasets import open_dataset
 from partita.datasets.synthesis import Studio, SynthesisSettings, SynthesizedSong
@@ -232,16 +233,38 @@ def prepared_track(song: SynthesizedSong, sources: Sequence[str]) -> PreparedTra
     sources : sequence of str
         Stems; the others are added up to one more row.
     """
-    rows = [song.stems[source] for source in sources]
-    rest = [samples for stem, samples in song.stems.items() if stem not in sources]
+    return track_in_memory(song.name, song.stems, sources, song.sample_rate)
+
+
+def track_in_memory(
+    name: str,
+    stems: Mapping[str, npt.NDArray[np.float32]],
+    sources: Sequence[str],
+    sample_rate: int,
+) -> PreparedTrack:
+    """Return a track of stems ``[channels, samples]`` of one size, at least one.
+
+    Parameters
+    ----------
+    name : str
+    stems : mapping of str to ndarray
+        float32.
+    sources : sequence of str
+        A row for each, silent where the stem is missing; the others are added up to one more row.
+    sample_rate : int
+        In hertz.
+    """
+    silence = np.zeros_like(next(iter(stems.values())))
+    rows = [stems.get(source, silence) for source in sources]
+    rest = [samples for stem, samples in stems.items() if stem not in sources]
     if rest:
         rows.append(np.sum(rest, axis=0, dtype=np.float32))
     signals = np.stack(rows).transpose(0, 2, 1)  # [rows, channels, T] -> [rows, T, channels]
     steps = [sixteen_bit_step(float(row.min()), float(row.max())) for row in signals]
     scales = np.array(steps, np.float32)[:, None, None]
-    piece = round(PIECE_S * song.sample_rate)
+    piece = round(PIECE_S * sample_rate)
     return PreparedTrack(
-        name=song.name,
+        name=name,
         samples=signals.shape[1],
         channels=signals.shape[2],
         audio=np.rint(signals / scales).astype(np.int16),

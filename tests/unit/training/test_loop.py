@@ -346,7 +346,7 @@ def test_averages(begin):
     expected = seen[0]
     for value in seen[1:]:
         expected = (expected + value) / 2
-    assert torch.allclose(training._kept.state_dict()[place], expected, atol=1e-7)
+    assert torch.allclose(training.kept.state_dict()[place], expected, atol=1e-7)
 
 
 def test_parts_of_a_batch_add_up(begin, tmp_path):

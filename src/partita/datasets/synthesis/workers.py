@@ -125,11 +125,15 @@ def _begin(task: Callable[[int], Any]) -> None:
     """Make a worker process ready."""
     global _task  # noqa: PLW0603 (what an initialiser leaves has no other place)
     _task = task
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Do not outlive a process that was killed: for processes of `multiprocessing`."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Do not outlive a process that was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
