@@ -138,6 +138,7 @@ _ADVICE = {
     errno.EPERM: "permission denied: choose another folder with --out",
     errno.EROFS: "the file system is read-only: choose another folder with --out",
     errno.ENAMETOOLONG: "the path is too long: shorten it with --filename or --out",
+    errno.ENOENT: "the folder cannot be made there: choose another with --out",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder with --out",
     errno.EEXIST: "a part of the path is a file, not a folder: choose another folder with --out",
     errno.EISDIR: "a folder of that name is in the way: remove it or choose another with --out",

@@ -1,5 +1,6 @@
 """On terminals of any width, no number and no name is broken in its middle."""
 
+import json
 import os
 import re
 import struct
@@ -61,3 +62,11 @@ def test_summaries(tmp_path, write_song, song):
     text = " ".join(line.strip() for line in lines)
     assert "here/hpss/a song of some length/: harmonic.wav, percussive.wav, residual.wav" in text
     assert all(len(line) <= 60 for line in lines)
+
+
+def test_json_is_one_line_on_terminals_too(tmp_path, write_song, song):
+    write_song("a folder of songs/a song of some length.wav", song[:, :10000])
+    flags = ["-n", "hpss", "-o", "a place for its stems", "--json"]
+    (line,) = on_terminal(60, "a folder of songs", *flags, cwd=tmp_path)
+    expected = "a place for its stems/hpss/a song of some length/residual.wav"
+    assert json.loads(line)["stems"]["residual"] == expected

@@ -62,7 +62,10 @@ class AudioReader(ABC):
     frames : int or None
         Samples in each channel that the excerpt should hold; None where the file does not say.
     frames_certain : bool
-        False: `frames` is an estimate, good for a progress bar only.
+        False: `frames` may be an estimate, good for a progress bar only.
+    frames_stated : bool
+        `frames` is what the file itself says or what its frames add up to, and the file is whole
+        as far as can be seen without decoding it; no guess from a bit rate.
     warnings : list of str
         What went wrong on the way without stopping it; complete once the blocks are read.
     """
@@ -72,6 +75,7 @@ class AudioReader(ABC):
     channels: int
     frames: int | None
     frames_certain: bool = False
+    frames_stated: bool = False
 
     def __init__(self, path: Path, name: str, start_s: float, duration_s: float | None) -> None:
         self.path = path
@@ -83,6 +87,10 @@ class AudioReader(ABC):
         self.announced: int | None = None
         #: What is missing at the file's end, in words.
         self.missing_end: str | None = None
+        #: Where the last of several files in one begins, in bytes.
+        self.last_part_at = 0
+        #: Bytes behind the end of the sound.
+        self.unread = 0
 
     @cached_property
     def tags(self) -> Tags:
@@ -144,6 +152,12 @@ class AudioReader(ABC):
         elif self.missing_end and (self.limit is None or done < self.limit):
             self.warnings.append(
                 f"{self.name}: cut short, {self.missing_end}; what could be decoded was used"
+            )
+        if self.unread and (self.limit is None or done < self.limit):
+            end_s = self.start_s + done / self.sample_rate
+            self.warnings.append(
+                f"{self.name}: its sound ends at {end_s:.3f} s; {self.unread:,} bytes behind it "
+                "were not read: if there is more sound in them, split the file there"
             )
 
     def _check_finite(self, block: Samples, done: int) -> None:

@@ -13,6 +13,22 @@ Bytes = IO[bytes] | RawIOBase
 #: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
 UNKNOWN_BYTES = 0x7FFF0000
 _MAX_PARTS = 1_000
+#: What other files begin with, which are no chunks.
+FILE_MARKS = frozenset(
+    (
+        b"RIFF",
+        b"RIFX",
+        b"RF64",
+        b"BW64",
+        b"FORM",
+        b"caff",
+        b"fLaC",
+        b"OggS",
+        b"wvpk",
+        b"TTA1",
+        b"MAC ",
+    )
+)
 _OGG_PAGE_BYTES = 65_307
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -54,6 +70,36 @@ def _end_of_riff(_: Bytes, head: bytes) -> int | None:
     return size + 8 if 0 < size < UNKNOWN_BYTES else None
 
 
+def _end_of_rf64(file: Bytes, _: bytes) -> int | None:
+    file.seek(12)
+    chunk = file.read(16)
+    size = int.from_bytes(chunk[8:16], "little")
+    return size + 8 if chunk.startswith(b"ds64") and 0 < size < 1 << 62 else None
+
+
+def _end_of_tta(file: Bytes, head: bytes) -> int | None:
+    rate, samples = struct.unpack("<II", head[10:18])
+    frames = -(-samples // (256 * rate // 245))
+    file.seek(22)
+    table = file.read(4 * frames) if frames < 1 << 24 else b""
+    sizes = struct.unpack(f"<{frames}I", table)
+    return 22 + len(table) + 4 + int(sum(sizes))
+
+
+def _end_of_ape(_: Bytes, head: bytes) -> int | None:
+    # Before version 3.98 the header does not say.
+    version = int.from_bytes(head[4:6], "little")
+    return int(sum(struct.unpack("<6I", head[8:32]))) if version >= 3980 else None
+
+
+def _end_of_dsf(_: Bytes, head: bytes) -> int | None:
+    return int.from_bytes(head[12:20], "little")
+
+
+def _end_of_dff(_: Bytes, head: bytes) -> int | None:
+    return int.from_bytes(head[4:12], "big") + 12
+
+
 def _end_of_au(_: Bytes, head: bytes) -> int | None:
     offset, size = struct.unpack(">II", head[4:12])
     return offset + size if 0 < size < UNKNOWN_BYTES else None
@@ -68,6 +114,8 @@ def _end_of_asf(file: Bytes, _: bytes) -> int | None:
     file.seek(0)
     data = file.read(1 << 16)
     at = data.find(_ASF_FILE)
+    if at >= 0 and data[at + 88] & 1:  # a broadcast
+        return None
     return int.from_bytes(data[at + 40 : at + 48], "little") if at >= 0 else None
 
 
@@ -82,13 +130,24 @@ def _has_end_mark(file: Bytes, size: int) -> bool:
     return bool(data[at + 5] & 4) and body + sum(data[at + 27 : body]) <= len(data)
 
 
+def is_chunk(head: bytes, size: int, left: int) -> bool:
+    """Tell whether `head` begins a chunk of `size` bytes, where `left` are in the file."""
+    is_named = len(head) > 7 and head[:4].strip().isalnum() and head[:4] not in FILE_MARKS
+    return is_named and size <= left
+
+
 def _end_of_caf(file: Bytes, _: bytes) -> int | None:
-    at = 8
+    at, has_data, end = 8, False, file.seek(0, 2)
     for _part in range(_MAX_PARTS):
         file.seek(at)
-        kind, size = struct.unpack(">4sq", file.read(12))
-        if kind == b"data":
-            return at + 12 + size if size > 0 else None
+        head = file.read(12)
+        # Behind the sound there may be more, like the table of packets.
+        if has_data and not is_chunk(head, 12 + int.from_bytes(head[4:], "big"), end - at):
+            return at
+        kind, size = struct.unpack(">4sq", head)
+        if kind == b"data" and size <= 0:
+            return None
+        has_data |= kind == b"data"
         at += 12 + max(0, size)
     return None
 
@@ -127,7 +186,12 @@ def _end_of_boxes(file: Bytes) -> int | None:
 
 _KINDS: dict[tuple[bytes, ...], Callable[[Bytes, bytes], int | None]] = {
     (b"RIFF", b"RIFX", b"FORM"): _end_of_riff,
+    (b"RF64", b"BW64"): _end_of_rf64,
     (b".snd",): _end_of_au,
+    (b"TTA1",): _end_of_tta,
+    (b"MAC ",): _end_of_ape,
+    (b"DSD ",): _end_of_dsf,
+    (b"FRM8",): _end_of_dff,
     (b"riff",): _end_of_w64,
     (b"caff",): _end_of_caf,
     (_MATROSKA,): _end_of_matroska,

@@ -36,6 +36,7 @@ from partita.audio.timeline import (
     trimmed,
     uniform,
 )
+from partita.audio.unread import bytes_behind, stated_size_of
 from partita.audio.wavpack_blocks import next_wavpack_block
 from partita.errors import AudioReadError
 
@@ -63,6 +64,8 @@ _MAX_LENGTH_S = 1e9
 _PADDING_S = 0.1
 #: Errors in a row after which a demuxer is taken to be at the end.
 _MAX_DEMUX_ERRORS = 50
+#: Fewer bytes behind the last packet are an index.
+_MIN_UNREAD_BYTES = 1 << 16
 
 
 class FFmpegReader(AudioReader):
@@ -99,6 +102,10 @@ class FFmpegReader(AudioReader):
         shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
+        #: Added to the times in warnings: when the part of a song begins that this is.
+        self.shift_s = 0.0
+        #: Earlier sound than the first that decodes is lost.
+        self.is_from_zero = False
         self._source, self._number = source, stream
         self._stack = contextlib.ExitStack()
         try:
@@ -121,10 +128,11 @@ class FFmpegReader(AudioReader):
         if length is not None:
             # An estimate that ends before the excerpt begins says nothing.
             self.frames = self.excerpt_of(length) or None
+        self.frames_stated = self._table is not None or announced is not None
         if announced is not None:
             self.announced = self.excerpt_of(announced)
         self._origin_s: float | None = None
-        self._failed = 0
+        self._failed = self._read_to = 0
         self._lost_s = 0.0
         self._cut_s = 0.0  # what decoders left out at the ends of frames
         self._full_samples = self._block_samples = 0
@@ -214,8 +222,19 @@ class FFmpegReader(AudioReader):
         blocks = uniform(self._pieces(frames, timeline), self.channels, self.sample_rate)
         try:
             yield from rechunk(trimmed(blocks, skip, self.limit), block_samples)
+            if self._source is None and not self.unread:
+                self.unread = self._bytes_unread()
         finally:
             self._report(timeline)
+
+    def _bytes_unread(self) -> int:
+        """Return how many bytes follow on the last packet, where those are not another stream's."""
+        end = self._table.end if self._table is not None else self._read_to
+        if not end or len(self._container.streams) > 1 or stated_size_of(self.path) is not None:
+            return 0
+        # Indexes stand there as well.
+        left = bytes_behind(self.path, end)
+        return left if left > max(_MIN_UNREAD_BYTES, self.path.stat().st_size // 20) else 0
 
     def _stated_end_s(self) -> float | None:
         duration = self._container.duration
@@ -316,6 +335,7 @@ class FFmpegReader(AudioReader):
                     errors = 0
                     if packet.pos is not None:
                         offset = self._begin + packet.pos + 1
+                        self._read_to = max(self._read_to, offset - 1 + packet.size)
                     yield packet
                 return
             except av.FFmpegError:
@@ -332,7 +352,8 @@ class FFmpegReader(AudioReader):
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
         """Return when a frame begins, in the file's own time."""
         own_s = _seconds(frame, "pts")
-        if self._container.format.name == "flac" and packet.size:
+        is_flac = self._stream.codec_context.name == "flac" and self.is_from_zero
+        if (is_flac or self._container.format.name == "flac") and packet.size:
             return self._flac_stamp_s(frame, packet)
         if self._table is None:
             return own_s
@@ -367,6 +388,8 @@ class FFmpegReader(AudioReader):
         start_s = _seconds(self._stream, "start_time")
         if self._table is not None:
             return origin_s
+        if self.is_from_zero:
+            return 0.0
         if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
             return 0.0
         is_alone = len(self._container.streams) == 1
@@ -399,7 +422,7 @@ class FFmpegReader(AudioReader):
     def _report(self, timeline: Timeline) -> None:
         until_s = float("inf") if self.limit_s is None else self.start_s + self.limit_s
         silent = [
-            (max(from_s, self.start_s), min(to_s, until_s))
+            (max(from_s, self.start_s) + self.shift_s, min(to_s, until_s) + self.shift_s)
             for from_s, to_s in timeline.silences
             if to_s > self.start_s and from_s < until_s
         ]
@@ -417,7 +440,7 @@ class FFmpegReader(AudioReader):
             elif self.announced is None:  # else its length tells
                 self.warnings.append(f"{self.name}: damaged or cut short at its end")
         if timeline.ignored:
-            at = ", ".join(f"{at_s:.3f} s" for at_s in timeline.ignored[:5])
+            at = ", ".join(f"{at_s + self.shift_s:.3f} s" for at_s in timeline.ignored[:5])
             self.warnings.append(f"{self.name}: broken timestamps at {at} were ignored")
 
     def _is_complete(self, timeline: Timeline) -> bool:

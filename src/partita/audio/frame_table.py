@@ -119,6 +119,8 @@ class FrameTable:
         In seconds.
     announced_s : float or None
         Length by the file's Xing header.
+    end : int
+        Where the last frame ends, in bytes.
     """
 
     offsets: array[int] = field(default_factory=lambda: array("q"))
@@ -126,6 +128,7 @@ class FrameTable:
     shapes: dict[tuple[int, int], float] = field(default_factory=dict)
     length_s: float = 0.0
     announced_s: float | None = None
+    end: int = 0
 
     def time_s(self, offset: int) -> float:
         """Return when the sound at an offset begins; within damage by its share of the bytes."""
@@ -232,13 +235,14 @@ def _scan(data: mmap.mmap, read_header: ReadHeader, sync: bytes) -> FrameTable |
             following = at + size
             next_header = read_header(data[following : following + 8])
             # Chance makes headers too: behind a frame there is another, a tag or the end.
-            if next_header or following >= end or _after_tags(data, following) > following:
+            if next_header or following >= end or after_tags(data, following) > following:
                 if not is_behind_frame and _is_index(data[at : at + _XING_BYTES]):
                     if not table.offsets:
                         table.announced_s = _announced_s(data[at : at + _XING_BYTES], header)
                 else:
                     frame_s = samples / rate
                     table.offsets.append(at)
+                    table.end = following
                     table.times_s.append(table.length_s)
                     table.length_s += frame_s
                     held_s = table.shapes.get((rate, channels), 0.0)
@@ -246,7 +250,7 @@ def _scan(data: mmap.mmap, read_header: ReadHeader, sync: bytes) -> FrameTable |
                     decoded_s, decoded_bytes = decoded_s + frame_s, decoded_bytes + size
                 at, header, is_behind_frame = following, next_header, True
                 continue
-        lost_from = _after_tags(data, at)
+        lost_from = after_tags(data, at)
         at, tries = _resync(data, max(at + 1, lost_from), read_header, sync, tries)
         if tries <= 0:
             return None
@@ -291,7 +295,7 @@ def _resync(
     return end, tries
 
 
-def _after_tags(data: mmap.mmap, at: int) -> int:
+def after_tags(data: mmap.mmap | bytes, at: int) -> int:
     """Return where the tags end that begin here: ID3 and APE tags are no sound."""
     while True:
         head = data[at : at + 16]

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from partita.audio.audio_reader import AudioReader, Samples, rechunk
 from partita.audio.cut_short import stated_size
 from partita.audio.ffmpeg import FFmpegReader
-from partita.audio.slices import FileSlice
-from partita.audio.timeline import trimmed, uniform
+from partita.audio.flac_parts import flac_parts
+from partita.audio.frame_table import after_tags
+from partita.audio.ogg_parts import ogg_parts
+from partita.audio.slices import FilePart, FileSlice
+from partita.audio.timeline import describe_spans, silence, trimmed, uniform
 from partita.errors import AudioReadError
 
-_FLAC_START = b"fLaC\x00\x00\x00\x22"
-_OGG_CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 _MAX_PARTS = 10_000
+#: What is read of tags; covers stand in front of files, not behind them.
+_TAG_BYTES = 1 << 16
+#: Flash video does not say how long it is.
+_FLV_START = re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
+#: Shorter than that a part may be by its own account, for rounding and padding.
+_LEAST_LOST_S = 0.1
 
 
 class JoinedReader(AudioReader):
@@ -26,65 +34,73 @@ class JoinedReader(AudioReader):
 
     Parameters
     ----------
-    offsets : list of int
-        Where the parts begin, in bytes.
+    parts : list of FilePart
     stream : int or None
         Number among the audio streams of each part; None: its default one.
 
     Raises
     ------
     AudioReadError
-        A part that others follow cannot be decoded.
+        A part that others follow cannot be decoded, and nothing tells how long it was.
     """
 
     def __init__(
         self,
         path: Path,
         name: str,
-        offsets: list[int],
+        parts: list[FilePart],
         stream: int | None,
         start_s: float,
         duration_s: float | None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
-        self._number = stream
-        ends: list[int | None] = [*offsets[1:], None]
-        self._spans = list(zip(offsets, ends, strict=True))
+        self._number, self._parts = stream, parts
+        self.last_part_at = parts[-1].start
+        self._broken: set[int] = set()
         rates: dict[int, float] = {}
         self.channels = 1
         total_s: float | None = 0.0
-        self._count = self._readable = len(self._spans)
-        broken: AudioReadError | None = None
-        for part in range(self._count):
+        is_stated = True
+        first_error: AudioReadError | None = None
+        lost: AudioReadError | None = None
+        for number, part in enumerate(parts):
             try:
-                with self._part(part) as reader:
+                with self._part(number) as reader:
                     rate, channels = reader.sample_rate, reader.channels
                     length_s = reader.duration_s
+                    is_stated &= reader.frames_stated
             except AudioReadError as error:
-                # How long it was is not known: only at the end it moves nothing.
-                self._readable = min(self._readable, part)
-                broken = broken or error
+                first_error = first_error or error
+                self._broken.add(number)
+                if part.length_s is None:
+                    # How long it was is not known: only at the end it moves nothing.
+                    lost = lost or error
+                else:
+                    total_s = None if total_s is None else total_s + part.length_s
                 continue
-            if broken is not None:
-                raise broken
+            if lost is not None:
+                raise lost
             total_s = None if total_s is None or length_s is None else total_s + length_s
             rates[rate] = rates.get(rate, 0.0) + (length_s or 0.0)
             self.channels = max(self.channels, channels)
-        if broken is not None:
-            if not rates:
-                raise broken
-            self.warnings.append(f"{broken}: it was left out")
+        if first_error is not None and not rates:
+            raise first_error
+        if lost is not None:
+            self.warnings.append(f"{lost}: it was left out")
         self.sample_rate = max(rates, key=lambda rate: rates[rate])
+        self.frames_stated = is_stated and lost is None
         self.frames = None
         if total_s is not None:
             self.frames = self.excerpt_of(round(total_s * self.sample_rate)) or None
 
     @contextlib.contextmanager
     def _part(self, number: int) -> Iterator[FFmpegReader]:
-        start, end = self._spans[number]
-        name = f"{self.name} (part {number + 1} of {self._count})"
+        part = self._parts[number]
+        name = self.name
+        if len(self._parts) > 1:
+            name += f" (part {number + 1} of {len(self._parts)})"
         with (
-            FileSlice(self.path, start, end) as source,
+            FileSlice(self.path, part.start, part.end, prefix=part.prefix) as source,
             FFmpegReader(self.path, name, self._number, source=source) as reader,
         ):
             yield reader
@@ -95,18 +111,40 @@ class JoinedReader(AudioReader):
         return rechunk(trimmed(blocks, self.start, self.limit), block_samples)
 
     def _pieces(self) -> Iterator[tuple[Samples, int]]:
-        for number in range(self._readable):
-            with self._part(number) as reader:
-                for block in reader.samples(1 << 16):
-                    yield block, reader.sample_rate
-                self.warnings += reader.warnings
+        began_s = 0.0
+        for number, part in enumerate(self._parts):
+            got_s, rate = 0.0, self.sample_rate
+            if number not in self._broken:
+                with self._part(number) as reader:
+                    reader.shift_s, rate = began_s, reader.sample_rate
+                    reader.is_from_zero = bool(part.prefix)
+                    for block in reader.samples(1 << 16):
+                        yield block, rate
+                        got_s += block.shape[1] / rate
+                    self.warnings += reader.warnings
+            if part.length_s is not None and part.length_s - got_s > _LEAST_LOST_S:
+                span = (began_s + got_s, began_s + part.length_s)
+                self._warn_of_silence(span, number)
+                missing = round((part.length_s - got_s) * rate)
+                yield from silence(self.channels, missing, rate)
+                got_s = part.length_s
+            began_s += got_s
+
+    def _warn_of_silence(self, span: tuple[float, float], number: int) -> None:
+        until_s = float("inf") if self.limit_s is None else self.start_s + self.limit_s
+        span = max(span[0], self.start_s), min(span[1], until_s)
+        if span[0] < span[1]:
+            self.warnings.append(
+                f"{self.name} (part {number + 1} of {len(self._parts)}): silence from "
+                f"{describe_spans([span])}, where the file holds nothing that can be decoded"
+            )
 
     def _close(self) -> None:
         pass
 
 
-def find_parts(path: Path, head: bytes) -> list[int]:
-    """Return where the parts of a file begin; one offset means that it is one piece.
+def find_parts(path: Path, head: bytes) -> list[FilePart]:
+    """Return the parts of a file; mostly it is one piece.
 
     Parameters
     ----------
@@ -114,22 +152,31 @@ def find_parts(path: Path, head: bytes) -> list[int]:
     head : bytes
         The file's first bytes.
     """
-    if not head.startswith((b"fLaC", b"OggS")):
+    if not head.startswith((b"fLaC", b"OggS", b"FLV")):
         return _whole_files(path, head)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        parts = _flac_parts(data) if head.startswith(b"fLaC") else _ogg_parts(data)
+        if head.startswith(b"FLV"):
+            starts = [match.start() for match in _FLV_START.finditer(data)]
+            parts = _between(starts)
+        else:
+            parts = flac_parts(data) if head.startswith(b"fLaC") else ogg_parts(data)
     return parts[:_MAX_PARTS]
 
 
-def _whole_files(path: Path, head: bytes) -> list[int]:
+def _whole_files(path: Path, head: bytes) -> list[FilePart]:
     """Return where files begin of which each says how long it is."""
-    parts: list[int] = []
+    starts: list[int] = []
     following: int | None = 0
-    while following is not None and len(parts) < _MAX_PARTS:
-        parts.append(following)
+    while following is not None and len(starts) < _MAX_PARTS:
+        starts.append(following)
         with FileSlice(path, following) as rest:
             following = _next_file(rest, head, following)
-    return parts
+    return _between(starts)
+
+
+def _between(starts: list[int]) -> list[FilePart]:
+    ends: list[int | None] = [*starts[1:], None]
+    return [FilePart(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
 def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
@@ -137,8 +184,11 @@ def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
     size = stated_size(file)
     for end in () if not size else (size, size + size % 2):
         file.seek(end)
+        # Tags may stand between two files.
+        behind = end + after_tags(file.read(_TAG_BYTES) or b"", 0)
+        file.seek(behind)
         if _begins_alike(file.read(16) or b"", head):
-            return begin + end
+            return begin + behind
     return None
 
 
@@ -146,37 +196,9 @@ def _begins_alike(found: bytes, head: bytes) -> bool:
     if found[4:8] == b"ftyp":
         return head[4:8] == b"ftyp"
     # RIFF's kind follows its size: AVI files go on in chunks of another kind.
-    kind = slice(8, 12) if head.startswith((b"RIFF", b"RIFX", b"FORM")) else slice(0, 4)
+    kind = (
+        slice(8, 12)
+        if head.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"))
+        else slice(0, 4)
+    )
     return len(found) == 16 and found[:4] == head[:4] and found[kind] == head[kind]
-
-
-def _flac_parts(data: mmap.mmap) -> list[int]:
-    parts = [0]
-    at = data.find(_FLAC_START, 4)
-    while at >= 0:
-        # STREAMINFO: block sizes of 16 at least, the smallest not above the largest.
-        least = int.from_bytes(data[at + 8 : at + 10], "big")
-        if 16 <= least <= int.from_bytes(data[at + 10 : at + 12], "big"):
-            parts.append(at)
-        at = data.find(_FLAC_START, at + 4)
-    return parts
-
-
-def _ogg_parts(data: mmap.mmap) -> list[int]:
-    """Return where links begin: at the first page of a stream, behind pages with sound."""
-    parts, at, is_in_headers = [0], 0, True
-    while 0 <= at < len(data) - 27:
-        if data[at : at + 5] != b"OggS\x00":
-            at = data.find(b"OggS\x00", at + 1)
-            continue
-        is_first, count = data[at + 5] & 2, data[at + 26]
-        body = at + 27 + count
-        if is_first and not is_in_headers:
-            is_numbered = data[at + 6 : at + 14] == bytes(8) == data[at + 18 : at + 22] + bytes(4)
-            if is_numbered and data[body : body + 8].startswith(_OGG_CODECS):
-                parts.append(at)
-                is_in_headers = True
-        elif not is_first:
-            is_in_headers = False
-        at = body + sum(data[at + 27 : body])
-    return parts

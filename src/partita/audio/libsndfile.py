@@ -19,7 +19,7 @@ from partita.audio.audio_reader import (
     rechunk,
 )
 from partita.audio.ffmpeg import FFmpegReader
-from partita.audio.flac_frames import flac_gaps
+from partita.audio.flac_frames import flac_gaps, last_sample
 from partita.audio.timeline import describe_spans
 from partita.errors import AudioReadError, one_line
 
@@ -49,6 +49,7 @@ class SoundFileReader(AudioReader):
         self.sample_rate, self.channels = file.samplerate, file.channels
         # FLAC files state their length, the others' is measured.
         self.frames_certain = file.format != "FLAC"
+        self.frames_stated = self.frames_certain or last_sample(path, file.frames) == file.frames
         try:
             check_bounds(self.sample_rate, self.channels, name)
             if self.frames_certain and self.start > 0 and self.start >= file.frames:

@@ -38,6 +38,8 @@ def read_more_tags(path: Path) -> dict[str, str]:
             _seek_id3_chunk(file, "big" if head.startswith(b"FORM") else "little")
         else:
             file.seek(0)
+        if head[:4] == b"ID3\x02":
+            return _id3v22_texts(file)
         if head[4:8] != b"ftyp":
             return _several(_id3_texts(file))
         fields = list(_mp4_texts(file))
@@ -90,6 +92,32 @@ def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
             values = [value.removeprefix("\ufeff") for value in text.split("\0")]
             fields += [(frame[:4].decode(), value) for value in values if value]
     return fields
+
+
+def _id3v22_texts(file: IO[bytes]) -> dict[str, str]:
+    """Return lyrics and comment of an ID3v2.2 tag; FFmpeg knows its other texts."""
+    head = file.read(10)
+    end = file.tell() + _seven_bits(head[6:])
+    found: dict[str, str] = {}
+    for _ in range(_MOST_FRAMES if not head[5] & 0xC0 else 0):
+        frame = file.read(6)
+        size = int.from_bytes(frame[3:6])
+        if len(frame) < 6 or file.tell() + size > end or not frame[:3].isalnum():
+            break
+        name = {b"ULT": "lyrics", b"COM": "comment"}.get(frame[:3])
+        content = file.read(size) if name and size <= _MOST_TEXT_BYTES else b""
+        if not content:
+            file.seek(size, 1)
+        elif name and content[0] < 2:
+            # The encoding, a language, a description, the text.
+            parts = content[4:].decode(_ENCODINGS[content[0]], "replace").split("\0", 1)
+            description, text = (
+                part.removeprefix("\ufeff").strip("\0")
+                for part in parts[:2] + [""] * (2 - len(parts))
+            )
+            if text and (name == "lyrics" or not description):
+                found.setdefault(name, text)
+    return found
 
 
 def _mp4_texts(file: IO[bytes]) -> Iterator[tuple[str, str]]:

@@ -57,7 +57,7 @@ def begins_damaged(file: IO[bytes] | Any) -> bool:
         if len(head) < _HEADER_BYTES or not head.startswith(b"OggS"):
             return True
         table = file.read(head[26])
-        if not _is_whole(head + table + file.read(sum(table))):
+        if not is_whole(head + table + file.read(sum(table))):
             return True
         if _samples(head) > 0:
             return False
@@ -78,15 +78,29 @@ def damaged_end(file: IO[bytes] | Any) -> DamagedEnd | None:
     if last < 0 or len(head) < _HEADER_BYTES:
         return None
     before = data.rfind(_MARK, 0, last)
-    if _is_whole(data[last:]) and (before < 0 or _is_whole(data[before:last])):
+    if is_whole(data[last:]) and (before < 0 or is_whole(data[before:last])):
         return None
     return DamagedEnd(begin + last, _samples(head))
 
 
-def _is_whole(page: bytes) -> bool:
+def is_whole(page: bytes) -> bool:
+    """Tell whether a page has the checksum that it states."""
     blank = page[:22] + bytes(4) + page[26:]
     return page_checksum(blank) == int.from_bytes(page[22:26], "little")
 
 
 def _samples(head: bytes) -> int:
     return int.from_bytes(head[6:14], "little", signed=True)
+
+
+def with_serial(pages: bytes, serial: int) -> bytes:
+    """Return whole pages under another serial number."""
+    changed, at = bytearray(pages), 0
+    while at < len(changed):
+        table = changed[at + 27 : at + 27 + changed[at + 26]]
+        end = at + _HEADER_BYTES + len(table) + sum(table)
+        changed[at + 14 : at + 18] = serial.to_bytes(4, "little")
+        changed[at + 22 : at + 26] = bytes(4)
+        changed[at + 22 : at + 26] = page_checksum(changed[at:end]).to_bytes(4, "little")
+        at = end
+    return bytes(changed)

@@ -25,6 +25,7 @@ from partita.audio.spool import (
     spool_path,
     spool_standard_input,
 )
+from partita.audio.unread import unread_bytes
 from partita.errors import AudioReadError, one_line
 
 __all__ = [
@@ -134,6 +135,8 @@ def _open(
 ) -> AudioReader:
     reader = _choose_reader(path, name, stream, start_s, duration_s)
     reader.missing_end = missing_end(path)
+    reader.frames_stated &= reader.missing_end is None
+    reader.unread = unread_bytes(path, reader.last_part_at)
     return reader
 
 

@@ -19,6 +19,7 @@ from partita.audio.tags import Tags
 from partita.errors import UsageError, one_line
 
 _BLOCK_SAMPLES = 1 << 16
+_STEM_MP4 = ".stem.mp4"
 
 _LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
 
@@ -110,7 +111,7 @@ class Audio:
         Raises
         ------
         UsageError
-            The format does not exist.
+            The format does not exist, or is ``.stem.mp4``, which holds several signals.
         AudioWriteError
             The file cannot be written.
 
@@ -120,6 +121,11 @@ class Audio:
             The level was lowered.
         """
         path = Path(path)
+        if path.name.lower().endswith(_STEM_MP4):
+            raise UsageError(
+                f"{one_line(path)}: a .stem.mp4 holds a song and its stems: partita separate "
+                "--format stem.mp4 writes it, in Python Separator.separate_to_files"
+            )
         gain_db = save_together({path: self}, stem_format(path.suffix, bits, bitrate))
         if gain_db:
             warnings.warn(

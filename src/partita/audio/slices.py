@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """Where a part of a file lies.
+
+    Attributes
+    ----------
+    start : int
+        In bytes.
+    end : int or None
+        None: the file's own.
+    prefix : bytes
+        Read before the part's own bytes: a header for a part that has lost its own.
+    length_s : float or None
+        How long its sound is, where its bytes tell that without being decoded.
+    """
+
+    start: int
+    end: int | None = None
+    prefix: bytes = b""
+    length_s: float | None = None
+
+
 class FileSlice(io.RawIOBase):
-    """Bytes `start` to `end` of a file, some of them replaced.
+    """Bytes `start` to `end` of a file, some of them replaced, others put before them.
 
     Parameters
     ----------
@@ -17,6 +40,8 @@ class FileSlice(io.RawIOBase):
         Offsets in bytes; no `end` means the file's own.
     patches : dict of int to bytes, optional
         Read in place of as many bytes, by their offset from `start`.
+    prefix : bytes
+        Read before the others.
     """
 
     def __init__(
@@ -25,19 +50,22 @@ class FileSlice(io.RawIOBase):
         start: int = 0,
         end: int | None = None,
         patches: Mapping[int, bytes] | None = None,
+        prefix: bytes = b"",
     ) -> None:
         super().__init__()
         self._path = path
         self._file = path.open("rb")
         self.name = str(path)
         self._start = start
-        self._size = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
-        self._patches = patches or {}
+        own = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
+        self._size = len(prefix) + own
+        self._patches, self._prefix = patches or {}, prefix
         self._at = 0
 
     def again(self) -> FileSlice:
         """Open the same part once more."""
-        return FileSlice(self._path, self._start, self._start + self._size, self._patches)
+        end = self._start + self._size - len(self._prefix)
+        return FileSlice(self._path, self._start, end, self._patches, self._prefix)
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -63,10 +91,13 @@ class FileSlice(io.RawIOBase):
         count = max(0, min(len(view), self._size - self._at))
         if not count:
             return 0
-        self._file.seek(self._start + self._at)
-        data = self._file.read(count)
+        data = self._prefix[self._at : self._at + count]
+        if not data:
+            self._file.seek(self._start + self._at - len(self._prefix))
+            data = self._file.read(count)
         view[: len(data)] = data
-        for offset, patch in self._patches.items():
+        for own_offset, patch in self._patches.items():
+            offset = own_offset + len(self._prefix)
             first, last = max(offset, self._at), min(offset + len(patch), self._at + len(data))
             if first < last:
                 view[first - self._at : last - self._at] = patch[first - offset : last - offset]

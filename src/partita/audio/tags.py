@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 
+from partita.audio.ape_tags import ApeTags, read_ape_tags
 from partita.audio.container import MAX_PIXELS, metadata_of, open_container
 from partita.audio.more_tags import read_more_tags
 from partita.audio.pictures import picture_size
@@ -21,7 +22,7 @@ from partita.errors import one_line
 
 #: Facts about one particular file (its encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
-    r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
+    r"replaygain_.*|mp3gain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
     r"|major_brand|minor_version|compatible_brands|creation_time|handler_name|vendor_id|language"
     r"|gapless_playback|media_type|hd_video|id3v2_priv\..*"
     r"|name|duration|bps|number_of_.*|_statistics.*|metadata_block_picture|coverart.*",
@@ -106,12 +107,15 @@ def read_tags(path: Path) -> Tags:
             cover = _first_cover(container, left_out)
         if excess_patches(path):
             left_out.append(f"its tags were left out: more than {MAX_TAGS:,} of a kind")
-            more = {}
+            more, ape = {}, ApeTags({}, b"")
         else:
-            more = read_more_tags(path)
+            more, ape = read_more_tags(path), read_ape_tags(path)
     except (av.FFmpegError, OSError, ValueError, MemoryError):
         return Tags()
-    text = with_our_names({name: value for name, value in found.items() if value}) | more
+    text = with_our_names(ape.text)
+    text |= with_our_names({name: value for name, value in found.items() if value}) | more
+    if cover is None:
+        cover = _ape_cover(ape.cover, left_out)
     about_song = {n: value for n, value in text.items() if not _FILE_BOUND.fullmatch(n)}
     for name in [n for n, value in about_song.items() if len(value) > _MAX_TEXT]:
         left_out.append(f"its tag {one_line(name)} was left out: {len(about_song[name]):,} letters")
@@ -140,3 +144,11 @@ def _first_cover(container: Any, left_out: list[str]) -> Cover | None:
             elif packet.size:
                 left_out.append("its cover was left out: neither JPEG nor PNG, or cut short")
     return None
+
+
+def _ape_cover(data: bytes, left_out: list[str]) -> Cover | None:
+    size = picture_size(data)
+    if size and size[1] * size[2] > MAX_PIXELS:
+        left_out.append(f"its cover was left out: it claims {size[1]} x {size[2]} pixels")
+        return None
+    return Cover(data, *size) if size and len(data) <= MAX_PICTURE_BYTES else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from partita.audio.reader import AUDIO_EXTENSIONS
+from partita.audio.spool import STANDARD_INPUT
 from partita.errors import one_line
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Song:
     @property
     def name(self) -> str:
         """What messages call it."""
-        return "standard input" if self.source == "-" else one_line(self.source)
+        return _name_of(self.source)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,15 @@ class Outcome:
     error: str = ""
     redone: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What messages call the input."""
+        return _name_of(self.source)
+
+
+def _name_of(source: str) -> str:
+    return STANDARD_INPUT if source == "-" else one_line(source)
 
 
 def find_songs(inputs: Iterable[str], *, outputs: Sequence[Path]) -> Iterator[Song | Outcome]:
@@ -142,6 +152,9 @@ def _missing(item: str) -> Song | Outcome:
         name = one_line(item)
         error = f"{name}: is a web address: download the song first, then separate the file"
         return Outcome(item, "failed", error=error)
+    if "*" in item or "?" in item:  # brackets are more often part of a name
+        name = one_line(item)
+        return Outcome(item, "failed", error=f"{name}: no such file, and none fits it as a pattern")
     # Opening says best why it is not there: missing, name too long, no permission.
     return Song(item, track_name(Path(item)))
 

@@ -128,10 +128,13 @@ class ProgressDisplay:
 
         return update
 
-    def print(self, line: str, *, error: bool = False) -> None:
-        """Print a line above the bars; results are broken between words where they are long."""
+    def print(self, line: str, *, error: bool = False, whole: bool = False) -> None:
+        """Print a line above the bars; results that are long are broken, unless they are `whole`.
+
+        Errors never are: they can be copied, and searched for, as one line.
+        """
         stream = sys.stderr if error else sys.stdout
-        if not error:
+        if not (error or whole):
             line = wrapped(line, 4, terminal_columns())
         if self._bar is not None and stream.isatty():
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 
 _NARROWEST = 20
@@ -27,17 +27,19 @@ def wrapped(text: str, hanging: int = 2, columns: int | None = None) -> str:
     """
     if columns is None:
         return text
-    lines = [
-        textwrap.fill(
-            line,
-            columns,
-            subsequent_indent=" " * hanging,
-            replace_whitespace=False,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.splitlines()
-    ]
+    return "\n".join(_filled(line, hanging, columns) for line in text.splitlines())
+
+
+def _filled(line: str, hanging: int, columns: int) -> str:
+    """Break one line; letters of East Asia take two columns, which textwrap does not know."""
+    from rich.cells import cell_len
+
+    lines = [""]
+    for word in re.findall(r"\s*\S+", line):
+        if lines[-1].strip() and cell_len(lines[-1] + word) > columns:
+            lines.append(" " * hanging + word.lstrip())
+        else:
+            lines[-1] += word
     return "\n".join(lines)
 
 

@@ -11,23 +11,29 @@ from partita.catalogue import Outcome
 from partita.cli.console import format_time
 from partita.errors import one_line
 
+_SHORT_S = 1.0  # what is shorter has no minutes and seconds
+_FAST = 10.0  # from there on, tenths say nothing
+
 
 def summary(outcome: Outcome) -> str:
     """Return what is printed of a song that is done or was skipped."""
     paths = list(dict.fromkeys((outcome.paths or {}).values()))
     common = paths[0].parent
-    names = ", ".join(one_line(path.relative_to(common) if path.is_relative_to(common) else path)
-                      for path in paths)  # fmt: skip
-    text = f"{one_line(outcome.source)} → {one_line(common)}/: {names}"
+    text = f"{outcome.name} → {one_line(common)}/"
     files = outcome.files
     if files is None:
         return f"{text} (finished earlier, skipped)"
+    names = ", ".join(one_line(path.relative_to(common) if path.is_relative_to(common) else path)
+                      for path in paths)  # fmt: skip
+    text += f": {names}"
     if outcome.redone:
         text += f" (redone: {outcome.redone})"
+    length = format_time(files.duration_s)
+    if files.duration_s < _SHORT_S:
+        length = f"{files.duration_s:.2g} s"
     speed = files.duration_s / max(files.elapsed_s, 1e-9)
-    text += (
-        f"\n  {format_time(files.duration_s)} in {files.elapsed_s:.1f} s, {speed:.0f}× real time"
-    )
+    times = f"{speed:.0f}" if speed >= _FAST else f"{speed:.2g}"
+    text += f"\n  {length} in {files.elapsed_s:.1f} s, {times}× real time"
     text += f" · null depth {_null_text(files.null_depth_db)}"
     if files.gain_db:
         text += f" · all stems {files.gain_db:+.2f} dB against clipping"

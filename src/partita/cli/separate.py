@@ -257,7 +257,7 @@ class _Report:
             ):
 
                 def progress(song: Song, number: int, total: int) -> Progress:
-                    return display.song(one_line(song.source), number, total)
+                    return display.song(song.name, number, total)
 
                 # Closed also when Ctrl-C comes in here: that stops the songs still running.
                 with contextlib.closing(
@@ -280,11 +280,11 @@ class _Report:
         self._told.add(outcome.source)
         if outcome.status == "failed":
             display.print(f"partita: {outcome.error}", error=True)
-        display.finish(one_line(outcome.source))
+        display.finish(outcome.name)
         for warning in outcome.warnings if not self.quiet else ():
             display.print(f"partita: warning: {warning}", error=True)
         if self.as_json:
-            display.print(json.dumps(as_json(outcome, self.model, plan.form)))
+            display.print(json.dumps(as_json(outcome, self.model, plan.form)), whole=True)
         elif not self.quiet and outcome.status != "failed":
             display.print(summary(outcome))
 

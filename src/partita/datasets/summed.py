@@ -23,6 +23,7 @@ class StemReader(Protocol):
     sample_rate: int
     channels: int
     frames: int | None
+    frames_stated: bool
     warnings: list[str]
 
     def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
@@ -57,6 +58,7 @@ class SummedReader:
         self.sample_rate = readers[0].sample_rate
         self.channels = channels or max(reader.channels for reader in readers)
         lengths = [reader.frames for reader in readers]
+        self.frames_stated = all(reader.frames_stated for reader in readers)
         self.frames = None if None in lengths else max(n for n in lengths if n is not None)
         self.warnings: list[str] = []
         rates = sorted({reader.sample_rate for reader in readers})

@@ -84,7 +84,7 @@ class StemFile:
 
     @cached_property
     def header(self) -> FileHeader:
-        """Rate, channels and length, read once.
+        """Rate, channels and length, read once; decoded where the file does not state its length.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class StemFile:
         """
         with self.open() as reader:
             samples = reader.frames
-            if samples is None:  # some streams do not say: count
+            if samples is None or not reader.frames_stated:  # guessed: count
                 samples = sum(block.shape[1] for block in reader.blocks())
             return FileHeader(reader.sample_rate, reader.channels, samples)
 

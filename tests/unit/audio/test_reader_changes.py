@@ -1,6 +1,7 @@
 """Streams whose rate or channel count changes on the way, and files joined from several."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -169,3 +170,75 @@ def test_excerpts_where_the_time_begins_anew(tmp_path, kind):
         start = round(start_s * RATE)
         end = None if length_s is None else start + round(length_s * RATE)
         np.testing.assert_array_equal(excerpt, whole[:, start:end])
+
+
+MORE_JOINED = {"tta": ("tta", "tta"), "flv": ("libmp3lame", "flv"), "rf64": ("pcm_s16le", "wav")}
+
+
+@pytest.mark.parametrize("kind", MORE_JOINED)
+def test_files_that_readers_end_at_the_first_of(tmp_path, kind):
+    codec, container = MORE_JOINED[kind]
+    parts = []
+    for first in (0, 2):
+        path = tmp_path / f"part.{kind}"
+        if kind == "rf64":
+            soundfile.write(path, tones(first, 2).T, RATE, "PCM_16", format="RF64")
+        else:
+            encode(path, tones(first, 2), codec, RATE, container)
+        parts.append(path.read_bytes())
+    path = tmp_path / f"song.{kind}"
+    # Tags of the first one stand between them.
+    tag = 2 * (b"APETAGEX" + bytes([208, 7, 0, 0]) + (32).to_bytes(4, "little") + bytes(16))
+    path.write_bytes(parts[0] + (tag if kind == "tta" else b"") + parts[1])
+    samples, reader = read(path)
+    assert samples.shape == (2, pytest.approx(4 * RATE, abs=9000))
+    assert_seconds(samples, RATE, range(4), start_s=0.03)
+    assert reader.warnings == []
+
+
+OTHERS = {
+    **{kind: (codec, None) for kind, codec in JOINED.items()},
+    "tta": ("tta", "tta"),
+    "wav": ("pcm_s16le", None),
+    "aiff": ("pcm_s16be", None),
+    "caf": ("pcm_s16be", None),
+    "w64": ("pcm_s16le", None),
+    "swf": ("libmp3lame", "swf"),
+    "mp3": ("libmp3lame", "mp3"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_sound_of_another_kind_behind_a_file_is_said(tmp_path, kind):
+    codec, container = OTHERS[kind]
+    path = encode(tmp_path / f"song.{kind}", tones(0, 2), codec, RATE, container)
+    whole, reader = read(path)
+    assert reader.warnings == []
+    size = path.stat().st_size
+    other = np.random.default_rng(0).bytes(3 * size)
+    with path.open("ab") as file:
+        file.write(b"wvpk" + other)
+    samples, reader = read(path)
+    np.testing.assert_array_equal(samples[:, : whole.shape[1]], whole)
+    ends_s, count = re.search(
+        r"its sound ends at (\S+) s; (\S+) bytes behind it were not read", reader.warnings[-1]
+    ).groups()
+    assert float(ends_s) == pytest.approx(samples.shape[1] / RATE, abs=1e-3)
+    assert int(count.replace(",", "")) == pytest.approx(len(other), rel=0.2)
+    _, reader = read(path, duration_s=1.0)
+    assert reader.warnings == []
+
+
+@pytest.mark.parametrize("behind", ["zeros", "ID3", "chunk"])
+def test_tags_and_padding_behind_a_file_are_no_sound(tmp_path, behind):
+    path = tmp_path / "song.wav"
+    soundfile.write(path, tones(0, 1).T, RATE)
+    data = {
+        "zeros": bytes(100_000),
+        "ID3": b"ID3\x04\0\0\0\x06\x0d\x20" + b"x" * 100_000,
+        "chunk": b"LIST" + (100_000).to_bytes(4, "little") + b"x" * 100_000,
+    }[behind]
+    with path.open("ab") as file:
+        file.write(data)
+    _, reader = read(path)
+    assert reader.warnings == []

@@ -16,7 +16,7 @@ from partita.audio.signal import Audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Cover, Tags, read_tags
 from partita.audio.work_folder import work_folder
-from partita.errors import AudioWriteError
+from partita.errors import AudioWriteError, UsageError
 
 RATE = 44100
 PNG = base64.b64decode(
@@ -356,3 +356,10 @@ def test_replay_gain_stays_behind(tmp_path, write):
 
 def test_stems_of_untitled_songs_are_named_after_the_file():
     assert Tags().for_stem("drums", "my song").text["title"] == "my song (drums)"
+
+
+def test_audio_is_no_stem_file(tmp_path):
+    path = tmp_path / "song.Stem.mp4"
+    with pytest.raises(UsageError, match=r"a \.stem\.mp4 holds a song and its stems: partita sep"):
+        Audio(torch.zeros(2, 1000), RATE).save(path)
+    assert not list(tmp_path.iterdir())

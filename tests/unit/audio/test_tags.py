@@ -5,6 +5,7 @@ import struct
 
 import mutagen
 import mutagen.aiff
+import mutagen.apev2
 import mutagen.flac
 import mutagen.id3
 import mutagen.mp4
@@ -322,3 +323,81 @@ def test_damaged_tags_are_none(tmp_path, content):
     path = tmp_path / "song"
     path.write_bytes(content)
     assert read_more_tags(path) == {}
+
+
+def test_ape_tags_of_an_mp3(tmp_path):
+    path = write(tmp_path / "song.mp3", Tags({"title": "By ID3"}))
+    tags = mutagen.apev2.APEv2()
+    values = {
+        "Title": "By APE",
+        "Artist": ["One", "Two"],
+        "Year": "2021",
+        "BPM": "128",
+        "Key": "8A",
+        "ISRC": "USABC1234567",
+        "Comment": "a comment",
+        "Lyrics": "first line\nsecond line",
+        "MP3GAIN_MINMAX": "089,190",
+    }
+    for name, value in values.items():
+        tags[name] = value
+    tags["Cover Art (Front)"] = mutagen.apev2.APEValue(b"cover.png\0" + PNG, mutagen.apev2.BINARY)
+    tags.save(path)
+    read = read_tags(path)
+    assert read.text == {
+        "title": "By ID3",
+        "artist": "One\0Two",
+        "date": "2021",
+        "bpm": "128",
+        "key": "8A",
+        "isrc": "USABC1234567",
+        "comment": "a comment",
+        "lyrics": "first line\nsecond line",
+    }
+    assert read.cover == Cover(PNG, "png", 1, 1)
+    # Also in front of an ID3v1 tag, and without anything else.
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert read_tags(path).text["bpm"] == "128"
+    data = path.read_bytes()
+    path.write_bytes(data[data.find(b"\xff\xfb") :])
+    assert read_tags(path).text["title"] == "By APE"
+
+
+@pytest.mark.parametrize("at", range(12, 24))
+def test_damaged_ape_tags_are_no_error(tmp_path, at):
+    path = write(tmp_path / "song.mp3", Tags({}))
+    tags = mutagen.apev2.APEv2()
+    tags["BPM"] = "128"
+    tags.save(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) - 32 + at] ^= 0xFF
+    path.write_bytes(data)
+    assert set(read_tags(path).text) <= {"bpm"}
+
+
+def frame22(name, content):
+    return name + len(content).to_bytes(3, "big") + content
+
+
+@pytest.mark.parametrize("encoding", [0, 1])
+def test_lyrics_of_id3v22(tmp_path, encoding):
+    path = write(tmp_path / "song.mp3", Tags({}))
+
+    def text(value):
+        return value.encode("utf-16") + b"\0\0" if encoding else value.encode("latin-1") + b"\0"
+
+    frames = frame22(b"TT2", bytes([encoding]) + text("Süß"))
+    frames += frame22(b"TBP", bytes([encoding]) + text("128"))
+    frames += frame22(b"TKE", bytes([encoding]) + text("8A"))
+    frames += frame22(b"COM", bytes([encoding]) + b"eng" + text("") + text("a comment"))
+    frames += frame22(b"ULT", bytes([encoding]) + b"eng" + text("") + text("first\nsecond"))
+    size = bytes(len(frames) >> shift & 127 for shift in (21, 14, 7, 0))
+    data = path.read_bytes()
+    path.write_bytes(b"ID3\x02\0\0" + size + frames + data[data.find(b"\xff\xfb") :])
+    assert read_tags(path).text == {
+        "title": "Süß",
+        "bpm": "128",
+        "key": "8A",
+        "comment": "a comment",
+        "lyrics": "first\nsecond",
+    }

@@ -42,11 +42,15 @@ def test_globs_files_and_standard_input(tmp_path):
 def test_what_holds_no_song_fails_on_its_own(tmp_path):
     (tmp_path / "empty").mkdir()
     found = list(
-        find_songs([str(tmp_path / "empty"), str(tmp_path / "no*.wav")], outputs=[tmp_path / "out"])
+        find_songs(
+            [str(tmp_path / name) for name in ("empty", "no*.wav", "no [1].wav")],
+            outputs=[tmp_path / "out"],
+        )
     )
     assert isinstance(found[0], Outcome)
     assert "no audio files in here" in found[0].error
-    assert isinstance(found[1], Song)  # opening it says that it is missing
+    assert found[1].error.endswith("no*.wav: no such file, and none fits it as a pattern")
+    assert isinstance(found[2], Song)  # opening it says that it is missing
 
 
 def tracks(folder, *outputs):

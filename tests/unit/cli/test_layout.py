@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from partita.cli.comparison import _Notes, _Table
@@ -15,6 +16,13 @@ def test_lines_break_between_words_only():
         "song.wav → folder/:\n    vocals.wav,\n    non-vocals-at-all.wav\n  0:01 in 0.3 s"
     )
     assert wrapped(text, 4, None) == text
+
+
+def test_letters_that_take_two_columns():
+    text = "song/02 - 日本語 日本語.flac → folder/: vocals.wav"
+    for line in wrapped(text, 4, 24).splitlines():
+        assert cell_len(line) <= 24
+    assert wrapped(text, 4, 24).split() == text.split()
 
 
 def test_columns_are_left_out_in_order():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from audio_files import encode, tones
 from partita.datasets import StemFile, Track, open_dataset
 from partita.datasets.tracks import order_stems
 from partita.errors import AudioReadError, UnknownNameError, UsageError
@@ -167,3 +168,30 @@ def test_order_of_stems():
     assert order_stems({"zither", "other", "bass", "vocals", "alto"}) == [
         "vocals", "bass", "other", "alto", "zither"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["joined.ts", "cut.flac", "cut.wav", "cut.tta"])
+def test_lengths_that_are_guessed_or_wrong_are_measured(tmp_path, kind):
+    rate = 44100
+    codec = {"ts": "aac", "flac": "flac", "wav": "pcm_s16le", "tta": "tta"}[kind.split(".")[1]]
+    path = encode(tmp_path / kind, tones(0, 4), codec, rate)
+    data = path.read_bytes()
+    # FFmpeg's guess from the timestamps of joined ones is half of it.
+    path.write_bytes(2 * data if kind == "joined.ts" else data[: len(data) * 6 // 10])
+    file = StemFile(path)
+    with file.open() as reader:
+        decoded = sum(block.shape[1] for block in reader.blocks())
+    assert file.header.samples == decoded
+    length_s = file.header.duration_s
+    assert length_s == pytest.approx(8 if kind == "joined.ts" else 2.4, abs=0.8)
+    track = Track("song", tmp_path, "", {"vocals": file})
+    assert track.load("vocals", start_s=length_s - 0.5).samples.any()
+
+
+@pytest.mark.parametrize("kind", ["song.flac", "song.wav", "song.m4a", "song.mp3"])
+def test_lengths_that_whole_files_state_are_not_measured(tmp_path, kind):
+    codec = {"flac": "flac", "wav": "pcm_s16le", "m4a": "aac", "mp3": "libmp3lame"}
+    path = encode(tmp_path / kind, tones(0, 2), codec[kind.split(".")[1]])
+    with StemFile(path).open() as reader:
+        assert reader.frames_stated
+    assert StemFile(path).header.duration_s == pytest.approx(2, abs=0.06)

@@ -1,0 +1,141 @@
+"""Sort rendered tracks into drums, bass and other, by their names and by measures."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lmms_project import RATE, Track
+from partita.dsp.hpss import hpss
+
+_LOW_HZ = 250.0
+_FFT, _HOP = 2048, 1024
+_FRAMES = 700  # 16 s, where most is heard: HPSS is slow
+_QUIET = 1e-4  # of a track's loudest frame
+#: What names say, of people and of samples; the first that fits counts: a synth bass is a bass.
+_WORDS = (
+    ("other", r"\bfx\b|zap|sweep"),
+    (
+        "drums",
+        r"kick|kik\b|\bkix\b|bass ?drum|\bbd\b|snare|\bsnr\b|\bsn\b|hi ?hat|hih?hat|\bhats?\b|hat\b"
+        r"|\bhh\b|clap|crash|cymbal|\bride|\btom\b|\brim|sidestick|shaker|tamb|conga|bongo"
+        r"|cowbell|\bperc|drum|\bbeat\b|clave|maraca|timbal|guiro|taiko|\bwood\b",
+    ),
+    ("bass", r"bass(?!oon|et)|\bsub\b|303"),
+    (
+        "other",
+        r"\barp|lead|chord|string|choir|chorus|\bpad|synth|piano|organ|guitar|trumpet|brass"
+        r"|flute|violin|\bbells?\b|pluck|melod|rhodes|\bharp|oboe|pipe|reed|voice",
+    ),
+)
+#: What LMMS calls a track that nobody named.
+_UNNAMED = re.compile(r"(default|standard)([ -]preset)?|sample track", re.IGNORECASE)
+#: Folders of LMMS' samples; below drumsynth are drums but for these.
+_FOLDERS = {"drums": "drums", "beats": "drums", "basses": "bass", "bassloops": "bass"}
+_NO_DRUMS = {"instrument", "effects", "magnetboy", "misc_bass", "misc_fx", "misc_synth"}
+_BASS_LOW_SHARE, _BASS_KEY = 0.5, 60
+_NAMED_BASS_LOW_SHARE = 0.25
+_DRUM_PERCUSSIVE = 0.5
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of a track.
+
+    Attributes
+    ----------
+    energy : float
+        Sum of the squared samples of both channels.
+    low_share : float
+        Share of the energy below 250 Hz.
+    centroid_hz : float
+        Mean frequency, weighted by energy.
+    percussive_share : float
+        Share of the energy that HPSS calls percussive.
+    attack_share : float
+        Sum of all rises of energy from frame to frame, against the energy: how much begins.
+    """
+
+    energy: float
+    low_share: float = 0.0
+    centroid_hz: float = 0.0
+    percussive_share: float = 0.0
+    attack_share: float = 0.0
+
+
+def measure(blocks: Iterable[NDArray[np.float32]]) -> Measures:
+    """Measure a track that is given in blocks ``[samples, 2]`` at 44.1 kHz."""
+    mono, energy = [], 0.0
+    for block in blocks:
+        energy += float(np.square(block, dtype=np.float64).sum())
+        mono.append(block.mean(axis=1))
+    samples = torch.from_numpy(np.concatenate(mono)) if mono else torch.zeros(0)
+    if len(samples) < _FFT or not samples.any():
+        return Measures(energy)
+    window = torch.hann_window(_FFT)
+    powers = torch.stft(samples, _FFT, _HOP, window=window, return_complex=True).abs().square()
+    frames, bands = powers.sum(dim=0), powers.sum(dim=1)
+    hertz = torch.arange(len(bands)) * (RATE / _FFT)
+    part = powers[:, _most(frames > _QUIET * frames.max())]
+    percussive = hpss(part.sqrt(), harmonic_frames=15)[1]
+    return Measures(
+        energy,
+        low_share=float(bands[hertz < _LOW_HZ].sum() / bands.sum()),
+        centroid_hz=float((hertz * bands).sum() / bands.sum()),
+        percussive_share=float((percussive * part).sum() / part.sum()),
+        attack_share=float(frames.diff().clamp_min(0).sum() / frames.sum()),
+    )
+
+
+def _most(loud: torch.Tensor) -> slice:
+    """Return the stretch of frames in which most are loud."""
+    counts = torch.cumsum(torch.nn.functional.pad(loud.float(), (1, 0)), 0)
+    if len(loud) <= _FRAMES:
+        return slice(None)
+    start = int((counts[_FRAMES:] - counts[:-_FRAMES]).argmax())
+    return slice(start, start + _FRAMES)
+
+
+def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
+    """Return the stem of a track that is heard, and the reason.
+
+    Its name counts first, then where its sample lies, then what it plays and how that sounds.
+    Whatever the name says, a bass has its energy in the low.
+    """
+    stem, reason = _told(track)
+    if stem == "bass" and measures.low_share < _NAMED_BASS_LOW_SHARE:
+        return "other", f"{reason}, but {measures.low_share:.0%} of it below 250 Hz"
+    if stem:
+        return stem, reason
+    one_key = len(set(track.keys)) == 1
+    if one_key and measures.percussive_share >= _DRUM_PERCUSSIVE:
+        return "drums", f"one key, {measures.percussive_share:.0%} percussive"
+    low = measures.low_share >= _BASS_LOW_SHARE
+    if low and track.keys and statistics.median(track.keys) < _BASS_KEY:
+        return "bass", f"low keys, {measures.low_share:.0%} below 250 Hz"
+    return "other", "neither low nor a drum"
+
+
+def _told(track: Track) -> tuple[str, str]:
+    """Return what names and folders tell."""
+    sample = PurePosixPath(track.sample)
+    names = {"name": track.name, "sample": sample.stem}
+    for kind, name in names.items():
+        if name and not _UNNAMED.fullmatch(name):
+            plain = re.sub(r"[^a-z0-9]+", " ", name.lower())
+            for stem, pattern in _WORDS:
+                if re.search(pattern, plain):
+                    return stem, f"{kind} {name}"
+    folders = sample.parts[:-1]
+    if folders[:1] == ("drumsynth",) and folders[1:2] and folders[1] not in _NO_DRUMS:
+        return "drums", f"sample in {sample.parent}"
+    if folders and folders[0] in _FOLDERS:
+        return _FOLDERS[folders[0]], f"sample in {sample.parent}"
+    return "", ""

@@ -1,0 +1,70 @@
+"""What stands behind the end of a file's sound and is not read: other files, lost headers."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from partita.audio.cut_short import is_chunk, stated_size
+from partita.audio.frame_table import after_tags
+from partita.audio.slices import FileSlice
+
+#: Less is padding, or tags of a kind that nobody knows.
+_LEAST_BYTES = 4096
+_CHUNK_BYTES = 1 << 16
+_MAX_CHUNKS = 1_000
+
+
+def unread_bytes(path: Path, start: int = 0) -> int:
+    """Return how many bytes follow where a file ends by its own account.
+
+    Parameters
+    ----------
+    path : Path
+    start : int
+        Where the file, or its last part, begins.
+
+    Returns
+    -------
+    int
+        0 where there is nothing that could be sound: tags and zeros are none. Also where the
+        file does not say how long it is.
+    """
+    size = stated_size_of(path, start)
+    return bytes_behind(path, start + size) if size else 0
+
+
+def stated_size_of(path: Path, start: int = 0) -> int | None:
+    """Return the size of a file that begins at an offset, None where it does not say."""
+    with FileSlice(path, start) as part:
+        return stated_size(part)
+
+
+def bytes_behind(path: Path, end: int) -> int:
+    """Return how many bytes there are from an offset on, 0 where they are tags or zeros."""
+    size = path.stat().st_size
+    if size - end < _LEAST_BYTES:
+        return 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = after_tags(data, _after_chunks(data, end))
+        while at < size and not any(data[at : at + _CHUNK_BYTES]):
+            at += _CHUNK_BYTES
+        left = size - at
+    return left if left >= _LEAST_BYTES else 0
+
+
+def _after_chunks(data: mmap.mmap, end: int) -> int:
+    """Return where chunks end that belong to the file, though its size leaves them out."""
+    head = data[:12]
+    if not head.startswith((b"RIFF", b"RIFX", b"FORM")):
+        return end
+    at, furthest = 12, end
+    for _ in range(_MAX_CHUNKS):
+        chunk = data[at : at + 12]
+        size = 8 + int.from_bytes(chunk[4:8], "little" if head.startswith(b"RIFF") else "big")
+        is_more = chunk.startswith(b"RIFF") and chunk[8:] == b"AVIX"
+        if at >= furthest + 2 or not (is_more or is_chunk(chunk, size, len(data) - at)):
+            break
+        at += size + size % 2
+        furthest = max(furthest, at)
+    return min(furthest, len(data))
