@@ -128,6 +128,16 @@ def test_other_programs_options_are_not_in_the_help(run):
         assert hidden not in text
 
 
+@pytest.mark.parametrize(
+    ("group", "line"), [([], "Separate songs into stems."), (["data"], "List the tracks of a data")]
+)
+def test_a_call_without_a_command_shows_the_help(run, group, line):
+    result = run(*group)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == run(*group, "--help").out
+    assert line in result.out
+
+
 def test_version(run):
     assert run("--version").out == f"partita {partita.__version__}\n"
 

@@ -17,7 +17,6 @@ app = typer.Typer(
     name="partita",
     cls=Commands,
     help="Take songs apart into stems.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -63,8 +62,6 @@ def run() -> int:
     except Exception as error:
         # Typer's own exceptions, whichever package they come from, can format themselves.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            # Nothing to say: a call without arguments, and the help is printed already.
-            if message := one_line(wrong_usage(error)):
-                print_error(message)
+            print_error(one_line(wrong_usage(error)))
             return int(error.exit_code)
         raise

@@ -18,6 +18,7 @@ from partita.errors import UnknownNameError, UsageError, near_names
 
 _SEPARATE = "separate"
 _ANY_LENGTH = 1000
+_HELP = "--help"
 
 
 @contextlib.contextmanager
@@ -64,7 +65,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
-        options = {*takes_value(self), "--help"}
+        options = {*takes_value(self), _HELP}
         spelled = [word if word in options else _in_dashes(word, options) for word in args]
         return self.parse_spelled(ctx, spelled)
 
@@ -84,7 +85,14 @@ class SeparateCommand(Command):
 
 
 class Group(TyperGroup):
-    """Commands with a line each in the help, however narrow the terminal is."""
+    """Commands with a line each in the help, however narrow the terminal is.
+
+    A call without any shows the help, in all versions of Typer.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse arguments; called by Typer."""
+        return super().parse_args(ctx, args if args or self.invoke_without_command else [_HELP])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands; called by Typer."""
@@ -104,10 +112,10 @@ class Commands(Group):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
-        first = args[0] if args else ""
-        if args and not first.strip() and not os.path.lexists(first):
+        first = args[0] if args else _HELP
+        if not first.strip() and not os.path.lexists(first):
             raise UsageError("INPUT is empty: type a name (partita --help shows the usage)")
-        if first and first not in self.commands and first not in (*takes_value(self), "--help"):
+        if first not in self.commands and first not in (*takes_value(self), _HELP):
             if _is_song(first) or is_known(first, takes_value(self.commands[_SEPARATE])):
                 args = [_SEPARATE, *args]
             elif not first.startswith("-"):
@@ -129,7 +137,7 @@ def _in_dashes(word: str, options: set[str]) -> str:
 
 
 def wrong_usage(error: Any) -> str:
-    """Return one line about an exception of Typer's; nothing where the help was printed."""
+    """Return one line about an exception of Typer's."""
     message = error.format_message()
     context = getattr(error, "ctx", None)
     option = getattr(error, "option_name", None)
@@ -140,7 +148,5 @@ def wrong_usage(error: Any) -> str:
         near = near_names(option, takes_value(context.command))
         message = f"No such option: {option}"
         message += f"; did you mean {' or '.join(near)}?" if near else ""
-    if not message:
-        return ""
     command = context.command_path if context is not None else "partita"
     return f"{message} ({command} --help shows the usage)"
