@@ -7,9 +7,9 @@ import socket
 import ssl
 import threading
 import time
-from pathlib import Path
 
 import pytest
+import trustme
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import web
@@ -18,19 +18,30 @@ from partita.weights.download import download_url
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 MOST = 200_000
-PAIR = Path(__file__).with_name("localhost.pem")  # nobody trusts it but these tests
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """Signs certificates that nobody trusts but these tests."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def context(authority):
+    """TLS with a certificate for this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 @pytest.fixture
-def serve():
+def serve(context):
     """Start servers that answer each request with a function's bytes, or what it yields."""
     ended, threads, listeners = threading.Event(), [], []
 
     def start(answer, *, secure=False):
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(PAIR)
 
         def talk():
             while not ended.is_set():
@@ -174,8 +185,9 @@ def test_redirections(serve, tmp_path, place):
     fails(serve(lambda _: head), tmp_path, "http://127.0.0.1")
 
 
-def test_https_is_never_left(serve, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(PAIR))
+def test_https_is_never_left(serve, authority, tmp_path, monkeypatch):
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     reply = OK + f"Content-Length: {len(CONTENT)}\r\n\r\n".encode() + CONTENT
     plain, secure = serve(lambda _: reply), serve(lambda _: reply, secure=True)
 
