@@ -1,0 +1,290 @@
+"""Take tracker modules apart into drums, bass and other, with libopenmpt.
+
+    python scripts/tracker_songs.py PACKAGES OUT [--table]
+
+PACKAGES holds a folder for each Debian package, unpacked by ``dpkg -x``, whose names
+``tracker_songs.toml`` lists with their licences; other packages are not looked at. Each module
+becomes a folder of OUT with ``drums.flac``, ``bass.flac`` and ``other.flac`` (44.1 kHz, 16 bits,
+all with one gain) and ``manifest.json``, which says where every instrument went and why. A call
+that was broken off goes on.
+
+Instruments are sorted by their names where these name one, else by how they sound and how the
+patterns use them; ``tracker_songs.toml`` corrects that where a listener would, and says which
+modules and instruments are left out. The Amiga's channels, two left and two right, are wider in
+some modules and narrower in others. ``--table`` prints what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+
+from partita.files import whole_file
+from tracker_modules import ModuleError, find_units, notes_of, only, render
+
+RATE = 44100
+STEMS = ("drums", "bass", "other")
+_SUFFIXES = {".mod", ".xm", ".s3m", ".it"}
+_AMIGA_SEPARATION = (20, 120)  # percent of libopenmpt's own, which is half of the Amiga's
+_PEAK = 0.9  # of the mixture
+_LOWEST_HZ = 20  # below there is only the offset of short loops
+
+_MEASURED_RATE, _FFT, _BLOCK = 22050, 1024, 1024
+_WINDOWS, _WINDOW_S = 4, 3  # that are measured
+_SOUNDING = 0.03  # of the loudest block
+_BASS_HZ, _PERIODIC = 250, 0.8
+_PITCHED_FRAMES = 80  # in which a pitch is looked for, at most
+#: Words in the names of instruments; of some Finnish ones, too.
+_NAMES = {
+    "drums": r"\b(drums?|kick|bass ?drum\w*|bd|snare\w*|sd\d*\w*|hi-?hats?\w*|hats?|chihat|claps?"
+    r"|cymbals?|crash|ride|toms?|kettle|shaker|rimshot|percuse|tick|click|909|linndrum"
+    r"|basari|virveli\w*|\w*pelti\w*|tomit)\b",
+    "bass": r"\b(bass\w*|\w+bass\w*)\b",
+    "other": r"\b(strings?|pianos?|guitars?|leads?|chords?|accord|organ|flutes?|oboe|marimba|vox"
+    r"|vocals?|horn|pads?|sweep|sfx|nature|bell|twinkle|\w*kitara\w*|huilu|urut|kuoro|syntikka"
+    r"|vibra|scratch)\b",
+}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How an instrument of a module sounds, and how it is used.
+
+    Attributes
+    ----------
+    energy : float
+        Of its louder channel.
+    notes, keys : int
+        How many notes there are, and how many different ones.
+    low : float
+        Share of energy below 250 Hz.
+    percussive : float
+        Share of energy that a median filter across frequency keeps rather than one along time.
+    flatness : float
+        1: white noise, 0: a tone.
+    periodic : float
+        Share of the time with a pitch.
+    seconds : float
+        How long a note sounds.
+    """
+
+    energy: float
+    notes: int
+    keys: int
+    low: float
+    percussive: float
+    flatness: float
+    periodic: float
+    seconds: float
+
+
+def main() -> None:
+    """Write the stems of all modules."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("packages", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--table", action="store_true")
+    arguments = parser.parse_args()
+    known = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    seconds = dict.fromkeys(STEMS, 0.0)
+    for path, package in modules_of(arguments.packages, known):
+        folder = arguments.out / f"{package.removesuffix('-data')}-{path.stem}"
+        try:
+            done = take_apart(path, folder, known, package)
+        except ModuleError as error:
+            sys.exit(f"{path}: {error}")
+        if arguments.table:
+            print(*table_of(done), sep="\n")
+        for stem in STEMS:
+            seconds[stem] += done["seconds"][stem]
+    print(*(f"{stem}: {seconds[stem] / 60:.1f} min" for stem in STEMS), sep=", ")
+
+
+def modules_of(packages: Path, known: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """Return the modules that may be used, and the package that each is of."""
+    return [
+        (path, package)
+        for package in sorted(known["licences"])
+        for path in sorted((packages / package).rglob("*"))
+        if path.suffix.lower() in _SUFFIXES and path.name not in known["left_out"]
+    ]
+
+
+def take_apart(path: Path, folder: Path, known: Mapping[str, Any], package: str) -> dict[str, Any]:
+    """Write the stems of a module, or find that they are there; return its manifest."""
+    said = folder / "manifest.json"
+    if said.is_file():
+        return dict(json.loads(said.read_text("utf-8")))
+    data = path.read_bytes()
+    instruments = sort(data, known["corrected"].get(path.name, {}))
+    chance = random.Random(path.name)
+    is_amiga = path.suffix.lower() == ".mod" and not data.startswith(b"Extended Module")
+    separation = chance.randint(*_AMIGA_SEPARATION) if is_amiga else 100
+    stems = {
+        stem: without_offset(render(only(data, members(instruments, stem)), RATE, separation), RATE)
+        for stem in STEMS
+    }
+    gain = _PEAK / max(float(np.abs(sum(stems.values())).max()), 1e-9)
+    gain = min(gain, *(1 / max(float(np.abs(each).max()), 1e-9) for each in stems.values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, samples in stems.items():
+        with whole_file(folder / f"{stem}.flac") as partial:
+            soundfile.write(partial, gain * samples.T, RATE, format="FLAC", subtype="PCM_16")
+    manifest = {
+        "module": path.name,
+        "package": package,
+        "licence": known["licences"][package],
+        "stereo_separation_percent": separation,
+        "seconds": {stem: sounding_s(samples) for stem, samples in stems.items()},
+        "instruments": instruments,
+    }
+    with whole_file(said) as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    return manifest
+
+
+def members(instruments: Sequence[Mapping[str, Any]], stem: str) -> list[int]:
+    """Return the instruments of a stem, from 0."""
+    return [each["number"] - 1 for each in instruments if each["stem"] == stem]
+
+
+def without_offset(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
+    """Return samples without what is too low to be heard, such as the offset of short loops."""
+    low_cut = signal.butter(2, _LOWEST_HZ, "highpass", fs=sample_rate, output="sos")
+    return np.asarray(signal.sosfilt(low_cut, samples))
+
+
+def sounding_s(samples: NDArray[np.float64]) -> float:
+    """Return for how many seconds, each counted whole, there is more than silence."""
+    whole = samples[:, : samples.shape[1] // RATE * RATE].reshape(2, -1, RATE)
+    return float(np.sum(np.sqrt((whole**2).mean(axis=(0, 2))) > 1e-3))
+
+
+def sort(data: bytes, corrected: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the stem of each instrument that is heard, the reason, and what was measured.
+
+    Parameters
+    ----------
+    data : bytes
+        A module.
+    corrected : mapping of str to str
+        Number of an instrument, from 1 → its stem, or ``"none"``.
+    """
+    units, found = find_units(data), {}
+    for index, notes in sorted(notes_of(data).items()):
+        if index < len(units):
+            samples = render(only(data, [index]), _MEASURED_RATE, filter_length=2)
+            measures = measure(samples, notes)
+            if measures is not None:
+                found[index] = measures
+    energy = sum(measures.energy for measures in found.values())
+    sorted_ = []
+    for index, measures in found.items():
+        stem, reason = guess(units[index].name, measures)
+        if str(index + 1) in corrected:
+            stem, reason = corrected[str(index + 1)], "corrected by hand"
+        facts = {"number": index + 1, "name": units[index].name, "stem": stem, "reason": reason}
+        sorted_.append({**facts, **asdict(measures), "energy": measures.energy / energy})
+    return sorted_
+
+
+def guess(name: str, measures: Measures) -> tuple[str, str]:
+    """Return the stem that an instrument belongs to, and why."""
+    spaced = re.sub(r"[._-]+", " ", name.lower())
+    for stem, words in _NAMES.items():
+        named = re.search(words, spaced)
+        if named is not None:
+            return stem, f"named {named[0]}"
+    if measures.low > 0.7:
+        return _guess_low(measures)
+    if measures.periodic >= 0.3 or measures.keys > 4:
+        return "other", "higher, with a pitch or many notes"
+    if measures.percussive > 0.3 or measures.flatness > 0.05:
+        return "drums", "without a pitch, percussive or noisy"
+    return "other", "without a pitch, but sustained"
+
+
+def _guess_low(measures: Measures) -> tuple[str, str]:
+    if measures.keys <= 2 and measures.periodic < 0.7 and measures.seconds < 0.5:
+        return "drums", "low, short and without a pitch"
+    if measures.keys >= 3 and measures.periodic >= 0.5:
+        return "bass", "low, with a pitch that changes"
+    return "none", "low, neither drum nor bass for sure"
+
+
+def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | None:
+    """Measure an instrument by itself, ``[2, samples]``; None where it is silent."""
+    louder = int(np.argmax((samples**2).sum(axis=1)))
+    mono = without_offset(samples[louder], _MEASURED_RATE)
+    blocks = mono[: len(mono) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    levels = np.sqrt((blocks**2).mean(axis=1))
+    sounding = np.flatnonzero(levels > max(_SOUNDING * levels.max(initial=0), 1e-4))
+    if not len(sounding):
+        return None
+    starts = _BLOCK * sounding[:: -(-len(sounding) // _WINDOWS)]
+    heard = np.concatenate([mono[start:][: _WINDOW_S * _MEASURED_RATE] for start in starts])
+    hertz, _, spectra = signal.stft(
+        heard, _MEASURED_RATE, nperseg=_FFT, noverlap=_FFT // 2, boundary=None, padded=False
+    )
+    magnitudes = np.abs(spectra)
+    loud = magnitudes.sum(axis=0)
+    magnitudes = magnitudes[:, loud > _SOUNDING * loud.max()]
+    powers = magnitudes**2
+    steady = ndimage.median_filter(magnitudes, (1, 11))
+    sudden = ndimage.median_filter(magnitudes, (11, 1))
+    flatness = np.exp(np.log(powers + 1e-12).mean(axis=0)) / powers.mean(axis=0)
+    pitched = _BLOCK * sounding[:: -(-len(sounding) // _PITCHED_FRAMES)]
+    periodic = [is_periodic(mono[start:][: 2 * _BLOCK]) for start in pitched]
+    return Measures(
+        energy=float((mono**2).sum()),
+        notes=len(notes),
+        keys=len(set(notes)),
+        low=float(powers[hertz < _BASS_HZ].sum() / powers.sum()),
+        percussive=float(powers[sudden > steady].sum() / powers.sum()),
+        flatness=float(np.average(flatness, weights=powers.sum(axis=0))),
+        periodic=float(np.mean(periodic)),
+        seconds=len(sounding) * _BLOCK / _MEASURED_RATE / len(notes),
+    )
+
+
+def is_periodic(frame: NDArray[np.float64]) -> bool:
+    """Whether a frame is like itself some time later (normalised square difference)."""
+    if len(frame) < 4:
+        return False
+    lags = np.arange(len(frame) // 2)
+    power = np.abs(np.fft.rfft(frame, 2 * len(frame))) ** 2
+    energies = np.concatenate(([0.0], np.cumsum(frame**2)))
+    both = energies[len(frame) - lags] + energies[-1] - energies[lags]
+    likeness = 2 * np.fft.irfft(power)[: len(lags)] / np.maximum(both, 1e-12)
+    peaks, _ = signal.find_peaks(likeness, height=_PERIODIC)
+    return bool(np.any(peaks > max(8, int(np.argmax(likeness < 0)))))
+
+
+def table_of(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the sorting of a module as lines of text."""
+    head = f"\n{manifest['module']} ({manifest['package']}, {manifest['licence']})"
+    rows = (
+        f"{each['number']:3} {each['name'][:24]:24} {each['stem']:5} {each['energy']:6.1%} "
+        f"notes {each['notes']:4} keys {each['keys']:2} low {each['low']:.2f} "
+        f"percussive {each['percussive']:.2f} flat {each['flatness']:.2f} "
+        f"periodic {each['periodic']:.2f} {each['seconds']:5.2f} s  {each['reason']}"
+        for each in manifest["instruments"]
+    )
+    return [head, *rows]
+
+
+if __name__ == "__main__":
+    main()
