@@ -36,9 +36,13 @@ class ShareConfig(SpectrogramConfig):
     ----------
     mask_exponent : float
         1: shares are masks as they are.
+    any_width : bool
+        The network learned from mono and narrow mixtures, too: it sees the difference of their
+        channels as it is, where others see what is usual in stereo.
     """
 
     mask_exponent: float = 1.0
+    any_width: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,17 +110,29 @@ class ShareModel(SpectrogramModel):
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
         """Yield masks ``[batch, sources, channels, bins, n]`` of some consecutive frames."""
         images = (self._images(mixture) - self.input_mean) * self.input_scale
+        side = None
         if self._side is not None:
             side = self._side.repeat(len(images) // len(self._side))[:, None, None]  # [B, 1, 1]
-            usual = self._usual_difference(images[:, :, :2].mean(dim=2))  # [B, N, F]
-            difference = usual + side * (images[:, :, 2] - usual)
-            images = torch.cat([images[:, :, :2], difference.unsqueeze(2)], dim=2)
+            if not self.config.any_width:
+                images = self._with_usual_difference(images, side)
         for logits in self.logits(images):
             shares = logits.softmax(dim=2)  # [B, n, S, C, F]
-            if self._side is not None:  # channels that are alike are shared out alike
+            if side is not None:  # channels that are alike are shared out alike
                 mean = shares.mean(dim=3, keepdim=True)
                 shares = mean + side[..., None, None] * (shares - mean)
             yield shares.permute(0, 2, 3, 4, 1)
+
+    def _with_usual_difference(self, images: Tensor, side: Tensor) -> Tensor:
+        """Return images ``[B, N, 3, F]`` whose third is doubted as far as the side is worth less.
+
+        Parameters
+        ----------
+        images : Tensor ``[batch, frames, 3, bins]``
+        side : Tensor ``[batch, 1, 1]``
+        """
+        usual = self._usual_difference(images[:, :, :2].mean(dim=2))  # [B, N, F]
+        difference = usual + side * (images[:, :, 2] - usual)
+        return torch.cat([images[:, :, :2], difference.unsqueeze(2)], dim=2)
 
     def _usual_difference(self, channels: Tensor) -> Tensor:
         """Return what a difference usually is beside channels ``[batch, frames, bins]``."""
