@@ -156,8 +156,8 @@ def find_parts(path: Path, head: bytes) -> list[FilePart]:
         return _whole_files(path, head)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if head.startswith(b"FLV"):
-            starts = [match.start() for match in _FLV_START.finditer(data)]
-            parts = _between(starts)
+            following = (match.start() for match in _FLV_START.finditer(data, 1))
+            parts = _between([0, *following])
         else:
             parts = flac_parts(data) if head.startswith(b"fLaC") else ogg_parts(data)
     return parts[:_MAX_PARTS]

@@ -196,6 +196,15 @@ def test_files_that_readers_end_at_the_first_of(tmp_path, kind):
     assert reader.warnings == []
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_flash_header_of_another_version_is_one_file(tmp_path, version):
+    path = encode(tmp_path / "song.flv", tones(0, 2), "libmp3lame", RATE, "flv")
+    data = path.read_bytes()
+    path.write_bytes(data[:3] + bytes([version]) + data[4:])
+    samples, _ = read(path)
+    assert_seconds(samples, RATE, range(2), start_s=0.03)
+
+
 OTHERS = {
     **{kind: (codec, None) for kind, codec in JOINED.items()},
     "tta": ("tta", "tta"),
