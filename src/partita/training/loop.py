@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from partita.errors import TrainingError, UsageError, one_line
 from partita.models._protocol import SeparationModel
@@ -22,17 +20,12 @@ from partita.training.board import Board
 from partita.training.excerpts import Batch, Excerpt, draw_excerpt, prefetch, spread_excerpts
 from partita.training.losses import TrainingStep
 from partita.training.material import Material
+from partita.training.optimisation import Optimisation
 from partita.training.prepared import Prepared
 from partita.training.recipes import Recipe, fitting_parts
 from partita.training.run_folder import RunFolder
 from partita.training.synchrony import synchronise_norms
 
-_OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-}
-_COOLDOWN = 10  # epochs after the learning rate has shrunk, before losses count again
 _STATISTICS_EXCERPTS = 200
 _NO_MEMORY = "can't allocate memory"  # how PyTorch says it for CPUs
 _REASON_CHARS = 120
@@ -111,7 +104,7 @@ class Training:
             self._learn_statistics()
         if fabric.world_size > 1:
             synchronise_norms(model)
-        self._set_up()
+        self._optimisation = Optimisation(model, self._settings, fabric)
         self.history: list[dict[str, float]] = []
         self._step, self._elapsed_s = 0, 0.0
         self._newest: Batch | None = None
@@ -134,28 +127,6 @@ class Training:
         songs = self._material.train.songs_for(0)
         excerpts = spread_excerpts(songs, self._samples, _STATISTICS_EXCERPTS)
         self._model.learn_statistics(e.sources.sum(dim=0, keepdim=True) for e in excerpts)
-
-    def _set_up(self) -> None:
-        settings = self._settings
-        step = TrainingStep(self._model, settings.loss, combinations=settings.combinations)
-        self._optimiser = _OPTIMISERS[settings.optimiser](
-            step.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        # In the precision and on the device that were asked for; the model itself moves as well.
-        self._module, self._wrapped = self._fabric.setup(step, self._optimiser)
-        self._scheduler = ReduceLROnPlateau(
-            self._optimiser,
-            factor=settings.decay_factor,
-            patience=settings.decay_patience,
-            cooldown=_COOLDOWN,
-        )
-        self._average: AveragedModel | None = None
-        if settings.ema_decay:
-            self._average = AveragedModel(
-                self._model,
-                multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
-                use_buffers=True,
-            )
 
     @property
     def done(self) -> bool:
@@ -254,43 +225,22 @@ class Training:
         settings, fabric = self._settings, self._fabric
         seed = np.random.SeedSequence([settings.seed, self._step, fabric.global_rank])
         torch.manual_seed(int(seed.generate_state(1)[0]))  # dropout's
-        self._module.train()
-        if settings.schedule == "cosine":
-            for group in self._optimiser.param_groups:
-                group["lr"] = settings.cosine_rate(self._step, self._elapsed_s)
-        self._wrapped.zero_grad()
-        parts = batch.sources.chunk(settings.accumulate)
+        self._optimisation.schedule(self._step, self._elapsed_s)
         self._newest = batch
-        values = torch.zeros(len(self._sums), device=fabric.device)
-        for index, rows in enumerate(parts):
-            waits = index < len(parts) - 1
-            with fabric.no_backward_sync(self._module, enabled=waits):
-                losses = self._module(rows.to(fabric.device).float())
-                fabric.backward(losses.total / len(parts))
-            values += torch.cat([losses.total.detach()[None], losses.sources]) / len(parts)
+        values = self._optimisation.learn(batch.sources)
         # What processes have to agree on: whether one of them stops, and how late it is.
         shared = values.new_tensor([float(cancelled), self._clock()])
         values = _mean(fabric, torch.cat([values, shared]))
         self._require_finite(bool(values.isfinite().all()))
         if settings.precision != "float16":  # there, such steps are left out
-            self._require_finite(self._gradients_are_finite(), "gradient")
-        if settings.clip_norm:
-            fabric.clip_gradients(
-                self._module, self._wrapped, max_norm=settings.clip_norm, error_if_nonfinite=False
-            )
-        self._wrapped.step()
-        if self._average is not None:
-            self._average.update_parameters(self._model)
+            self._require_finite(self._optimisation.gradients_are_finite(), "gradient")
+        self._optimisation.step()
         self._sums += values[:-2].double().cpu()
         self._step += 1
         self._elapsed_s = float(values[-1])
         loss = float(self._sums[0]) / (self._step - self._epoch_begin)
         self._observer.step(self._step, self._steps, loss)
         return bool(values[-2])
-
-    def _gradients_are_finite(self) -> bool:
-        found = [p.grad for p in self._model.parameters() if p.grad is not None]
-        return bool(torch.nn.utils.get_total_norm(found).isfinite())
 
     def _require_finite(self, finite: bool, what: str = "loss") -> None:
         if finite or self._newest is None:
@@ -314,13 +264,12 @@ class Training:
             self._save()
 
     def _end_epoch(self) -> None:
-        settings = self._settings
         train = (self._sums / (self._step - self._epoch_begin)).tolist()
         row: dict[str, float] = {
             "epoch": len(self.history) + 1,
             "step": self._step,
             "seconds": round(self._elapsed_s, 3),
-            "learning_rate": self._optimiser.param_groups[0]["lr"],
+            "learning_rate": self._optimisation.learning_rate,
             **_named("train", self._model.learned, train),
         }
         if self._material.valid is not None:
@@ -328,12 +277,11 @@ class Training:
         self._sums.zero_()
         self.history.append(row)
         watched = row.get("valid", row["train"])
-        self._require_finite(math.isfinite(watched) and self._weights_are_finite())
+        self._require_finite(math.isfinite(watched) and self._optimisation.weights_are_finite())
         better = watched < self._best
         self._stale = 0 if better else self._stale + 1
         self._best = min(self._best, watched)
-        if settings.schedule == "plateau":
-            self._scheduler.step(watched)
+        self._optimisation.end_epoch(watched)
         if self._fabric.is_global_zero:
             # Where nothing is held out, a smaller loss says little: the newest is kept.
             if better or self._material.valid is None:
@@ -346,14 +294,7 @@ class Training:
     @property
     def kept(self) -> SeparationModel:
         """The model whose weights are to be used."""
-        if self._average is None:
-            return self._model
-        averaged = self._average.module
-        assert isinstance(averaged, SeparationModel)
-        return averaged
-
-    def _weights_are_finite(self) -> bool:
-        return all(bool(value.isfinite().all()) for value in self._model.state_dict().values())
+        return self._optimisation.kept
 
     @torch.no_grad()
     def _validate(self, valid: Prepared) -> list[float]:
@@ -379,13 +320,12 @@ class Training:
         place = self._step, len(self.history)
         if place == self._kept_place:
             return
-        self._require_finite(self._weights_are_finite())
+        self._require_finite(self._optimisation.weights_are_finite())
         if self._fabric.is_global_zero:
             self._folder.save_state(self._state())
         self._kept_place, self._kept_at = place, time.monotonic()
 
     def _state(self) -> dict[str, Any]:
-        average = self._average
         return {
             "step": self._step,
             "elapsed_s": self._elapsed_s,
@@ -393,23 +333,14 @@ class Training:
             "stale": self._stale,
             "sums": self._sums,
             "history": self.history,
-            "model": self._model.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
-            "average": None if average is None else average.state_dict(),
-            "precision": self._fabric.strategy.precision.state_dict(),
+            **self._optimisation.state_dict(),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self._step, self._elapsed_s = state["step"], state["elapsed_s"]
         self._best, self._stale = state["best"], state["stale"]
         self._sums, self.history = state["sums"], list(state["history"])
-        self._model.load_state_dict(state["model"], strict=True)
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._scheduler.load_state_dict(state["scheduler"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
-        self._fabric.strategy.precision.load_state_dict(state["precision"])
+        self._optimisation.load_state_dict(state)
         self._kept_place = self._step, len(self.history)
 
 

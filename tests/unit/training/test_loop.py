@@ -335,13 +335,13 @@ def test_averages(begin):
     training = begin(ema_decay=0.5, epochs=3, steps_per_epoch=1, valid=False)
     place = "networks.tone.fc1.weight"
     seen = []
-    update = training._average.update_parameters
+    update = training._optimisation.average.update_parameters
 
     def follow(model):
         seen.append(model.state_dict()[place].clone())
         update(model)
 
-    training._average.update_parameters = follow
+    training._optimisation.average.update_parameters = follow
     training.run()
     expected = seen[0]
     for value in seen[1:]:
