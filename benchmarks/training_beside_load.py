@@ -1,90 +1,106 @@
-"""How fast a small network trains beside another program, under several ways to wait for threads.
+"""How fast `partita train` is beside busy programs, under several ways to use threads.
 
-    python benchmarks/training_beside_load.py [--recipe umx-tiny] [--seconds 20] [--rounds 2]
+    python benchmarks/training_beside_load.py [--recipe umx-tiny] [--seconds 15] [--rounds 2]
 
-Each figure is a process of its own: network, loss and Adam of the recipe, batches of noise. The
-ways take turns, with and without one busy process beside them. Steps a second, medians.
+Each figure is a training of its own, excerpts drawn from noise included. The ways take turns,
+with no, one and eight busy processes beside them. Steps a second, medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import csv
 import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
-WAYS = {
-    "as PyTorch comes": {},
-    "partita train": {"GOMP_SPINCOUNT": "1000"},
-    "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
+import numpy as np
+import soundfile
+
+#: Settings of the recipe, and of the environment.
+WAYS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "`partita train`": ([], {}),
+    "`threads=0`": (["threads=0"], {}),
+    "`threads=0`, long loops": (["threads=0"], {"GOMP_SPINCOUNT": "300000"}),  # PyTorch's default
+    "`threads=0`, `OMP_WAIT_POLICY=PASSIVE`": (["threads=0"], {"OMP_WAIT_POLICY": "PASSIVE"}),
+    "`threads=1`": (["threads=1"], {}),
 }
 BUSY = [sys.executable, "-c", "while True: pass"]
+_STEPS = 5  # an epoch
+_RATE = 44100
 
 
-def steps_per_second(recipe_name: str, seconds: float) -> float:
-    """Train for some seconds and return the steps of one; the first two are not counted."""
-    import torch
-
-    from partita.training.losses import TrainingStep
-    from partita.training.recipes import load_recipe
-    from partita.training.run import Start
-
-    recipe, model = Start(load_recipe(recipe_name), []).resolve()
-    settings = recipe.training
-    step = TrainingStep(model, settings.loss).train()
-    optimiser = torch.optim.Adam(step.parameters())
-    samples = round(settings.excerpt_s * model.sample_rate)
-    rows = 0.1 * torch.randn(settings.batch_size, len(model.learned), model.channels, samples)
-    done, started = -2, time.perf_counter()
-    while done < 1 or time.perf_counter() - started < seconds:
-        optimiser.zero_grad()
-        step(rows).total.backward()
-        optimiser.step()
-        done += 1
-        if not done:
-            started = time.perf_counter()
-    return done / (time.perf_counter() - started)
+def write_songs(folder: Path) -> None:
+    """Write three songs of noise."""
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        song = folder / f"song {index}"
+        song.mkdir(parents=True)
+        for stem in ("vocals", "drums", "bass", "other"):
+            soundfile.write(song / f"{stem}.wav", 0.1 * rng.normal(size=(20 * _RATE, 2)), _RATE)
 
 
-def measure(way: dict[str, str], options: argparse.Namespace, *, busy: bool) -> float:
-    others = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "MKL_"))}
-    command = [sys.executable, __file__, "--worker", "--recipe", options.recipe]
-    beside = subprocess.Popen(BUSY) if busy else None
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    running = [subprocess.Popen(BUSY) for _ in range(count)]
     try:
-        command += ["--seconds", str(options.seconds)]
-        result = subprocess.run(
-            command, env=others | way, capture_output=True, text=True, check=True
-        )
+        yield
     finally:
-        if beside is not None:
-            beside.kill()
-            beside.wait()
-    return float(result.stdout)
+        for each in running:
+            each.kill()
+            each.wait()
+
+
+def steps_per_second(way: str, data: Path, options: argparse.Namespace) -> float:
+    """Train for some seconds; the first epoch is not counted where there are more."""
+    settings, environment = WAYS[way]
+    others = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "MKL_"))}
+    settings = [
+        *settings,
+        f"minutes={options.seconds / 60}",
+        f"steps_per_epoch={_STEPS}",
+        "valid_tracks=0",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "partita", "train", options.recipe, "--data", str(data)]
+        command += ["--out", f"{folder}/run", "--quiet"]
+        command += [part for setting in settings for part in ("--set", setting)]
+        home = {"PARTITA_HOME": str(data.parent / "home")}
+        subprocess.run(command, env=others | home | environment, check=True)
+        with (Path(folder) / "run" / "losses.csv").open() as file:
+            rows = list(csv.DictReader(file))
+    first = rows[0] if len(rows) > 1 else {"step": "0", "seconds": "0"}  # very slow: count it
+    steps = float(rows[-1]["step"]) - float(first["step"])
+    return steps / (float(rows[-1]["seconds"]) - float(first["seconds"]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--recipe", default="umx-tiny")
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--busy", type=int, nargs="*", default=[0, 1, 8])
     options = parser.parse_args()
-    if options.worker:
-        print(steps_per_second(options.recipe, options.seconds))
-        return
-    found: dict[tuple[str, bool], list[float]] = {}
-    for _ in range(options.rounds):
-        for busy in (False, True):
-            for name, way in WAYS.items():
-                found.setdefault((name, busy), []).append(measure(way, options, busy=busy))
-    print(f"| steps/s, {os.cpu_count()} cores | " + " | ".join(WAYS) + " |")
+    found: dict[tuple[str, int], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "songs"
+        write_songs(data)
+        for _ in range(options.rounds):
+            for busy in options.busy:
+                for way in WAYS:
+                    with busy_processes(busy):
+                        rate = steps_per_second(way, data, options)
+                    found.setdefault((way, busy), []).append(rate)
+    print(f"| {options.recipe}, steps/s, {os.cpu_count()} cores | {' | '.join(WAYS)} |")
     print("|---" * (len(WAYS) + 1) + "|")
-    for busy, label in ((False, "quiet"), (True, "one busy process beside it")):
-        cells = (f"{statistics.median(found[name, busy]):.2f}" for name in WAYS)
-        print(f"| {label} | " + " | ".join(cells) + " |")
+    for busy in options.busy:
+        cells = (f"{statistics.median(found[way, busy]):.2f}" for way in WAYS)
+        print(f"| {busy} busy processes | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

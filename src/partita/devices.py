@@ -70,13 +70,29 @@ def worker_pool(workers: int, threads: int) -> Iterator[ThreadPoolExecutor]:
     computed by all, which wait for each other at every step. Until the pool is closed, the calling
     thread has a worker's share too: its own small sums must not wake idle cores.
     """
-    each, before = max(1, threads // workers), torch.get_num_threads()
+    each = max(1, threads // workers)
     pool = ThreadPoolExecutor(workers, "partita", torch.set_num_threads, (each,))
-    torch.set_num_threads(each)
+    with intra_op_threads(each):
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def intra_op_threads(count: int) -> Iterator[None]:
+    """Let each of PyTorch's operations use that many threads, until the block ends.
+
+    Parameters
+    ----------
+    count : int
+        0 leaves it as it is.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
     try:
-        yield pool
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
 
 

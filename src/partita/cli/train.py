@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 import typer
 
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
+from partita.cli.process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
 
 if TYPE_CHECKING:
     from partita.training.run_folder import RunFolder
 
 _READING = "reading the data set"
-_SPINS = "1000"
 
 
 def train(
@@ -73,7 +72,7 @@ def train(
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
-    _leave_cores_to_others()
+    prepare_process()
     is_first = int(os.environ.get("RANK", "0")) == 0  # it speaks for all processes
     quiet = quiet or not is_first
     set_up_logging(verbose=verbose, quiet=quiet)
@@ -119,18 +118,6 @@ def train(
     if not quiet:
         _summarise(run)
     return 0
-
-
-def _leave_cores_to_others() -> None:
-    """Let PyTorch's threads sleep sooner where they wait for each other.
-
-    By default they turn in a loop for milliseconds. Where many programs share the cores, small
-    models then take most of the time for that: docs/training.md has figures. Must come before
-    PyTorch is imported.
-    """
-    chosen = os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
-    if not chosen and "torch" not in sys.modules:
-        os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 
 class _Display(ProgressDisplay):

@@ -54,6 +54,21 @@ class Stft:
         spectrogram: Tensor = spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:]).mT
         return spectrogram
 
+    @torch.no_grad()
+    def magnitudes(self, signal: Tensor, bins: int) -> Tensor:
+        """Return the magnitudes ``[..., bins, frames]`` of the lowest bins of ``[..., samples]``.
+
+        Without gradients. On a CPU row by row: a row's frames and spectrum stay in its cache,
+        which makes large batches twice as fast.
+        """
+        flat = signal.detach().reshape(-1, signal.shape[-1])
+        found = flat.new_empty(len(flat), self.frames(signal.shape[-1]), bins)
+        rows = torch.get_num_threads() if signal.device.type == "cpu" else len(flat)
+        for part, into in zip(torch.split(flat, rows), torch.split(found, rows), strict=True):
+            squares = torch.view_as_real(self.analyse(part)[..., :bins, :].mT).square()
+            torch.add(squares[..., 0], squares[..., 1], out=into).sqrt_()
+        return found.reshape(*signal.shape[:-1], *found.shape[1:]).mT
+
     def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``.
 

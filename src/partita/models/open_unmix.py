@@ -153,6 +153,10 @@ class UnmixModel(MagnitudeModel):
         """Return the networks in the order of the sources."""
         return [network for network in self.networks.values() if isinstance(network, UnmixNetwork)]
 
+    def seen(self, spectrogram: Tensor) -> Tensor:
+        """Return magnitudes; the bins of a frame stand together, as the networks take them."""
+        return spectrogram[..., : self.config.bins, :].mT.abs().mT
+
     def for_inference(self) -> FusedUnmix:
         """Return the same model in its faster form."""
         networks, connect = self.all_networks(), self.connection()
@@ -201,8 +205,8 @@ class OpenUnmix(UnmixModel):
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Estimate magnitudes ``[batch, learned sources, channels, bins, frames]``."""
         frames = mixture.permute(3, 0, 1, 2)  # [B, C, F, N] -> [N, B, C, F]
-        estimates = [network(frames) for network in self.networks.values()]
-        return torch.stack(estimates).permute(2, 0, 3, 4, 1)  # [S, N, B, C, F] -> [B, S, C, F, N]
+        estimates = [network(frames).permute(1, 2, 0, 3) for network in self.networks.values()]
+        return torch.stack(estimates, dim=1).mT  # [B, S, C, N, F] -> [B, S, C, F, N]
 
 
 def _unconnected(encoded: Signals, recur: Sequence[Recur]) -> Signals:

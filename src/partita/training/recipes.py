@@ -77,6 +77,10 @@ class TrainingSettings:
         Of weights, excerpts and dropout.
     workers : int
         Threads that read excerpts ahead.
+    threads : int
+        That each operation of PyTorch uses on a CPU; another number rounds differently. 0: as many
+        as PyTorch takes by itself. Small models gain little from more than one, and beside other
+        programs, threads that wait for each other lose much.
     checkpoint_minutes : float
         How often the state of the training is saved.
     """
@@ -104,15 +108,19 @@ class TrainingSettings:
     valid_excerpts: int = 32
     seed: int = 0
     workers: int = 2
+    threads: int = 0
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers",
                      "valid_excerpts"):  # fmt: skip
             self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        self._require(self.workers <= _MOST_WORKERS, f"workers must be at most {_MOST_WORKERS}")
+        for name in ("workers", "threads"):
+            self._require(
+                getattr(self, name) <= _MOST_WORKERS, f"{name} must be at most {_MOST_WORKERS}"
+            )
         for name in (
-            "decay_patience", "stop_patience", "valid_tracks", "seed", "warmup_steps"
+            "decay_patience", "stop_patience", "valid_tracks", "seed", "threads", "warmup_steps"
         ):  # fmt: skip
             self._require(getattr(self, name) >= 0, f"{name} must not be negative")
         for name in ("weight_decay", "clip_norm", "checkpoint_minutes", "minutes"):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from partita.datasets.dataset import AUTO
+from partita.devices import intra_op_threads
 from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
@@ -162,10 +163,11 @@ def train(
                 # Not before: data that cannot be used cost no earlier training.
                 folder.begin(description, resume=resume, digests=material.digests)
             fabric.barrier()
-            training = Training(
-                model, recipe, material, folder, fabric, observer, fresh=start.weights is None
-            )
-            training.run(cancel)
+            with intra_op_threads(recipe.training.threads):
+                training = Training(
+                    model, recipe, material, folder, fabric, observer, fresh=start.weights is None
+                )
+                training.run(cancel)
     return folder
 
 

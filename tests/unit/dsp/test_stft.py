@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partita.devices import intra_op_threads
 from partita.dsp.stft import Stft
 
 
@@ -31,6 +32,17 @@ def test_equals_pytorchs(samples):
     ours = stft.synthesise(changed, samples)
     expected = torch.istft(changed, 512, 128, window=window, center=True, length=samples)
     torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(3, 2, 1000), (1, 300), (700,)])
+def test_magnitudes_are_those_of_the_transform(shape, threads):
+    signal = torch.randn(shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    stft = Stft(256, 64)
+    with intra_op_threads(threads):
+        found = stft.magnitudes(signal, 100)
+    torch.testing.assert_close(found, stft.analyse(signal)[..., :100, :].abs())
+    assert not found.requires_grad
 
 
 @pytest.mark.parametrize("sizes", [(511, 128), (512, 512), (512, 0), (512, 100)])

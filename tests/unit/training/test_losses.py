@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
+from partita.devices import intra_op_threads
 from partita.errors import UsageError
 from partita.models import create_model
-from partita.training.losses import TrainingStep, weighted_sdr_loss
+from partita.training.losses import TrainingStep, mean_squares, weighted_sdr_loss
 
 SMALL = {
     "sample_rate": 8000,
@@ -30,8 +31,9 @@ def build(name="open-unmix", sources=FOUR, **values):
     return create_model(name, {**SIZES.get(name, {}), "sources": list(sources), **values}).eval()
 
 
-def excerpts(rows=4, batch=2, samples=3000):
-    return 0.1 * torch.randn(batch, rows, 1, samples, generator=torch.Generator().manual_seed(1))
+def excerpts(rows=4, batch=2, samples=3000, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(batch, rows, 1, samples, generator=generator)
 
 
 def magnitudes(model, mixture):
@@ -53,6 +55,47 @@ def test_magnitudes(name):
     assert torch.allclose(found.total, found.sources.mean())
     assert found.total.requires_grad
     assert not found.sources.requires_grad
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_mean_squares_and_their_gradients(order):
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=generator).permute(order)
+    errors.requires_grad_()
+    torch.testing.assert_close(mean_squares(errors), errors.square().mean(dim=(0, 2, 3)))
+    assert torch.autograd.gradcheck(mean_squares, [errors])
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_trainings_go_as_those_with_the_formula(name, threads):
+    def formula(model, rows):
+        estimates, _ = magnitudes(model, rows.sum(dim=1))
+        true = model.stft.analyse(rows)[..., : model.config.bins, :].abs()
+        return (estimates - true).square().mean()
+
+    def losses(of):
+        model = build(name).train()
+        step, optimiser = of(model), torch.optim.Adam(model.parameters())
+        for index in range(10):
+            rows = excerpts(seed=index)
+            optimiser.zero_grad()
+            loss = step(rows)
+            loss.backward()
+            optimiser.step()
+            yield loss.item()
+
+    def as_trained(model):
+        step = TrainingStep(model, "magnitude")
+        return lambda rows: step(rows).total
+
+    with intra_op_threads(threads):
+        found = list(losses(as_trained))
+        expected = list(losses(lambda model: lambda rows: formula(model, rows)))
+        again = list(losses(as_trained))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert found[-1] != pytest.approx(found[0], rel=1e-3)
+    assert again == found
 
 
 @pytest.mark.parametrize("name", ["open-unmix", "unet"])

@@ -178,6 +178,8 @@ def test_changes_reach_their_parts():
         ("epochs=0", "epochs must be at least 1"),
         ("batch_size=-1", "batch_size must be at least 1"),
         ("workers=100000", "workers must be at most 256"),
+        ("threads=100000", "threads must be at most 256"),
+        ("threads=-1", "threads must not be negative"),
         ("valid_excerpts=0", "valid_excerpts must be at least 1"),
         ("epochs=many", "'many' is not a whole number"),
         ("learning_rate=0", "learning_rate must be positive"),

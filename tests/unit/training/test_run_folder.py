@@ -154,6 +154,7 @@ def test_what_may_change_when_a_training_goes_on(begun):
     [
         (changed("training", learning_rate=0.1), "training.learning_rate: 0.001 → 0.1"),
         (changed("config", hidden=16, layers=2), "config.hidden: 8 → 16; config.layers: None → 2"),
+        (changed("training", threads=2), "training.threads: None → 2"),
         (
             changed("config", sources=["flute", "drums"]),
             "config.sources: ['vocals', 'drums'] → ['flute', 'drums']",
