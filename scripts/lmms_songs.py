@@ -7,8 +7,9 @@ Every track of every demo song is rendered by itself into FOLDER-tracks, sorted 
 and other (`track_stems.py`), and summed: FOLDER gets a folder for each song with drums.flac,
 bass.flac, other.flac and a manifest.json, which says the licence, where each track went and why,
 and how far the sum of all tracks is from the song as LMMS renders it. Effects on the master are
-not additive, and some synthesisers draw random numbers. No song has vocals. A table of all
-tracks is printed. Songs that are there are kept, so that a call that was broken off goes on.
+not additive, and some synthesisers draw random numbers. Tracks that may belong to another stem
+than their name says are left out. No song has vocals. A table of all tracks is printed. Songs
+that are there are kept, so that a call that was broken off goes on.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _MANIFEST = "manifest.json"
 _PROJECTS = Path("/usr/share/lmms/projects")
 _COPYRIGHT = Path("/usr/share/doc/lmms-common/copyright")
 _IN_SOURCE = "data/projects"  # where the copyright file has them
+_LEFT_OUT = ""
 _PEAK = 0.99
 _SILENT_DB = -80.0  # of a song's energy
 
@@ -91,16 +93,19 @@ def write_stems(rendered: Rendered, out: Path) -> dict[str, object]:
     if total == 0:
         raise PartitaError(f"{out.name}: LMMS rendered only silence")
     mix = read(rendered.mix)
-    stems = {stem: np.zeros_like(mix) for stem in STEMS}
+    stems = {stem: np.zeros_like(mix) for stem in (*STEMS, _LEFT_OUT)}
     rows = []
     for index, (track, measures) in enumerate(zip(rendered.tracks, measured, strict=True)):
         stem, reason = "", "silent"
         if decibels(measures.energy / total) > _SILENT_DB:
             stem, reason = stem_of(track, measures)
-            stems = {**stems, stem: add(stems[stem], read(rendered.file(index)))}
+        into = stem or _LEFT_OUT
+        stems = {**stems, into: add(stems[into], read(rendered.file(index)))}
         rows.append(row(track, measures, total, stem, reason))
     length = max(len(samples) for samples in stems.values())
     stems = {stem: add(np.zeros((length, 2), np.float32), part) for stem, part in stems.items()}
+    error = error_db(np.sum(list(stems.values()), axis=0), mix)
+    stems = {stem: stems[stem] for stem in STEMS}
     mixture = np.sum(list(stems.values()), axis=0)
     gain = _PEAK / max(_PEAK, *(float(np.abs(x).max()) for x in (mixture, *stems.values())))
     for stem, samples in stems.items():
@@ -108,7 +113,7 @@ def write_stems(rendered: Rendered, out: Path) -> dict[str, object]:
     return {
         "seconds": round(length / RATE, 1),
         "gain": gain * rendered.gain,
-        "sum_to_mix_db": round(error_db(mixture, mix), 1),
+        "sum_to_mix_db": round(error, 1),
         "stems": {stem: facts(measure([samples]), total) for stem, samples in stems.items()},
         "tracks": rows,
     }

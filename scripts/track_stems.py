@@ -36,13 +36,14 @@ _WORDS = (
     ),
 )
 #: What LMMS calls a track that nobody named.
-_UNNAMED = re.compile(r"(default|standard)([ -]preset)?|sample track", re.IGNORECASE)
+_UNNAMED = re.compile(r"(default|standard)([ -](kicker )?preset)?|sample track", re.IGNORECASE)
 #: Folders of LMMS' samples; below drumsynth are drums but for these.
 _FOLDERS = {"drums": "drums", "beats": "drums", "basses": "bass", "bassloops": "bass"}
 _NO_DRUMS = {"instrument", "effects", "magnetboy", "misc_bass", "misc_fx", "misc_synth"}
-_BASS_LOW_SHARE, _BASS_KEY = 0.5, 60
-_NAMED_BASS_LOW_SHARE = 0.25
+_NAMED_BASS_LOW, _NAMED_OTHER_LOW = 0.25, 0.85  # at least, at most
+_BASS_LOW, _SURE_BASS_LOW, _BASS_KEY = 0.5, 0.9, 60
 _DRUM_PERCUSSIVE = 0.5
+_BASS_PLUGIN, _DRUM_PLUGIN = "lb302", "kicker"
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,27 @@ def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
     """Return the stem of a track that is heard, and the reason.
 
     Its name counts first, then where its sample lies, then what it plays and how that sounds.
-    Whatever the name says, a bass has its energy in the low.
+    Where these do not go together, as for a bass without lows, the stem is empty: a song without
+    a track is a song, too, but a track in a wrong stem is learned.
     """
+    low = measures.low_share
+    heard = f"{low:.0%} below 250 Hz"
     stem, reason = _told(track)
-    if stem == "bass" and measures.low_share < _NAMED_BASS_LOW_SHARE:
-        return "other", f"{reason}, but {measures.low_share:.0%} of it below 250 Hz"
     if stem:
-        return stem, reason
-    one_key = len(set(track.keys)) == 1
-    if one_key and measures.percussive_share >= _DRUM_PERCUSSIVE:
-        return "drums", f"one key, {measures.percussive_share:.0%} percussive"
-    low = measures.low_share >= _BASS_LOW_SHARE
-    if low and track.keys and statistics.median(track.keys) < _BASS_KEY:
-        return "bass", f"low keys, {measures.low_share:.0%} below 250 Hz"
-    return "other", "neither low nor a drum"
+        doubtful = (stem == "bass" and low < _NAMED_BASS_LOW) or (
+            stem == "other" and low > _NAMED_OTHER_LOW
+        )
+        return ("", f"left out: {reason}, but {heard}") if doubtful else (stem, reason)
+    percussive = measures.percussive_share
+    if len(set(track.keys)) == 1 and percussive >= _DRUM_PERCUSSIVE:
+        if low < _BASS_LOW or track.plugin == _DRUM_PLUGIN:
+            return "drums", f"one key, {percussive:.0%} percussive"
+        return "", f"left out: one key, {percussive:.0%} percussive, {heard}"
+    if low < _BASS_LOW:
+        return "other", "neither low nor a drum"
+    if low >= _SURE_BASS_LOW or (track.keys and statistics.median(track.keys) < _BASS_KEY):
+        return "bass", f"no name, {heard}"
+    return "", f"left out: no low keys, but {heard}"
 
 
 def _told(track: Track) -> tuple[str, str]:
@@ -133,6 +141,8 @@ def _told(track: Track) -> tuple[str, str]:
             for stem, pattern in _WORDS:
                 if re.search(pattern, plain):
                     return stem, f"{kind} {name}"
+    if track.plugin == _BASS_PLUGIN:
+        return "bass", f"plugin {track.plugin}"
     folders = sample.parts[:-1]
     if folders[:1] == ("drumsynth",) and folders[1:2] and folders[1] not in _NO_DRUMS:
         return "drums", f"sample in {sample.parent}"

@@ -161,17 +161,22 @@ def test_measures_tell_low_from_high_and_hits_from_tones(songs):
         ("other", "Strings (low)", "audiofileprocessor", "", (50, 67), 0.6, 0.1),
         ("other", "FX 1 Zip", "audiofileprocessor", "drums/zap03.ogg", (66, 93), 0.0, 0.9),
         ("other", "Lead High", "kicker", "", (64, 73), 0.1, 0.6),
-        # a bass that has no lows is none to the ear
-        ("other", "techno bass", "lb302", "", (81, 84), 0.1, 0.1),
+        # left out: names that do not go with what is heard
+        ("", "techno bass", "sid", "", (81, 84), 0.1, 0.1),
+        ("", "latin_guitar03.ogg", "audiofileprocessor", "latin/x.ogg", (48, 81), 0.91, 0.1),
         # names that LMMS gives: the sample, its folder, then what is played and heard
         ("drums", "Default preset", "audiofileprocessor", "drumsynth/r_n_b/x.ds", (69,), 0, 0),
         ("bass", "x", "audiofileprocessor", "basses/rave01.ogg", (57, 60), 0.8, 0.2),
         ("other", "x", "audiofileprocessor", "drumsynth/misc_fx/hollow.ds", (36, 72), 0.3, 0.2),
         ("drums", "Default preset", "zynaddsubfx", "", (69, 69), 0.2, 0.8),
         ("bass", "Default preset", "zynaddsubfx", "", (41, 62, 45), 0.93, 0.1),
-        ("other", "Default preset", "zynaddsubfx", "", (58, 80, 70), 0.92, 0.1),
+        ("bass", "Default preset", "lb302", "", (41, 41), 0.54, 0.7),
+        ("bass", "Default preset", "zynaddsubfx", "", (58, 80, 70), 0.92, 0.1),
+        ("", "Default preset", "zynaddsubfx", "", (58, 80, 70), 0.72, 0.1),
+        ("", "Default preset", "zynaddsubfx", "", (41, 41), 0.72, 0.7),
+        ("drums", "Default Kicker Preset", "kicker", "", (69,), 0.9, 0.6),
         ("other", "Standard-Preset", "sid", "", (45, 50), 0.2, 0.1),
-        ("other", "", "", "", (), 0.9, 0.1),
+        ("", "", "", "", (), 0.8, 0.1),
     ],
 )
 def test_where_tracks_go(songs, stem, name, plugin, sample, keys, low, percussive):
@@ -205,13 +210,24 @@ def test_stems_are_sums_of_tracks(songs, write_project, write_rendered, tmp_path
 def test_no_stem_and_no_sum_clips(songs, write_project, write_rendered, tmp_path):
     project = write_project("Loud.mmp")
     loud = 3 * tone(60)
-    folder = write_rendered(project, (loud, loud, hits()), gain=1.0)
+    folder = write_rendered(project, (loud, 3 * tone(500), hits()), gain=1.0)
     soundfile.write(folder / "mix.flac", loud, RATE, "PCM_24")
     manifest = songs.make_song(project, "MIT", tmp_path / "out")
     stems = [soundfile.read(path)[0] for path in (tmp_path / "out" / "Loud").glob("*.flac")]
     assert np.abs(sum(stems)).max() == pytest.approx(0.99, abs=0.01)
     assert manifest["gain"] < 0.6
     assert -12 < manifest["sum_to_mix_db"] < 3  # a track more than the mix has
+
+
+def test_doubtful_tracks_are_left_out(songs, write_project, write_rendered, tmp_path):
+    project = write_project("Song.mmp")
+    write_rendered(project, (tone(2000), tone(800), hits()))
+    manifest = songs.make_song(project, "MIT", tmp_path / "out")
+    bass, voice, _ = manifest["tracks"]
+    assert (bass["stem"], bass["reason"]) == ("", "left out: name Bass, but 0% below 250 Hz")
+    assert voice["stem"] == "other"
+    assert not soundfile.read(tmp_path / "out" / "Song" / "bass.flac")[0].any()
+    assert manifest["sum_to_mix_db"] < -60  # all tracks, also those left out
 
 
 def test_command_leaves_out_what_is_not_free_and_goes_on(
