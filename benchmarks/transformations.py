@@ -105,8 +105,8 @@ def mono_with_noise(decibels: float) -> Transformation:
     return transform
 
 
-def hard_panned(alternate: int) -> Transformation:
-    """Return what folds each stem to mono and puts it on one side.
+def hard_panned(alternate: int, middle: str = "") -> Transformation:
+    """Return what folds each stem to mono and puts it on one side, or one of them in the middle.
 
     So many neighbours share a side: 1 is right, left, right, left, 2 is right, right, left, left.
     """
@@ -114,8 +114,9 @@ def hard_panned(alternate: int) -> Transformation:
     def transform(stems: Stems, rate: int) -> Version:
         panned = {}
         for index, (name, stem) in enumerate(stems.items()):
-            sides = np.array([[0.0], [1.0]], np.float32)
-            panned[name] = stem.mean(axis=0) * (sides if index // alternate % 2 == 0 else 1 - sides)
+            right = 1.0 if index // alternate % 2 == 0 else 0.0
+            sides = (0.5**0.5, 0.5**0.5) if name == middle else (1 - right, right)
+            panned[name] = stem.mean(axis=0) * np.array(sides, np.float32)[:, None]
         return Version(sum_of(panned), panned, rate)
 
     return transform
@@ -302,6 +303,7 @@ TRANSFORMATIONS: Mapping[str, Transformation] = {
     "mono, side noise -40 dB": mono_with_noise(40),
     "hard-panned by turns": hard_panned(1),
     "hard-panned in pairs": hard_panned(2),
+    "voice amid hard-panned": hard_panned(1, "vocals"),
     "+12 dB": gain(12),
     "-12 dB": gain(-12),
     "-40 dB": gain(-40),

@@ -166,7 +166,7 @@ class Passage:
         stream, field = self._model_domain(blocks, mixture), self._mapping
         if field is None:
             return stream, SongFacts()
-        return (field.apply(block) for block in stream), SongFacts(side=field.side)
+        return (field.apply(block) for block in stream), SongFacts(side=field.given_side)
 
     @property
     def _mapping(self) -> StereoField | None:

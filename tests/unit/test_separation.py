@@ -56,7 +56,8 @@ def test_mixtures_are_never_changed(song):
 def test_rate_and_channels_come_back(channels, rate):
     time_s = np.arange(rate // 2) / rate
     tones = np.stack([np.sin(2 * np.pi * 200 * (i + 1) * time_s) for i in range(channels)])
-    tones = (tones * np.hanning(len(time_s))).astype(np.float32)
+    bass = np.sin(2 * np.pi * 90 * time_s)  # in all channels: they are no songs of their own
+    tones = ((0.2 * tones + 0.7 * bass) * np.hanning(len(time_s))).astype(np.float32)
     model = Halves()
     estimates = Separator(model)(tones, rate, keep_rate=True)
     samples = estimates["left_half"].samples.numpy()
@@ -480,3 +481,21 @@ def test_opposite_channels_do_not_cancel_for_models_of_one(song):
     estimates = Separator(model)(np.stack([left, -left]), RATE)
     total = sum(audio.samples for audio in estimates.values())
     torch.testing.assert_close(total[0], torch.from_numpy(left), atol=1e-6, rtol=0)
+
+
+def test_hard_panned_channels_are_separated_by_themselves(stems):
+    """Equal to separating each channel as a song of one, also in surround; the sum is the song."""
+    hard = np.stack([stems["drums"].mean(axis=0), stems["bass"].mean(axis=0)])
+    separator = Separator("accompaniment-stems")
+    found = separator(hard, RATE, keep_rate=True)
+    channels = [separator(hard[index : index + 1], RATE, keep_rate=True) for index in (0, 1)]
+    for name, audio in found.items():
+        for channel in (0, 1):
+            alone = channels[channel][name].samples[0]
+            torch.testing.assert_close(audio.samples[channel], alone, atol=1e-4, rtol=0)
+    total = sum(audio.samples for audio in found.values())
+    torch.testing.assert_close(total, torch.from_numpy(hard), atol=1e-5, rtol=0)
+    quad = np.concatenate([hard, stems["other"]])
+    surround = separator(quad, RATE, keep_rate=True)
+    for name, audio in surround.items():
+        torch.testing.assert_close(audio.samples[:2], found[name].samples, atol=1e-4, rtol=0)

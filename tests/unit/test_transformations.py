@@ -19,7 +19,7 @@ OF_THE_MIXTURE_ALONE = {
     "mono, side noise -60 dB": (59.9, 60.1),
     "mono, side noise -40 dB": (39.9, 40.1),
 }
-TRANSFORMATIONS = 39
+TRANSFORMATIONS = 40
 
 
 @pytest.fixture

@@ -187,3 +187,62 @@ def test_rates(stereo, rate):
     meter = StereoMeter(rate)
     meter.add(stereo[None, :, : 4 * rate])
     assert meter.field().side.item() > 0.5
+
+
+@pytest.fixture(scope="module")
+def instruments(stereo):
+    """Two mono instruments, of which one is late: their sum has as much bass as the song."""
+    one = stereo.mean(axis=0)
+    return np.stack([one, np.roll(one, RATE)])
+
+
+def test_hard_panned_channels_are_songs_of_their_own(instruments, stereo):
+    field = field_of(instruments)
+    assert field.apart == (True,)
+    assert field.given_side.tolist() == [0.0, 0.0]
+    mixture = torch.from_numpy(instruments)[None]
+    given = field.apply(mixture)
+    assert given.shape == (2, 2, instruments.shape[1])
+    for channel in range(2):
+        for copy in range(2):
+            assert torch.equal(given[channel, copy], mixture[0, channel])
+    shares = torch.tensor([0.3, 0.5, 0.2])[None, :, None, None]
+    estimates = field.undo(shares * given[:, None])
+    assert estimates.shape == (1, 3, 2, instruments.shape[1])
+    torch.testing.assert_close(estimates.sum(dim=1), mixture)
+    torch.testing.assert_close(estimates[:, 1], 0.5 * mixture)
+
+
+def test_a_voice_in_the_middle_of_hard_panned_instruments(instruments):
+    voice = 0.7 * np.roll(instruments.mean(axis=0), RATE // 2)
+    assert field_of((instruments + voice).astype(np.float32)).apart == (True,)
+
+
+def test_what_is_not_hard_panned(stereo, instruments):
+    mono = np.stack([instruments[0]] * 2)
+    silent = np.zeros_like(stereo)
+    for song in (stereo, mono, narrowed(stereo, -30), mono * np.float32([[1], [-1]]), silent):
+        assert field_of(song).apart == (False,)
+    one_sided = np.stack([instruments[0], silent[0]])
+    assert field_of(one_sided).apart == (False,)
+    # Wide, but for the bass.
+    low = np.fft.rfft(stereo.mean(axis=0))
+    low[1500:] = 0  # 300 Hz
+    bass = 3 * np.fft.irfft(low, stereo.shape[1])
+    treble = np.random.default_rng(0).standard_normal(stereo.shape)
+    treble = np.diff(treble, axis=1, prepend=0) * 0.3 * np.sqrt(np.square(bass).mean())
+    assert field_of((bass + treble).astype(np.float32)).apart == (False,)
+
+
+def test_groups_may_be_apart_or_not(stereo, instruments):
+    both = np.stack([stereo, instruments, stereo])
+    meter = StereoMeter(RATE)
+    meter.add(both)
+    field = meter.field()
+    assert field.apart == (False, True, False)
+    assert field.given_side.tolist() == [1.0, 0.0, 0.0, 1.0]
+    mixture = torch.from_numpy(both)
+    given = field.apply(mixture)
+    assert given.shape[0] == 4
+    back = field.undo(given[:, None])
+    torch.testing.assert_close(back[:, 0], mixture)
