@@ -74,7 +74,9 @@ def _end_of_rf64(file: Bytes, _: bytes) -> int | None:
     file.seek(12)
     chunk = file.read(16)
     size = int.from_bytes(chunk[8:16], "little")
-    return size + 8 if chunk.startswith(b"ds64") and 0 < size < 1 << 62 else None
+    # What pipes leave there, as in 32 bits.
+    is_known = 0 < size < 1 << 62 and size | 0xFFFF not in (0x7FFFFFFF, 0xFFFFFFFF)
+    return size + 8 if chunk.startswith(b"ds64") and is_known else None
 
 
 def _end_of_tta(file: Bytes, head: bytes) -> int | None:

@@ -21,12 +21,14 @@ from partita.audio.audio_reader import (
     read_errors,
     rechunk,
 )
+from partita.audio.avi_index import read_avi_index
 from partita.audio.container import open_container
 from partita.audio.flac_frames import HEADER_BYTES, frame_position
-from partita.audio.frame_table import FrameFinder, frame_length_s, read_frame_table
+from partita.audio.frame_table import FrameFinder, FrameTable, read_frame_table
 from partita.audio.ogg_pages import DamagedEnd, begins_damaged, damaged_end
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
+from partita.audio.stream_length import PADDING_S, STATED, seconds, stream_length_s, videos
 from partita.audio.timeline import (
     Frame,
     Timeline,
@@ -42,10 +44,6 @@ from partita.errors import AudioReadError
 
 #: Decoded before the start of an excerpt and thrown away: lossy codecs need a run-up.
 _RUN_UP_S = 0.25
-#: Demuxers whose files state how long the stream really is.
-_STATED = frozenset(
-    ("mov,mp4,m4a,3gp,3g2,mj2", "flac", "tta", "ape", "wv", "aiff", "wav", "w64", "caf")
-)
 #: Codecs with checksums: without a check damage would sound, as noise at full scale.
 _CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
 #: Demuxers that begin at zero: an earlier frame than their first one is lost.
@@ -60,8 +58,6 @@ _OPUS_RATE = 48_000
 _MAX_STREAMS = 200
 #: A stated length above 30 years is damage.
 _MAX_LENGTH_S = 1e9
-#: What codecs put in front of the sound is shorter.
-_PADDING_S = 0.1
 #: Errors in a row after which a demuxer is taken to be at the end.
 _MAX_DEMUX_ERRORS = 50
 #: Fewer bytes behind the last packet are an index.
@@ -113,7 +109,7 @@ class FFmpegReader(AudioReader):
                 self._open()
                 self._table = None
                 if source is None:
-                    self._table = read_frame_table(path, self._container.format.name)
+                    self._table = self._read_table()
                 self._finder = None
                 if self._table is not None and not self._table.is_whole:
                     self._finder = FrameFinder(path, self._table)
@@ -136,6 +132,12 @@ class FFmpegReader(AudioReader):
         self._lost_s = 0.0
         self._cut_s = 0.0  # what decoders left out at the ends of frames
         self._full_samples = self._block_samples = 0
+
+    def _read_table(self) -> FrameTable | None:
+        kind, stream = self._container.format.name, self._stream
+        if kind == "avi":
+            return None if stream.start_time else read_avi_index(self.path, stream.index)
+        return read_frame_table(self.path, kind, stream.codec_context.name)
 
     def _open(self, begin: int = 0) -> None:
         self._begin = begin
@@ -181,40 +183,19 @@ class FFmpegReader(AudioReader):
 
     def _length(self) -> tuple[int | None, int | None]:
         """Return samples of the whole stream, and how many of them the file itself promises."""
-        stream, kind = self._stream, self._container.format.name
-        length_s: float | None = None
-        announced_s: float | None = None
-        if self._table is not None:
-            length_s, announced_s = self._table.length_s, self._table.announced_s
-            if announced_s is not None and abs(announced_s - length_s) < _PADDING_S:
-                length_s = _seconds(stream, "duration") or length_s  # without padding
-        elif (stream_s := _seconds(stream, "duration")) is not None:
-            # Windows Media states the whole file's, Ogg the end of all codecs but Vorbis.
-            is_end = kind == "asf" or (kind == "ogg" and stream.codec_context.name != "vorbis")
-            length_s = stream_s + (0.0 if is_end else self._late_s())
-            is_stated = kind in _STATED or (kind == "ogg" and len(self._container.streams) > 1)
-            announced_s = length_s if is_stated else None
-        elif self._container.duration is not None:
-            # Matroska's duration is where the file ends, wherever it begins.
-            begins_s = 0.0 if self._videos() else _seconds(stream, "start_time") or 0.0
-            length_s = self._container.duration / av.time_base - max(0.0, begins_s)
-            is_sound = kind in ("asf", "matroska,webm") and not self._videos()
-            # Of a sound track under a video most programs say in a tag where it ends.
-            announced_s = length_s if is_sound else _clock_s(stream.metadata.get("DURATION"))
+        length_s, announced_s = stream_length_s(
+            self._container, self._stream, self._table, self._late_s()
+        )
         return self._samples_of(length_s), self._samples_of(announced_s)
 
     def _samples_of(self, length_s: float | None) -> int | None:
         is_sane = length_s is not None and 0 <= length_s < _MAX_LENGTH_S
         return round(length_s * self.sample_rate) if length_s is not None and is_sane else None
 
-    def _videos(self) -> list[Any]:
-        cover = av.stream.Disposition.attached_pic
-        return [s for s in self._container.streams.video if cover not in s.disposition]
-
     def samples(self, block_samples: int) -> Generator[Samples, None, None]:
         """Yield the excerpt in blocks."""
         frames = self._frames()
-        others = len(self._container.streams.audio) - 1 + len(self._videos())
+        others = len(self._container.streams.audio) - 1 + len(videos(self._container))
         timeline = Timeline(self._stated_end_s(), may_begin_late=others > 0)
         if self.start_s > _RUN_UP_S:
             frames, timeline.position_s = self._from_excerpt(frames)
@@ -244,7 +225,7 @@ class FFmpegReader(AudioReader):
         yield from timeline.pieces(frames)
         # Where whole packets are lost at the end, the song is as long as its file says.
         end_s = None if self._end is None else self._end_s(self._end)
-        if self._lost_s and self._container.format.name in _STATED and self._stream.duration:
+        if self._lost_s and self._container.format.name in STATED and self._stream.duration:
             end_s = float(self._stream.duration * self._stream.time_base) + self._late_s()
             end_s = end_s if timeline.position_s + self._lost_s >= end_s - 1e-3 else None
         if end_s is not None and end_s <= timeline.position_s + _MAX_PAGE_S:
@@ -306,9 +287,9 @@ class FFmpegReader(AudioReader):
             if packet is None or decoded is None or len(usable) < len(decoded):
                 self._failed += 1
                 is_lost = True
-                self._lost_s += _seconds(packet, "duration") or 0.0
+                self._lost_s += seconds(packet, "duration") or 0.0
                 if first_failed_s is None:
-                    first_failed_s = _seconds(packet, "pts")
+                    first_failed_s = seconds(packet, "pts")
             for frame in usable:
                 stamp_s = self._stamp_s(frame, packet)
                 if self._origin_s is None and stamp_s is not None:
@@ -351,7 +332,7 @@ class FFmpegReader(AudioReader):
 
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
         """Return when a frame begins, in the file's own time."""
-        own_s = _seconds(frame, "pts")
+        own_s = seconds(frame, "pts")
         is_flac = self._stream.codec_context.name == "flac" and self.is_from_zero
         if (is_flac or self._container.format.name == "flac") and packet.size:
             return self._flac_stamp_s(frame, packet)
@@ -360,14 +341,14 @@ class FFmpegReader(AudioReader):
         if packet.pos is None:
             return None
         # Where a decoder skips padding, the frame begins later than its packet, or ends earlier.
-        packet_s = _seconds(packet, "pts")
+        packet_s = seconds(packet, "pts")
         inside_s = 0.0 if own_s is None or packet_s is None else own_s - packet_s
         offset = (
             packet.pos if self._finder is None else self._finder.offset(packet.pos, bytes(packet))
         )
         stamp_s = self._table.time_s(offset) + inside_s - self._cut_s
         if frame.samples < self._full_samples or inside_s:
-            full_s = frame_length_s(bytes(packet), self._container.format.name)
+            full_s = self._table.frame_length_s(bytes(packet))
             self._cut_s += max(0.0, full_s - inside_s - frame.samples / frame.sample_rate)
         else:
             self._full_samples = frame.samples
@@ -380,38 +361,38 @@ class FFmpegReader(AudioReader):
         self._full_samples = frame.samples
         stated = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
         position = frame_position(bytes(packet)[:HEADER_BYTES], self._block_samples or stated)
-        return _seconds(frame, "pts") if position is None else position / frame.sample_rate
+        return seconds(frame, "pts") if position is None else position / frame.sample_rate
 
     def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
         """Return the time that counts as zero, from the first frame that decodes."""
         origin_s = stamp_s
-        start_s = _seconds(self._stream, "start_time")
+        start_s = seconds(self._stream, "start_time")
         if self._table is not None:
-            return origin_s
+            return 0.0 if self._container.format.name == "avi" else origin_s
         if self.is_from_zero:
             return 0.0
         if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
             return 0.0
         is_alone = len(self._container.streams) == 1
-        if self._container.format.name == "ogg" and stamp_s > _PADDING_S and is_alone:
+        if self._container.format.name == "ogg" and stamp_s > PADDING_S and is_alone:
             with self._file() as file:
                 return 0.0 if begins_damaged(file) else origin_s
         if failed_s is not None:
             origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
         # Stems lie under their video; of other sound only what begins much earlier counts, since
         # start times are those of the padding.
-        for stream in self._videos():
-            video_s = _seconds(stream, "start_time")
+        for stream in videos(self._container):
+            video_s = seconds(stream, "start_time")
             origin_s = origin_s if video_s is None else min(origin_s, video_s)
         for stream in self._container.streams.audio:
-            other_s = _seconds(stream, "start_time")
-            if other_s is not None and other_s < origin_s - _PADDING_S:
+            other_s = seconds(stream, "start_time")
+            if other_s is not None and other_s < origin_s - PADDING_S:
                 origin_s = other_s
         return origin_s
 
     def _late_s(self) -> float:
         """Return how late the stream begins among the others of its file."""
-        start_s = _seconds(self._stream, "start_time")
+        start_s = seconds(self._stream, "start_time")
         if start_s is None or len(self._container.streams) == 1:
             return 0.0
         return max(0.0, start_s - self._find_origin(start_s, None))
@@ -447,8 +428,8 @@ class FFmpegReader(AudioReader):
         """Tell whether the sound goes as far as it should: what failed was something else."""
         if self._table is not None:
             return self._table.is_whole
-        stated_s = _seconds(self._stream, "duration")
-        is_stated = self._container.format.name in _STATED and stated_s is not None
+        stated_s = seconds(self._stream, "duration")
+        is_stated = self._container.format.name in STATED and stated_s is not None
         return is_stated and timeline.position_s >= (stated_s or 0.0) - 1e-3
 
     def _close(self) -> None:
@@ -463,20 +444,6 @@ def _is_usable(frame: Any) -> bool:
         and 0 < frame.layout.nb_channels <= MAX_CHANNELS
         and MIN_RATE <= frame.sample_rate <= MAX_RATE
     )
-
-
-def _seconds(thing: Any, field: str) -> float | None:
-    """Return a time field of a packet, frame or stream in seconds."""
-    ticks = getattr(thing, field, None)
-    return None if ticks is None or not thing.time_base else float(ticks * thing.time_base)
-
-
-def _clock_s(text: str | None) -> float | None:
-    """Return the seconds of "00:01:02.5"."""
-    with contextlib.suppress(ValueError):
-        hours, minutes, seconds = map(float, (text or "").split(":"))
-        return 3600 * hours + 60 * minutes + seconds
-    return None
 
 
 def _put_back(first: Frame | None, frames: Iterator[Frame]) -> Iterator[Frame]:

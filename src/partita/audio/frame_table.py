@@ -1,4 +1,4 @@
-"""Where each frame of a raw mp3, aac or ac3 file lies, from the frames' own headers.
+"""Where each frame of a raw mp3, AAC, AC-3, DTS, … file lies, from the frames' own headers.
 
 FFmpeg counts the frames of such files to get the time. Where bytes are damaged it loses count, and
 what follows would be early. The table tells how long the damaged bytes were, and which rates and
@@ -10,31 +10,16 @@ from __future__ import annotations
 import bisect
 import mmap
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: ``(bytes, samples, rate, channels)`` of a frame.
-Header = tuple[int, int, int, int]
+from partita.audio.frame_headers import HEADER_BYTES, KINDS, Header, ReadHeader
 
-_MP3_RATES = (44100, 48000, 32000)
-_MP3_KBPS = {
-    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+#: FFmpeg's codecs that wav files hold → whose headers theirs are.
+_IN_WAV = {
+    **dict.fromkeys(("mp3", "mp3float", "mp2", "mp2float"), "mp3"),
+    **{"ac3": "ac3", "eac3": "eac3", "dca": "dts"},
 }
-_AAC_RATES = (
-    *(96000, 88200, 64000, 48000, 44100, 32000),
-    *(24000, 22050, 16000, 12000, 11025, 8000, 7350),
-)
-_AC3_KBPS = (
-    *(32, 40, 48, 56, 64, 80, 96, 112, 128, 160),
-    *(192, 224, 256, 320, 384, 448, 512, 576, 640),
-)
-_AC3_CHANNELS = (2, 1, 2, 3, 3, 4, 4, 5)
 #: A shape that holds for less is damage, not music.
 _MIN_SHAPE_S = 0.5
 #: Where a Xing header stands at the latest.
@@ -47,68 +32,14 @@ _MIN_DAMAGE_S = 1e-3
 _MAX_TRIES = 200_000
 
 
-def mp3_header(data: bytes) -> Header | None:
-    """Read the four bytes in front of an MPEG audio frame; None if they are something else."""
-    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
-        return None
-    version, layer = (data[1] >> 3) & 3, 4 - ((data[1] >> 1) & 3)
-    kbps_index, rate_index, padding = data[2] >> 4, (data[2] >> 2) & 3, (data[2] >> 1) & 1
-    if version == 1 or layer == 4 or rate_index == 3 or kbps_index in (0, 15):
-        return None
-    rate = _MP3_RATES[rate_index] // {3: 1, 2: 2, 0: 4}[version]
-    kbps = _MP3_KBPS[1 if version == 3 else 2, layer][kbps_index - 1]
-    channels = 1 if data[3] >> 6 == 3 else 2
-    if layer == 1:
-        return (12_000 * kbps // rate + padding) * 4, 384, rate, channels
-    samples = 576 if layer == 3 and version != 3 else 1152
-    return samples // 8 * 1000 * kbps // rate + padding, samples, rate, channels
-
-
-def aac_header(data: bytes) -> Header | None:
-    """Read an ADTS header; channels are 0 where the frame itself says how many."""
-    if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
-        return None
-    rate_index = (data[2] >> 2) & 15
-    size = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-    if rate_index >= len(_AAC_RATES) or size < 7:
-        return None
-    channels = (data[2] & 1) << 2 | data[3] >> 6
-    samples = 1024 * ((data[6] & 3) + 1)
-    return size, samples, _AAC_RATES[rate_index], 8 if channels == 7 else channels
-
-
-def ac3_header(data: bytes) -> Header | None:
-    """Read the head of an AC-3 frame (not E-AC-3)."""
-    if len(data) < 8 or data[:2] != b"\x0b\x77" or data[5] >> 3 > 10:
-        return None
-    rate_index, size_index = data[4] >> 6, data[4] & 63
-    if rate_index == 3 or size_index >= 38:
-        return None
-    kbps = _AC3_KBPS[size_index >> 1]
-    rate = (48000, 44100, 32000)[rate_index]
-    words = {48000: 2 * kbps, 44100: 320 * kbps // 147 + (size_index & 1), 32000: 3 * kbps}[rate]
-    mode = data[6] >> 5
-    bits = data[6] << 8 | data[7]
-    skipped = 3 + 2 * (mode & 1 and mode != 1) + 2 * bool(mode & 4) + 2 * (mode == 2)
-    has_lfe = (bits >> (15 - skipped)) & 1
-    return 2 * words, 1536, rate, _AC3_CHANNELS[mode] + has_lfe
-
-
-ReadHeader = Callable[[bytes], Header | None]
-#: FFmpeg's demuxer → how its headers are read, and what they begin with.
-_KINDS: dict[str, tuple[ReadHeader, bytes]] = {
-    "mp3": (mp3_header, b"\xff"),
-    "aac": (aac_header, b"\xff"),
-    "ac3": (ac3_header, b"\x0b\x77"),
-}
-
-
 @dataclass
 class FrameTable:
     """Frames of a file.
 
     Attributes
     ----------
+    read_header : callable
+        Reads a frame's first bytes.
     offsets : array of int
         Where frames begin, in bytes.
     times_s : array of float
@@ -123,12 +54,18 @@ class FrameTable:
         Where the last frame ends, in bytes.
     """
 
+    read_header: ReadHeader
     offsets: array[int] = field(default_factory=lambda: array("q"))
     times_s: array[float] = field(default_factory=lambda: array("d"))
     shapes: dict[tuple[int, int], float] = field(default_factory=dict)
     length_s: float = 0.0
     announced_s: float | None = None
     end: int = 0
+
+    def frame_length_s(self, packet: bytes) -> float:
+        """Return how long a whole frame is, 0 where its header cannot be read."""
+        header = self.read_header(packet[:HEADER_BYTES])
+        return header[1] / header[2] if header and header[1] else 0.0
 
     def time_s(self, offset: int) -> float:
         """Return when the sound at an offset begins; within damage by its share of the bytes."""
@@ -200,7 +137,7 @@ class FrameFinder:
         return self._last
 
 
-def read_frame_table(path: Path, kind: str) -> FrameTable | None:
+def read_frame_table(path: Path, kind: str, codec: str = "") -> FrameTable | None:
     """Return the table of a raw file, None where FFmpeg's own count has to do.
 
     Parameters
@@ -208,38 +145,47 @@ def read_frame_table(path: Path, kind: str) -> FrameTable | None:
     path : Path
     kind : str
         FFmpeg's name of the demuxer.
+    codec : str
+        FFmpeg's name of the codec, for wav files that hold frames.
     """
-    if kind not in _KINDS:
+    frames = _IN_WAV.get(codec, "") if kind == "wav" else kind
+    if frames not in KINDS:
         return None
-    read_header, sync = _KINDS[kind]
+    new_reader, sync, ahead = KINDS[frames]
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _scan(data, read_header, sync)
+        begin = _data_chunk(data) if kind == "wav" else 0
+        return _scan(data, new_reader(), (sync, ahead), begin)
 
 
-def frame_length_s(packet: bytes, kind: str) -> float:
-    """Return how long a whole frame is, 0 where its header cannot be read."""
-    header = _KINDS[kind][0](packet[:8])
-    return header[1] / header[2] if header else 0.0
+def _data_chunk(data: mmap.mmap) -> int:
+    """Return where the sound of a wav file begins."""
+    at = 12
+    while at < len(data) - 8 and data[at : at + 4] != b"data":
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return at + 8
 
 
-def _scan(data: mmap.mmap, read_header: ReadHeader, sync: bytes) -> FrameTable | None:
-    table = FrameTable()
+def _scan(
+    data: mmap.mmap, read_header: ReadHeader, sync: tuple[bytes, int], begin: int
+) -> FrameTable | None:
+    table = FrameTable(read_header)
     decoded_s, decoded_bytes = 0.0, 0
-    at, end = 0, len(data)
+    at, end = begin, len(data)
     tries = _MAX_TRIES
-    header = read_header(data[:8])
+    header = read_header(data[at : at + HEADER_BYTES])
     is_behind_frame = False
     while at < end:
         if header is not None:
             size, samples, rate, channels = header
             following = at + size
-            next_header = read_header(data[following : following + 8])
+            next_header = read_header(data[following : following + HEADER_BYTES])
             # Chance makes headers too: behind a frame there is another, a tag or the end.
             if next_header or following >= end or after_tags(data, following) > following:
                 if not is_behind_frame and _is_index(data[at : at + _XING_BYTES]):
                     if not table.offsets:
                         table.announced_s = _announced_s(data[at : at + _XING_BYTES], header)
-                else:
+                elif samples:
                     frame_s = samples / rate
                     table.offsets.append(at)
                     table.end = following
@@ -247,7 +193,8 @@ def _scan(data: mmap.mmap, read_header: ReadHeader, sync: bytes) -> FrameTable |
                     table.length_s += frame_s
                     held_s = table.shapes.get((rate, channels), 0.0)
                     table.shapes[rate, channels] = held_s + frame_s
-                    decoded_s, decoded_bytes = decoded_s + frame_s, decoded_bytes + size
+                    decoded_s += frame_s
+                decoded_bytes += size
                 at, header, is_behind_frame = following, next_header, True
                 continue
         lost_from = after_tags(data, at)
@@ -258,7 +205,7 @@ def _scan(data: mmap.mmap, read_header: ReadHeader, sync: bytes) -> FrameTable |
             lost_s = (at - lost_from) * decoded_s / decoded_bytes
             frame_s = decoded_s / len(table.offsets)
             table.length_s += round(lost_s / frame_s) * frame_s
-        header, is_behind_frame = read_header(data[at : at + 8]), False
+        header, is_behind_frame = read_header(data[at : at + HEADER_BYTES]), False
     return table if table.offsets else None
 
 
@@ -276,20 +223,20 @@ def _announced_s(frame: bytes, header: Header) -> float | None:
 
 
 def _resync(
-    data: mmap.mmap, at: int, read_header: ReadHeader, sync: bytes, tries: int
+    data: mmap.mmap, at: int, read_header: ReadHeader, sync: tuple[bytes, int], tries: int
 ) -> tuple[int, int]:
     """Return where the next two frames in a row begin, or the end; and the tries that are left."""
-    end = len(data)
+    end, (mark, ahead) = len(data), sync
     while tries > 0:
-        at = data.find(sync, at)
+        at = data.find(mark, at + ahead) - ahead
         if at < 0:
             return end, tries
         tries -= 1
-        header = read_header(data[at : at + 8])
-        if header is not None:
+        header = read_header(data[at : at + HEADER_BYTES])
+        if header is not None and header[1]:
             following = at + header[0]
-            behind = read_header(data[following : following + 8])
-            if following == end or (behind and behind[2:] == header[2:]):
+            behind = read_header(data[following : following + HEADER_BYTES])
+            if following == end or (behind and (behind[2:] == header[2:] or not behind[1])):
                 return at, tries
         at += 1
     return end, tries

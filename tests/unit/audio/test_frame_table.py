@@ -34,6 +34,50 @@ def test_headers_tell_what_the_decoder_finds(tmp_path, kind, codec, rate, channe
         assert table.announced_s == pytest.approx(table.length_s)
 
 
+def dts_frame(seed):
+    """A DTS core frame of 512 samples at 48 kHz and 1,000 bytes, with an extension of 200."""
+    head = 1 << 63 | 31 << 58 | 15 << 50 | 999 << 36 | 13 << 26
+    noise = np.random.default_rng(seed).integers(0x20, 0x50, 2000, np.uint8).tobytes()
+    core = b"\x7f\xfe\x80\x01" + head.to_bytes(8, "big") + noise
+    extension = b"\x64\x58\x20\x25\0" + (1 << 53 | 11 << 41 | 199 << 21).to_bytes(7, "big") + noise
+    return core[:1000] + extension[:200]
+
+
+def mlp_unit(number, size=300):
+    """An access unit of TrueHD at 96 kHz with one substream; every eighth has a whole header."""
+    body = np.random.default_rng(number).integers(0x20, 0x50, size, np.uint8).tobytes()
+    directory, timing = 0x0123, number * 80 % 65536
+    head = (size // 2).to_bytes(2, "big") + timing.to_bytes(2, "big")
+    parity = 0
+    for byte in head + directory.to_bytes(2, "big"):
+        parity ^= byte
+    head = bytes([head[0] | ((parity >> 4 ^ parity) & 15 ^ 15) << 4]) + head[1:]
+    if number % 8:
+        return (head + directory.to_bytes(2, "big") + body)[:size]
+    sync = b"\xf8\x72\x6f\xba\x10" + bytes(11) + b"\x10" + bytes(11)
+    return (head + sync + directory.to_bytes(2, "big") + body)[:size]
+
+
+def test_dts_and_truehd(tmp_path):
+    for kind, make, each_s in (("dts", dts_frame, 512 / 48000), ("truehd", mlp_unit, 80 / 96000)):
+        frames = [make(number) for number in range(64)]
+        path = tmp_path / kind
+        path.write_bytes(b"".join(frames))
+        table = read_frame_table(path, kind)
+        size = len(frames[0])
+        assert table.is_whole
+        assert list(table.offsets) == [number * size for number in range(64)]
+        assert table.length_s == pytest.approx(64 * each_s)
+        # What is damaged counts; TrueHD goes on at the next whole header.
+        data = bytearray(path.read_bytes())
+        data[20 * size + 5 : 23 * size + 50] = bytes(3 * size + 45)
+        path.write_bytes(data)
+        table = read_frame_table(path, kind)
+        assert not table.is_whole
+        assert table.length_s == pytest.approx(64 * each_s)
+        assert table.time_s(40 * size) == pytest.approx(40 * each_s)
+
+
 @pytest.mark.parametrize("layout", ["mono", "stereo", "3.0", "quad", "5.0", "5.1"])
 def test_ac3_channels(tmp_path, layout):
     path = tmp_path / "song.ac3"

@@ -66,6 +66,50 @@ def test_damage_in_the_middle_moves_nothing(tmp_path, kind, at):
         assert re.search(r"silence from \d\.\d{3} s to \d\.\d{3} s", text), text
 
 
+COUNTED = {
+    "mp3.avi": ("libmp3lame", "avi"),
+    "ac3.avi": ("ac3", "avi"),
+    "pcm.avi": ("pcm_s16le", "avi"),
+    "mp3.wav": ("libmp3lame", "wav"),
+    "ac3.wav": ("ac3", "wav"),
+    "eac3": ("eac3", "eac3"),
+    "latm": ("aac", "latm"),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+@pytest.mark.parametrize("at", [0.3, 0.6])
+@pytest.mark.parametrize("fill", ["zeros", "noise"])
+def test_damage_moves_nothing_where_time_is_counted(tmp_path, kind, at, fill):
+    codec, container = COUNTED[kind]
+    noise = np.random.default_rng(0).normal(0, 0.05, (2, 8 * RATE)).astype(np.float32)
+    path = tmp_path / f"song.{kind}"
+    encode(path, tones() + noise, codec, RATE, container)
+    whole, reader = read(path)
+    assert reader.warnings == []
+    data = bytearray(path.read_bytes())
+    start, count = round(at * len(data)), min(4000, len(data) // 10)
+    count = len(data) // 10 if codec == "pcm_s16le" else count
+    other = np.random.default_rng(1).bytes(count) if fill == "noise" else bytes(count)
+    data[start : start + count] = other
+    path.write_bytes(data)
+    samples, reader = read(path)
+    most_s, rate = 0.001, reader.sample_rate
+    assert samples.shape[1] == pytest.approx(whole.shape[1], abs=most_s * rate)
+    assert abs(shift(whole, samples[:, -rate:]) - len(whole[0]) + rate) <= most_s * rate
+    if codec != "pcm_s16le":
+        told = re.search(r"silence from (\S+) s to (\S+) s", " ".join(reader.warnings))
+        assert float(told[1]) == pytest.approx(8 * at, abs=0.3)
+        assert float(told[2]) - float(told[1]) > 0.1
+
+
+def shift(whole, part):
+    """Return at which sample of a signal a part of it is."""
+    size = whole.shape[1] + part.shape[1]
+    product = np.fft.rfft(whole[0], size) * np.conj(np.fft.rfft(part[0], size))
+    return int(np.argmax(np.fft.irfft(product, size)[: whole.shape[1]]))
+
+
 @pytest.mark.parametrize("at", [0.01, 0.05, 0.25, 0.5, 0.9, 0.999])
 def test_a_damaged_flac_frame_costs_that_frame_only(tmp_path, at):
     path = write(tmp_path, "flac")
