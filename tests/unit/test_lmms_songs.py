@@ -203,6 +203,7 @@ def test_stems_are_sums_of_tracks(songs, write_project, write_rendered, tmp_path
     assert manifest["tracks"][0]["keys"] == [45, 48, 2]
     assert (manifest["gain"], manifest["seconds"], manifest["licence"]) == (0.5, 2.0, "MIT")
     assert manifest["sum_to_mix_db"] < -60
+    assert manifest["bands_to_mix_db"] == 0
     assert manifest["stems"]["bass"]["low_share"] > 0.9
     assert manifest["stems"]["other"]["energy_db"] == -120
 
@@ -217,6 +218,14 @@ def test_no_stem_and_no_sum_clips(songs, write_project, write_rendered, tmp_path
     assert np.abs(sum(stems)).max() == pytest.approx(0.99, abs=0.01)
     assert manifest["gain"] < 0.6
     assert -12 < manifest["sum_to_mix_db"] < 3  # a track more than the mix has
+
+
+def test_other_noise_changes_samples_but_hardly_the_bands(songs):
+    first, second = (hits(seed=seed) for seed in (1, 2))
+    assert songs.error_db(first, second) > 0
+    assert 0.1 < songs.bands_error_db(first, second) < 3
+    assert songs.bands_error_db(2 * first, first) == pytest.approx(6, abs=0.1)
+    assert songs.bands_error_db(first[:0], first[:0]) == 0
 
 
 def test_doubtful_tracks_are_left_out(songs, write_project, write_rendered, tmp_path):
