@@ -42,6 +42,7 @@ _FOLDERS = {"drums": "drums", "beats": "drums", "basses": "bass", "bassloops": "
 _NO_DRUMS = {"instrument", "effects", "magnetboy", "misc_bass", "misc_fx", "misc_synth"}
 _NAMED_BASS_LOW, _NAMED_OTHER_LOW = 0.25, 0.85  # at least, at most
 _BASS_LOW, _SURE_BASS_LOW, _BASS_KEY = 0.5, 0.9, 60
+_BOTH_HANDS = 36  # semitones: such a track may play bass and chords
 _DRUM_PERCUSSIVE = 0.5
 _BASS_PLUGIN, _DRUM_PLUGIN = "lb302", "kicker"
 
@@ -115,8 +116,10 @@ def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
     heard = f"{low:.0%} below 250 Hz"
     stem, reason = _told(track)
     if stem:
+        reach = track.keys[-1] - track.keys[0] if track.keys else 0
         doubtful = (stem == "bass" and low < _NAMED_BASS_LOW) or (
-            stem == "other" and low > _NAMED_OTHER_LOW
+            stem == "other"
+            and (low > _NAMED_OTHER_LOW or (low >= _BASS_LOW and reach >= _BOTH_HANDS))
         )
         return ("", f"left out: {reason}, but {heard}") if doubtful else (stem, reason)
     percussive = measures.percussive_share

@@ -164,6 +164,8 @@ def test_measures_tell_low_from_high_and_hits_from_tones(songs):
         # left out: names that do not go with what is heard
         ("", "techno bass", "sid", "", (81, 84), 0.1, 0.1),
         ("", "latin_guitar03.ogg", "audiofileprocessor", "latin/x.ogg", (48, 81), 0.91, 0.1),
+        ("", "Progressive Pluck", "zynaddsubfx", "", (49, 90), 0.55, 0.3),
+        ("other", "Piano", "zynaddsubfx", "", (49, 90), 0.45, 0.3),
         # names that LMMS gives: the sample, its folder, then what is played and heard
         ("drums", "Default preset", "audiofileprocessor", "drumsynth/r_n_b/x.ds", (69,), 0, 0),
         ("bass", "x", "audiofileprocessor", "basses/rave01.ogg", (57, 60), 0.8, 0.2),
