@@ -51,6 +51,18 @@ def test_a_worthless_side_is_not_seen(model):
 
 
 @torch.inference_mode()
+def test_networks_that_learned_of_any_width_see_the_side_as_it_is(model):
+    model = create_model(model.registry_name, {**SMALL[model.registry_name], "any_width": True})
+    mixture = noise(1, 2, 20000)
+    song = model.eval().for_song(facts(0.0))
+    spectrogram = model.observe(mixture).seen
+    masks = song.magnitudes(spectrogram)
+    expected = model.magnitudes(spectrogram).mean(dim=2, keepdim=True).expand_as(masks)
+    torch.testing.assert_close(masks, expected)
+    assert model.for_song(facts(1.0)) is model
+
+
+@torch.inference_mode()
 def test_worth_is_smooth_and_the_model_stays_as_it_was(model):
     mixture = noise(1, 2, 20000)
     before = model(mixture)
