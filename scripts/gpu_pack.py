@@ -1,12 +1,14 @@
 """Put everything that `gpu_training.py` needs beside the repository into one small folder.
 
-    python scripts/gpu_pack.py PACK [--soundfonts FOLDER]… [--songs DATASET]… [--mib 50]
+    python scripts/gpu_pack.py PACK [--soundfonts FOLDER]… [--songs DATASET]… [--vocals DATASET]…
+        [--mib 50]
 
 For machines with a GPU for some minutes, no package registry, and little that can be carried there.
 PACK gets SoundFonts whose samples are coded with Opus and cut, and which hold what the synthesiser
 plays; drum kits likewise; of each song of the data sets the seconds in which most of its stems
-sound; and wheels of what such a machine lacks. SoundFonts and kits are those of this machine and of
-the folders. A SoundFont that is held out plays songs that validate, as do one song in ten.
+sound, or its vocals alone; and wheels of what such a machine lacks. SoundFonts and kits are those
+of this machine and of the folders. A SoundFont that is held out plays songs that validate, and so
+does every tenth song of three stems or more.
 """
 
 from __future__ import annotations
@@ -56,24 +58,25 @@ _MIB = 1 << 20
 #: Parts of what the wheels leave.
 _FONTS_PART, _KITS_PART = 0.55, 0.13
 _STEM_LEVEL = 0.88  # as NOTE_LEVEL
-_NOTE_BYTES_PER_S, _HIT_BYTES_PER_S = 4_600, 8_500
+_NOTE_BYTES_PER_S, _HIT_BYTES_PER_S = 4_000, 8_500
 _FILE_BYTES = 1_000  # of a coded note, however short
 _SHORTEST_S, _LONGEST_S = 0.3, 8.0
 _PIECE_S, _SILENT = 0.5, 1e-3
-_VALID_EVERY = 10
+_VALID_EVERY, _VALID_STEMS = 10, 3
 
 
 @dataclass(frozen=True)
 class Song:
-    """A song of a data set: the seconds of it that are packed come from where most stems sound."""
+    """A song of a data set, and which of its stems are packed."""
 
     name: str
     track: Track
+    stems: tuple[str, ...]
 
     @property
     def duration_s(self) -> float:
         """Of the longest stem."""
-        return max(file.header.duration_s for file in self.track.stems.values())
+        return max(self.track.stems[name].header.duration_s for name in self.stems)
 
 
 def main() -> None:
@@ -83,6 +86,7 @@ def main() -> None:
     parser.add_argument("--soundfonts", type=Path, action="append", default=[])
     parser.add_argument("--held-out", default=HELD_OUT, help="name of a SoundFont file")
     parser.add_argument("--songs", type=Path, action="append", default=[])
+    parser.add_argument("--vocals", type=Path, action="append", default=[])
     parser.add_argument("--mib", type=float, default=50.0, help="how large it may become")
     parser.add_argument("--no-wheels", action="store_true")
     arguments = parser.parse_args()
@@ -91,12 +95,13 @@ def main() -> None:
         parser.error(f"{pack} holds something else")
     shutil.rmtree(pack, ignore_errors=True)
     pack.mkdir(parents=True)
+    (pack / "pack.json").write_text("{}\n")  # a call that is broken off can be repeated
     facts = build(
         pack,
         fonts=[*find_soundfonts(), *_fonts_in(arguments.soundfonts)],
         held_out=arguments.held_out,
         kits=find_kits(),
-        songs=_songs_in(arguments.songs),
+        songs=[*songs_in(arguments.songs), *songs_in(arguments.vocals, only="vocals")],
         limit=round(arguments.mib * _MIB),
         wheels=() if arguments.no_wheels else WHEELS,
     )
@@ -109,16 +114,16 @@ def _fonts_in(folders: Iterable[Path]) -> list[SoundFont]:
     return [open_soundfont(path) for path in paths if path.suffix.lower() in SUFFIXES]
 
 
-def _songs_in(datasets: Iterable[Path]) -> list[Song]:
+def songs_in(datasets: Iterable[Path], only: str | None = None) -> list[Song]:
+    """Return the songs of data sets that may be learned from, of one stem where that is named."""
     found = []
     for data in datasets:
         tracks = list(open_dataset(data))
-        subset = "train" if any(track.subset == "train" for track in tracks) else None
-        found += [
-            Song(f"{data.resolve().name} {track.path.name}", track)
-            for track in tracks
-            if track.stems and subset in (None, track.subset)
-        ]
+        has_subset = any(track.subset == "train" for track in tracks)
+        for track in tracks:
+            stems = tuple(name for name in track.stems if only in (None, name))
+            if stems and (track.subset == "train" or not has_subset):
+                found.append(Song(f"{data.resolve().name} {track.path.name}", track, stems))
     return found
 
 
@@ -239,7 +244,7 @@ def pack_songs(songs: Sequence[Song], out: Path, limit: int) -> list[str]:
     """Write as many seconds of each song as fit into so many bytes; return the songs' names."""
     if not songs:
         return []
-    rates = [2 * _NOTE_BYTES_PER_S * len(song.track.stems) for song in songs]
+    rates = [2 * _NOTE_BYTES_PER_S * len(song.stems) for song in songs]
 
     def size(longest_s: float) -> float:
         return sum(
@@ -251,11 +256,12 @@ def pack_songs(songs: Sequence[Song], out: Path, limit: int) -> list[str]:
         middle = (low + high) / 2
         low, high = (middle, high) if size(middle) <= limit else (low, middle)
     seconds = low
+    whole = [song for song in songs if len(song.stems) >= _VALID_STEMS]
+    valid = whole[_VALID_EVERY // 2 :: _VALID_EVERY]
     while True:
         shutil.rmtree(out, ignore_errors=True)
-        for number, song in enumerate(songs):
-            is_valid = len(songs) >= _VALID_EVERY and number % _VALID_EVERY == _VALID_EVERY // 2
-            write_song(song, out / ("valid" if is_valid else "train") / song.name, seconds)
+        for song in songs:
+            write_song(song, out / ("valid" if song in valid else "train") / song.name, seconds)
         if _size(out) <= limit or seconds < 1:
             return [song.name for song in songs]
         seconds *= 0.97 * limit / _size(out)
@@ -264,15 +270,15 @@ def pack_songs(songs: Sequence[Song], out: Path, limit: int) -> list[str]:
 def write_song(song: Song, folder: Path, seconds: float) -> None:
     """Write the stems of some seconds of a song; silent ones are left out."""
     stems = {}
-    for name in song.track.stems:  # one by one: their rates and channels may differ
+    for name in song.stems:  # one by one: their rates and channels may differ
         audio = song.track.load_stems([name])[name]
         stems[name] = _at_rate(audio.samples.numpy().T, audio.sample_rate, OPUS_RATE)
     samples = round(seconds * OPUS_RATE)
     start = fullest_place(list(stems.values()), samples)
-    folder.mkdir(parents=True)
     for name, stem in stems.items():
         part = stem[start : start + samples]
         if np.abs(part).max(initial=0) > _SILENT:
+            folder.mkdir(parents=True, exist_ok=True)
             if part.shape[1] == 2 and np.array_equal(part[:, 0], part[:, 1]):
                 part = part[:, :1]
             (folder / f"{name}.opus").write_bytes(opus(part, OPUS_RATE, _STEM_LEVEL))

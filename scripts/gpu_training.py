@@ -47,7 +47,7 @@ SETTINGS = {
 }
 #: For the last validation and for writing; where that takes longer, the state is kept without it.
 _END_S, _LAST_S = 20.0, 5.0
-_LEAST_S = 3.0  # of training, however long it took until then
+_LEAST_S, _GRACE_S = 3.0, 60.0  # of training, and for its end, however long it took until then
 _FIRST_BATCHES = 4  # so many are drawn before the training begins
 _FIRST_VALID = 1 << 40  # number of the first song that validates
 _LOG_S = 10.0
@@ -122,7 +122,8 @@ def _train(options: argparse.Namespace, work: Path, memory: Path, started: float
         seconds = max(end_s - _END_S, end_s / 2, _LEAST_S)
         minutes = (elapsed_s + seconds) / 60
         recipe = replace(recipe, training=replace(recipe.training, minutes=minutes))
-        with _at_most(max(end_s - _LAST_S, 2 * seconds)) as cancel:
+        most_s = end_s - _LAST_S if end_s > 2 * _END_S else seconds + _GRACE_S
+        with _at_most(most_s) as cancel:
             run(
                 recipe,
                 model,

@@ -22,7 +22,7 @@ RATE = 48000
 SMALL = {
     **{"features": 4, "hidden": 4, "layers": 1, "mask_hidden": 4, "frames": 40},
     **{"batch_size": 2, "excerpt_s": 0.3, "steps_per_epoch": 4, "valid_excerpts": 2, "workers": 1},
-    **{"warmup_steps": 0, "checkpoint_minutes": 0.01},
+    **{"warmup_steps": 0, "checkpoint_minutes": 0.01, "precision": "bfloat16"},
 }
 
 
@@ -41,7 +41,7 @@ def pack(tmp_path):
     return tmp_path / "pack"
 
 
-def train(pack, out, *arguments, minutes=0.2):
+def train(pack, out, *arguments, minutes=0.1):
     settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
     command = [sys.executable, SCRIPT, "--pack", pack, "--out", out, "--minutes", minutes,
                "--device", "cpu", "--jobs", 1, "--slots", 20, "--valid-songs", 1,
@@ -72,12 +72,6 @@ def test_trains_keeps_and_goes_on(pack, tmp_path):
     more = read_losses(tmp_path / "second/losses.csv")
     assert [row["step"] for row in more[: len(rows)]] == [row["step"] for row in rows]
     assert more[-1]["step"] > rows[-1]["step"]
-
-    # From the weights alone, where there was no room for the state.
-    (first / "state.pt").unlink()
-    anew = train(pack, tmp_path / "third", "--resume", first)
-    assert anew.returncode == 0, anew.stderr
-    assert read_losses(tmp_path / "third/losses.csv")[0]["epoch"] == 1
 
 
 def test_nothing_to_go_on_from(pack, tmp_path):

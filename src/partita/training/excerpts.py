@@ -292,17 +292,26 @@ def prefetch(
         generator ends the threads.
     """
     pool = ThreadPoolExecutor(max(1, workers), "partita-excerpts")
-    waiting: deque[list[Future[Excerpt]]] = deque()
+    # Copies excerpts into one tensor: on GPUs that takes as long as a step.
+    collector = ThreadPoolExecutor(1, "partita-batches")
+    waiting: deque[Future[Batch]] = deque()
     left = iter(batches)
     try:
         while True:
             for indices in itertools.islice(left, 1 + _BATCHES_AHEAD - len(waiting)):
-                waiting.append([pool.submit(draw, index) for index in indices])
+                drawn = [pool.submit(draw, index) for index in indices]
+                waiting.append(collector.submit(_collect, drawn))
             if not waiting:
                 return
-            drawn = [result_awake(future, cancelled) for future in waiting.popleft()]
-            sources = torch.stack([excerpt.sources for excerpt in drawn])  # [B, rows, C, T]
-            yield Batch(sources, tuple(excerpt.places for excerpt in drawn))
+            yield result_awake(waiting.popleft(), cancelled)
     finally:
         # Not waited for where somebody is: a song that is being synthesised may take minutes.
-        pool.shutdown(wait=cancelled is None or not cancelled(), cancel_futures=True)
+        waits = cancelled is None or not cancelled()
+        for each in (pool, collector):
+            each.shutdown(wait=waits, cancel_futures=True)
+
+
+def _collect(futures: Sequence[Future[Excerpt]]) -> Batch:
+    drawn = [future.result() for future in futures]
+    sources = torch.stack([excerpt.sources for excerpt in drawn])  # [B, rows, C, T]
+    return Batch(sources, tuple(excerpt.places for excerpt in drawn))
