@@ -40,8 +40,9 @@ _UNNAMED = re.compile(r"(default|standard)([ -](kicker )?preset)?|sample track",
 #: Folders of LMMS' samples; below drumsynth are drums but for these.
 _FOLDERS = {"drums": "drums", "beats": "drums", "basses": "bass", "bassloops": "bass"}
 _NO_DRUMS = {"instrument", "effects", "magnetboy", "misc_bass", "misc_fx", "misc_synth"}
-_NAMED_BASS_LOW, _NAMED_OTHER_LOW = 0.25, 0.85  # at least, at most
-_BASS_LOW, _SURE_BASS_LOW, _BASS_KEY = 0.5, 0.9, 60
+_NAMED_BASS_LOW = 0.25  # at least
+_NAMED_OTHER_LOW, _NAMED_OTHER_PERCUSSIVE = 0.85, 0.9  # at most
+_BASS_LOW, _SURE_BASS_LOW, _BASS_KEY, _ONE_BASS_KEY = 0.5, 0.9, 60, 48
 _BOTH_HANDS = 36  # semitones: such a track may play bass and chords
 _DRUM_PERCUSSIVE = 0.5
 _BASS_PLUGIN, _DRUM_PLUGIN = "lb302", "kicker"
@@ -113,25 +114,33 @@ def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
     a track is a song, too, but a track in a wrong stem is learned.
     """
     low = measures.low_share
-    heard = f"{low:.0%} below 250 Hz"
+    percussive = measures.percussive_share
+    heard = f"{low:.0%} below 250 Hz, {percussive:.0%} percussive"
     stem, reason = _told(track)
     if stem:
         reach = track.keys[-1] - track.keys[0] if track.keys else 0
-        doubtful = (stem == "bass" and low < _NAMED_BASS_LOW) or (
-            stem == "other"
-            and (low > _NAMED_OTHER_LOW or (low >= _BASS_LOW and reach >= _BOTH_HANDS))
-        )
+        too_low = low > _NAMED_OTHER_LOW or (low >= _BASS_LOW and reach >= _BOTH_HANDS)
+        doubtful = {
+            "drums": False,
+            "bass": low < _NAMED_BASS_LOW,
+            "other": too_low or percussive > _NAMED_OTHER_PERCUSSIVE,
+        }[stem]
         return ("", f"left out: {reason}, but {heard}") if doubtful else (stem, reason)
-    percussive = measures.percussive_share
-    if len(set(track.keys)) == 1 and percussive >= _DRUM_PERCUSSIVE:
-        if low < _BASS_LOW or track.plugin == _DRUM_PLUGIN:
-            return "drums", f"one key, {percussive:.0%} percussive"
-        return "", f"left out: one key, {percussive:.0%} percussive, {heard}"
+    one_key = len(set(track.keys)) == 1
+    drum = one_key and percussive >= _DRUM_PERCUSSIVE
+    if drum and (low < _BASS_LOW or track.plugin == _DRUM_PLUGIN):
+        return "drums", f"no name, one key, {heard}"
     if low < _BASS_LOW:
-        return "other", "neither low nor a drum"
-    if low >= _SURE_BASS_LOW or (track.keys and statistics.median(track.keys) < _BASS_KEY):
+        return "other", f"no name, {heard}"
+    # A low sound of one key is a bass or a drum; of several keys it is a bass if they are low.
+    key = statistics.median(track.keys) if track.keys else np.inf
+    if one_key:
+        bass = key < _ONE_BASS_KEY and not drum
+    else:
+        bass = key < _BASS_KEY or low >= _SURE_BASS_LOW
+    if bass:
         return "bass", f"no name, {heard}"
-    return "", f"left out: no low keys, but {heard}"
+    return "", f"left out: no name, {heard}"
 
 
 def _told(track: Track) -> tuple[str, str]:

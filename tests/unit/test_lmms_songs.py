@@ -159,7 +159,8 @@ def test_measures_tell_low_from_high_and_hits_from_tones(songs):
         ("bass", "Synth Bass", "sid", "", (45,), 0.9, 0.2),
         ("other", "bassoon", "sf2player", "", (45, 50), 0.4, 0.1),
         ("other", "Strings (low)", "audiofileprocessor", "", (50, 67), 0.6, 0.1),
-        ("other", "FX 1 Zip", "audiofileprocessor", "drums/zap03.ogg", (66, 93), 0.0, 0.9),
+        ("other", "FX 1 Zip", "audiofileprocessor", "drums/zap03.ogg", (66, 93), 0.0, 0.6),
+        ("", "zap03.ogg", "audiofileprocessor", "drums/zap03.ogg", (62, 69), 0.4, 0.99),
         ("other", "Lead High", "kicker", "", (64, 73), 0.1, 0.6),
         # left out: names that do not go with what is heard
         ("", "techno bass", "sid", "", (81, 84), 0.1, 0.1),
@@ -176,6 +177,8 @@ def test_measures_tell_low_from_high_and_hits_from_tones(songs):
         ("bass", "Default preset", "zynaddsubfx", "", (58, 80, 70), 0.92, 0.1),
         ("", "Default preset", "zynaddsubfx", "", (58, 80, 70), 0.72, 0.1),
         ("", "Default preset", "zynaddsubfx", "", (41, 41), 0.72, 0.7),
+        ("", "Default preset", "zynaddsubfx", "", (54, 54), 0.95, 0.2),
+        ("bass", "Default preset", "zynaddsubfx", "", (41, 41), 0.95, 0.4),
         ("drums", "Default Kicker Preset", "kicker", "", (69,), 0.9, 0.6),
         ("other", "Standard-Preset", "sid", "", (45, 50), 0.2, 0.1),
         ("", "", "", "", (), 0.8, 0.1),
@@ -235,7 +238,10 @@ def test_doubtful_tracks_are_left_out(songs, write_project, write_rendered, tmp_
     write_rendered(project, (tone(2000), tone(800), hits()))
     manifest = songs.make_song(project, "MIT", tmp_path / "out")
     bass, voice, _ = manifest["tracks"]
-    assert (bass["stem"], bass["reason"]) == ("", "left out: name Bass, but 0% below 250 Hz")
+    assert (bass["stem"], bass["reason"]) == (
+        "",
+        "left out: name Bass, but 0% below 250 Hz, 0% percussive",
+    )
     assert voice["stem"] == "other"
     assert not soundfile.read(tmp_path / "out" / "Song" / "bass.flac")[0].any()
     assert manifest["sum_to_mix_db"] < -60  # all tracks, also those left out
