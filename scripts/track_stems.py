@@ -134,11 +134,8 @@ def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
         return "other", f"no name, {heard}"
     # A low sound of one key is a bass or a drum; of several keys it is a bass if they are low.
     key = statistics.median(track.keys) if track.keys else np.inf
-    if one_key:
-        bass = key < _ONE_BASS_KEY and not drum
-    else:
-        bass = key < _BASS_KEY or low >= _SURE_BASS_LOW
-    if bass:
+    one_bass = one_key and key < _ONE_BASS_KEY and not drum
+    if one_bass or (not one_key and (key < _BASS_KEY or low >= _SURE_BASS_LOW)):
         return "bass", f"no name, {heard}"
     return "", f"left out: no name, {heard}"
 
