@@ -37,6 +37,7 @@ class Unit:
     Attributes
     ----------
     name : str
+        With those of its samples.
     places : tuple of (int, bytes)
         Where in the file its samples are, and what silences them there.
     """
@@ -91,12 +92,13 @@ def _units_of_xm(data: bytes) -> Iterator[Unit]:
     for _ in range(instruments):
         size, name, _, samples = struct.unpack_from("<I22sBH", data, at)
         at += size
-        lengths = []
-        for _ in range(samples):
-            lengths.append(struct.unpack_from("<I", data, at)[0])
-            at += 40
-        yield Unit(_text(name), ((at, bytes(sum(lengths))),))  # coded as differences
-        at += sum(lengths)
+        heads = range(at, at + 40 * samples, 40)
+        length = sum(struct.unpack_from("<I", data, head)[0] for head in heads)
+        names = [_text(name), *(_text(data[head + 18 : head + 40]) for head in heads)]
+        at += 40 * samples
+        silence = bytes(length)  # samples are coded as differences
+        yield Unit(" ".join(filter(None, dict.fromkeys(names))), ((at, silence),))
+        at += length
 
 
 def _units_of_s3m(data: bytes) -> Iterator[Unit]:

@@ -45,7 +45,8 @@ _LOWEST_HZ = 20  # below there is only the offset of short loops
 _MEASURED_RATE, _FFT, _BLOCK = 22050, 1024, 1024
 _WINDOWS, _WINDOW_S = 4, 3  # that are measured
 _SOUNDING = 0.03  # of the loudest block
-_BASS_HZ, _PERIODIC = 250, 0.8
+_BASS_HZ, _BASS_NOTE_HZ = 250, 80  # below: its energy, and a median pitch that is clearly a bass's
+_PERIODIC, _NEARLY = 0.8, 0.93
 _PITCHED_FRAMES = 80  # in which a pitch is looked for, at most
 #: Words in the names of instruments; of some Finnish ones, too.
 _NAMES = {
@@ -57,6 +58,8 @@ _NAMES = {
     r"|vocals?|horn|pads?|sweep|sfx|nature|bell|twinkle|\w*kitara\w*|huilu|urut|kuoro|syntikka"
     r"|vibra|scratch)\b",
 }
+_DOUBTFUL = ("none", "low, neither drum nor bass for sure")
+_SURE = 0.5  # share of a module's energy that must be in a stem
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Measures:
         1: white noise, 0: a tone.
     periodic : float
         Share of the time with a pitch.
+    hertz : float
+        Its median; 0 where there is none.
     seconds : float
         How long a note sounds.
     """
@@ -88,6 +93,7 @@ class Measures:
     percussive: float
     flatness: float
     periodic: float
+    hertz: float
     seconds: float
 
 
@@ -106,6 +112,9 @@ def main() -> None:
             done = take_apart(path, folder, known, package)
         except ModuleError as error:
             sys.exit(f"{path}: {error}")
+        if done is None:
+            print(f"left out: {path.name}, most of which is neither drums, bass nor other for sure")
+            continue
         if arguments.table:
             print(*table_of(done), sep="\n")
         for stem in STEMS:
@@ -119,20 +128,27 @@ def modules_of(packages: Path, known: Mapping[str, Any]) -> list[tuple[Path, str
         (path, package)
         for package in sorted(known["licences"])
         for path in sorted((packages / package).rglob("*"))
-        if path.suffix.lower() in _SUFFIXES and path.name not in known["left_out"]
+        if path.suffix.lower() in _SUFFIXES and f"{package}/{path.name}" not in known["left_out"]
     ]
 
 
-def take_apart(path: Path, folder: Path, known: Mapping[str, Any], package: str) -> dict[str, Any]:
-    """Write the stems of a module, or find that they are there; return its manifest."""
+def take_apart(
+    path: Path, folder: Path, known: Mapping[str, Any], package: str
+) -> dict[str, Any] | None:
+    """Write the stems of a module, or find that they are there; return its manifest.
+
+    None where less than `_SURE` of a module is in any stem.
+    """
     said = folder / "manifest.json"
     if said.is_file():
         return dict(json.loads(said.read_text("utf-8")))
     data = path.read_bytes()
-    instruments = sort(data, known["corrected"].get(path.name, {}))
-    chance = random.Random(path.name)
+    instruments = sort(data, known["corrected"].get(f"{package}/{path.name}", {}))
+    if sum(each["energy"] for each in instruments if each["stem"] != "none") < _SURE:
+        return None
+    rng = random.Random(path.name)
     is_amiga = path.suffix.lower() == ".mod" and not data.startswith(b"Extended Module")
-    separation = chance.randint(*_AMIGA_SEPARATION) if is_amiga else 100
+    separation = rng.randint(*_AMIGA_SEPARATION) if is_amiga else 100
     stems = {
         stem: without_offset(render(only(data, members(instruments, stem)), RATE, separation), RATE)
         for stem in STEMS
@@ -208,8 +224,15 @@ def guess(name: str, measures: Measures) -> tuple[str, str]:
         named = re.search(words, spaced)
         if named is not None:
             return stem, f"named {named[0]}"
-    if measures.low > 0.7:
-        return _guess_low(measures)
+    return _guess_low(measures) if measures.low > 0.7 else _guess_high(measures)
+
+
+def _guess_high(measures: Measures) -> tuple[str, str]:
+    if measures.periodic < 0.1 and (measures.percussive > 0.5 or measures.flatness > 0.2):
+        return "drums", "without a pitch, percussive or noise"
+    if measures.periodic >= 0.3 and measures.low > 0.55 and measures.hertz < _BASS_NOTE_HZ:
+        sure = measures.keys >= 6 and measures.seconds < 1
+        return ("bass", "low pitches, many notes") if sure else _DOUBTFUL
     if measures.periodic >= 0.3 or measures.keys > 4:
         return "other", "higher, with a pitch or many notes"
     if measures.percussive > 0.3 or measures.flatness > 0.05:
@@ -218,11 +241,14 @@ def guess(name: str, measures: Measures) -> tuple[str, str]:
 
 
 def _guess_low(measures: Measures) -> tuple[str, str]:
+    has_pitch = measures.periodic >= (0.5 if measures.keys == 3 else 0.25)  # short notes have less
+    if measures.keys >= 3 and has_pitch:
+        return "bass", "low, with a pitch that changes"
     if measures.keys <= 2 and measures.periodic < 0.7 and measures.seconds < 0.5:
         return "drums", "low, short and without a pitch"
-    if measures.keys >= 3 and measures.periodic >= 0.5:
-        return "bass", "low, with a pitch that changes"
-    return "none", "low, neither drum nor bass for sure"
+    if measures.keys <= 2 and measures.periodic < 0.3 and measures.percussive > 0.25:
+        return "drums", "low, percussive and without a pitch"
+    return _DOUBTFUL
 
 
 def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | None:
@@ -236,7 +262,7 @@ def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | No
         return None
     starts = _BLOCK * sounding[:: -(-len(sounding) // _WINDOWS)]
     heard = np.concatenate([mono[start:][: _WINDOW_S * _MEASURED_RATE] for start in starts])
-    hertz, _, spectra = signal.stft(
+    bins_hz, _, spectra = signal.stft(
         heard, _MEASURED_RATE, nperseg=_FFT, noverlap=_FFT // 2, boundary=None, padded=False
     )
     magnitudes = np.abs(spectra)
@@ -247,30 +273,35 @@ def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | No
     sudden = ndimage.median_filter(magnitudes, (11, 1))
     flatness = np.exp(np.log(powers + 1e-12).mean(axis=0)) / powers.mean(axis=0)
     pitched = _BLOCK * sounding[:: -(-len(sounding) // _PITCHED_FRAMES)]
-    periodic = [is_periodic(mono[start:][: 2 * _BLOCK]) for start in pitched]
+    pitches = [pitch_hz(mono[start:][: 2 * _BLOCK]) for start in pitched]
+    found = [hertz for hertz in pitches if hertz is not None]
     return Measures(
         energy=float((mono**2).sum()),
         notes=len(notes),
         keys=len(set(notes)),
-        low=float(powers[hertz < _BASS_HZ].sum() / powers.sum()),
+        low=float(powers[bins_hz < _BASS_HZ].sum() / powers.sum()),
         percussive=float(powers[sudden > steady].sum() / powers.sum()),
         flatness=float(np.average(flatness, weights=powers.sum(axis=0))),
-        periodic=float(np.mean(periodic)),
+        periodic=len(found) / len(pitches),
+        hertz=float(np.median(found)) if found else 0.0,
         seconds=len(sounding) * _BLOCK / _MEASURED_RATE / len(notes),
     )
 
 
-def is_periodic(frame: NDArray[np.float64]) -> bool:
-    """Whether a frame is like itself some time later (normalised square difference)."""
+def pitch_hz(frame: NDArray[np.float64]) -> float | None:
+    """Return the pitch of a frame by its normalised square difference, None where it has none."""
     if len(frame) < 4:
-        return False
+        return None
     lags = np.arange(len(frame) // 2)
     power = np.abs(np.fft.rfft(frame, 2 * len(frame))) ** 2
     energies = np.concatenate(([0.0], np.cumsum(frame**2)))
     both = energies[len(frame) - lags] + energies[-1] - energies[lags]
     likeness = 2 * np.fft.irfft(power)[: len(lags)] / np.maximum(both, 1e-12)
     peaks, _ = signal.find_peaks(likeness, height=_PERIODIC)
-    return bool(np.any(peaks > max(8, int(np.argmax(likeness < 0)))))
+    peaks = peaks[peaks > max(8, int(np.argmax(likeness < 0)))]
+    if not len(peaks):
+        return None
+    return float(_MEASURED_RATE / peaks[likeness[peaks] > _NEARLY * likeness[peaks].max()][0])
 
 
 def table_of(manifest: Mapping[str, Any]) -> list[str]:
@@ -280,7 +311,8 @@ def table_of(manifest: Mapping[str, Any]) -> list[str]:
         f"{each['number']:3} {each['name'][:24]:24} {each['stem']:5} {each['energy']:6.1%} "
         f"notes {each['notes']:4} keys {each['keys']:2} low {each['low']:.2f} "
         f"percussive {each['percussive']:.2f} flat {each['flatness']:.2f} "
-        f"periodic {each['periodic']:.2f} {each['seconds']:5.2f} s  {each['reason']}"
+        f"periodic {each['periodic']:.2f} {each['hertz']:4.0f} Hz "
+        f"{each['seconds']:5.2f} s  {each['reason']}"
         for each in manifest["instruments"]
     )
     return [head, *rows]

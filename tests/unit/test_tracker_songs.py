@@ -46,13 +46,13 @@ def wave(samples, overtones):
     return 60 * sum(np.sin(n * phase) / n for n in range(1, overtones + 1))
 
 
-def mod():
+def mod(bass=(C2, D2, E2, G2)):
     """Kick, hat, bass and lead, one on each channel, 8 s."""
     sounds = [("boom", kick(), 0), ("", hat(), 0), ("", wave(128, 3), 1), ("", wave(16, 6), 1)]
     played = {
         0: dict.fromkeys(range(0, 64, 8), (C2, 1)),
         1: dict.fromkeys(range(0, 64, 2), (C2, 2)),
-        2: {row: ((C2, D2, E2, G2)[row // 4 % 4], 3) for row in range(0, 64, 4)},
+        2: {row: (bass[row // 4 % len(bass)], 3) for row in range(0, 64, 4)},
         3: {row: ((C3, G2, E2, C2, D2)[row // 2 % 5], 4) for row in range(0, 64, 2)},
     }
     heads, bodies = [], []
@@ -194,6 +194,9 @@ def test_library_refuses_what_is_no_module(modules):
 def test_sorts_by_sound(script):
     stems = [each["stem"] for each in script.sort(mod(), {})]
     assert stems == ["drums", "drums", "bass", "other"]
+    bass = script.sort(mod(), {})[2]
+    assert (bass["notes"], bass["keys"]) == (16, 4)
+    assert 60 < bass["hertz"] < 90  # of a loop of 128 samples at C-2, D-2, E-2 and G-2
     corrected = script.sort(mod(), {"3": "none"})[2]
     assert (corrected["stem"], corrected["reason"]) == ("none", "corrected by hand")
 
@@ -222,6 +225,7 @@ def test_sorts_by_name_first(script, name, stem):
         percussive=0.1,
         flatness=0.0,
         periodic=1.0,
+        hertz=80.0,
         seconds=1.0,
     )
     assert script.guess(name, low)[0] == stem
@@ -232,7 +236,8 @@ def packages(tmp_path):
     folder = tmp_path / "packages" / "ballz-data" / "usr" / "share"
     folder.mkdir(parents=True)
     (folder / "tune.mod").write_bytes(mod())
-    (folder / "song5.xm").write_bytes(b"left out")
+    (tmp_path / "packages" / "rafkill-data").mkdir()
+    (tmp_path / "packages" / "rafkill-data" / "song5.xm").write_bytes(b"left out by its licence")
     (tmp_path / "packages" / "unknown-data").mkdir()
     (tmp_path / "packages" / "unknown-data" / "tune.mod").write_bytes(b"nothing")
     return tmp_path / "packages"
@@ -273,6 +278,18 @@ def test_writes_a_folder_for_each_module(script, packages, tmp_path, monkeypatch
     assert again != before
     run(script, monkeypatch, packages, out)
     assert (song / "bass.flac").stat().st_mtime_ns == again
+
+
+@needs_library
+def test_modules_that_cannot_be_sorted_are_left_out(
+    script, modules, packages, tmp_path, monkeypatch, capsys
+):
+    """A low tone that never changes may be a drum or a bass."""
+    doubtful = modules.only(mod(bass=[C2]), [2])
+    (packages / "ballz-data" / "usr" / "share" / "tune.mod").write_bytes(doubtful)
+    run(script, monkeypatch, packages, tmp_path / "songs")
+    assert not (tmp_path / "songs").exists()
+    assert "left out: tune.mod" in capsys.readouterr().out
 
 
 @needs_library
