@@ -58,7 +58,7 @@ _MIB = 1 << 20
 #: Parts of what the wheels leave.
 _FONTS_PART, _KITS_PART = 0.55, 0.13
 _STEM_LEVEL = 0.88  # as NOTE_LEVEL
-_NOTE_BYTES_PER_S, _HIT_BYTES_PER_S = 4_000, 8_500
+_NOTE_BYTES_PER_S, _HIT_BYTES_PER_S, _STEM_BYTES_PER_S = 4_000, 8_500, 9_500
 _FILE_BYTES = 1_000  # of a coded note, however short
 _SHORTEST_S, _LONGEST_S = 0.3, 8.0
 _PIECE_S, _SILENT = 0.5, 1e-3
@@ -244,7 +244,7 @@ def pack_songs(songs: Sequence[Song], out: Path, limit: int) -> list[str]:
     """Write as many seconds of each song as fit into so many bytes; return the songs' names."""
     if not songs:
         return []
-    rates = [2 * _NOTE_BYTES_PER_S * len(song.stems) for song in songs]
+    rates = [_STEM_BYTES_PER_S * len(song.stems) for song in songs]
 
     def size(longest_s: float) -> float:
         return sum(
@@ -272,40 +272,44 @@ def write_song(song: Song, folder: Path, seconds: float) -> None:
     stems = {}
     for name in song.stems:  # one by one: their rates and channels may differ
         audio = song.track.load_stems([name])[name]
-        stems[name] = _at_rate(audio.samples.numpy().T, audio.sample_rate, OPUS_RATE)
-    samples = round(seconds * OPUS_RATE)
-    start = fullest_place(list(stems.values()), samples)
-    for name, stem in stems.items():
-        part = stem[start : start + samples]
+        stems[name] = audio.samples.numpy().T, audio.sample_rate  # [samples, channels]
+    begin_s = fullest_place(list(stems.values()), seconds)
+    for name, (stem, rate) in stems.items():
+        part = stem[round(begin_s * rate) : round((begin_s + seconds) * rate)]
         if np.abs(part).max(initial=0) > _SILENT:
             folder.mkdir(parents=True, exist_ok=True)
             if part.shape[1] == 2 and np.array_equal(part[:, 0], part[:, 1]):
                 part = part[:, :1]
-            (folder / f"{name}.opus").write_bytes(opus(part, OPUS_RATE, _STEM_LEVEL))
+            coded = opus(_at_rate(part, rate, OPUS_RATE), OPUS_RATE, _STEM_LEVEL)
+            (folder / f"{name}.opus").write_bytes(coded)
 
 
-def fullest_place(stems: Sequence[NDArray[np.float32]], samples: int) -> int:
-    """Return where in a song most of its stems sound; those that seldom do count more.
+def fullest_place(stems: Sequence[tuple[NDArray[np.float32], int]], seconds: float) -> float:
+    """Return the second from which on most stems sound; those that seldom do count more.
 
     Parameters
     ----------
-    stems : sequence of ndarray ``[samples, channels]``
-    samples : int
+    stems : sequence of (ndarray ``[samples, channels]``, sample rate)
+    seconds : float
         How many are looked at from there on.
     """
-    piece = round(_PIECE_S * OPUS_RATE)
-    pieces = max(len(stem) for stem in stems) // piece
-    window = max(1, samples // piece)
-    if pieces <= window:
-        return 0
-    score = np.zeros(pieces - window + 1)
-    for stem in stems:
-        whole = np.zeros(pieces * piece, np.float32)
-        peak = np.abs(stem).max(axis=1)[: len(whole)]
-        whole[: len(peak)] = peak
-        sounds = (whole.reshape(pieces, piece).max(axis=1) > 10 * _SILENT).astype(float)
-        score += np.convolve(sounds, np.ones(window), "valid") / max(sounds.sum(), 1)
-    return int(np.argmax(score)) * piece
+    pieces = [_sounds(stem, round(_PIECE_S * rate)) for stem, rate in stems]
+    count = max(len(sounds) for sounds in pieces)
+    window = max(1, int(seconds / _PIECE_S))
+    if count <= window:
+        return 0.0
+    score = np.zeros(count - window + 1)
+    for sounds in pieces:
+        whole = np.concatenate([sounds, np.zeros(count - len(sounds))])
+        score += np.convolve(whole, np.ones(window), "valid") / max(sounds.sum(), 1)
+    return int(np.argmax(score)) * _PIECE_S
+
+
+def _sounds(stem: NDArray[np.float32], piece: int) -> NDArray[np.float64]:
+    """Return 1 for the pieces of so many samples in which a stem sounds, 0 for the others."""
+    whole = stem[: len(stem) // piece * piece]
+    peaks = np.abs(whole).reshape(-1, piece * stem.shape[1]).max(axis=1)
+    return (peaks > 10 * _SILENT).astype(float)
 
 
 def _at_rate(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:

@@ -161,9 +161,8 @@ def test_soundfonts_of_one_origin_are_packed_once(scripts, font):
 
 def test_the_fullest_place(scripts):
     pack, _ = scripts
-    rate = pack.OPUS_RATE
-    often, seldom = np.zeros((20 * rate, 1), np.float32), np.zeros((20 * rate, 1), np.float32)
-    often[: 15 * rate] = seldom[12 * rate : 14 * rate] = 0.5
-    start = pack.fullest_place([often, seldom], 4 * rate) / rate
-    assert 10 <= start <= 11  # both stems sound, all of the seldom one
-    assert pack.fullest_place([often, seldom], 30 * rate) == 0
+    often, seldom = np.zeros((20 * 1000, 1), np.float32), np.zeros((18 * 2000, 2), np.float32)
+    often[: 15 * 1000] = seldom[12 * 2000 : 14 * 2000] = 0.5
+    stems = [(often, 1000), (seldom, 2000)]
+    assert 10 <= pack.fullest_place(stems, 4) <= 11  # both stems sound, all of the seldom one
+    assert pack.fullest_place(stems, 30) == 0
