@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -155,5 +156,7 @@ def one_line(text: object) -> str:
 
 def write_error(where: object, error: OSError) -> AudioWriteError:
     """Turn an operating system error into one line that says what to do."""
-    reason = _ADVICE.get(error.errno or 0, error.strerror or str(error))
+    reason = error.strerror or str(error)
+    if error.errno in _ADVICE and reason == os.strerror(error.errno):  # else a text of ours
+        reason = _ADVICE[error.errno]
     return AudioWriteError(f"cannot write {one_line(where)}: {reason}")
