@@ -156,7 +156,7 @@ def one_line(text: object) -> str:
 
 def write_error(where: object, error: OSError) -> AudioWriteError:
     """Turn an operating system error into one line that says what to do."""
-    reason = error.strerror or str(error)
-    if error.errno in _ADVICE and reason == os.strerror(error.errno):  # else a text of ours
-        reason = _ADVICE[error.errno]
+    own = isinstance(error, FileNotFoundError) and error.strerror != os.strerror(errno.ENOENT)
+    reason = error.strerror if own else _ADVICE.get(error.errno or 0)
+    reason = reason or error.strerror or str(error)
     return AudioWriteError(f"cannot write {one_line(where)}: {reason}")
