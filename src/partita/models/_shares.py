@@ -37,8 +37,8 @@ class ShareConfig(SpectrogramConfig):
     mask_exponent : float
         1: shares are masks as they are.
     any_width : bool
-        The network learned from mono and narrow mixtures, too: it sees the difference of their
-        channels as it is, where others see what is usual in stereo.
+        The network learned from mono mixtures, too: of them it sees that the channels do not
+        differ, where others see what is usual in stereo.
     """
 
     mask_exponent: float = 1.0
@@ -113,8 +113,7 @@ class ShareModel(SpectrogramModel):
         side = None
         if self._side is not None:
             side = self._side.repeat(len(images) // len(self._side))[:, None, None]  # [B, 1, 1]
-            if not self.config.any_width:
-                images = self._with_usual_difference(images, side)
+            images = self._with_doubted_difference(images, side)
         for logits in self.logits(images):
             shares = logits.softmax(dim=2)  # [B, n, S, C, F]
             if side is not None:  # channels that are alike are shared out alike
@@ -122,16 +121,19 @@ class ShareModel(SpectrogramModel):
                 shares = mean + side[..., None, None] * (shares - mean)
             yield shares.permute(0, 2, 3, 4, 1)
 
-    def _with_usual_difference(self, images: Tensor, side: Tensor) -> Tensor:
-        """Return images ``[B, N, 3, F]`` whose third is doubted as far as the side is worth less.
+    def _with_doubted_difference(self, images: Tensor, side: Tensor) -> Tensor:
+        """Return images whose third is what it is in mono, or usual, where the side says nothing.
 
         Parameters
         ----------
         images : Tensor ``[batch, frames, 3, bins]``
         side : Tensor ``[batch, 1, 1]``
         """
-        usual = self._usual_difference(images[:, :, :2].mean(dim=2))  # [B, N, F]
-        difference = usual + side * (images[:, :, 2] - usual)
+        if self.config.any_width:  # what is left by rounding and by stages before is no side
+            instead = -self.input_mean[2] * self.input_scale[2]  # [F]
+        else:
+            instead = self._usual_difference(images[:, :, :2].mean(dim=2))  # [B, N, F]
+        difference = instead + side * (images[:, :, 2] - instead)
         return torch.cat([images[:, :, :2], difference.unsqueeze(2)], dim=2)
 
     def _usual_difference(self, channels: Tensor) -> Tensor:

@@ -51,15 +51,21 @@ def test_a_worthless_side_is_not_seen(model):
 
 
 @torch.inference_mode()
-def test_networks_that_learned_of_any_width_see_the_side_as_it_is(model):
-    model = create_model(model.registry_name, {**SMALL[model.registry_name], "any_width": True})
-    mixture = noise(1, 2, 20000)
-    song = model.eval().for_song(facts(0.0))
-    spectrogram = model.observe(mixture).seen
-    masks = song.magnitudes(spectrogram)
-    expected = model.magnitudes(spectrogram).mean(dim=2, keepdim=True).expand_as(masks)
-    torch.testing.assert_close(masks, expected)
-    assert model.for_song(facts(1.0)) is model
+def test_networks_that_learned_from_mono_see_it_as_it_is(model):
+    torch.nn.init.normal_(model.input_mean)
+    values = {**SMALL[model.registry_name], "any_width": True}
+    network = create_model(model.registry_name, values).eval()
+    network.load_state_dict(model.state_dict())
+    song = network.for_song(facts(0.0))
+    mixture = noise(1, 1, 20000).expand(1, 2, -1)
+    seen = network.observe(mixture).seen
+    mono = network.magnitudes(seen).mean(dim=2, keepdim=True).expand(-1, -1, 2, -1, -1)
+    torch.testing.assert_close(song.magnitudes(seen), mono)
+    side = 1e-3 * noise(1, 1, 20000).flip(-1) * torch.tensor([[1.0], [-1.0]])
+    narrow = network.observe(mixture + side).seen
+    errors = [(each.magnitudes(narrow) - mono).square().mean() for each in (song, network)]
+    assert errors[0] < 0.1 * errors[1]
+    assert network.for_song(facts(1.0)) is network
 
 
 @torch.inference_mode()
