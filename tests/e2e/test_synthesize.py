@@ -99,7 +99,8 @@ def test_goes_on_where_it_was(run, album, tmp_path):
     ("options", "what"),
     [
         (["--stems", "vocals,gitar"], "unknown stem 'gitar'; did you mean guitar"),
-        (["--stems", ""], "no stems were named"),
+        (["--stems", ","], "no stems were named"),
+        (["--stems", ""], "--stems is empty"),
         (["--duration", "0"], "a song cannot be 0 s long"),
         (["--duration", "nan"], "a song cannot be nan s long"),
         (["--songs", "0"], "0 songs are none"),

@@ -77,7 +77,6 @@ class TrainingStep(nn.Module):
         self._loss = loss
         groups = _combinations(len(model.learned))
         self._groups = groups if combinations else groups[: len(model.learned)]
-        self._beside = ThreadPoolExecutor(1, "partita-targets")
 
     def forward(self, rows: Tensor) -> Losses:
         """Return the loss of a batch.
@@ -129,7 +128,9 @@ class TrainingStep(nn.Module):
         """
         if torch.get_num_threads() > 1:
             return function
-        future = self._beside.submit(function)
+        thread = ThreadPoolExecutor(1, "partita-targets")
+        future = thread.submit(function)
+        thread.shutdown(wait=False)  # it ends with the calculation
         return lambda: result_awake(future)
 
 

@@ -30,5 +30,10 @@ print(min(faults() for _ in range(8)))
 def test_memory_of_a_step_is_there_for_the_next(way, kept):
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
     command = [sys.executable, "-c", FAULTS, way]
-    result = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
-    assert (int(result.stdout) < 1000) == kept
+
+    def faults():
+        result = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
+        return int(result.stdout)
+
+    # Where chance put a library behind the heap, it cannot grow, and nothing is kept.
+    assert (min(faults() for _ in range(3 if kept else 1)) < 1000) == kept
