@@ -61,7 +61,7 @@ def stated_size(file: Bytes) -> int | None:
             if head.startswith(marks):
                 return read_size(file, head)
         return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
-    except (OSError, ValueError, OverflowError, struct.error, IndexError):
+    except (OSError, ValueError, ArithmeticError, struct.error, IndexError):
         return None  # sizes that no file system knows, among others
 
 

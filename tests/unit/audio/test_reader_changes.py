@@ -10,6 +10,7 @@ import soundfile
 from audio_files import RATE, assert_seconds, encode, read, tones
 from partita.audio.channels import fit_channels
 from partita.audio.joined import find_parts
+from partita.errors import AudioReadError
 
 
 def part(tmp_path, codec, container, seconds, rate=RATE, channels=2):
@@ -251,3 +252,11 @@ def test_tags_and_padding_behind_a_file_are_no_sound(tmp_path, behind):
         file.write(data)
     _, reader = read(path)
     assert reader.warnings == []
+
+
+def test_a_rate_of_zero_in_a_tta_file_is_one_error(tmp_path):
+    path = encode(tmp_path / "song.tta", tones(0, 1), "tta", RATE, "tta")
+    data = path.read_bytes()
+    path.write_bytes(data[:10] + bytes(4) + data[14:])
+    with pytest.raises(AudioReadError):
+        read(path)
