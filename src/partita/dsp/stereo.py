@@ -47,7 +47,7 @@ _RAISED_DB, _MOST_RAISED_DB = -50.0, 60.0
 _MUSIC = (0.06, 0.16)
 
 #: Correlation of the channels below that frequency (1: one signal in the middle): 0.73 to 1 in
-#: fourteen ordinary songs, 0 in hard-panned ones. Below that value channels are mono songs.
+#: sixteen ordinary recordings, 0 in hard-panned ones. Below that value channels are mono songs.
 _BASS_HZ, _APART = 250.0, 0.45
 _LEAST_BASS = 1e-3  # of a song's power; songs that have less are judged by all they have
 
