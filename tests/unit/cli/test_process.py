@@ -25,6 +25,7 @@ print(min(faults() for _ in range(8)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 @pytest.mark.parametrize(("way", "kept"), [("prepared", True), ("without", False), ("late", False)])
 def test_memory_of_a_step_is_there_for_the_next(way, kept):

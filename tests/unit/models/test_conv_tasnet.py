@@ -151,6 +151,7 @@ def test_impossible_values_are_refused(values, message):
         create_model("conv-tasnet", {**SMALL, **values})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv-tasnet", "conv-tasnet-light"])
 def test_recipes_train(name):
     """Some steps on one batch, in small: the loss falls."""

@@ -283,6 +283,7 @@ def test_table_13():
     assert round(training.excerpt_s * 44100) == 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["demucs-paper", "demucs-light", "demucs-multidecoder"])
 def test_recipes_train(run, tmp_path, monkeypatch, recipe):
     monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))

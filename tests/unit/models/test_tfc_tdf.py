@@ -211,6 +211,7 @@ def test_impossible_values_are_refused(values, message):
         build(**values)
 
 
+@pytest.mark.slow
 def test_the_recipe_trains():
     """Some steps on one batch, in small: the loss falls."""
     sizes = {"fft_samples": 256, "hop_samples": 64, "bins": 128, "width": 6, "depth": 2}

@@ -66,6 +66,7 @@ def test_mean_squares_and_their_gradients(order):
     assert torch.autograd.gradcheck(mean_squares, [errors])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_trainings_go_as_those_with_the_formula(name, threads):

@@ -105,6 +105,7 @@ def test_recorded_songs_have_their_part(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_processes_fill_a_ring(ring):
     with writing(ring, drawing(excerpts_per_song=2)) as reader:
         reader.wait(5)
@@ -115,6 +116,7 @@ def test_processes_fill_a_ring(ring):
     assert all(0.01 <= value < 1e3 for value in values(ring))
 
 
+@pytest.mark.slow
 def test_processes_that_end_are_told_of(ring):
     with (
         writing(ring, drawing(fail)) as reader,
