@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 _NUMBERS = (0, 1, 2, 3, 7, 8, 255, 256, 32767, 65535, 1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_BYTES_MAX = 1 << 25  # repeated repetitions would fill the disk
+_BYTES_MAX = 1 << 25  # repeated repetitions would fill the disk, or memory
 _CHUNK_NAME = re.compile(rb"[A-Za-z\xa9][A-Za-z0-9 _]{3}")
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.5, 1e-300, 1e300, 1e9, 10**30, 2**31, 2**63),
@@ -135,7 +135,8 @@ def _lines(rng: Random, data: bytes) -> bytes:
     if form == 0:
         del lines[at]
     elif form == 1:
-        lines.insert(rng.randrange(len(lines)), lines[at] * rng.choice((1, 1, 1000)))
+        most = _BYTES_MAX // max(1, len(lines[at]))
+        lines.insert(rng.randrange(len(lines)), lines[at] * min(rng.choice((1, 1, 1000)), most))
     elif form == 2:
         rng.shuffle(lines)
     else:

@@ -3,10 +3,12 @@
 import json
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from fuzz.loop import Finding, Fuzzer, Worker, replay
+from fuzz.mutations import _BYTES_MAX, _lines
 from fuzz.targets import TARGETS
 
 pytestmark = [
@@ -112,3 +114,9 @@ def test_a_saved_input_is_tried_again(tmp_path):
     path = tmp_path / "scores-0-1.json"
     path.write_text(json.dumps({"targets": 1}))
     assert replay(path) is None
+
+
+def test_lines_are_repeated_within_bounds():
+    line = bytes(1 << 24)
+    for seed in range(20):
+        assert len(_lines(Random(seed), line)) <= 2 * _BYTES_MAX
