@@ -68,6 +68,7 @@ class Start:
                 recipe, model = self._from_weights(self.weights)
         except ModelError as error:
             raise UsageError(str(error)) from error
+        recipe.augmentation.check_sources(model.learned)
         return dataclasses.replace(recipe, config=model.config.to_dict()), model
 
     def _from_weights(self, name: str) -> tuple[Recipe, SeparationModel]:

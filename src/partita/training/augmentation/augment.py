@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from partita.training.augmentation.places import apply_place, draw_places
 from partita.training.augmentation.settings import Augmentation
-from partita.training.augmentation.spectra import draw_curve, equalised, with_curve
+from partita.training.augmentation.spectra import draw_curve, equalised, shaped, with_curve
 
 Samples = npt.NDArray[np.float32]
 
@@ -36,7 +36,8 @@ def augment(
     changed = np.empty_like(sources)
     for row, source in enumerate(sources):
         varied = _varied(rng, source, augmentation)
-        changed[row] = equalised(rng, varied, rate, augmentation.equaliser_db)
+        varied = equalised(rng, varied, rate, augmentation.equaliser_db)
+        changed[row] = shaped(rng, varied, rate, row, augmentation)
     rows, channels, samples = sources.shape
     gains = _draw_gains(rng, rows, augmentation)
     if channels == 2:
@@ -68,6 +69,10 @@ def _draw_gains(
     gains_db = np.zeros(rows)
     if augmentation.gains_db != (0, 0):
         gains_db += rng.uniform(*augmentation.gains_db, rows)
+    if augmentation.source_gains_db:  # rows after the sources stay: the rest
+        most_db = np.zeros(rows)
+        most_db[: len(augmentation.source_gains_db)] = augmentation.source_gains_db
+        gains_db += rng.uniform(0, most_db)
     if augmentation.mixture_gains_db != (0, 0):
         gains_db += rng.uniform(*augmentation.mixture_gains_db)
     gains: npt.NDArray[np.float64] = 10 ** (gains_db / 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from partita.errors import UsageError
@@ -29,6 +30,8 @@ _PROBABILITIES = (
     "clipped_mixtures",
     "coded_mixtures",
 )
+#: A value for each source, or none at all; from 0 to what.
+_BY_SOURCE = {"source_gains_db": MAX_GAIN_DB, "dull_sources": 1, "boomy_sources": 1}
 #: At most one of these happens, so they add up to 1 at most.
 _EXCLUSIVE = (
     ("mono_stems", "change_width"),
@@ -54,6 +57,15 @@ class Augmentation:
     gains_db : tuple of float
         The lowest and highest gain in dB, uniform, one for each source, on top of `gains`. From
         -60 to 60.
+    source_gains_db : tuple of float
+        By how much each source is louder at most, in the order of the sources, uniform from 0 dB,
+        on top of the two above: records seldom have their stems at equal levels. From 0 to 60.
+    dull_sources : tuple of float
+        Probability, for each source in their order, that its highs fall by 4 to 14 dB per octave
+        above 150 to 800 Hz, as those of most recorded basses do.
+    boomy_sources : tuple of float
+        Probability, for each source in their order, that its lows, below 150 to 400 Hz, are 0 to
+        15 dB louder, as those of instruments that play low, or close to a microphone.
     leave_out : float
         Probability, for each source, that it is silent; an excerpt keeps one source at least.
     swap_channels : float
@@ -121,6 +133,9 @@ class Augmentation:
     remix: float = 1.0
     gains: tuple[float, float] = (0.25, 1.25)
     gains_db: tuple[float, float] = (0.0, 0.0)
+    source_gains_db: tuple[float, ...] = ()
+    dull_sources: tuple[float, ...] = ()
+    boomy_sources: tuple[float, ...] = ()
     leave_out: float = 0.0
     swap_channels: float = 0.5
     flip_polarity: float = 0.0
@@ -155,6 +170,9 @@ class Augmentation:
             total = sum(getattr(self, name) for name in names)
             if total > 1 + 1e-9:
                 raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
+        for name, most in _BY_SOURCE.items():
+            if not all(0 <= value <= most for value in getattr(self, name)):
+                raise UsageError(f"{name} {getattr(self, name)} are not all 0 to {most}")
         self._check_range("gains", 0, math.inf, "factors")
         for name in ("gains_db", "mixture_gains_db"):
             self._check_range(name, -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
@@ -167,6 +185,21 @@ class Augmentation:
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
+
+    def check_sources(self, sources: Sequence[str]) -> None:
+        """Refuse values by source that are not as many as the sources.
+
+        Raises
+        ------
+        UsageError
+        """
+        for name in _BY_SOURCE:
+            count = len(getattr(self, name))
+            if count not in (0, len(sources)):
+                raise UsageError(
+                    f"{name} has {count} values, but there are {len(sources)} sources "
+                    f"({', '.join(sources)}): --set {name}= takes them away"
+                )
 
     @property
     def distorts(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,10 @@ _TILT_DB = 6.0
 _LOW_HZ, _HIGH_HZ = (20.0, 300.0), (3000.0, 16_000.0)
 _SLOPE_OCTAVES = (0.05, 1.0)
 _STOP_DB = -90.0
+#: Recorded basses have their second octave 5 to 15 dB below what else plays there and lose some 9
+#: dB per octave above; what synthesisers play has lost far less.
+_DULL_HZ, _DULL_DB = (150.0, 800.0), (4.0, 14.0)
+_BOOMY_HZ, _BOOMY_DB = (150.0, 400.0), 15.0
 
 
 def equalised(rng: np.random.Generator, source: Samples, rate: int, most_db: float) -> Samples:
@@ -32,6 +38,35 @@ def equalised(rng: np.random.Generator, source: Samples, rate: int, most_db: flo
         return source
     hertz = np.fft.rfftfreq(source.shape[1], 1 / rate)
     return _filtered(source, _gains(_between_octaves(hertz, levels_db)))
+
+
+def shaped(
+    rng: np.random.Generator, source: Samples, rate: int, row: int, augmentation: Augmentation
+) -> Samples:
+    """Return a row, ``[channels, samples]``, perhaps with fewer highs or more lows."""
+    is_dull = _happens(rng, augmentation.dull_sources, row)
+    is_boomy = _happens(rng, augmentation.boomy_sources, row)
+    if not (is_dull or is_boomy):
+        return source
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(source.shape[1], 1 / rate), 1.0))
+    curve: Curve = np.zeros(len(octaves))
+    if is_dull:
+        slope_db = rng.uniform(*_DULL_DB)
+        above = np.maximum(octaves - np.log2(_log_uniform(rng, *_DULL_HZ)), 0)
+        curve += np.maximum(-slope_db * above, _STOP_DB)
+    if is_boomy:
+        most_db = rng.uniform(0, _BOOMY_DB)
+        below = np.log2(_log_uniform(rng, *_BOOMY_HZ)) - octaves
+        curve += most_db * np.clip(below + 0.5, 0, 1)
+    return with_curve(source, _gains(curve))
+
+
+def _happens(rng: np.random.Generator, probabilities: Sequence[float], row: int) -> bool:
+    return row < len(probabilities) and rng.random() < probabilities[row]
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def draw_curve(
@@ -56,8 +91,8 @@ def draw_curve(
         curve += _between_octaves(hertz, np.linspace(-tilt_db, tilt_db, len(_OCTAVES_HZ)))
     if is_limited:
         sides = rng.integers(1, 4)  # 1: highs are lost, 2: lows, 3: both
-        low_hz, high_hz = (float(np.exp(rng.uniform(*np.log(e)))) for e in (_LOW_HZ, _HIGH_HZ))
-        width = float(np.exp(rng.uniform(*np.log(_SLOPE_OCTAVES))))
+        low_hz, high_hz = (_log_uniform(rng, *ends) for ends in (_LOW_HZ, _HIGH_HZ))
+        width = _log_uniform(rng, *_SLOPE_OCTAVES)
         octaves = np.log2(np.maximum(hertz, 1.0))
         if sides & 1:
             curve += _STOP_DB * np.clip((octaves - np.log2(high_hz)) / width, 0, 1)

@@ -11,6 +11,9 @@ RATE = 8000
 EVERYTHING = Augmentation(
     gains=(0.5, 1.5),
     gains_db=(-9, 6),
+    source_gains_db=(6,),
+    dull_sources=(0.5,),
+    boomy_sources=(0.5,),
     leave_out=0.2,
     flip_polarity=0.2,
     equaliser_db=6,
@@ -71,6 +74,17 @@ def test_gains_in_db(channels):
     assert found_db.max() <= 6.001
     assert np.histogram(found_db, 5, (-9, 6))[0] / found.size == pytest.approx(0.2, abs=0.02)
     assert found_db.std(axis=1).min() > 0.1  # each source by itself
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_gains_by_source(channels):
+    sources = np.ones((4, channels, 1), np.float32)
+    augmentation = Augmentation(source_gains_db=(0, 4, 10), **STILL)
+    found = np.stack([drawn(sources, augmentation, index)[:, 0, 0] for index in range(2000)])
+    found_db = 20 * np.log10(found)
+    assert found_db.min(axis=0) == pytest.approx(0, abs=0.02)
+    assert found_db.max(axis=0) == pytest.approx([0, 4, 10, 0], abs=0.02)  # the last: the rest
+    assert found_db.mean(axis=0) == pytest.approx([0, 2, 5, 0], abs=0.2)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

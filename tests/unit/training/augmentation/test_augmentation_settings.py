@@ -38,6 +38,9 @@ from partita.training.recipes import TrainingSettings, load_recipe
         ({"same_place": 0.6, "hard_panned": 0.5}, r"same_place \+ hard_panned is 1.1"),
         ({"mono_mixtures": 0.9, "flip_channel": 0.2}, "flip_channel is 1.1: together they are 1"),
         ({"equaliser_db": 25}, "equaliser_db 25 is not 0 to 24"),
+        ({"source_gains_db": (0, 61)}, "source_gains_db .* are not all 0 to 60"),
+        ({"dull_sources": (0, -0.1)}, "dull_sources .* are not all 0 to 1"),
+        ({"boomy_sources": (float("nan"),)}, "boomy_sources .* are not all 0 to 1"),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):
@@ -52,8 +55,8 @@ def test_every_setting_can_be_set_by_its_name_and_is_described():
         assert not names & {field.name for field in dataclasses.fields(other)}, other
     recipe = load_recipe("accompaniment-stems")
     for field in fields:
-        value = 0.25 if field.type == "float" else (0.5, 1.5)
-        text = f"{field.name}={value if field.type == 'float' else '0.5,1.5'}"
+        value = 0.25 if field.type == "float" else (0.5, 0.75)
+        text = f"{field.name}={value if field.type == 'float' else '0.5,0.75'}"
         others = {"mono_mixtures": 0, "same_place": 0, "mono_stems": 0, "change_width": 0}
         others = [f"{name}=0" for name in others if name != field.name]
         changed = recipe.changed([*others, text])
@@ -64,3 +67,13 @@ def test_every_setting_can_be_set_by_its_name_and_is_described():
 def test_sums_of_probabilities_forgive_rounding():
     Augmentation(mono_stems=0.7, change_width=0.3)
     Augmentation(mono_mixtures=0.1, narrow_mixtures=0.2, one_sided=0.3, flip_channel=0.4)
+
+
+def test_values_by_source_are_as_many_as_sources():
+    augmentation = Augmentation(dull_sources=(0, 0.5))
+    augmentation.check_sources(["drums", "bass"])
+    Augmentation().check_sources(["drums"])
+    with pytest.raises(
+        UsageError, match=r"2 values, but there are 1 sources \(bass\): --set dull_"
+    ):
+        augmentation.check_sources(["bass"])

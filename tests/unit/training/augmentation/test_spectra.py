@@ -64,3 +64,40 @@ def test_all_sources_are_filtered_alike_and_without_delay():
         together = np.stack([sources.sum(axis=0), *np.zeros((2, 2, SAMPLES), np.float32)])
         whole = augment(np.random.default_rng(index), together, RATE, augmentation)
         assert np.allclose(changed.sum(axis=0), whole[0], atol=1e-4)
+
+
+def gains_db(count=300, **settings):
+    """Levels of all frequencies of both rows, ``[count, rows, bins]``."""
+    click = np.zeros((2, 2, SAMPLES), np.float32)
+    click[:, :, SAMPLES // 2] = 1
+    changed = np.stack(
+        [
+            augment(np.random.default_rng(index), click, RATE, Augmentation(**settings, **STILL))
+            for index in range(count)
+        ]
+    )
+    return 20 * np.log10(np.abs(np.fft.rfft(changed[:, :, 0])) + 1e-9)
+
+
+def test_dull_sources_lose_highs():
+    levels_db = gains_db(dull_sources=(0, 0.8))
+    assert np.abs(levels_db[:, 0]).max() < 0.01
+    dull = np.abs(levels_db[:, 1]).max(axis=1) > 1
+    assert dull.mean() == pytest.approx(0.8, abs=0.07)
+    found = levels_db[dull, 1]
+    assert np.abs(found[:, HERTZ < 150]).max() < 0.01
+    an_octave = found[:, HERTZ.searchsorted(1000)] - found[:, HERTZ.searchsorted(2000)]
+    assert 4 <= an_octave.min() < 5
+    assert 13 < an_octave.max() <= 14.1
+
+
+def test_boomy_sources_have_more_lows():
+    levels_db = gains_db(boomy_sources=(0.6,))
+    assert np.abs(levels_db[:, 1]).max() < 0.01
+    boomy = np.abs(levels_db[:, 0]).max(axis=1) > 0.01
+    assert boomy.mean() == pytest.approx(0.6, abs=0.08)
+    found = levels_db[boomy, 0]
+    assert found.min() > -0.01
+    assert 14 < found[:, 10].max() < 15.01
+    assert np.abs(found[:, HERTZ > 600]).max() < 0.01
+    assert np.ptp(found[:, HERTZ <= 100], axis=1).max() < 0.01
