@@ -32,10 +32,24 @@ SMALL_DENSE = {
     "first_channels": [4, 4, 2],
     "kernel_bins": [4, 3, 3],
 }
+SMALL_ROFORMER = {
+    "features": 8,
+    "layers": 2,
+    "heads": 2,
+    "head_features": 4,
+    "mask_expansion": 2,
+    "fft_samples": 256,
+    "hop_samples": 64,
+    "window_samples": 256,
+    "segment_samples": 12800,
+    "overlap_samples": 3200,
+}
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
     "band-split": {"features": 8, "hidden": 8, "layers": 2, "mask_hidden": 16},
+    "bs-roformer": {**SMALL_ROFORMER, "band_bins": [2, 3, 4, 20, 100]},
     "conv-tasnet": SMALL_TASNET,
+    "mel-band-roformer": {**SMALL_ROFORMER, "bands": 6},
     "mmdensenet": SMALL_DENSE,
     "mmdenselstm": {**SMALL_DENSE, "blocks": ["4x2 4x1+2 4x2", "+2", "2x1 +2 2x1+3"]},
     "tfc-tdf": {"fft_samples": 512, "hop_samples": 128, "bins": 200, "width": 6, "depth": 2},

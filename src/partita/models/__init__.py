@@ -2,11 +2,13 @@
 
 from partita.models._registry import config_type, create_model, model_names, register_model
 from partita.models.band_split import BandSplit
+from partita.models.bs_roformer import BsRoformer
 from partita.models.conv_tasnet import ConvTasNet
 from partita.models.crosstalk_unmix import CrosstalkUnmix
 from partita.models.demucs import Demucs
 from partita.models.demucs_multidecoder import DemucsMultidecoder
 from partita.models.hpss import Hpss
+from partita.models.mel_band_roformer import MelBandRoformer
 from partita.models.mm_dense import MmDenseLstm, MmDenseNet
 from partita.models.nmf import BlindNmf
 from partita.models.nmfd import Nmfd
@@ -18,11 +20,13 @@ from partita.models.unet import UNet
 __all__ = [
     "BandSplit",
     "BlindNmf",
+    "BsRoformer",
     "ConvTasNet",
     "CrosstalkUnmix",
     "Demucs",
     "DemucsMultidecoder",
     "Hpss",
+    "MelBandRoformer",
     "MmDenseLstm",
     "MmDenseNet",
     "Nmfd",
