@@ -44,14 +44,37 @@ SMALL_ROFORMER = {
     "segment_samples": 12800,
     "overlap_samples": 3200,
 }
+SMALL_SCNET = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "widths": [6, 8],
+    "strides": [1, 2, 4],
+    "kernels": [3, 2, 4],
+    "convolutions": [2, 1, 1],
+    "dual_layers": 2,
+    "segment_s": 0.5,
+}
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
     "band-split": {"features": 8, "hidden": 8, "layers": 2, "mask_hidden": 16},
     "bs-roformer": {**SMALL_ROFORMER, "band_bins": [2, 3, 4, 20, 100]},
     "conv-tasnet": SMALL_TASNET,
+    "mdx23c": {
+        "fft_samples": 512,
+        "hop_samples": 128,
+        "bins": 240,
+        "subbands": 2,
+        "width": 6,
+        "growth": 2,
+        "depth": 2,
+        "blocks": 1,
+        "segment_s": 0.4,
+    },
     "mel-band-roformer": {**SMALL_ROFORMER, "bands": 6},
     "mmdensenet": SMALL_DENSE,
     "mmdenselstm": {**SMALL_DENSE, "blocks": ["4x2 4x1+2 4x2", "+2", "2x1 +2 2x1+3"]},
+    "scnet": SMALL_SCNET,
+    "scnet-masked": SMALL_SCNET,
     "tfc-tdf": {"fft_samples": 512, "hop_samples": 128, "bins": 200, "width": 6, "depth": 2},
     "unet": SMALL_UNET,
     "open-unmix": SMALL_UNMIX,

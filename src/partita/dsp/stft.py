@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Stft:
-    """A transform and its inverse, periodic Hann window, frames centred on multiples of the hop.
+    """A transform and its inverse, frames centred on multiples of the hop.
 
     Spectrograms are complex ``[..., bins, frames]``, as `torch.stft` gives them; in memory the
     bins of a frame stand together.
@@ -23,10 +24,20 @@ class Stft:
         Frame length, even; ``fft_samples // 2 + 1`` bins.
     hop_samples : int
         Samples from frame to frame; `fft_samples` is a multiple of it, at least twice as long.
+    window : {"hann", "rectangular"}
+        The Hann window is the periodic one.
+    reflect : bool
+        Whether a signal is mirrored at its ends, where it is longer than half a frame; False: it
+        counts as zero outside them.
+    normalised : bool
+        Whether spectra are divided by the square root of `fft_samples`, so that levels are kept.
     """
 
     fft_samples: int
     hop_samples: int
+    window: Literal["hann", "rectangular"] = "hann"
+    reflect: bool = False
+    normalised: bool = False
 
     def __post_init__(self) -> None:
         hop = self.hop_samples
@@ -43,14 +54,13 @@ class Stft:
         return samples // self.hop_samples + 1
 
     def analyse(self, signal: Tensor) -> Tensor:
-        """Transform ``[..., samples]`` to a complex ``[..., bins, frames]``.
-
-        The signal counts as zero outside its ends.
-        """
+        """Transform ``[..., samples]`` to a complex ``[..., bins, frames]``."""
         half = self.fft_samples // 2
-        flat = functional.pad(signal.reshape(-1, signal.shape[-1]), (half, half))
+        mode = "reflect" if self.reflect and signal.shape[-1] > half else "constant"
+        flat = functional.pad(signal.reshape(-1, signal.shape[-1]), (half, half), mode)
         frames = flat.unfold(-1, self.fft_samples, self.hop_samples)  # [batch, frames, samples]
-        spectrum = torch.fft.rfft(frames * self._window(signal.device))  # [batch, frames, bins]
+        frames = frames * self._window(signal.device)
+        spectrum = torch.fft.rfft(frames, norm=self._norm)  # [batch, frames, bins]
         spectrogram: Tensor = spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:]).mT
         return spectrogram
 
@@ -84,7 +94,8 @@ class Stft:
         hops = self.frames(samples) + steps - 1
         for piece in pieces:
             window = self._window(piece.device)
-            frames = torch.fft.irfft(piece.mT, n=self.fft_samples) * window  # [..., n, samples]
+            frames = torch.fft.irfft(piece.mT, n=self.fft_samples, norm=self._norm)
+            frames = frames * window  # [..., n, samples]
             if not begin:
                 total = frames.new_zeros(*frames.shape[:-2], hops, self.hop_samples)
                 energy = frames.new_zeros(hops, self.hop_samples)
@@ -103,5 +114,11 @@ class Stft:
         for step in range(steps):
             total[..., begin + step : begin + step + count, :] += pieces[..., step, :]
 
+    @property
+    def _norm(self) -> str:
+        return "ortho" if self.normalised else "backward"
+
     def _window(self, device: torch.device) -> Tensor:
+        if self.window == "rectangular":
+            return torch.ones(self.fft_samples, device=device)
         return torch.hann_window(self.fft_samples, device=device)

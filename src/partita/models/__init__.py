@@ -14,7 +14,9 @@ from partita.models.nmf import BlindNmf
 from partita.models.nmfd import Nmfd
 from partita.models.open_unmix import OpenUnmix
 from partita.models.repet import Repet
+from partita.models.scnet import MaskedScNet, ScNet
 from partita.models.tfc_tdf import TfcTdf
+from partita.models.tfc_tdf_v3 import TfcTdfV3
 from partita.models.unet import UNet
 
 __all__ = [
@@ -26,13 +28,16 @@ __all__ = [
     "Demucs",
     "DemucsMultidecoder",
     "Hpss",
+    "MaskedScNet",
     "MelBandRoformer",
     "MmDenseLstm",
     "MmDenseNet",
     "Nmfd",
     "OpenUnmix",
     "Repet",
+    "ScNet",
     "TfcTdf",
+    "TfcTdfV3",
     "UNet",
     "config_type",
     "create_model",

@@ -34,6 +34,26 @@ def test_equals_pytorchs(samples):
     torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("window", ["hann", "rectangular"])
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("samples", [257, 3000])
+def test_mirrored_ends_windows_and_levels_are_pytorchs(window, normalised, samples):
+    signal = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    stft = Stft(512, 128, window=window, reflect=True, normalised=normalised)
+    weights = torch.hann_window(512) if window == "hann" else torch.ones(512)
+    options = {"n_fft": 512, "hop_length": 128, "window": weights, "normalized": normalised}
+    theirs = torch.stft(signal, **options, return_complex=True)
+    torch.testing.assert_close(stft.analyse(signal), theirs, atol=2e-5, rtol=0)
+    changed = theirs * torch.linspace(0, 1, 257)[:, None]
+    expected = torch.istft(changed, **options, length=samples)
+    torch.testing.assert_close(stft.synthesise(changed, samples), expected, atol=2e-5, rtol=0)
+
+
+def test_short_signals_end_in_silence():
+    signal = torch.randn(256)
+    assert torch.equal(Stft(512, 128, reflect=True).analyse(signal), Stft(512, 128).analyse(signal))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [(3, 2, 1000), (1, 300), (700,)])
 def test_magnitudes_are_those_of_the_transform(shape, threads):

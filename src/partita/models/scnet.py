@@ -1,0 +1,385 @@
+"""SCNet: bands of a spectrum compressed the more the higher they are, two-way LSTMs between.
+
+Tong, Zhu, Chen, Kang, Jiang, Li, Wu & Meng, "SCNet: Sparse Compression Network for Music Source
+Separation", ICASSP 2024; sizes and details as in the community's training code, MSST.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from partita.dsp.overlap_add import Window
+from partita.dsp.stft import Stft
+from partita.models._complex_channels import analyse, as_complex, heard
+from partita.models._lstm import Lstm
+from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._registry import register_model
+from partita.models._validation import bounded
+
+_MASK_CHANNELS = 64
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band of a level: its bins, and the convolution that compresses them.
+
+    Attributes
+    ----------
+    bins, stride, kernel : int
+    """
+
+    bins: int
+    stride: int
+    kernel: int
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Zeros below and above, so that strides come out even."""
+        missing = self.kernel - 1 if self.stride == 1 else -self.bins % self.stride
+        return missing // 2, missing - missing // 2
+
+    @property
+    def compressed(self) -> int:
+        """Bins behind the convolution."""
+        return (self.bins + sum(self.padding) - self.kernel) // self.stride + 1
+
+    @property
+    def restored(self) -> int:
+        """Bins behind the transposed convolution, `bins` of which are kept."""
+        return (self.compressed - 1) * self.stride + self.kernel
+
+    @property
+    def kept(self) -> slice:
+        """Which of the restored bins are kept."""
+        start = (self.restored - self.bins) // 2
+        return slice(start, start + self.bins)
+
+
+@dataclass(frozen=True)
+class ScNetConfig(ModelConfig):
+    """Configuration of `ScNet` and `MaskedScNet`.
+
+    Attributes
+    ----------
+    fft_samples, hop_samples : int
+        Of the short-time Fourier transform.
+    normalised : bool
+        Whether spectra are divided by the square root of `fft_samples`.
+    widths : tuple of int
+        Channels of the levels, outermost first.
+    band_shares : pair of float
+        The parts of a level's bins that are its low and its middle band; the high band has the
+        rest.
+    strides, kernels : three int
+        Of the convolutions along frequency that compress each band, from the low one up.
+    convolutions : three int
+        Convolution modules behind them, in each band.
+    conv_kernel : int
+        Frames that those see; odd.
+    compression : int
+        By how much they narrow the channels between them.
+    dual_layers : int
+        Pairs of LSTMs along frequency and along time; even, since every second one works on the
+        features' spectra along time.
+    expansion : int
+        Hidden features of an LSTM, in each direction, in multiples of what it sees.
+    segment_s, overlap : float
+        Length of a window in seconds, and the part of it that neighbours share.
+    """
+
+    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
+    fft_samples: int = 4096
+    hop_samples: int = 1024
+    normalised: bool = True
+    widths: tuple[int, ...] = (32, 64, 128)
+    band_shares: tuple[float, float] = (0.175, 0.392)
+    strides: tuple[int, int, int] = (1, 4, 16)
+    kernels: tuple[int, int, int] = (3, 4, 16)
+    convolutions: tuple[int, int, int] = bounded((3, 2, 1), most=16)
+    conv_kernel: int = 3
+    compression: int = 4
+    dual_layers: int = bounded(6, most=64)
+    expansion: int = bounded(1, most=16)
+    segment_s: float = 11.0
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Stft(self.fft_samples, self.hop_samples)  # checks its sizes
+        self.require(1 <= len(self.widths) <= 16, "widths must name 1 to 16 levels")
+        self.require(self.compression >= 1, "compression must be positive")
+        self.require(min(self.widths) >= self.compression, "widths must be at least compression")
+        low, middle = self.band_shares
+        self.require(low > 0 and middle > 0 and low + middle < 1, "band_shares must leave a band")
+        self.require(min(*self.strides, *self.kernels) >= 1, "strides and kernels are positive")
+        self.require(min(self.convolutions) >= 0, "convolutions must not be negative")
+        self.require(self.conv_kernel >= 1 and self.conv_kernel % 2 == 1, "conv_kernel must be odd")
+        self.require(
+            self.dual_layers >= 0 and self.dual_layers % 2 == 0, "dual_layers must be even"
+        )
+        self.require(self.expansion >= 1, "expansion must be positive")
+        self.require(self.segment_s * self.sample_rate >= 1, "segment_s must be positive")
+        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
+        _ = self.levels  # checks that bands fit
+
+    @property
+    def levels(self) -> list[list[Band]]:
+        """The three bands of each level, outermost first."""
+        levels, bins = [], self.fft_samples // 2 + 1
+        low, middle = self.band_shares
+        for _ in self.widths:
+            edges = [0, math.ceil(bins * low), math.ceil(bins * (low + middle)), bins]
+            sizes = [end - start for start, end in itertools.pairwise(edges)]
+            bands = [Band(*each) for each in zip(sizes, self.strides, self.kernels, strict=True)]
+            fits = all(each.bins > 0 and each.compressed > 0 for each in bands)
+            self.require(fits, f"a band of {bins} bins is empty or narrower than its kernel")
+            fits = all(each.restored >= each.bins for each in bands)
+            self.require(fits, "kernels must be as long as their strides, to restore all bins")
+            levels.append(bands)
+            bins = sum(each.compressed for each in bands)
+        return levels
+
+    @property
+    def window(self) -> Window:
+        """The window: an even number of hops, as the transform along time wants them."""
+        hop = self.hop_samples
+        hops = 2 * max(1, round(self.segment_s * self.sample_rate / (2 * hop)))
+        return Window(hops * hop, min(hops - 1, round(hops * self.overlap)) * hop, hop)
+
+    def padded_samples(self, samples: int) -> int:
+        """Return the length to which a signal is padded: the next odd number of hops.
+
+        Frames are even then, so that the transform along time has an inverse of the same length.
+        Half a frame can be mirrored at the ends.
+        """
+        hops = max(samples, self.fft_samples // 2) // self.hop_samples + 1
+        return (hops + 1 - hops % 2) * self.hop_samples
+
+
+class ConvolutionModule(nn.Module):
+    """Residual gated convolutions along time, the same for each bin of a band."""
+
+    def __init__(self, config: ScNetConfig, channels: int, count: int) -> None:
+        super().__init__()
+        hidden, kernel = channels // config.compression, config.conv_kernel
+        padding = kernel // 2
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(1, channels),
+                nn.Conv1d(channels, 2 * hidden, kernel, padding=padding),
+                nn.GLU(dim=1),
+                nn.Conv1d(hidden, hidden, kernel, padding=padding, groups=hidden),
+                nn.GroupNorm(1, hidden),
+                nn.SiLU(),
+                nn.Conv1d(hidden, channels, 1),
+            )
+            for _ in range(count)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, bins, frames]`` to the same shape."""
+        batch, _, bins, _ = x.shape
+        rows = x.transpose(1, 2).flatten(0, 1)  # [B F, C, N]
+        for layer in self.layers:
+            rows = rows + layer(rows)
+        return torch.unflatten(rows, 0, (batch, bins)).transpose(1, 2)
+
+
+class Down(nn.Module):
+    """A level of the encoder: bands compressed each in its way, then a convolution over all."""
+
+    def __init__(self, config: ScNetConfig, bands: list[Band], inside: int, outside: int) -> None:
+        super().__init__()
+        self._bands = bands
+        self.convs = nn.ModuleList(
+            nn.Conv2d(inside, outside, (band.kernel, 1), (band.stride, 1)) for band in bands
+        )
+        self.conv_modules = nn.ModuleList(
+            ConvolutionModule(config, outside, count) for count in config.convolutions
+        )
+        self.globalconv = nn.Conv2d(outside, outside, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``[batch, channels, bins, frames]`` to two such: what goes on, what is skipped."""
+        parts = torch.split(x, [band.bins for band in self._bands], dim=2)
+        compressed = [
+            functional.gelu(module(conv(functional.pad(part, (0, 0, *band.padding)))))
+            for part, band, conv, module in zip(
+                parts, self._bands, self.convs, self.conv_modules, strict=True
+            )
+        ]
+        skip = torch.cat(compressed, dim=2)
+        return self.globalconv(skip), skip
+
+
+class Up(nn.Module):
+    """A level of the decoder: a gated convolution of what came and what was skipped, then bands."""
+
+    def __init__(self, bands: list[Band], inside: int, outside: int) -> None:
+        super().__init__()
+        self._bands = bands
+        self.fusion = nn.Conv2d(2 * inside, 2 * inside, 3, padding=1)
+        self.convtrs = nn.ModuleList(
+            nn.ConvTranspose2d(inside, outside, (band.kernel, 1), (band.stride, 1))
+            for band in bands
+        )
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map ``[batch, channels, bins, frames]``, twice, to the bins of the level outside."""
+        # The convolution sees its input twice, one behind the other: half the work with the sum of
+        # both halves' weights.
+        once, again = self.fusion.weight.chunk(2, dim=1)
+        x = functional.glu(
+            functional.conv2d(x + skip, once + again, self.fusion.bias, padding=1), dim=1
+        )
+        parts = torch.split(x, [band.compressed for band in self._bands], dim=2)
+        restored = [
+            convtr(part)[:, :, band.kept]
+            for part, band, convtr in zip(parts, self._bands, self.convtrs, strict=True)
+        ]
+        return torch.cat(restored, dim=2)
+
+
+class DualPath(nn.Module):
+    """An LSTM along frequency, then one along time, each adding to what it sees."""
+
+    def __init__(self, channels: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.lstm_layers = nn.ModuleList(
+            Lstm(channels, hidden, batch_first=True, bidirectional=True) for _ in range(2)
+        )
+        self.linear_layers = nn.ModuleList(nn.Linear(2 * hidden, channels) for _ in range(2))
+        self.norm_layers = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, bins, frames]`` to the same shape."""
+        x = x + self._along(0, x.mT).mT
+        return x + self._along(1, x)
+
+    def _along(self, which: int, x: Tensor) -> Tensor:
+        """Return what an LSTM along the last axis of ``[batch, channels, rows, steps]`` adds."""
+        batch, _, rows, _ = x.shape
+        steps = self.norm_layers[which](x).permute(0, 2, 3, 1).flatten(0, 1)  # [B R, T, C]
+        added: Tensor = self.linear_layers[which](self.lstm_layers[which](steps)[0])
+        return torch.unflatten(added, 0, (batch, rows)).permute(0, 3, 1, 2)
+
+
+class SeparationNet(nn.Module):
+    """Layers that see features along time, and spectra of these, in turn (section 2.3)."""
+
+    def __init__(self, channels: int, expansion: int, layers: int) -> None:
+        super().__init__()
+        self.dp_modules = nn.ModuleList(
+            DualPath(channels * (1 + index % 2), expansion) for index in range(layers)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, bins, frames]``, frames even, to the same shape."""
+        for index, layer in enumerate(self.dp_modules):
+            x = layer(x).float()  # transforms know no half precision
+            if index % 2 == 0:
+                spectrum = torch.fft.rfft(x, norm="ortho")
+                x = torch.cat([spectrum.real, spectrum.imag], dim=1)  # [B, 2 C, F, N / 2 + 1]
+            else:
+                x = torch.fft.irfft(torch.complex(*x.chunk(2, dim=1)), norm="ortho")
+        return x
+
+
+@register_model("scnet")
+class ScNet(SeparationModel):
+    """One network for all sources, from complex spectrum to complex spectra.
+
+    Notes
+    -----
+    The transform has no window, as the authors' code has it, though not the paper. Departures from
+    MSST's ``scnet``: mixtures shorter than half a frame are padded, and exactly zero mixtures have
+    exactly zero estimates.
+    """
+
+    config_type = ScNetConfig
+    config: ScNetConfig
+    _transform_window: ClassVar[Literal["hann", "rectangular"]] = "rectangular"
+
+    def __init__(self, config: ScNetConfig) -> None:
+        super().__init__(config)
+        self.window: Window | None = config.window
+        self.stft = Stft(
+            config.fft_samples,
+            config.hop_samples,
+            window=self._transform_window,
+            reflect=True,
+            normalised=config.normalised,
+        )
+        seen = 2 * config.channels
+        widths, levels = [seen, *config.widths], config.levels
+        self.encoder = nn.ModuleList(
+            Down(config, bands, inside, outside)
+            for bands, (inside, outside) in zip(levels, itertools.pairwise(widths), strict=True)
+        )
+        self.separation_net = SeparationNet(widths[-1], config.expansion, config.dual_layers)
+        widths[0] = seen * len(config.sources)
+        self.decoder = nn.ModuleList(
+            Up(bands, inside, outside)
+            for bands, (outside, inside) in reversed(
+                list(zip(levels, itertools.pairwise(widths), strict=True))
+            )
+        )
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
+        samples = mixture.shape[-1]
+        padded = self.config.padded_samples(samples)
+        seen = analyse(self.stft, functional.pad(mixture, (0, padded - samples)))  # [B, 2 C, F, N]
+        spectra = self._spectra(seen)  # [B, S, C, F, N]
+        return self.stft.synthesise(spectra, padded)[..., :samples] * heard(mixture)
+
+    def _spectra(self, seen: Tensor) -> Tensor:
+        """Map ``[batch, 2 channels, F, N]`` to complex ``[batch, sources, channels, F, N]``."""
+        return as_complex(self._network(seen), len(self.sources))
+
+    def _network(self, x: Tensor) -> Tensor:
+        """Map ``[batch, 2 channels, F, N]`` to ``[batch, sources 2 channels, F, N]``."""
+        skips = []
+        for down in self.encoder:
+            x, skip = down(x)
+            skips.append(skip)
+        x = self.separation_net(x)
+        for up in self.decoder:
+            x = up(x, skips.pop())
+        return x
+
+
+@register_model("scnet-masked")
+class MaskedScNet(ScNet):
+    """An SCNet that gives complex masks, bounded in both parts, and knows where a bin stands.
+
+    MSST's ``scnet_masked``. Its transform has a Hann window.
+    """
+
+    _transform_window = "hann"
+
+    def __init__(self, config: ScNetConfig) -> None:
+        super().__init__(config)
+        seen = 2 * config.channels
+        outputs = seen * len(config.sources)
+        place = torch.empty(1, seen, self.stft.bins, 1)
+        self.pos_embed_f = nn.Parameter(nn.init.trunc_normal_(place, std=0.02))
+        self.mask_layer = nn.Sequential(
+            nn.Conv2d(outputs, _MASK_CHANNELS, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(_MASK_CHANNELS, outputs, 1),
+            nn.Tanh(),
+        )
+
+    def _spectra(self, seen: Tensor) -> Tensor:
+        """See `ScNet._spectra`."""
+        masks = self.mask_layer(self._network(seen + self.pos_embed_f))
+        return as_complex(masks, len(self.sources)) * as_complex(seen, 1)

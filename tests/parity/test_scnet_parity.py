@@ -1,0 +1,72 @@
+"""SCNet against msst 0.1.0's, with and without masks."""
+
+import re
+
+import pytest
+import torch
+
+from msst_reference import check_parity, import_msst, noise
+from partita.models import create_model
+
+SMALL = {
+    "sources": ["drums", "bass", "vocals"],
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "widths": [8, 12],
+    "dual_layers": 2,
+}
+SHAPES = {
+    "as published": {"widths": [8, 12, 16]},
+    "XL": {"widths": [8, 12, 16], "band_shares": [0.23, 0.37], "dual_layers": 4},
+    "other bands": {"band_shares": [0.3, 0.3], "strides": [1, 3, 5], "kernels": [5, 3, 5]},
+    "other modules": {"convolutions": [1, 0, 4], "conv_kernel": 5, "compression": 2},
+    "wider LSTMs": {"expansion": 2},
+    "not normalised": {"normalised": False},
+    "no LSTMs": {"dual_layers": 0},
+    "one source": {"sources": ["vocals"]},
+}
+#: Their names → ours.
+KEYS = {
+    "sources": "sources",
+    "audio_channels": "channels",
+    "nfft": "fft_samples",
+    "win_size": "fft_samples",
+    "hop_size": "hop_samples",
+    "normalized": "normalised",
+    "band_stride": "strides",
+    "band_kernel": "kernels",
+    "conv_depths": "convolutions",
+    "compress": "compression",
+    "conv_kernel": "conv_kernel",
+    "num_dplayer": "dual_layers",
+    "expand": "expansion",
+}
+
+
+def named(theirs):
+    """Return our name of one of their weights."""
+    return re.sub(r"\.(?:SDlayer|1)\.(convs|convtrs)|\.0\.conv\b", _own, theirs)
+
+
+def _own(found):
+    return f".{found[1]}" if found[1] else ".fusion"
+
+
+@pytest.mark.filterwarnings("ignore:A window was not provided")  # theirs has none
+@pytest.mark.parametrize("kind", ["scnet", "scnet_masked"])
+@pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
+def test_networks(kind, config):
+    reference = import_msst(f"models.scnet.{kind}")
+    torch.manual_seed(0)
+    ours = create_model(kind.replace("_", "-"), {**SMALL, **config})
+    settings = {name: getattr(ours.config, own) for name, own in KEYS.items()}
+    low, middle = ours.config.band_shares
+    theirs = reference.SCNet(
+        **settings,
+        dims=[4, *ours.config.widths],
+        band_SR=[low, middle, 1 - low - middle],
+    )
+    tensors = ours.state_dict()
+    theirs.load_state_dict({name: tensors[named(name)] for name in theirs.state_dict()})
+    for samples in (5000, 4992, 5120):  # theirs pads whole hops by one or two more
+        check_parity(ours, theirs, noise(samples), named)
