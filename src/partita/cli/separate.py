@@ -33,6 +33,7 @@ from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import chain_sources
+from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def separate(
             "or a chain: spleeter-2stems+hpss.",
         ),
     ] = DEFAULT_MODEL,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="What describes a checkpoint of another program's.",
+            show_default="the one beside it",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("separated"),
     filename: Annotated[
         str, typer.Option(help="Where each stem goes below the output folder.")
@@ -153,6 +162,7 @@ def separate(
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     name, filename = habits.model_name(name), habits.template(filename)
+    name = name if config is None else described_name(name, config)
     report = _Report(name, as_json=json_lines, quiet=quiet)
     with report.failures(inputs):
         start_s = habits.seconds("--start", start)

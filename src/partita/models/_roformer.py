@@ -60,6 +60,8 @@ class RoformerConfig(ModelConfig):
         Whether the lowest bin of estimates is silent.
     segment_samples, overlap_samples : int
         Length of a window, and what neighbours share of it.
+    residual : bool
+        Whether the last source is what the others leave of the mixture, without a network.
     """
 
     features: int = 384
@@ -83,6 +85,7 @@ class RoformerConfig(ModelConfig):
     zero_dc: bool = True
     segment_samples: int = bounded(352_800, most=100_000_000)
     overlap_samples: int = bounded(88_200, most=100_000_000)
+    residual: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,6 +106,13 @@ class RoformerConfig(ModelConfig):
             0 <= self.overlap_samples < self.segment_samples,
             "overlap_samples must be below segment_samples",
         )
+        if self.residual:
+            self.require(len(self.sources) >= 2, "a residual is what other sources leave")
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources with a network."""
+        return self.sources[:-1] if self.residual else self.sources
 
     @property
     def bins(self) -> int:
@@ -174,8 +184,13 @@ class RoformerModel(SeparationModel):
         self.band_split = BandSplit(config.features, values)
         hidden = [config.mask_expansion * config.features] * mask_hidden
         self.networks = nn.ModuleDict(
-            {source: MaskEstimator(config.features, values, hidden) for source in config.sources}
+            {source: MaskEstimator(config.features, values, hidden) for source in config.learned}
         )
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that it learns from examples."""
+        return self.config.learned
 
     def _transformers(self, sizes: TransformerSizes) -> nn.ModuleList:
         config = self.config
@@ -216,6 +231,8 @@ class RoformerModel(SeparationModel):
             if self.config.zero_dc:
                 masked = functional.pad(masked[:, :, 1:], (0, 0, 1, 0))
             estimates.append(self._synthesise(masked, samples))
+        if self.config.residual:
+            estimates.append(mixture - torch.stack(estimates).sum(dim=0))
         return torch.stack(estimates, dim=1)
 
     def _transformed(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from pathlib import Path
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
+from partita.weights.foreign import foreign_checkpoint, foreign_label
 from partita.weights.home import is_there
 from partita.weights.own import checkpoint_label, own_checkpoint
 
@@ -96,6 +97,8 @@ def _is_checkpoint(part: str) -> bool:
 
 
 def _is_there(model: str) -> bool:
+    if (foreign := foreign_checkpoint(model)) is not None:
+        return is_there(foreign.path)
     path = own_checkpoint(model)
     return path is not None and is_there(path)
 
@@ -189,6 +192,12 @@ def file_label(name: str) -> str:
     for link in _named_links(name):
         if link.stem is not None:
             labels[-1] += f"-{link.stem}"
-        path = own_checkpoint(link.model)
-        labels.append(Path(link.model).name if path is None else checkpoint_label(path))
+        labels.append(_label(link.model))
     return "+".join(labels)
+
+
+def _label(model: str) -> str:
+    if foreign_checkpoint(model) is not None:
+        return foreign_label(model)
+    path = own_checkpoint(model)
+    return Path(model).name if path is None else checkpoint_label(path)

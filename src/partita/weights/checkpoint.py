@@ -157,15 +157,29 @@ def tensors_fault(found: Mapping[str, str], expected: Mapping[str, str]) -> str 
     found, expected : mapping of str to str
         The tensors' names, and what stands for the shape and type of each.
     """
+    return next(iter(tensors_faults(found, expected)), None)
+
+
+def tensors_faults(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """Say everything in which tensors differ from those of a model, in the order of their names.
+
+    Parameters
+    ----------
+    found, expected : mapping of str to str
+        As for `tensors_fault`.
+    """
+    faults = []
     for name in sorted(found.keys() | expected.keys()):
         shown = one_line(name[:_MOST_SHOWN])
         if name not in found:
-            return f"lacks {shown}"
-        if name not in expected:
-            return f"has an unexpected tensor {shown}"
-        if found[name] != expected[name]:
-            return f"has another shape or type of {shown}: {found[name]}, not {expected[name]}"
-    return None
+            faults.append(f"lacks {shown}")
+        elif name not in expected:
+            faults.append(f"has an unexpected tensor {shown}")
+        elif found[name] != expected[name]:
+            faults.append(
+                f"has another shape or type of {shown}: {found[name]}, not {expected[name]}"
+            )
+    return faults
 
 
 def _described_model(name: str, header: Header) -> SeparationModel:

@@ -1,6 +1,6 @@
 """What tells one model's weights from another's, without loading them.
 
-Nothing here imports PyTorch.
+Nothing here imports PyTorch, but for checkpoints that have to be loaded to tell their stems.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from partita.weights.card import UrlSource, WheelSource
 from partita.weights.cards import get_card
 from partita.weights.chain import parse_chain
 from partita.weights.download import file_sha256
+from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint
 from partita.weights.home import is_there
+from partita.weights.msst_config import read_config
 from partita.weights.own import own_checkpoint
 
 
@@ -74,8 +76,23 @@ def model_sources(model: str) -> tuple[str, ...]:
     WeightsError
         A checkpoint that is not there, or is none.
     """
+    if (foreign := foreign_checkpoint(model)) is not None:
+        return _foreign_sources(foreign)
     own = own_checkpoint(model)
     return get_card(model).sources if own is None else read_header(own).sources
+
+
+def _foreign_sources(foreign: ForeignCheckpoint) -> tuple[str, ...]:
+    """Return the stems that the configuration names, and else what the checkpoint itself tells."""
+    if not is_there(foreign.path):
+        raise WeightsUnavailableError(f"{one_line(foreign.path)}: no such checkpoint")
+    if foreign.config is not None:
+        config = read_config(foreign.config)
+        if config.instruments or config.target:
+            return config.sources
+    from partita.weights.msst import load_foreign
+
+    return load_foreign(foreign).sources
 
 
 def model_digest(name: str) -> str:
@@ -100,6 +117,9 @@ def model_digest(name: str) -> str:
 
 
 def _link_digest(model: str) -> str:
+    if (foreign := foreign_checkpoint(model)) is not None:
+        config = "" if foreign.config is None else file_sha256(foreign.config)
+        return _digest(file_sha256(foreign.path), config)
     own = own_checkpoint(model)
     if own is not None:
         return read_header(own).digest

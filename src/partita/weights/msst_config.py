@@ -1,0 +1,210 @@
+"""The YAML files that describe checkpoints of MSST (Music-Source-Separation-Training).
+
+Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.stems import is_source_name
+
+_MOST_BYTES = 1_000_000
+_TUPLE = "tag:yaml.org,2002:python/tuple"
+_RESIDUAL = "residual"
+_DEFAULT_RATE = 44100
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxstring, _short.maxother = 2, 60, 60
+
+
+@dataclass(frozen=True)
+class MsstConfig:
+    """What a YAML file says, section by section.
+
+    Attributes
+    ----------
+    origin : str
+        The file, for messages; empty: there is none.
+    values : mapping
+        ``audio``, ``model``, ``training``, ``inference``, …
+    """
+
+    origin: str
+    values: Mapping[str, Any]
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section, empty where there is none.
+
+        Raises
+        ------
+        WeightsCorruptError
+            It is no table.
+        """
+        found = self.values.get(name)
+        if found is None:
+            return {}
+        if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+            raise self.error(f"{name} is no table")
+        return found
+
+    def whole(self, section: str, key: str, default: int | None = None) -> int | None:
+        """Return a positive whole number, the default where the file does not say it.
+
+        Raises
+        ------
+        WeightsCorruptError
+            It is something else.
+        """
+        found = self.section(section).get(key)
+        if found is None:
+            return default
+        if type(found) is not int or found < 0:
+            raise self.error(f"{section}.{key} is {shown(found)}, not a whole number")
+        return found
+
+    def error(self, fault: str) -> WeightsCorruptError:
+        """Return the error that says what is wrong with the file."""
+        return WeightsCorruptError(f"{self.origin or 'configuration'}: {fault}")
+
+    @property
+    def model_type(self) -> str:
+        """MSST's name of the architecture, empty where the file does not say it."""
+        for section in ("training", "model"):
+            found = self.section(section).get("model_type")
+            if isinstance(found, str):
+                return found
+        return ""
+
+    @property
+    def sample_rate(self) -> int:
+        """In hertz."""
+        rate = self.whole("audio", "sample_rate") or self.whole("training", "samplerate")
+        return rate or self.whole("model", "sample_rate") or _DEFAULT_RATE
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """What the training had stems of; empty where the file does not say it."""
+        found = self.section("training").get("instruments")
+        if found is None:
+            return ()
+        if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+            raise self.error(f"training.instruments is {shown(found)}, not a list of names")
+        return tuple(self._stem_name(name) for name in found)
+
+    @property
+    def target(self) -> str | None:
+        """The one instrument that is separated, None: all of them."""
+        found = self.section("training").get("target_instrument")
+        if found in (None, ""):
+            return None
+        name = self._stem_name(found)
+        if self.instruments and name not in self.instruments:
+            raise self.error(f"training.target_instrument {name!r} is none of its instruments")
+        return name
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The stems; behind a single one comes what it leaves (`has_residual`).
+
+        Raises
+        ------
+        WeightsCorruptError
+            The file does not name its instruments, or some twice.
+        """
+        instruments, target = self.instruments, self.target
+        if len(set(instruments)) < len(instruments):
+            raise self.error(f"training.instruments names one twice: {', '.join(instruments)}")
+        if not (target or instruments):
+            raise self.error("training.instruments is missing: nothing else names the stems")
+        one = target or (instruments[0] if len(instruments) == 1 else None)
+        if one is None:
+            return instruments
+        others = [name for name in instruments if name != one]
+        return one, others[0] if len(others) == 1 else _RESIDUAL
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the last of `sources` is what the first leaves of the mixture."""
+        return self.target is not None or len(self.instruments) == 1
+
+    def window(self, default_samples: int, default_count: int = 2) -> tuple[int, int]:
+        """Return samples of a window, and how many of them neighbours share.
+
+        ``inference.num_overlap`` is how many windows cover a sample.
+
+        Raises
+        ------
+        WeightsCorruptError
+            Sizes that leave no hop.
+        """
+        length = self.whole("inference", "chunk_size") or self.whole("audio", "chunk_size")
+        length = length or default_samples
+        count = self.whole("inference", "num_overlap") or default_count
+        if count > length:
+            raise self.error(f"inference.num_overlap {count} is more than a window has samples")
+        return length, length - length // count
+
+    def _stem_name(self, found: object) -> str:
+        """Return a stem's name as a file's name may be."""
+        name = str(found).strip()
+        for character in "+/\\. ":
+            name = name.replace(character, "_")
+        if not isinstance(found, str) or not is_source_name(name):
+            raise self.error(f"an instrument is called {shown(found)}")
+        return name
+
+
+def read_config(path: Path) -> MsstConfig:
+    """Read a YAML file; of Python's own types it may hold tuples, and nothing is ever executed.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        It cannot be read.
+    WeightsCorruptError
+        It is no such file.
+    """
+    import yaml
+
+    name = one_line(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
+    if len(text) > _MOST_BYTES:
+        raise WeightsCorruptError(f"{name}: too large for a configuration")
+    try:
+        values = yaml.load(text, Loader=_loader())  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError) as error:
+        raise WeightsCorruptError(f"{name}: not a readable YAML file ({_reason(error)})") from error
+    if not isinstance(values, Mapping):
+        raise WeightsCorruptError(f"{name}: not a configuration, which is a table of sections")
+    return MsstConfig(name, values)
+
+
+def _loader() -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """PyYAML's safe loader, and tuples."""
+
+    Loader.add_constructor(_TUPLE, lambda loader, node: tuple(loader.construct_sequence(node)))
+    return Loader
+
+
+def _reason(error: Exception) -> str:
+    problem = getattr(error, "problem", None)
+    mark = getattr(error, "problem_mark", None)
+    reason = one_line(problem or error)[:200]
+    return f"line {mark.line + 1}: {reason}" if mark is not None else reason
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: short, however much it holds."""
+    return one_line(_short.repr(value))

@@ -1,0 +1,116 @@
+"""What a family of models tells the reader of MSST's checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from partita.weights.msst_config import MsstConfig, shown
+
+#: Of the tensors of a checkpoint, by their names there.
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class MsstFamily:
+    """How checkpoints of one architecture become a model of partita's.
+
+    Attributes
+    ----------
+    model : str
+        Name in the model registry.
+    title : str
+        What people call it.
+    recognises : callable
+        Tells by the tensors whether a checkpoint is one of these.
+    missing : callable
+        Names the settings that neither the YAML file nor the tensors say, as ``section.key``.
+    config : callable
+        Gives the model's configuration; `missing` is empty by then.
+    tensors : callable
+        Gives the tensors partita's names, for that configuration of the model and the YAML file's.
+        Those that have no place in the model keep theirs.
+    """
+
+    model: str
+    title: str
+    recognises: Callable[[Shapes], bool]
+    missing: Callable[[MsstConfig, Shapes], list[str]]
+    config: Callable[[MsstConfig, Shapes], dict[str, Any]]
+    tensors: Callable[[Mapping[str, Tensor], Mapping[str, Any], MsstConfig], dict[str, Tensor]]
+
+
+def stems_missing(config: MsstConfig) -> list[str]:
+    """Return what is missing to know the stems, for `MsstFamily.missing`."""
+    return [] if config.instruments or config.target else ["training.instruments"]
+
+
+def stem_settings(config: MsstConfig, networks: int, said: int | None = None) -> dict[str, Any]:
+    """Return ``sources`` and ``residual`` of a model.
+
+    Parameters
+    ----------
+    config : MsstConfig
+    networks : int
+        How many networks or heads the checkpoint has.
+    said : int, optional
+        How many the file says. Where it agrees with its instruments, the checkpoint is another
+        one: its tensors will say so.
+
+    Raises
+    ------
+    WeightsCorruptError
+        The file has more stems than the checkpoint, and no target says which one it separates.
+    """
+    count = len(config.sources)
+    if config.has_residual or count in (networks, said):
+        return {"sources": list(config.sources), "residual": config.has_residual}
+    raise config.error(
+        f"training.instruments are {count}, the checkpoint separates {networks}: "
+        "training.target_instrument must say which"
+    )
+
+
+def head_of_target(config: MsstConfig, networks: int) -> int | None:
+    """Return which of several heads is the target's; None: all are wanted."""
+    if config.target is not None and networks == len(config.instruments) > 1:
+        return config.instruments.index(config.target)
+    return None
+
+
+def plain_values(
+    config: MsstConfig, kinds: Mapping[str, type | tuple[type, ...]], ignored: Sequence[str]
+) -> dict[str, Any]:
+    """Return what the YAML file's ``model`` says, by its own keys.
+
+    Parameters
+    ----------
+    config : MsstConfig
+    kinds : mapping of str to type
+        The settings that the model has, and the types of their values.
+    ignored : sequence of str
+        Settings of training or of the other program's speed.
+
+    Raises
+    ------
+    WeightsCorruptError
+        A value of another type; a setting that is in use and that partita does not know: the
+        model would be another one.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.section("model").items():
+        if key in ignored or value is None:
+            continue
+        if key not in kinds:
+            if value in (False, 0, ""):
+                continue
+            raise config.error(f"model.{key} ({shown(value)}) is a setting partita does not know")
+        kind = kinds[key]
+        is_right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not is_right:
+            raise config.error(f"model.{key} is {shown(value)}")
+        found[key] = value
+    return found

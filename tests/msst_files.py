@@ -1,0 +1,126 @@
+"""Checkpoints as MSST writes them, and their YAML files, made of models of partita's."""
+
+import re
+
+import torch
+import yaml
+
+from partita.models import create_model
+
+#: Ours → MSST's, of RoFormers.
+_SETTINGS = {
+    "features": "dim",
+    "layers": "depth",
+    "time_depth": "time_transformer_depth",
+    "frequency_depth": "freq_transformer_depth",
+    "linear_depth": "linear_transformer_depth",
+    "heads": "heads",
+    "head_features": "dim_head",
+    "fft_samples": "stft_n_fft",
+    "hop_samples": "stft_hop_length",
+    "window_samples": "stft_win_length",
+    "mask_layers": "mask_estimator_depth",
+    "mask_expansion": "mlp_expansion_factor",
+    "shared_bias": "use_shared_bias",
+    "bands": "num_bands",
+    "band_bins": "freqs_per_bands",
+}
+SMALL_BS = {
+    "features": 8,
+    "layers": 2,
+    "time_depth": 1,
+    "frequency_depth": 1,
+    "heads": 2,
+    "head_features": 4,
+    "fft_samples": 256,
+    "hop_samples": 64,
+    "window_samples": 256,
+    "band_bins": [2, 3, 4, 20, 100],
+    "segment_samples": 12800,
+    "overlap_samples": 9600,
+}
+SMALL_MEL = {key: value for key, value in SMALL_BS.items() if key != "band_bins"} | {"bands": 6}
+SMALL = {"bs-roformer": SMALL_BS, "mel-band-roformer": SMALL_MEL}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes tuples as MSST's files have them."""
+
+
+_Dumper.add_representer(
+    tuple, lambda dumper, x: dumper.represent_sequence("tag:yaml.org,2002:python/tuple", list(x))
+)
+
+
+def small_model(name="bs-roformer", **config):
+    torch.manual_seed(0)
+    model = create_model(name, {**SMALL[name], "sources": ["vocals", "other"], **config}).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def msst_state(model):
+    """Return a RoFormer's tensors by the community's names."""
+    places = {"time": int(model.config.linear_depth > 0)}
+    places["frequency"] = places["time"] + 1
+    sources = {source: index for index, source in enumerate(model.learned)}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if match := re.match(r"(time|frequency)_positions\.(\w+)", name):
+            kind = "rotary_embed" if match[2] == "freqs" else "pope_embed"
+            depth = model.config.time_depth if match[1] == "time" else model.config.frequency_depth
+            for layer in range(model.config.layers):
+                for each in range(depth):
+                    where = f"layers.{layer}.{places[match[1]]}.layers.{each}.0"
+                    state[f"{where}.{kind}.{match[2]}"] = tensor
+        elif name == "qkv_bias":
+            state["linear_62_bias_0"] = tensor
+        elif name == "out_bias":
+            state["linear_64_bias_0"] = tensor
+        elif match := re.match(r"networks\.(\w+)\.(.*)", name):
+            state[f"mask_estimators.{sources[match[1]]}.{match[2]}"] = tensor
+        else:
+            state[name] = tensor
+    return state
+
+
+def msst_config(model, /, **changes):
+    """Return what a YAML file says of a RoFormer; `changes` are of its sections."""
+    values = model.config.to_dict()
+    settings = {theirs: values[ours] for ours, theirs in _SETTINGS.items() if ours in values}
+    if "freqs_per_bands" in settings:
+        settings["freqs_per_bands"] = tuple(settings["freqs_per_bands"])
+    hop = values["segment_samples"] - values["overlap_samples"]
+    config = {
+        "audio": {"chunk_size": values["segment_samples"], "sample_rate": model.sample_rate},
+        "model": {
+            **settings,
+            "stereo": model.channels == 2,
+            "num_stems": len(model.learned),
+            "use_pope": values["positions"] == "polar",
+            "flash_attn": True,
+            "multi_stft_resolutions_window_sizes": (4096, 2048),
+        },
+        "training": {
+            "instruments": list(model.sources),
+            "target_instrument": model.sources[0] if values["residual"] else None,
+        },
+        "inference": {"batch_size": 1, "num_overlap": values["segment_samples"] // hop},
+    }
+    for section, change in changes.items():
+        config[section] = {**config.get(section, {}), **change}
+    return config
+
+
+def write_yaml(path, config):
+    path.write_text(yaml.dump(config, Dumper=_Dumper))
+    return path
+
+
+def write_msst(folder, model, name="model", /, *, state=None, **changes):
+    """Write a checkpoint and its YAML file; return the checkpoint's path."""
+    torch.save(msst_state(model) if state is None else state, folder / f"{name}.ckpt")
+    write_yaml(folder / f"{name}.yaml", msst_config(model, **changes))
+    return folder / f"{name}.ckpt"
