@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
+from partita.weights.home import is_there
 
 _MOST_TENSORS = 20_000
 _MOST_PACKED = 2  # PyTorch does not compress; numpy's arrays within pickles are not either
@@ -88,9 +89,13 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
 
     Raises
     ------
+    WeightsUnavailableError
+        There is no such file.
     WeightsCorruptError
         As `read_state_dict`.
     """
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     with corrupt_if_unreadable(path, "not a file of tensors"):
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             loaded = _loaded(path)
@@ -101,8 +106,6 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
 
 def _loaded(path: Path) -> Any:
     name = one_line(path)
-    if not path.exists():
-        raise WeightsUnavailableError(f"{name}: no such checkpoint")
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
         raise WeightsCorruptError(f"{name}: not a regular file")
     with path.open("rb") as file:
@@ -112,8 +115,8 @@ def _loaded(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if wanted := _GLOBAL.search(str(error)):
             raise WeightsCorruptError(
-                f"{name}: holds {one_line(wanted[1])[:100]} beside its tensors, which could be "
-                "code: it is refused, nothing of it was run"
+                f"{name}: not a file of tensors alone: it holds {one_line(wanted[1])[:100]}, which "
+                "could be code; it is refused, nothing of it was run"
             ) from error
         raise
 
