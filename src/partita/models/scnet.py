@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partita.dsp.overlap_add import Window
-from partita.dsp.stft import Stft
-from partita.models._complex_channels import analyse, as_complex, heard
+from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
 from partita.models._lstm import Lstm
-from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
 from partita.models._validation import bounded
 
@@ -63,15 +61,11 @@ class Band:
 
 
 @dataclass(frozen=True)
-class ScNetConfig(ModelConfig):
+class ScNetConfig(ComplexConfig):
     """Configuration of `ScNet` and `MaskedScNet`.
 
     Attributes
     ----------
-    fft_samples, hop_samples : int
-        Of the short-time Fourier transform.
-    normalised : bool
-        Whether spectra are divided by the square root of `fft_samples`.
     widths : tuple of int
         Channels of the levels, outermost first.
     band_shares : pair of float
@@ -90,14 +84,11 @@ class ScNetConfig(ModelConfig):
         features' spectra along time.
     expansion : int
         Hidden features of an LSTM, in each direction, in multiples of what it sees.
-    segment_s, overlap : float
-        Length of a window in seconds, and the part of it that neighbours share.
     """
 
     sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
-    fft_samples: int = 4096
-    hop_samples: int = 1024
     normalised: bool = True
+    segment_s: float = 11.0
     widths: tuple[int, ...] = (32, 64, 128)
     band_shares: tuple[float, float] = (0.175, 0.392)
     strides: tuple[int, int, int] = (1, 4, 16)
@@ -107,12 +98,9 @@ class ScNetConfig(ModelConfig):
     compression: int = 4
     dual_layers: int = bounded(6, most=64)
     expansion: int = bounded(1, most=16)
-    segment_s: float = 11.0
-    overlap: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Stft(self.fft_samples, self.hop_samples)  # checks its sizes
         self.require(1 <= len(self.widths) <= 16, "widths must name 1 to 16 levels")
         self.require(self.compression >= 1, "compression must be positive")
         self.require(min(self.widths) >= self.compression, "widths must be at least compression")
@@ -125,8 +113,6 @@ class ScNetConfig(ModelConfig):
             self.dual_layers >= 0 and self.dual_layers % 2 == 0, "dual_layers must be even"
         )
         self.require(self.expansion >= 1, "expansion must be positive")
-        self.require(self.segment_s * self.sample_rate >= 1, "segment_s must be positive")
-        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
         _ = self.levels  # checks that bands fit
 
     @property
@@ -294,7 +280,7 @@ class SeparationNet(nn.Module):
 
 
 @register_model("scnet")
-class ScNet(SeparationModel):
+class ScNet(ComplexModel):
     """One network for all sources, from complex spectrum to complex spectra.
 
     Notes
@@ -306,18 +292,10 @@ class ScNet(SeparationModel):
 
     config_type = ScNetConfig
     config: ScNetConfig
-    _transform_window: ClassVar[Literal["hann", "rectangular"]] = "rectangular"
+    transform_window: ClassVar[Literal["hann", "rectangular"]] = "rectangular"
 
     def __init__(self, config: ScNetConfig) -> None:
         super().__init__(config)
-        self.window: Window | None = config.window
-        self.stft = Stft(
-            config.fft_samples,
-            config.hop_samples,
-            window=self._transform_window,
-            reflect=True,
-            normalised=config.normalised,
-        )
         seen = 2 * config.channels
         widths, levels = [seen, *config.widths], config.levels
         self.encoder = nn.ModuleList(
@@ -325,7 +303,7 @@ class ScNet(SeparationModel):
             for bands, (inside, outside) in zip(levels, itertools.pairwise(widths), strict=True)
         )
         self.separation_net = SeparationNet(widths[-1], config.expansion, config.dual_layers)
-        widths[0] = seen * len(config.sources)
+        widths[0] = seen * len(config.learned)
         self.decoder = nn.ModuleList(
             Up(bands, inside, outside)
             for bands, (outside, inside) in reversed(
@@ -333,20 +311,12 @@ class ScNet(SeparationModel):
             )
         )
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        samples = mixture.shape[-1]
-        padded = self.config.padded_samples(samples)
-        seen = analyse(self.stft, functional.pad(mixture, (0, padded - samples)))  # [B, 2 C, F, N]
-        spectra = self._spectra(seen)  # [B, S, C, F, N]
-        return self.stft.synthesise(spectra, padded)[..., :samples] * heard(mixture)
-
-    def _spectra(self, seen: Tensor) -> Tensor:
-        """Map ``[batch, 2 channels, F, N]`` to complex ``[batch, sources, channels, F, N]``."""
-        return as_complex(self._network(seen), len(self.sources))
+    def spectra(self, seen: Tensor) -> Tensor:
+        """See `ComplexModel.spectra`."""
+        return as_complex(self._network(seen), len(self.learned))
 
     def _network(self, x: Tensor) -> Tensor:
-        """Map ``[batch, 2 channels, F, N]`` to ``[batch, sources 2 channels, F, N]``."""
+        """Map ``[batch, 2 channels, F, N]`` to ``[batch, learned sources 2 channels, F, N]``."""
         skips = []
         for down in self.encoder:
             x, skip = down(x)
@@ -364,12 +334,12 @@ class MaskedScNet(ScNet):
     MSST's ``scnet_masked``. Its transform has a Hann window.
     """
 
-    _transform_window = "hann"
+    transform_window = "hann"
 
     def __init__(self, config: ScNetConfig) -> None:
         super().__init__(config)
         seen = 2 * config.channels
-        outputs = seen * len(config.sources)
+        outputs = seen * len(config.learned)
         place = torch.empty(1, seen, self.stft.bins, 1)
         self.pos_embed_f = nn.Parameter(nn.init.trunc_normal_(place, std=0.02))
         self.mask_layer = nn.Sequential(
@@ -379,7 +349,7 @@ class MaskedScNet(ScNet):
             nn.Tanh(),
         )
 
-    def _spectra(self, seen: Tensor) -> Tensor:
-        """See `ScNet._spectra`."""
+    def spectra(self, seen: Tensor) -> Tensor:
+        """See `ComplexModel.spectra`."""
         masks = self.mask_layer(self._network(seen + self.pos_embed_f))
-        return as_complex(masks, len(self.sources)) * as_complex(seen, 1)
+        return as_complex(masks, len(self.learned)) * as_complex(seen, 1)

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from partita.dsp.overlap_add import Window
-from partita.dsp.stft import Stft
 from partita.errors import ModelError
-from partita.models._complex_channels import analyse, as_complex
-from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
 from partita.models._registry import register_model
 from partita.models._validation import bounded
 
@@ -33,13 +30,11 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"gelu": nn.GELU, "relu": nn.
 
 
 @dataclass(frozen=True)
-class TfcTdfV3Config(ModelConfig):
+class TfcTdfV3Config(ComplexConfig):
     """Configuration of `TfcTdfV3`.
 
     Attributes
     ----------
-    fft_samples, hop_samples : int
-        Of the short-time Fourier transform.
     bins : int
         The network sees and gives the lowest `bins` frequency bins; those above are zero.
     subbands : int
@@ -61,12 +56,10 @@ class TfcTdfV3Config(ModelConfig):
         or ``none``.
     activation : str
         ``gelu``, ``relu``, or ``elu`` and its alpha, such as ``elu1.0``.
-    segment_s, overlap : float
-        Length of a window in seconds, and the part of it that neighbours share.
     """
 
     fft_samples: int = 8192
-    hop_samples: int = 1024
+    segment_s: float = 5.92
     bins: int = 4096
     subbands: int = bounded(4, most=1024)
     width: int = 128
@@ -77,13 +70,10 @@ class TfcTdfV3Config(ModelConfig):
     bottleneck: int = 4
     norm: str = "InstanceNorm"
     activation: str = "gelu"
-    segment_s: float = 5.92
-    overlap: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stft = Stft(self.fft_samples, self.hop_samples)  # checks its sizes
-        self.require(1 <= self.bins <= stft.bins, "bins exceed those of the FFT")
+        self.require(1 <= self.bins <= self.fft_samples // 2 + 1, "bins exceed those of the FFT")
         for name in ("subbands", "width", "depth", "blocks", "bottleneck"):
             self.require(getattr(self, name) >= 1, f"{name} must be at least 1")
         self.require(self.growth >= 0, "growth must not be negative")
@@ -95,8 +85,6 @@ class TfcTdfV3Config(ModelConfig):
         for width in self.widths:
             _norm(self.norm, width)  # checks it
         _activation(self.activation)
-        self.require(self.segment_s * self.sample_rate >= 1, "segment_s must be positive")
-        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
 
     @property
     def stride(self) -> int:
@@ -270,7 +258,7 @@ def _convolution(inside: int, outside: int, kernel: int) -> nn.Conv2d:
 
 
 @register_model("mdx23c")
-class TfcTdfV3(SeparationModel):
+class TfcTdfV3(ComplexModel):
     """One network for all sources, from complex spectrum to complex spectra.
 
     Notes
@@ -285,8 +273,6 @@ class TfcTdfV3(SeparationModel):
 
     def __init__(self, config: TfcTdfV3Config) -> None:
         super().__init__(config)
-        self.window: Window | None = config.window
-        self.stft = Stft(config.fft_samples, config.hop_samples, reflect=True)
         seen, width = 2 * config.channels * config.subbands, config.width
         levels = range(config.depth)
         self.first_conv = _convolution(seen, width, 1)
@@ -297,20 +283,16 @@ class TfcTdfV3(SeparationModel):
         self.final_conv = nn.Sequential(
             _convolution(width + seen, width, 1),
             _activation(config.activation),
-            _convolution(width, seen * len(config.sources), 1),
+            _convolution(width, seen * len(config.learned), 1),
         )
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        samples, bins = mixture.shape[-1], self.config.bins
-        padded = self.config.padded_samples(samples)
-        seen = analyse(self.stft, functional.pad(mixture, (0, padded - samples)))  # [B, 2 C, F, N]
-        x = torch.unflatten(seen[:, :, :bins], 2, (self.config.subbands, -1)).flatten(1, 2)
-        x = self._network(x.mT)  # [B, S 2 C K, N, P]
-        x = torch.unflatten(x.mT, 1, (-1, self.config.subbands))  # [B, S 2 C, K, P, N]
-        spectra = as_complex(x.flatten(2, 3), len(self.sources))  # [B, S, C, bins, N]
-        spectra = functional.pad(spectra, (0, 0, 0, self.stft.bins - bins))
-        return self.stft.synthesise(spectra, padded)[..., :samples]
+    def spectra(self, seen: Tensor) -> Tensor:
+        """See `ComplexModel.spectra`."""
+        subbands = self.config.subbands
+        x = torch.unflatten(seen[:, :, : self.config.bins], 2, (subbands, -1)).flatten(1, 2)
+        x = self._network(x.mT).mT  # [B, S 2 C K, P, N]
+        x = torch.unflatten(x, 1, (-1, subbands)).flatten(2, 3)  # [B, S 2 C, bins, N]
+        return as_complex(x, len(self.learned))
 
     def _network(self, x: Tensor) -> Tensor:
         """Map ``[batch, 2 channels subbands, frames, places]`` to as much for each source."""
