@@ -25,6 +25,32 @@ _SETTINGS = {
     "bands": "num_bands",
     "band_bins": "freqs_per_bands",
 }
+#: MSST's → ours, of SCNet and MDX23C.
+SCNET_KEYS = {
+    "audio_channels": "channels",
+    "nfft": "fft_samples",
+    "win_size": "fft_samples",
+    "hop_size": "hop_samples",
+    "normalized": "normalised",
+    "band_stride": "strides",
+    "band_kernel": "kernels",
+    "conv_depths": "convolutions",
+    "compress": "compression",
+    "conv_kernel": "conv_kernel",
+    "num_dplayer": "dual_layers",
+    "expand": "expansion",
+}
+MDX23C_KEYS = {
+    "act": "activation",
+    "bottleneck_factor": "bottleneck",
+    "growth": "growth",
+    "norm": "norm",
+    "num_blocks_per_scale": "blocks",
+    "num_channels": "width",
+    "num_scales": "depth",
+    "num_subbands": "subbands",
+    "scale": "scale",
+}
 SMALL_BS = {
     "features": 8,
     "layers": 2,
@@ -40,7 +66,33 @@ SMALL_BS = {
     "overlap_samples": 9600,
 }
 SMALL_MEL = {key: value for key, value in SMALL_BS.items() if key != "band_bins"} | {"bands": 6}
-SMALL = {"bs-roformer": SMALL_BS, "mel-band-roformer": SMALL_MEL}
+SMALL_SCNET = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "widths": [8, 12],
+    "dual_layers": 2,
+    "segment_s": 12800 / 44100,
+    "overlap": 0.75,
+}
+SMALL_MDX23C = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "bins": 240,
+    "subbands": 2,
+    "width": 8,
+    "growth": 4,
+    "depth": 2,
+    "blocks": 2,
+    "segment_s": 12800 / 44100,
+    "overlap": 0.75,
+}
+SMALL = {
+    "bs-roformer": SMALL_BS,
+    "mel-band-roformer": SMALL_MEL,
+    "scnet": SMALL_SCNET,
+    "scnet-masked": SMALL_SCNET,
+    "mdx23c": SMALL_MDX23C,
+}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -62,7 +114,9 @@ def small_model(name="bs-roformer", **config):
 
 
 def msst_state(model):
-    """Return a RoFormer's tensors by the community's names."""
+    """Return a model's tensors by the community's names."""
+    if "roformer" not in model.registry_name:
+        return {_scnet_name(name): tensor for name, tensor in model.state_dict().items()}
     places = {"time": int(model.config.linear_depth > 0)}
     places["frequency"] = places["time"] + 1
     sources = {source: index for index, source in enumerate(model.learned)}
@@ -86,9 +140,38 @@ def msst_state(model):
     return state
 
 
+def _scnet_name(name):
+    name = re.sub(r"^(encoder\.\d+)\.convs\.", r"\1.SDlayer.convs.", name)
+    name = re.sub(r"^(decoder\.\d+)\.convtrs\.", r"\1.1.convtrs.", name)
+    return re.sub(r"^(decoder\.\d+)\.fusion\.", r"\1.0.conv.", name)
+
+
+def _spectra_config(model, values):
+    """Return the sections of SCNet's and MDX23C's files that RoFormers' have otherwise."""
+    sizes = {"num_channels": model.channels, "sample_rate": model.sample_rate, "chunk_size": 12800}
+    if model.registry_name == "mdx23c":
+        audio = {"n_fft": "fft_samples", "hop_length": "hop_samples", "dim_f": "bins"}
+        return {
+            "audio": sizes | {theirs: values[ours] for theirs, ours in audio.items()},
+            "model": {theirs: values[ours] for theirs, ours in MDX23C_KEYS.items()},
+        }
+    low, middle = values["band_shares"]
+    return {
+        "audio": sizes,
+        "model": {
+            **{theirs: values[ours] for theirs, ours in SCNET_KEYS.items()},
+            "sources": list(model.learned),
+            "dims": [2 * model.channels, *values["widths"]],
+            "band_SR": [low, middle, 1 - low - middle],
+        },
+    }
+
+
 def msst_config(model, /, **changes):
-    """Return what a YAML file says of a RoFormer; `changes` are of its sections."""
+    """Return what a YAML file says of a model; `changes` are of its sections."""
     values = model.config.to_dict()
+    if "roformer" not in model.registry_name:
+        return _changed(_spectra_config(model, values) | _sections(model, 4), changes)
     settings = {theirs: values[ours] for ours, theirs in _SETTINGS.items() if ours in values}
     if "freqs_per_bands" in settings:
         settings["freqs_per_bands"] = tuple(settings["freqs_per_bands"])
@@ -103,12 +186,23 @@ def msst_config(model, /, **changes):
             "flash_attn": True,
             "multi_stft_resolutions_window_sizes": (4096, 2048),
         },
+        **_sections(model, values["segment_samples"] // hop),
+    }
+    return _changed(config, changes)
+
+
+def _sections(model, num_overlap):
+    residual = model.config.residual
+    return {
         "training": {
             "instruments": list(model.sources),
-            "target_instrument": model.sources[0] if values["residual"] else None,
+            "target_instrument": model.sources[0] if residual else None,
         },
-        "inference": {"batch_size": 1, "num_overlap": values["segment_samples"] // hop},
+        "inference": {"batch_size": 1, "num_overlap": num_overlap},
     }
+
+
+def _changed(config, changes):
     for section, change in changes.items():
         config[section] = {**config.get(section, {}), **change}
     return config

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from msst_files import MDX23C_KEYS
 from msst_reference import check_parity, import_msst, noise
 from partita.models import create_model
 
@@ -30,17 +31,6 @@ SHAPES = {
 }
 #: Their names → ours.
 AUDIO = {"n_fft": "fft_samples", "hop_length": "hop_samples", "dim_f": "bins"}
-MODEL = {
-    "act": "activation",
-    "bottleneck_factor": "bottleneck",
-    "growth": "growth",
-    "norm": "norm",
-    "num_blocks_per_scale": "blocks",
-    "num_channels": "width",
-    "num_scales": "depth",
-    "num_subbands": "subbands",
-    "scale": "scale",
-}
 
 
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
@@ -48,11 +38,11 @@ def test_networks(config):
     reference = import_msst("models.mdx23c_tfc_tdf_v3")
     torch.manual_seed(0)
     ours = create_model("mdx23c", {**SMALL, **config})
-    settings = {name: getattr(ours.config, own) for name, own in (AUDIO | MODEL).items()}
+    settings = {name: getattr(ours.config, own) for name, own in (AUDIO | MDX23C_KEYS).items()}
     theirs = reference.TFC_TDF_net(
         SimpleNamespace(
             audio=SimpleNamespace(**{name: settings[name] for name in AUDIO}, num_channels=2),
-            model=SimpleNamespace(**{name: settings[name] for name in MODEL}),
+            model=SimpleNamespace(**{name: settings[name] for name in MDX23C_KEYS}),
             training=SimpleNamespace(instruments=ours.sources, target_instrument=None),
         )
     )

@@ -1,12 +1,12 @@
 """SCNet against msst 0.1.0's, with and without masks."""
 
-import re
-
 import pytest
 import torch
 
+from msst_files import SCNET_KEYS
 from msst_reference import check_parity, import_msst, noise
 from partita.models import create_model
+from partita.weights.msst_spectra import scnet_name
 
 SMALL = {
     "sources": ["drums", "bass", "vocals"],
@@ -25,31 +25,6 @@ SHAPES = {
     "no LSTMs": {"dual_layers": 0},
     "one source": {"sources": ["vocals"]},
 }
-#: Their names → ours.
-KEYS = {
-    "sources": "sources",
-    "audio_channels": "channels",
-    "nfft": "fft_samples",
-    "win_size": "fft_samples",
-    "hop_size": "hop_samples",
-    "normalized": "normalised",
-    "band_stride": "strides",
-    "band_kernel": "kernels",
-    "conv_depths": "convolutions",
-    "compress": "compression",
-    "conv_kernel": "conv_kernel",
-    "num_dplayer": "dual_layers",
-    "expand": "expansion",
-}
-
-
-def named(theirs):
-    """Return our name of one of their weights."""
-    return re.sub(r"\.(?:SDlayer|1)\.(convs|convtrs)|\.0\.conv\b", _own, theirs)
-
-
-def _own(found):
-    return f".{found[1]}" if found[1] else ".fusion"
 
 
 @pytest.mark.filterwarnings("ignore:A window was not provided")  # theirs has none
@@ -59,14 +34,15 @@ def test_networks(kind, config):
     reference = import_msst(f"models.scnet.{kind}")
     torch.manual_seed(0)
     ours = create_model(kind.replace("_", "-"), {**SMALL, **config})
-    settings = {name: getattr(ours.config, own) for name, own in KEYS.items()}
+    settings = {name: getattr(ours.config, own) for name, own in SCNET_KEYS.items()}
     low, middle = ours.config.band_shares
     theirs = reference.SCNet(
         **settings,
+        sources=list(ours.sources),
         dims=[4, *ours.config.widths],
         band_SR=[low, middle, 1 - low - middle],
     )
     tensors = ours.state_dict()
-    theirs.load_state_dict({name: tensors[named(name)] for name in theirs.state_dict()})
+    theirs.load_state_dict({name: tensors[scnet_name(name)] for name in theirs.state_dict()})
     for samples in (5000, 4992, 5120):  # theirs pads whole hops by one or two more
-        check_parity(ours, theirs, noise(samples), named)
+        check_parity(ours, theirs, noise(samples), scnet_name)

@@ -21,10 +21,17 @@ from partita.weights.header import read_header
 from partita.weights.msst_config import MsstConfig, read_config
 from partita.weights.msst_family import MsstFamily, Shapes
 from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
+from partita.weights.msst_spectra import MASKED_SCNET, MDX23C, SCNET
 from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
 
 #: The first that recognises a checkpoint reads it.
-_FAMILIES: tuple[MsstFamily, ...] = (BS_ROFORMER, MEL_BAND_ROFORMER)
+_FAMILIES: tuple[MsstFamily, ...] = (
+    BS_ROFORMER,
+    MEL_BAND_ROFORMER,
+    SCNET,
+    MASKED_SCNET,
+    MDX23C,
+)
 _MOST_FAULTS = 3
 
 
