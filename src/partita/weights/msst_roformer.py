@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from partita.weights.msst_family import (
     stems_missing,
 )
 
+_Value = TypeVar("_Value")
 #: MSST's settings → ours, and their types.
 _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "dim": ("features", int),
@@ -66,6 +67,10 @@ _POSITIONS = re.compile(
 )
 _BIASES = {"linear_62_bias_0": "qkv_bias", "linear_64_bias_0": "out_bias"}
 _COPY = re.compile(r"layers\.\d+\.\d+\.layers\.\d+\.0\.(to_qkv|to_out\.0)\.bias$")
+#: `bs-roformer` puts a module around each layer, and its Mel-Band RoFormer leaves the first place
+#: of three empty where there is no linear attention.
+_BRANCH = re.compile(r"(layers\.\d+\.\d+\.layers\.\d+\.\d+)\.branch\.")
+_PLACE = re.compile(r"(layers\.\d+\.)([12])(\.)")
 _ESTIMATOR = re.compile(r"mask_estimators\.(\d+)\.(.*)$")
 
 
@@ -88,6 +93,17 @@ def _missing(config: MsstConfig, shapes: Shapes) -> list[str]:
     return [*hop, *stems_missing(config)]
 
 
+def _msst_names(values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Give what stands by tensors' names those of MSST, where it has `bs-roformer`'s."""
+    named = {_BRANCH.sub(r"\1.", name): value for name, value in values.items()}
+    if any(name.startswith("layers.0.0.") for name in named):
+        return named
+    return {
+        _PLACE.sub(lambda match: f"{match[1]}{int(match[2]) - 1}{match[3]}", name, count=1): value
+        for name, value in named.items()
+    }
+
+
 def _count(shapes: Shapes, pattern: str) -> int:
     """Return how many different numbers a pattern's group stands for."""
     compiled = re.compile(pattern)
@@ -96,6 +112,7 @@ def _count(shapes: Shapes, pattern: str) -> int:
 
 def _of_shapes(shapes: Shapes) -> dict[str, Any]:
     """Return the settings that names and shapes leave no doubt about, by our keys."""
+    shapes = _msst_names(shapes)
     places = _count(shapes, r"layers\.0\.(\d+)\.layers\.")
     time = places - 2
     found: dict[str, Any] = {
@@ -206,7 +223,7 @@ def _tensors(
     if head is not None:
         names = {head: config["sources"][0]}
     tensors: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for name, tensor in _msst_names(state).items():
         if match := _POSITIONS.match(name):
             axis = "time" if int(match[1]) == linear else "frequency"
             kept = f"{axis}_positions.{match[2]}"
