@@ -54,6 +54,20 @@ SMALL_SCNET = {
     "dual_layers": 2,
     "segment_s": 0.5,
 }
+#: Of long windows: their level is close to the song's.
+LIVELY = {"rescale": 0.5, "dconv_scale": 0.03, "norm_from": 9, "segment_s": 65536 / 44100}
+SMALL_HYBRID = {**LIVELY, "hidden": 4, "fft_samples": 256, "dconv_compress": 1.0}
+#: Without what depends on a window's length: padding, and where in a window a step stands.
+SMALL_HTDEMUCS = {
+    **SMALL_HYBRID,
+    "fft_samples": 1024,
+    "depth": 3,
+    "bottom_channels": 8,
+    "heads": 2,
+    "layers": 3,
+    "position_weight": 0.01,
+    "pad_to_segment": False,
+}
 #: Smaller settings for models that are slow at their usual size.
 SMALL = {
     "band-split": {"features": 8, "hidden": 8, "layers": 2, "mask_hidden": 16},
@@ -81,6 +95,9 @@ SMALL = {
     "crosstalk-unmix": SMALL_UNMIX,
     "demucs": {"hidden": 4, "depth": 3, "rescale": 1.0, "segment_s": 0.5},
     "demucs-multidecoder": {"hidden": 4, "depth": 3, "rescale": 1.0, "segment_s": 0.5},
+    "demucs-v3": {"hidden": 4, "depth": 3, "dconv_lstm": 2, "dconv_attention": 9, **LIVELY},
+    "hdemucs": {"depth": 5, "dconv_lstm": 3, "dconv_attention": 9, **SMALL_HYBRID},
+    "htdemucs": SMALL_HTDEMUCS,
     "hpss": {"harmonic_frames": 7, "percussive_bins": 7},
     "repet": {"sources": ["a", "b"]},
     "nmf": {"fft_samples": 512, "hop_samples": 128, "bins": 257, "components": 5, "iterations": 20},

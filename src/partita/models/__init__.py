@@ -7,7 +7,10 @@ from partita.models.conv_tasnet import ConvTasNet
 from partita.models.crosstalk_unmix import CrosstalkUnmix
 from partita.models.demucs import Demucs
 from partita.models.demucs_multidecoder import DemucsMultidecoder
+from partita.models.demucs_v3 import DemucsV3
+from partita.models.hdemucs import Hdemucs
 from partita.models.hpss import Hpss
+from partita.models.htdemucs import Htdemucs
 from partita.models.mel_band_roformer import MelBandRoformer
 from partita.models.mm_dense import MmDenseLstm, MmDenseNet
 from partita.models.nmf import BlindNmf
@@ -27,7 +30,10 @@ __all__ = [
     "CrosstalkUnmix",
     "Demucs",
     "DemucsMultidecoder",
+    "DemucsV3",
+    "Hdemucs",
     "Hpss",
+    "Htdemucs",
     "MaskedScNet",
     "MelBandRoformer",
     "MmDenseLstm",

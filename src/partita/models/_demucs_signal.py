@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,15 +11,35 @@ from torch.nn import functional
 
 from partita.dsp.double_rate import double_rate, halve_rate
 
-if TYPE_CHECKING:
-    from partita.models.demucs import DemucsConfig
-
 _LEAST_DEVIATION = 1e-5  # added: mixtures that are all but silent are not blown up
 _LEAST_OF_MONO = 0.1  # of all channels' deviation: opposite channels leave nothing in the mean
 
 
+class SignalConfig(Protocol):
+    """What is read of the configuration of a Demucs; see `partita.models.demucs.DemucsConfig`."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is separated."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the mixture."""
+
+    @property
+    def normalise(self) -> bool:
+        """Whether levels are."""
+
+    @property
+    def resample(self) -> bool:
+        """Whether the network works at twice the sample rate."""
+
+    def valid_samples(self, samples: int) -> int:
+        """Return to how many samples a signal is padded."""
+
+
 def separate_with(
-    network: Callable[[Tensor], Tensor], config: DemucsConfig, mixture: Tensor
+    network: Callable[[Tensor], Tensor], config: SignalConfig, mixture: Tensor
 ) -> Tensor:
     """Separate by a network that has its own level, length and perhaps rate.
 
@@ -27,7 +47,7 @@ def separate_with(
     ----------
     network : callable
         Maps ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``.
-    config : DemucsConfig
+    config : SignalConfig
     mixture : Tensor ``[batch, channels, samples]``
 
     Returns

@@ -1,0 +1,133 @@
+"""The transform of the hybrid Demucs, and how its network's output becomes spectrograms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from partita.dsp.stft import Stft
+from partita.dsp.wiener import expectation_maximisation
+
+_STEPS = 4  # hops in a frame
+_EPS = 1e-10  # openunmix's, see `partita.models._magnitudes`
+_SCALE = 10.0
+_WIENER_FRAMES = 300
+
+
+@dataclass(frozen=True)
+class HybridTransform:
+    """A transform with a frame for each hop, as strided convolutions of a time branch have steps.
+
+    Frame ``n`` is centred on the middle of the samples from ``n`` to ``n + 1`` hops. The highest
+    bin is left out. Frames are four hops long, and normalised to keep energies.
+
+    Attributes
+    ----------
+    fft_samples : int
+        Frame length, a multiple of 8.
+    delayed : bool
+        As some networks of the MDX challenge 2021 learned it: the signal's surroundings are zero
+        instead of its reflection, and what comes back begins three half hops too early.
+    """
+
+    fft_samples: int
+    delayed: bool = False
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from frame to frame."""
+        return self.fft_samples // _STEPS
+
+    @property
+    def _margin(self) -> int:
+        return self.hop_samples // 2 * 3
+
+    def analyse(self, signal: Tensor) -> Tensor:
+        """Transform ``[batch, channels, samples]`` to a complex ``[…, bins, frames]``."""
+        hop, margin, samples = self.hop_samples, self._margin, signal.shape[-1]
+        frames = math.ceil(samples / hop)
+        behind = margin + frames * hop - samples
+        pad = functional.pad if self.delayed else _reflect
+        padded = pad(signal, (margin, behind))
+        spectrogram = self._stft.analyse(padded)[..., :-1, 2 : 2 + frames]
+        return spectrogram / math.sqrt(self.fft_samples)
+
+    def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
+        """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``."""
+        hop, frames = self.hop_samples, spectrogram.shape[-1]
+        full = functional.pad(spectrogram, (2, 0 if self.delayed else 2, 0, 1))
+        full = full * math.sqrt(self.fft_samples)
+        if self.delayed:
+            return self._stft.synthesise(full, (frames + 1) * hop)[..., :samples]
+        start = self._margin
+        return self._stft.synthesise(full, (frames + 3) * hop)[..., start : start + samples]
+
+    @property
+    def _stft(self) -> Stft:
+        return Stft(self.fft_samples, self.hop_samples)
+
+
+def _reflect(x: Tensor, widths: tuple[int, int]) -> Tensor:
+    """Pad by reflection; zeros, most of them behind, lengthen what is too short to be reflected."""
+    before, behind = widths
+    missing = max(0, max(widths) - x.shape[-1] + 1)
+    zeros_behind = min(behind, missing)
+    zeros_before = missing - zeros_behind
+    x = functional.pad(x, (zeros_before, zeros_behind))
+    return functional.pad(x, (before - zeros_before, behind - zeros_behind), mode="reflect")
+
+
+def as_channels(spectrogram: Tensor) -> Tensor:
+    """Make of a complex ``[B, C, F, N]`` a real ``[B, 2 C, F, N]``, each real part first."""
+    return torch.view_as_real(spectrogram).permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+
+def from_channels(images: Tensor) -> Tensor:
+    """Make of a real ``[B, S, 2 C, F, N]`` a complex ``[B, S, C, F, N]``."""
+    parts = torch.unflatten(images, 2, (-1, 2))  # [B, S, C, 2, F, N]
+    return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
+
+
+def images_of_magnitudes(
+    magnitudes: Tensor, mixture: Tensor, *, iterations: int, residual: bool
+) -> Tensor:
+    """Give magnitudes phases.
+
+    Parameters
+    ----------
+    magnitudes : Tensor ``[batch, sources, channels, bins, frames]``
+    mixture : Tensor, complex ``[batch, channels, bins, frames]``
+    iterations : int
+        Of the multichannel Wiener filter, for which sources stay in their place for 300 frames.
+        From 0 down: the mixture's phases as they are; below 0, all but silent numbers fade as well.
+    residual : bool
+        Whether the filter counts with one source more, what the others leave of the mixture.
+
+    Returns
+    -------
+    Tensor, complex ``[batch, sources, channels, bins, frames]``
+    """
+    level = mixture.abs().unsqueeze(1)
+    if iterations < 0:
+        return mixture.unsqueeze(1) / (1e-8 + level) * magnitudes
+    phases = torch.where(level > 0, mixture.unsqueeze(1) / level.clamp(min=1e-30), 1.0)
+    images = phases * magnitudes
+    if not iterations:
+        return images
+    if residual:
+        images = torch.cat([images, (mixture - images.sum(dim=1)).unsqueeze(1)], dim=1)
+    filtered = []
+    for part, whole in zip(
+        *(torch.split(numbers, _WIENER_FRAMES, dim=-1) for numbers in (images, mixture)),
+        strict=True,
+    ):
+        unit = (whole.abs().amax(dim=(1, 2, 3)) / _SCALE).clamp(min=1.0)  # [B]
+        filtered.append(
+            expectation_maximisation(part, whole, iterations=iterations, eps=_EPS, unit=unit)
+        )
+    found = torch.cat(filtered, dim=-1)
+    return found[:, :-1] if residual else found

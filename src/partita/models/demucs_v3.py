@@ -1,0 +1,223 @@
+"""Demucs, version 3: as before, with residual branches, GELUs and normalisations of groups.
+
+The waveform network of Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX workshop
+at ISMIR 2021, as the package demucs 4.1.0 has it (its class ``Demucs``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from partita.dsp.overlap_add import Window
+from partita.models._dconv import BiLstm, DConv, DConvShape, rescale_convolutions
+from partita.models._demucs_signal import centred, separate_with
+from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._registry import register_model
+from partita.models._validation import bounded
+
+
+@dataclass(frozen=True)
+class DemucsV3Config(ModelConfig):
+    """Configuration of `DemucsV3`.
+
+    Attributes
+    ----------
+    hidden : int
+        Channels of the outermost level.
+    depth : int
+        Levels of the encoder, and of the decoder.
+    growth : float
+        By which channels multiply from level to level, inwards.
+    kernel, stride : int
+        Of the convolutions that lead from level to level.
+    context : int
+        Neighbours on each side that the decoder's gated convolutions see.
+    rewrite, glu, gelu : bool
+        Whether there are gated convolutions, gates behind them (else ReLUs), and GELUs behind the
+        others (else ReLUs).
+    lstm_layers : int
+        At the bottom; 0: none.
+    norm_from : int
+        The first level with group normalisations.
+    norm_groups : int
+    dconv : str
+        Where residual branches are: ``none``, ``encoder``, ``decoder``, ``both``.
+    dconv_depth, dconv_compress, dconv_scale
+        Of those; see `partita.models._dconv.DConvShape`.
+    dconv_attention, dconv_lstm : int
+        The first level whose residual branches have local attention, and an LSTM.
+    rescale : float
+        The deviation that convolutions' first weights are brought nearer to; 0: they stay.
+    resample : bool
+        Whether the network works at twice the sample rate.
+    normalise : bool
+        Whether it sees mixtures whose mean over the channels has mean 0 and deviation 1.
+    segment_s, overlap : float
+        Length of a window, and the part of it that neighbours share.
+    """
+
+    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
+    hidden: int = 64
+    depth: int = bounded(6, most=16)
+    growth: float = 2.0
+    kernel: int = bounded(8, most=1024)
+    stride: int = bounded(4, most=1024)
+    context: int = bounded(1, most=64)
+    rewrite: bool = True
+    glu: bool = True
+    gelu: bool = True
+    lstm_layers: int = bounded(0, most=64)
+    norm_from: int = 4
+    norm_groups: int = 4
+    dconv: Literal["none", "encoder", "decoder", "both"] = "encoder"
+    dconv_depth: int = bounded(2, most=16)
+    dconv_compress: float = 4.0
+    dconv_scale: float = 1e-4
+    dconv_attention: int = 4
+    dconv_lstm: int = 4
+    rescale: float = 0.1
+    resample: bool = True
+    normalise: bool = True
+    segment_s: float = 40.0
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.hidden >= 1 and self.depth >= 1, "hidden and depth must be positive")
+        self.require(self.growth >= 1, "growth must be at least 1")
+        self.require(1 <= self.stride <= self.kernel, "stride must be 1 up to kernel")
+        self.require(self.context >= 0, "context must not be negative")
+        self.require(self.lstm_layers >= 0, "lstm_layers must not be negative")
+        self.require(self.norm_groups >= 1, "norm_groups must be positive")
+        self.require(self.dconv_depth >= 0, "dconv_depth must not be negative")
+        wide = 0 < self.dconv_compress <= self.hidden
+        self.require(wide, "dconv_compress must be positive, and hidden at most")
+        self.require(self.rescale >= 0, "rescale must not be negative")
+        self.require(self.segment_samples >= 1, "segment_s is too short")
+        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples of a window."""
+        return int(self.segment_s * self.sample_rate + 1e-6)
+
+    @property
+    def window(self) -> Window:
+        """The window, whose neighbours begin whole steps of the innermost level later."""
+        step = self.stride**self.depth
+        if self.resample:
+            step //= math.gcd(step, 2)
+        length = max(self.segment_samples, step)
+        hop = max(1, round((1 - self.overlap) * length / step)) * step
+        return Window(length, length - min(hop, length // step * step), step)
+
+    def valid_samples(self, samples: int) -> int:
+        """Return to how many samples a signal is padded; every convolution ends with its input."""
+        steps = 2 * samples if self.resample else samples
+        for _ in range(self.depth):
+            steps = max(1, math.ceil((steps - self.kernel) / self.stride) + 1)
+        for _ in range(self.depth):
+            steps = (steps - 1) * self.stride + self.kernel
+        return math.ceil(steps / 2) if self.resample else steps
+
+
+@register_model("demucs-v3")
+class DemucsV3(SeparationModel):
+    """One network for all sources, which gives their waveforms.
+
+    Notes
+    -----
+    Departures from demucs 4.1.0: mixtures whose channels cancel each other in the mean are not
+    normalised by that mean alone, and mixtures that are exactly zero have estimates that are
+    exactly zero. Songs in windows: see `partita.models.htdemucs.Htdemucs`.
+    """
+
+    config_type = DemucsV3Config
+    config: DemucsV3Config
+
+    def __init__(self, config: DemucsV3Config) -> None:
+        super().__init__(config)
+        self.window: Window | None = config.window
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
+        inside, width = config.channels, config.hidden
+        outside = len(config.sources) * config.channels
+        for index in range(config.depth):
+            self.encoder.append(nn.Sequential(*self._down(index, inside, width)))
+            self.decoder.insert(0, nn.Sequential(*self._up(index, width, outside)))
+            inside = outside = width
+            width = int(config.growth * width)
+        self.lstm = BiLstm(inside, config.lstm_layers) if config.lstm_layers else None
+        if config.rescale:
+            rescale_convolutions(self, config.rescale)
+
+    def _down(self, index: int, inside: int, width: int) -> list[nn.Module]:
+        """Return a level of the encoder; parts stand where demucs 4.1.0 has them."""
+        config = self.config
+        first = nn.Conv1d(inside, width, config.kernel, config.stride)
+        gate = self._gate(index, width, context=0)
+        return [
+            first,
+            self._norm(index, width),
+            _activation(config.gelu),
+            *self._dconv(index, width, "encoder"),
+            *gate,
+        ]
+
+    def _up(self, index: int, width: int, outside: int) -> list[nn.Module]:
+        """Return a level of the decoder."""
+        config = self.config
+        last = nn.ConvTranspose1d(width, outside, config.kernel, config.stride)
+        behind = [self._norm(index, outside), _activation(config.gelu)] if index else []
+        gate = self._gate(index, width, config.context)
+        return [*gate, *self._dconv(index, width, "decoder"), last, *behind]
+
+    def _gate(self, index: int, width: int, context: int) -> list[nn.Module]:
+        config = self.config
+        if not config.rewrite:
+            return []
+        gated = (2 if config.glu else 1) * width
+        convolution = nn.Conv1d(width, gated, 2 * context + 1, padding=context)
+        gate = nn.GLU(dim=1) if config.glu else nn.ReLU()
+        return [convolution, self._norm(index, gated), gate]
+
+    def _norm(self, index: int, channels: int) -> nn.Module:
+        if index < self.config.norm_from:
+            return nn.Identity()
+        return nn.GroupNorm(self.config.norm_groups, channels)
+
+    def _dconv(self, index: int, width: int, side: str) -> list[nn.Module]:
+        config = self.config
+        if config.dconv not in (side, "both"):
+            return []
+        shape = DConvShape(
+            config.dconv_compress,
+            config.dconv_depth,
+            config.dconv_scale,
+            attention=index >= config.dconv_attention,
+            lstm=index >= config.dconv_lstm,
+        )
+        return [DConv(width, shape)]
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
+        return separate_with(self._network, self.config, mixture)
+
+    def _network(self, x: Tensor) -> Tensor:
+        """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
+        skips = []
+        for down in self.encoder:
+            x = down(x)
+            skips.append(x)
+        if self.lstm is not None:
+            x = self.lstm(x)
+        for up in self.decoder:
+            x = up(x + centred(skips.pop(), x.shape[-1]))
+        return x
+
+
+def _activation(gelu: bool) -> nn.Module:
+    return nn.GELU() if gelu else nn.ReLU()
