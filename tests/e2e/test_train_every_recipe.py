@@ -20,6 +20,10 @@ TRAINING = {
 }
 FRAMES = {"fft_samples": 256, "hop_samples": 64}
 DENSE = {**FRAMES, "first_channels": "4,4,2", "splits_hz": "1000", "blocks": "3x2 2x1 3x2,2x1,2x1"}
+ROFORMER = {
+    **{**FRAMES, "window_samples": 256, "features": 8, "layers": 1, "heads": 2, "head_features": 4},
+    **{"mask_expansion": 1, "segment_samples": 12800, "overlap_samples": 3200},
+}
 #: What makes a model small.
 SMALL = {
     "open-unmix": {**FRAMES, "hidden": 8, "bandwidth_hz": 4000},
@@ -45,6 +49,8 @@ SMALL = {
         "layers": 1,
         "mask_hidden": 8,
     },
+    "bs-roformer": {**ROFORMER, "band_bins": "4,8,16,101"},
+    "mel-band-roformer": {**ROFORMER, "bands": 6},
     "tfc-tdf": {
         **FRAMES,
         "bins": 128,
