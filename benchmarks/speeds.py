@@ -28,7 +28,7 @@ WARM_UP_S = 5.0
 
 
 def separator_of(card: Card, folder: Path) -> Separator:
-    if not isinstance(card.source, UrlSource):
+    if not (card.remote and isinstance(card.remote[0], UrlSource)):
         return Separator(card.name)
     checkpoint = folder / f"{card.name}.safetensors"
     save_checkpoint(checkpoint, create_model(card.model, card.config).eval())

@@ -14,7 +14,6 @@ import torch
 from partita.models import create_model
 from partita.training.losses import TrainingStep
 from partita.training.recipes import load_recipe
-from partita.weights.card import PackageSource
 from partita.weights.cards import CARDS, DEFAULT_MODEL
 from partita.weights.chain import parse_chain
 
@@ -23,7 +22,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 #: The weights that people get unasked, and those that come with the package.
 DEFAULT = (DEFAULT_MODEL, *(link.model for link in parse_chain(DEFAULT_MODEL)))
-SHIPPED = [name for name, card in CARDS.items() if isinstance(card.source, PackageSource)]
+SHIPPED = [name for name, card in CARDS.items() if card.bundled]
 
 #: A U-Net that is quick to run.
 SMALL_UNET = {

@@ -74,7 +74,7 @@ def band(monkeypatch, tmp_path):
         summary="four stems of an accompaniment",
         model="open-unmix",
         config=model.config.to_dict(),
-        source=PackageSource(str(tmp_path / "second.safetensors")),
+        bundled=PackageSource(str(tmp_path / "second.safetensors")),
         tensors_sha256=tensors_digest(model.state_dict()),
         trained_on="nothing",
         takes="accompaniment",

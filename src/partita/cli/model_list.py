@@ -20,6 +20,13 @@ _RIGHT = ("SDR", "speed", "size")
 _DISPENSABLE = ("licence", "size", "speed", "here")
 #: Beside scores, one for each way of measuring.
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
+_LICENCE_CHARS = 15
+_LABELS = {
+    True: "",
+    None: "commercial use not clear: ",
+    False: "not for commercial use: ",
+}
+COMMERCIAL_USE = {True: "yes", False: "no", None: "unknown"}
 
 
 def print_cards(cards: Iterable[Card], console: Console) -> None:
@@ -64,18 +71,21 @@ def _task(card: Card) -> str:
 def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
     from partita.weights.store import is_cached
 
-    licence = card.licence
-    if licence.startswith("LicenseRef-"):  # no licence of SPDX's list: its name says what it is
-        licence = licence.removeprefix("LicenseRef-").replace("-", " ")
+    has_licence = card.has_weights or card.chain
     return (
         f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
         f"{fmean(card.scores.values()):.1f}{marks[card.scores_from]}" if card.scores else "– ",
         f"{card.speed:.{int(card.speed < 10)}f}×" if card.speed else "–",
-        licence,
-        "yes" if card.commercial_use else "no",
+        _fitted(card.licence) if has_licence else "–",
+        COMMERCIAL_USE[card.commercial_use] if has_licence else "–",
         f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
         "yes" if is_cached(card) else "no",
     )
+
+
+def _fitted(licence: str) -> str:
+    """Return as much of a licence as there is room for; partita models show has all of it."""
+    return licence if len(licence) <= _LICENCE_CHARS else licence[: _LICENCE_CHARS - 1] + "…"
 
 
 def _line(row: Sequence[str], widths: Sequence[int], shown: Sequence[int]) -> str:
@@ -116,17 +126,15 @@ def _print_pairs(pairs: Iterable[tuple[str, str]], console: Console) -> None:
 
 
 def _by_server(cards: Iterable[Card]) -> dict[str, str]:
-    """Return the names of what is fetched from servers, by server, the free ones first."""
-    names: dict[str, dict[bool, list[str]]] = {}
+    """Return the names of what is fetched from servers first, by server, the free ones first."""
+    names: dict[str, dict[bool | None, list[str]]] = {}
     for card in cards:
-        if isinstance(card.source, UrlSource):
-            (server,) = {urlsplit(file.url).hostname or "" for file in card.source.files.values()}
-            names.setdefault(server, {True: [], False: []})[card.commercial_use].append(card.name)
+        source = card.remote[0] if card.remote else None
+        if isinstance(source, UrlSource):
+            (server,) = {urlsplit(file.url).hostname or "" for file in source.files.values()}
+            kinds: dict[bool | None, list[str]] = {True: [], None: [], False: []}
+            names.setdefault(server, kinds)[card.commercial_use].append(card.name)
     return {
-        server: "; ".join(
-            label + ", ".join(kind)
-            for label, kind in (("", named[True]), ("not for commercial use: ", named[False]))
-            if kind
-        )
+        server: "; ".join(_LABELS[use] + ", ".join(kind) for use, kind in named.items() if kind)
         for server, named in names.items()
     }

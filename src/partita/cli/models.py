@@ -11,8 +11,9 @@ import typer
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.layout import terminal_columns, wrapped
+from partita.cli.model_list import COMMERCIAL_USE
 from partita.errors import UnknownNameError
-from partita.weights.card import Card, PackageSource
+from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import parse_chain, part_cards
 
@@ -96,10 +97,10 @@ def fetch(
     from partita.weights.store import fetch as fetch_weights
 
     for card in cards:
-        if card.source is None:
+        if not card.has_weights:
             print(f"{card.name}: has learned nothing, there are no weights to fetch")
             continue
-        if not isinstance(card.source, PackageSource):
+        if card.remote:
             fetch_weights(card)
         load_model(card.name)  # verifies them
         print(f"{card.name}: {weights_path(card)}")
@@ -124,23 +125,27 @@ def _facts(card: Card) -> dict[str, Any]:
     from partita.weights.store import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
-    if card.chain:
-        del facts["layout"], facts["config"]
-        facts["sources"] = list(card.sources)
-        return {**facts, "parts": [_facts(part) for part in part_cards(card)]}
-    if card.source is None:
-        for key in ("layout", "download_bytes", "licence", "commercial_use"):
-            del facts[key]
-        return {**facts, "sources": list(card.sources), "weights": "none: nothing is learned"}
-    del facts["source"]
+    facts.pop("bundled", None)
+    facts.pop("remote")
     facts["sources"] = list(card.sources)
+    if card.chain:
+        del facts["config"]
+        return {**facts, "parts": [_facts(part) for part in part_cards(card)]}
+    if not card.has_weights:
+        for key in ("download_bytes", "licence"):
+            del facts[key]
+        return {**facts, "weights": "none: nothing is learned"}
+    facts["commercial_use"] = card.commercial_use  # also where it is unknown
     path = str(weights_path(card))
-    if isinstance(card.source, PackageSource):
-        del facts["layout"], facts["download_bytes"]
-        return {**facts, "origin": card.source.origin, "path": path}
-    files = card.source.files
-    facts["origin"] = _one_or_all({name: file.origin for name, file in files.items()})
-    facts["sha256"] = _one_or_all({name: file.sha256 for name, file in files.items()})
+    if card.bundled is not None:
+        del facts["download_bytes"]
+        return {**facts, "origin": card.bundled.origin, "path": path}
+    origins, digests = [], []
+    for source in card.remote:
+        origins.append(_one_or_all({name: file.origin for name, file in source.files.items()}))
+        digests.append(_one_or_all({name: file.digest for name, file in source.files.items()}))
+    facts["origin"] = origins[0] if len(origins) == 1 else origins
+    facts["sha256"] = digests[0] if len(digests) == 1 else digests
     return {**facts, "cached_at": path if is_cached(card) else "not cached"}
 
 
@@ -154,6 +159,6 @@ def _lines(value: object) -> list[str]:
         return [f"{key}: {', '.join(_lines(item))}" for key, item in value.items()]
     if isinstance(value, list):
         return [", ".join(map(str, value))]
-    if isinstance(value, bool):
-        return ["yes" if value else "no"]
+    if isinstance(value, bool | None):
+        return [COMMERCIAL_USE[value]]
     return [str(value)]

@@ -35,6 +35,7 @@ from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import chain_sources
 from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
+from partita.weights.licences import licence_of, require_commercial_use, wants_commercial_only
 
 if TYPE_CHECKING:
     from partita.passage import Progress
@@ -138,6 +139,13 @@ def separate(
     figures: Annotated[
         bool, typer.Option("--figures", help="Pictures beside the stems: spectrograms, templates.")
     ] = False,
+    commercial_only: Annotated[
+        bool,
+        typer.Option(
+            "--commercial-only",
+            help="Refuse weights whose licence does not clearly allow commercial use.",
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Songs at once.")] = 1,
     resume: Annotated[
         bool,
@@ -176,6 +184,8 @@ def separate(
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
         plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
+        if commercial_only or wants_commercial_only():
+            require_commercial_use(name)
         settings: dict[str, Any] = {
             "segment_s": segment,
             "overlap": overlap,
@@ -294,9 +304,18 @@ class _Report:
         for warning in outcome.warnings if not self.quiet else ():
             display.print(f"partita: warning: {warning}", error=True)
         if self.as_json:
-            display.print(json.dumps(as_json(outcome, self.model, plan.form)), whole=True)
+            facts = {**as_json(outcome, self.model, plan.form), **_licence_facts(self.model)}
+            display.print(json.dumps(facts), whole=True)
         elif not self.quiet and outcome.status != "failed":
             display.print(summary(outcome))
+
+
+def _licence_facts(name: str) -> dict[str, Any]:
+    """Return what --json says of the weights' licence; nothing where there is none."""
+    licence = licence_of(name)
+    if licence is None:
+        return {}
+    return {"licence": licence.text, "commercial_use": licence.commercial_use}
 
 
 def _require_readable_twice(songs: Sequence[Song | Outcome]) -> None:

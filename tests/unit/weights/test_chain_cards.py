@@ -25,10 +25,12 @@ def check(card):
     assert card.takes == parts[0].takes
     assert card.summary
     assert bool(card.scores) == bool(card.scores_from)
-    assert not any((card.model, card.source, card.example, card.tensors_sha256))
+    assert not any((card.model, card.has_weights, card.example, card.tensors_sha256))
     assert card.download_bytes == sum(part.download_bytes for part in parts)
-    assert card.commercial_use == all(part.commercial_use for part in parts)
-    licences = dict.fromkeys(part.licence for part in parts if part.source is not None)
+    licensed = [part for part in parts if part.has_weights]
+    uses = {part.commercial_use for part in licensed}
+    assert card.commercial_use == (False if False in uses else None if None in uses else True)
+    licences = dict.fromkeys(part.licence for part in licensed)
     assert card.licence == " AND ".join(licences)
 
 

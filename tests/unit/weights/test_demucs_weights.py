@@ -42,7 +42,9 @@ def publish(server, demucs, tmp_path, monkeypatch):
         address = f"http://127.0.0.1:{server.server_port}/{path.name}"
         file = cards.UrlFile(address, path.stem[-8:])
         card = dataclasses.replace(
-            cards.get_card("demucs"), config=CONFIG, source=cards.UrlSource({"all": file})
+            cards.get_card("demucs"),
+            config=CONFIG,
+            remote=(cards.UrlSource({"all": file}, "demucs"),),
         )
         monkeypatch.setitem(cards.CARDS, card.name, card)
         return card
@@ -94,7 +96,7 @@ def test_a_file_put_there_by_hand(demucs, publish, network, server):
     with pytest.raises(WeightsUnavailableError) as info:
         store.load_model(card.name)
     here = store.home() / "downloads" / name
-    assert f"get {card.source.files['all'].url} and put it at {here}" in str(info.value)
+    assert f"get {card.remote[0].files['all'].url} and put it at {here}" in str(info.value)
     assert "\n" not in str(info.value)
     here.write_bytes(content)
     server.asked.clear()
@@ -154,7 +156,7 @@ def test_names_of_a_network_that_does_not_rewrite_stay_their_own(tmp_path):
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_cards_are_demucs_own(demucs, name):
     card = cards.get_card(name)
-    (file,) = card.source.files.values()
+    (file,) = card.remote[0].files.values()
     assert file.url == demucs.pretrained.get_url(name)
     assert file.sha256 == demucs.pretrained.PRETRAINED_MODELS[name]
     assert list(card.sources) == demucs.pretrained.SOURCES

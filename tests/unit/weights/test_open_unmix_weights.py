@@ -42,7 +42,7 @@ def publish(server, tmp_path, monkeypatch):
             address = f"http://127.0.0.1:{server.server_port}/{name}"
             files[source] = cards.UrlFile(address, digits)
         card = dataclasses.replace(
-            cards.get_card("umxhq"), config=CONFIG, source=cards.UrlSource(files)
+            cards.get_card("umxhq"), config=CONFIG, remote=(cards.UrlSource(files, "open-unmix"),)
         )
         monkeypatch.setitem(cards.CARDS, card.name, card)
         return card
@@ -104,20 +104,20 @@ def test_damage_in_the_cache_is_found_without_a_known_hash(publish, contents, ne
 
 def test_content_of_another_hash_is_refused_and_removed(publish, contents, server):
     card = publish(contents)
-    name = card.source.files["bass"].filename
+    name = card.remote[0].files["bass"].filename
     good, server.files[name] = server.files[name], contents["other"]
     with pytest.raises(WeightsCorruptError, match=r"bass-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
     assert not store.is_cached(card)
     left = {path.name for path in (store.home() / "downloads").iterdir()}
-    assert left == {card.source.files[source].filename for source in ("vocals", "drums")}
+    assert left == {card.remote[0].files[source].filename for source in ("vocals", "drums")}
     server.files[name] = good
     store.load_model(card.name)
 
 
 def test_goes_on_with_what_is_missing(publish, contents, networks, server):
     card = publish(contents)
-    files = card.source.files
+    files = card.remote[0].files
     bass = server.files.pop(files["bass"].filename)
     with pytest.raises(WeightsUnavailableError) as info:
         store.load_model(card.name)
@@ -139,13 +139,13 @@ def test_files_put_there_by_hand(publish, contents, networks, server):
     server.files.clear()  # no network
     with pytest.raises(WeightsUnavailableError) as info:
         store.load_model(card.name)
-    assert all(file.url in str(info.value) for file in card.source.files.values())
+    assert all(file.url in str(info.value) for file in card.remote[0].files.values())
     folder = store.home() / "downloads"
-    for source, file in card.source.files.items():
+    for source, file in card.remote[0].files.items():
         (folder / file.filename).write_bytes(contents[source] if source != "drums" else b"else")
     with pytest.raises(WeightsCorruptError, match=r"drums-.*the file was removed"):
         store.load_model(card.name)
-    drums = folder / card.source.files["drums"].filename
+    drums = folder / card.remote[0].files["drums"].filename
     assert not drums.exists()
     drums.write_bytes(contents["drums"])
     server.asked.clear()
@@ -224,8 +224,8 @@ def test_files_that_are_something_else(tmp_path, content):
 def test_cards_are_openunmixs_own(openunmix, name):
     card = cards.get_card(name)
     code = inspect.getsource(getattr(openunmix, f"{name}_spec"))
-    assert code.count("https://") == len(card.source.files)
-    for source, file in card.source.files.items():
+    assert code.count("https://") == len(card.remote[0].files)
+    for source, file in card.remote[0].files.items():
         assert f'"{source}": "{file.url}"' in code
         assert file.filename.endswith(f"{file.sha256}.pth")
 

@@ -47,7 +47,7 @@ def wheel(home, monkeypatch):
     card = cards.get_card("spleeter-2stems")
     fake = dataclasses.replace(
         card,
-        source=dataclasses.replace(card.source, sha256=file_sha256(path)),
+        remote=(dataclasses.replace(card.remote[0], sha256=file_sha256(path)),),
         tensors_sha256=tensors_digest(state),
     )
     monkeypatch.setattr(cards, "CARDS", {fake.name: fake})
@@ -177,24 +177,26 @@ def test_cards_are_complete(card):
     assert create_model(card.model, card.config, initialise=False).sources == card.sources
     assert card.summary
     assert card.paper
-    if card.source is None:
+    if not card.has_weights:
         return
     assert card.licence
+    assert card.licence_evidence or card.licence == "unknown"
     assert card.trained_on
-    if isinstance(card.source, cards.UrlSource):
-        assert tuple(card.source.files) in (card.sources, ("all",))
-        assert all(len(file.sha256) >= 8 for file in card.source.files.values())
-    else:
-        assert len(card.tensors_sha256) == 64
-    if not isinstance(card.source, cards.PackageSource):
+    for source in card.remote:
+        if isinstance(source, cards.UrlSource):
+            assert tuple(source.files) in (card.sources, ("all",))
+            assert all(len(file.sha256) >= 8 for file in source.files.values())
+    if card.remote:
+        assert card.bundled is None
         assert card.download_bytes > 0
         return
+    assert len(card.tensors_sha256) == 64
     assert card.download_bytes == 0
-    assert card.source.filename == f"{card.name}.safetensors"
+    assert card.bundled.filename == f"{card.name}.safetensors"
     assert store.is_cached(card)
 
 
-BUNDLED = [card for card in cards.CARDS.values() if isinstance(card.source, cards.PackageSource)]
+BUNDLED = [card for card in cards.CARDS.values() if card.bundled]
 
 
 @pytest.mark.parametrize("card", BUNDLED, ids=lambda card: card.name)
@@ -221,7 +223,7 @@ def test_bundled_weights_are_those_of_their_cards(card, home):
 
 def test_every_bundled_file_has_a_card():
     files = {path.name for path in store._BUNDLED.iterdir()}
-    assert files == {card.source.filename for card in BUNDLED}
+    assert files == {card.bundled.filename for card in BUNDLED}
     assert sum((store._BUNDLED / name).stat().st_size for name in files) < 40_000_000
 
 

@@ -45,8 +45,10 @@ def publish(server, tmp_path, monkeypatch):
             server.files[f"{source}-{digits}.pth"] = data.getvalue()
             address = f"http://127.0.0.1:{server.server_port}/{source}-{digits}.pth"
             files[source] = cards.UrlFile(address, digits)
-        source = cards.UrlSource(files)
-        card = dataclasses.replace(cards.get_card("umxhq"), config=CONFIG, source=source, **changes)
+        source = cards.UrlSource(files, "open-unmix")
+        card = dataclasses.replace(
+            cards.get_card("umxhq"), config=CONFIG, remote=(source,), **changes
+        )
         monkeypatch.setitem(cards.CARDS, card.name, card)
         return card
 

