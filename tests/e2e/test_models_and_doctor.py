@@ -90,7 +90,7 @@ def test_the_list_is_for_people(run, monkeypatch, columns):
     assert "¹  measured" in scores
     assert "²  published" in scores
     free, paid = " ".join(choice.split()).split("dl.fbaipublicfiles.com")
-    assert "zenodo.org umxhq, umx, umxse; not for commercial use: umxl" in free
+    assert "zenodo.org commercial use not clear: umxhq, umx, umxse; not for" in free
     assert paid.startswith(" not for commercial use: demucs, demucs48_hq, demucs_extra, tasnet,")
 
 

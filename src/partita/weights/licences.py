@@ -78,9 +78,7 @@ def require_commercial_use(name: str) -> None:
     """
     for part, licence in _parts(name):
         if licence.commercial_use is not True:
-            allowed = ", ".join(
-                card.name for card in CARDS.values() if card.has_weights and card.commercial_use
-            )
+            allowed = ", ".join(card.name for card in CARDS.values() if card.commercial_use)
             raise UsageError(
                 f"{one_line(part)} is not clearly free for commercial use: its licence is "
                 f"{licence_text(licence)}; --commercial-only and {COMMERCIAL_ONLY} allow {allowed}"

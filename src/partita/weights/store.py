@@ -102,6 +102,8 @@ def load_model(name: str) -> SeparationModel:
         The weights cannot be had, or are not what they should be.
     """
     if (foreign := foreign_checkpoint(name)) is not None:
+        if wants_commercial_only():
+            require_commercial_use(name)
         return load_foreign(foreign)
     own = own_checkpoint(name)
     if own is not None:
