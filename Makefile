@@ -48,9 +48,10 @@ $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt
+$(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt requirements-demucs4.txt
 	$(INSTALL) --editable ".[test]"
 	$(INSTALL) --no-deps --requirement requirements-peers.txt
+	$(INSTALL) --no-deps --upgrade --target $(VENV)/peers/demucs4 --requirement requirements-demucs4.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp

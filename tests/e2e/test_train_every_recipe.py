@@ -30,6 +30,10 @@ SMALL = {
     "crosstalk-unmix": {**FRAMES, "hidden": 8, "bandwidth_hz": 4000},
     "demucs": {"hidden": 4, "depth": 3, "segment_s": 0.5},
     "demucs-multidecoder": {"hidden": 4, "depth": 3, "segment_s": 0.5},
+    "htdemucs": {
+        **{"fft_samples": 1024, "hidden": 4, "depth": 3, "dconv_compress": 2, "segment_s": 0.25},
+        **{"bottom_channels": 8, "layers": 2, "heads": 2},
+    },
     "conv-tasnet": {"filters": 8, "bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 1},
     "mmdensenet": DENSE,
     "mmdenselstm": {
