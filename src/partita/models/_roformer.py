@@ -23,6 +23,8 @@ from partita.models._roformer_layers import (
 )
 from partita.models._validation import bounded
 
+_CACHED_TOKENS = 800  # whose queries, keys, values and dense layers a core's cache holds
+
 
 @dataclass(frozen=True)
 class RoformerConfig(ModelConfig):
@@ -158,6 +160,7 @@ class RoformerModel(SeparationModel):
     ) -> None:
         super().__init__(config)
         self.window: Window | None = config.window
+        self._mixes_values = mixes_values
         self.layers = nn.ModuleList(
             self._transformers(
                 TransformerSizes(
@@ -253,15 +256,34 @@ class RoformerModel(SeparationModel):
                     x = x + each
             batch, frames, bands, _ = x.shape
             x = x.transpose(1, 2).flatten(0, 1)  # [B bands, N, D]
-            x, values = along_time(x, self.time_positions, biases, time_values)
+            x, values = self._run(along_time, x, self.time_positions, biases, time_values)
             time_values = values if time_values is None else time_values
             x = x.reshape(batch, bands, frames, -1).transpose(1, 2).flatten(0, 1)  # [B N, bands, D]
-            x, values = across_bands(x, self.frequency_positions, biases, band_values)
+            x, values = self._run(across_bands, x, self.frequency_positions, biases, band_values)
             band_values = values if band_values is None else band_values
             x = x.reshape(batch, frames, bands, -1)
             before.append(x)
         normalised: Tensor = self.final_norm(x)
         return normalised
+
+    def _run(
+        self,
+        transformer: nn.Module,
+        x: Tensor,
+        positions: nn.Module,
+        biases: tuple[Tensor, Tensor] | None,
+        first_values: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Run a transformer on rows that do not see each other, as `Transformer.forward`.
+
+        Without gradients, on a CPU, some rows at a time: what is between layers stays in the cache,
+        which takes two thirds of the time.
+        """
+        if self._mixes_values or torch.is_grad_enabled() or x.device.type != "cpu":
+            found: tuple[Tensor, Tensor | None] = transformer(x, positions, biases, first_values)
+            return found
+        rows = torch.split(x, max(1, _CACHED_TOKENS // x.shape[1]))
+        return torch.cat([transformer(part, positions, biases, None)[0] for part in rows]), None
 
     def _analyse(self, mixture: Tensor) -> Tensor:
         """Transform ``[batch, channels, samples]`` to a complex ``[batch, channels, F, N]``.
