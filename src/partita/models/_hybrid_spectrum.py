@@ -31,7 +31,7 @@ class HybridTransform:
         Frame length, a multiple of 8.
     delayed : bool
         As some networks of the MDX challenge 2021 learned it: the signal's surroundings are zero
-        instead of its reflection, and what comes back begins three half hops too early.
+        instead of its reflection, and what comes back is one and a half hops late.
     """
 
     fft_samples: int
