@@ -22,6 +22,8 @@ from partita.models._registry import register_model
 from partita.models._validation import bounded
 
 _MASK_CHANNELS = 64
+#: An LSTM sees so many rows at once, or so many steps of all rows: its gates stay in the cache.
+_FEW_ROWS, _FEW_STEPS = 32, 8000
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,14 @@ class DualPath(nn.Module):
         """Return what an LSTM along the last axis of ``[batch, channels, rows, steps]`` adds."""
         batch, _, rows, _ = x.shape
         steps = self.norm_layers[which](x).permute(3, 0, 2, 1).flatten(1, 2)  # [T, B R, C]
-        added: Tensor = self.linear_layers[which](self.lstm_layers[which](steps)[0])
+        some = rows * batch
+        if not torch.is_grad_enabled() and x.device.type == "cpu":
+            some = max(_FEW_ROWS, _FEW_STEPS // len(steps))
+        parts = [
+            self.linear_layers[which](self.lstm_layers[which](part.contiguous())[0])
+            for part in steps.split(some, dim=1)
+        ]
+        added = torch.cat(parts, dim=1)
         return torch.unflatten(added, 1, (batch, rows)).permute(1, 3, 2, 0)
 
 

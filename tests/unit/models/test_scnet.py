@@ -5,7 +5,7 @@ import torch
 
 from common import losses_of_recipe
 from partita.errors import ModelError
-from partita.models import create_model
+from partita.models import create_model, scnet
 from partita.models.scnet import Band, ScNetConfig
 from partita.training.recipes import load_recipe
 
@@ -103,6 +103,17 @@ def test_half_precision_is_close(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = model(mixture)
     assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+def test_some_rows_at_a_time_give_what_all_give(monkeypatch):
+    model = build()
+    mixture = 0.3 * torch.randn(2, 2, 6000, generator=torch.Generator().manual_seed(1))
+    expected = model(mixture).detach()  # with gradients: all at once
+    monkeypatch.setattr(scnet, "_FEW_ROWS", 7)
+    monkeypatch.setattr(scnet, "_FEW_STEPS", 1)
+    with torch.inference_mode():
+        found = model(mixture)
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
 
 
 def test_silence_is_silent_beside_music():
