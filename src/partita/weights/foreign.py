@@ -15,7 +15,7 @@ from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
 
-_PICKLED = (".ckpt", ".chpt", ".pt", ".pth")
+_PICKLED = (".ckpt", ".chpt", ".pt", ".pth", ".th")
 _SAFE = ".safetensors"
 _CONFIGS = (".yaml", ".yml")
 #: Between a checkpoint and its configuration, where a name says both.
@@ -43,10 +43,10 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     Parameters
     ----------
     name : str
-        The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, or ``.safetensors`` that
-        partita did not write); the same with ``@`` and the path of its configuration; or a folder
-        that holds one of each. A lone checkpoint has the configuration that lies beside it under
-        its own name, or else the only one in its folder.
+        The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``, or
+        ``.safetensors`` that partita did not write); the same with ``@`` and the path of its
+        configuration; or a folder that holds one of each. A lone checkpoint has the configuration
+        that lies beside it under its own name, or else the only one in its folder.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, on
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import check_finite, tensors_faults
+from partita.weights.demucs_package import PACKAGE_SUFFIX, model_from_package
 from partita.weights.foreign import ForeignCheckpoint
 from partita.weights.header import read_header
 from partita.weights.msst_config import MsstConfig, read_config
@@ -51,6 +52,8 @@ def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
         The checkpoint is damaged, holds more than tensors, weights that are NaN or infinite, is of
         no known architecture or does not fit its configuration; or settings are missing.
     """
+    if found.path.suffix.lower() == PACKAGE_SUFFIX:
+        return model_from_package(found.path)
     state, facts = _tensors(found.path)
     config = MsstConfig("", {}) if found.config is None else read_config(found.config)
     config = _completed(config, facts)

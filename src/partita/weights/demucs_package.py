@@ -1,0 +1,141 @@
+"""Packages of demucs 3 and 4 (``.th``): a network's class, arguments and state, unpickled safely.
+
+demucs unpickles them as they are, classes and all. Here PyTorch's restricted unpickler reads them,
+which builds tensors, numbers, texts, lists and dicts. Beyond those it knows `Fraction`, NumPy's
+numbers, and the names of demucs's classes, which stand for themselves: no code is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.models._protocol import SeparationModel
+from partita.weights.demucs_networks import demucs_network
+from partita.weights.home import is_there
+from partita.weights.state_dicts import (
+    checked_tensors,
+    corrupt_if_unreadable,
+    load_restricted,
+)
+
+PACKAGE_SUFFIX = ".th"
+_QUANTISED = "__quantized"
+
+
+class _Demucs:
+    """Stands for demucs's class of waveform networks; nobody can make one."""
+
+    def __new__(cls, *_: Any) -> _Demucs:
+        raise TypeError("a class of demucs, not a network")
+
+
+class _HDemucs(_Demucs):
+    """Stands for the hybrid networks."""
+
+
+class _HTDemucs(_Demucs):
+    """Stands for the hybrid networks with transformers."""
+
+
+_CLASSES: dict[str, type] = {
+    "demucs.demucs.Demucs": _Demucs,
+    "demucs.hdemucs.HDemucs": _HDemucs,
+    "demucs.htdemucs.HTDemucs": _HTDemucs,
+}
+_NAMES = {marker: name.rpartition(".")[2] for name, marker in _CLASSES.items()}
+
+
+@dataclass(frozen=True)
+class DemucsPackage:
+    """What a package says of its network.
+
+    Attributes
+    ----------
+    klass : str
+        ``Demucs``, ``HDemucs`` or ``HTDemucs``.
+    args : tuple
+    kwargs : mapping
+        What the class was called with.
+    state : mapping of str to Tensor
+    """
+
+    klass: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    state: Mapping[str, Tensor]
+
+
+def read_package(path: Path) -> DemucsPackage:
+    """Read a package; nothing of it is run.
+
+    Raises
+    ------
+    WeightsCorruptError
+        It is no package, damaged, names anything but what a package needs, or is quantised.
+    """
+    name = one_line(path)
+    with corrupt_if_unreadable(path, "not a package of demucs"):
+        with torch.serialization.safe_globals(_admitted()):
+            package = load_restricted(path)
+        if not isinstance(package, dict) or not {"klass", "state"} <= package.keys():
+            raise WeightsCorruptError(f"{name}: not a package of demucs (no class, no state)")
+        klass = _NAMES[package["klass"]]
+        args, kwargs, state = package["args"], package["kwargs"], package["state"]
+        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+            raise TypeError
+        if isinstance(state, dict) and _QUANTISED in state:
+            raise WeightsCorruptError(f"{name}: quantised by DiffQ, which is not read")
+        return DemucsPackage(klass, tuple(args), kwargs, checked_tensors(path, state))
+
+
+def model_from_package(path: Path) -> SeparationModel:
+    """Read a package and make our model of it.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no such file.
+    WeightsCorruptError
+        As `read_package`; or its network is none that we have.
+    """
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
+    found = read_package(path)
+    return demucs_network(
+        found.klass, found.kwargs, found.state, args=found.args, name=one_line(path)
+    )
+
+
+def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
+    """Read the one package there is; the tensors have partita's names.
+
+    Raises
+    ------
+    WeightsCorruptError
+        As `model_from_package`.
+    """
+    (path,) = files.values()
+    return dict(model_from_package(path).state_dict())
+
+
+def _admitted() -> list[Any]:
+    """Return what the unpickler may name, beside PyTorch's own tensors."""
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
+    return [
+        *((marker, name) for name, marker in _CLASSES.items()),
+        Fraction,
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        (np.dtype, "numpy.dtype"),
+        *(type(np.dtype(kind)) for kind in kinds),
+    ]

