@@ -67,6 +67,7 @@ def band(monkeypatch, tmp_path):
 
     torch.manual_seed(0)
     four = {"sources": ["vocals", "drums", "bass", "other"]}
+    free = {"licence": "MIT", "commercial_use": True, "licence_evidence": "made here"}
     model = create_model("open-unmix", {**four, **SMALL_UNMIX}).eval()
     save_checkpoint(tmp_path / "second.safetensors", model)
     second = Card(
@@ -78,8 +79,11 @@ def band(monkeypatch, tmp_path):
         tensors_sha256=tensors_digest(model.state_dict()),
         trained_on="nothing",
         takes="accompaniment",
+        **free,
     )
-    chain = Card(name="band", summary="REPET, then second", config=four, chain="repet+second")
+    chain = Card(
+        name="band", summary="REPET, then second", config=four, chain="repet+second", **free
+    )
     for card in (second, chain):
         monkeypatch.setitem(CARDS, card.name, card)
     return chain
