@@ -14,6 +14,7 @@ several.
 - onsets: peaks of the spectral flux, a second
 - range: spread of the level, 95th over 10th percentile of 0.4 s, dB
 - stems: power of each where it sounds, dB relative to the mixture there, and how often it sounds
+- over bass: power of other stems in an octave, dB relative to the bass there
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from partita.audio.signal import Audio
 from partita.datasets import open_dataset
 
 OCTAVES = [31.25 * 2**k for k in range(10)]
+BASS_OCTAVES_END = 3000.0  # above, basses have next to nothing
 FRAME_S = 0.4
 SILENT = 1e-4
 
@@ -80,18 +82,35 @@ def measure(excerpt: dict[str, tuple[np.ndarray, int]]) -> dict[str, float]:
         found[f"{name} sounds"] = float(100 * sounds.mean())
         if sounds.any():
             found[f"{name} level"] = decibels(own[sounds].sum() / whole[sounds].sum())
-    return found
+    return found | over_bass({n: s for n, (s, _) in excerpt.items() if n != "mixture"}, rate)
+
+
+def over_bass(stems: dict[str, np.ndarray], rate: int) -> dict[str, float]:
+    """Return the levels of stems in octaves against the bass, where both are heard."""
+    heard = {name: stem for name, stem in stems.items() if np.abs(stem).max() > SILENT}
+    if "bass" not in heard:
+        return {}
+    bass = octave_powers(heard.pop("bass"), rate)
+    return {
+        f"{name} over bass, {octave:.0f} Hz": decibels(power / bass[octave])
+        for name, stem in heard.items()
+        for octave, power in octave_powers(stem, rate).items()
+        if octave < BASS_OCTAVES_END and bass[octave] > 0
+    }
 
 
 def spectrum(stereo: np.ndarray, rate: int) -> dict[float, float]:
-    """Return the power in each octave, in dB relative to all of it."""
-    frequencies, density = scipy.signal.welch(stereo, rate, nperseg=8192)
+    """Return the power in each octave, in dB relative to all of them."""
+    power = octave_powers(stereo, rate)
+    return {octave: decibels(each / sum(power.values())) for octave, each in power.items()}
+
+
+def octave_powers(signal: np.ndarray, rate: int) -> dict[float, float]:
+    """Return the power in each octave, mean of the channels."""
+    frequencies, density = scipy.signal.welch(signal, rate, nperseg=8192)
     power = density.mean(axis=0)
     return {
-        octave: decibels(
-            power[(frequencies >= octave / 2**0.5) & (frequencies < octave * 2**0.5)].sum()
-            / power.sum()
-        )
+        octave: power[(frequencies >= octave / 2**0.5) & (frequencies < octave * 2**0.5)].sum()
         for octave in OCTAVES
         if octave < rate / 2
     }

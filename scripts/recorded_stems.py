@@ -4,7 +4,7 @@
     python scripts/recorded_stems.py FOLDER
 
 FOLDER gets a folder for each recording with other.flac or drums.flac, and a manifest.json with
-its licence: songs of one stem, for remixes (`scripts/four_stems.py --more FOLDER`). Recordings
+its licence: songs of one stem, for remixes (`scripts/four_stems.py --songs FOLDER`). Recordings
 that are there are kept.
 """
 

@@ -23,7 +23,8 @@ from partita.models._statistics import bin_statistics
 _LEAST_DEVIATION = 1e-2
 #: Where the side says nothing, a difference is seen that goes with the channels: so many deviations
 #: above theirs. Below 200 Hz it goes with them less, down to the part that it does at 60 Hz and
-#: lower: what is loud there stands in the middle. docs/four_stems.md says what else was tried.
+#: lower: what is loud there stands in the middle. docs/research/four_stems.md says what else was
+#: tried.
 _USUAL_DIFFERENCE = 0.5
 _LOWEST_PART, _LOWEST_HZ, _WHOLE_HZ = 0.6, 60.0, 200.0
 
