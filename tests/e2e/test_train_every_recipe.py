@@ -54,7 +54,15 @@ SMALL = {
         "mask_hidden": 8,
     },
     "bs-roformer": {**ROFORMER, "band_bins": "4,8,16,101"},
+    "mdx23c": {
+        **{**FRAMES, "bins": 120, "subbands": 2, "width": 4, "growth": 2, "depth": 2, "blocks": 1},
+        "segment_s": 0.25,
+    },
     "mel-band-roformer": {**ROFORMER, "bands": 6},
+    "scnet": {
+        **{**FRAMES, "widths": "6,8", "strides": "1,2,4", "kernels": "3,2,4", "dual_layers": 2},
+        **{"convolutions": "2,1,1", "segment_s": 0.25},
+    },
     "tfc-tdf": {
         **FRAMES,
         "bins": 128,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
-from partita.training.augmentation import Augmentation
+from partita.training.augmentation import BY_SOURCE, Augmentation
 from partita.training.settings import parse_settings, read_toml, settings_from
 
 _FOLDER = Path(__file__).parent / "recipe_files"
@@ -193,6 +193,8 @@ class Recipe:
     def changed(self, texts: Iterable[str]) -> Self:
         """Return the recipe with ``key=value`` texts applied, whichever part a key belongs to.
 
+        Other sources take the recipe's values by source away.
+
         Raises
         ------
         UsageError, UnknownNameError
@@ -204,6 +206,8 @@ class Recipe:
         parts: dict[str, dict[str, Any]] = {"training": {}, "augmentation": {}, "config": {}}
         for key, value in values.items():
             parts[_part_of(key)][key] = value
+        if "sources" in values and values["sources"] != tuple(self.config.get("sources", ())):
+            parts["augmentation"] = {**dict.fromkeys(BY_SOURCE, ()), **parts["augmentation"]}
         return dataclasses.replace(
             self,
             training=dataclasses.replace(self.training, **parts["training"]),

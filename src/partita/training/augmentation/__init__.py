@@ -2,6 +2,6 @@
 
 from partita.training.augmentation.augment import augment
 from partita.training.augmentation.distortions import draw_distortion
-from partita.training.augmentation.settings import NO_AUGMENTATION, Augmentation
+from partita.training.augmentation.settings import BY_SOURCE, NO_AUGMENTATION, Augmentation
 
-__all__ = ["NO_AUGMENTATION", "Augmentation", "augment", "draw_distortion"]
+__all__ = ["BY_SOURCE", "NO_AUGMENTATION", "Augmentation", "augment", "draw_distortion"]

@@ -31,7 +31,7 @@ _PROBABILITIES = (
     "coded_mixtures",
 )
 #: A value for each source, or none at all; from 0 to what.
-_BY_SOURCE = {"source_gains_db": MAX_GAIN_DB, "dull_sources": 1, "boomy_sources": 1}
+BY_SOURCE = {"source_gains_db": MAX_GAIN_DB, "dull_sources": 1, "boomy_sources": 1}
 #: At most one of these happens, so they add up to 1 at most.
 _EXCLUSIVE = (
     ("mono_stems", "change_width"),
@@ -170,7 +170,7 @@ class Augmentation:
             total = sum(getattr(self, name) for name in names)
             if total > 1 + 1e-9:
                 raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
-        for name, most in _BY_SOURCE.items():
+        for name, most in BY_SOURCE.items():
             if not all(0 <= value <= most for value in getattr(self, name)):
                 raise UsageError(f"{name} {getattr(self, name)} are not all 0 to {most}")
         self._check_range("gains", 0, math.inf, "factors")
@@ -193,7 +193,7 @@ class Augmentation:
         ------
         UsageError
         """
-        for name in _BY_SOURCE:
+        for name in BY_SOURCE:
             count = len(getattr(self, name))
             if count not in (0, len(sources)):
                 raise UsageError(

@@ -77,3 +77,11 @@ def test_values_by_source_are_as_many_as_sources():
         UsageError, match=r"2 values, but there are 1 sources \(bass\): --set dull_"
     ):
         augmentation.check_sources(["bass"])
+
+
+def test_other_sources_take_values_by_source_away():
+    recipe = load_recipe("accompaniment-stems")
+    assert recipe.changed(["sources=vocals,drums,bass,other"]).augmentation == recipe.augmentation
+    changed = recipe.changed(["sources=flute,drums", "dull_sources=0.5,0"]).augmentation
+    assert (changed.dull_sources, changed.boomy_sources) == ((0.5, 0), ())
+    changed.check_sources(["flute", "drums"])
