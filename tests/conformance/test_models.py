@@ -156,6 +156,7 @@ def test_gradients_reach_every_parameter(model, mixture):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_it_learns_an_excerpt_by_heart(model):
     if not list(model.parameters()):
         pytest.skip("has learned nothing")
