@@ -5,20 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from msst_files import MDX23C_KEYS
+from msst_files import MDX23C_KEYS, SMALL_MDX23C
 from msst_reference import check_parity, import_msst, noise
 from partita.models import create_model
 
-SMALL = {
-    "fft_samples": 512,
-    "hop_samples": 128,
-    "bins": 240,
-    "subbands": 2,
-    "width": 8,
-    "growth": 4,
-    "depth": 2,
-    "blocks": 2,
-}
 SHAPES = {
     "as configured": {},
     "one block": {"blocks": 1, "bottleneck": 2},
@@ -37,7 +27,7 @@ AUDIO = {"n_fft": "fft_samples", "hop_length": "hop_samples", "dim_f": "bins"}
 def test_networks(config):
     reference = import_msst("models.mdx23c_tfc_tdf_v3")
     torch.manual_seed(0)
-    ours = create_model("mdx23c", {**SMALL, **config})
+    ours = create_model("mdx23c", {**SMALL_MDX23C, **config})
     settings = {name: getattr(ours.config, own) for name, own in (AUDIO | MDX23C_KEYS).items()}
     theirs = reference.TFC_TDF_net(
         SimpleNamespace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -34,8 +35,39 @@ class SignalConfig(Protocol):
     def resample(self) -> bool:
         """Whether the network works at twice the sample rate."""
 
+    @property
+    def depth(self) -> int:
+        """Levels of the encoder, and of the decoder."""
+
+    @property
+    def kernel(self) -> int:
+        """Width of the convolutions that lead from level to level."""
+
+    @property
+    def stride(self) -> int:
+        """Their stride."""
+
     def valid_samples(self, samples: int) -> int:
         """Return to how many samples a signal is padded."""
+
+
+def padded_samples(config: SignalConfig, samples: int, *, lost_steps: int = 0) -> int:
+    """Return the least samples with which every convolution ends where its input ends.
+
+    Parameters
+    ----------
+    config : SignalConfig
+    samples : int
+        Of the signal.
+    lost_steps : int
+        By how many steps each level of the decoder gets shorter besides.
+    """
+    steps = 2 * samples if config.resample else samples
+    for _ in range(config.depth):
+        steps = max(1, math.ceil((steps - config.kernel) / config.stride) + 1) + lost_steps
+    for _ in range(config.depth):
+        steps = (steps - 1) * config.stride + config.kernel
+    return math.ceil(steps / 2) if config.resample else steps
 
 
 def separate_with(

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from partita.dsp.overlap_add import Window
 from partita.models._demucs_fused import FusedDemucs
-from partita.models._demucs_signal import centred, separate_with
+from partita.models._demucs_signal import centred, padded_samples, separate_with
 from partita.models._lstm import Lstm
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
@@ -112,12 +112,7 @@ class DemucsConfig(ModelConfig):
         Every convolution then ends where its input ends, and the decoder, which loses
         ``context - 1`` steps at every level, still gives as many samples as the signal has.
         """
-        steps = 2 * samples if self.resample else samples
-        for _ in range(self.depth):
-            steps = max(1, math.ceil((steps - self.kernel) / self.stride) + 1) + self.context - 1
-        for _ in range(self.depth):
-            steps = (steps - 1) * self.stride + self.kernel
-        return math.ceil(steps / 2) if self.resample else steps
+        return padded_samples(self, samples, lost_steps=self.context - 1)
 
 
 class Down(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from partita.dsp.overlap_add import Window
 from partita.models._dconv import BiLstm, DConv, DConvShape, rescale_convolutions
-from partita.models._demucs_signal import centred, separate_with
+from partita.models._demucs_signal import centred, padded_samples, separate_with
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
 from partita.models._validation import bounded
@@ -117,12 +117,7 @@ class DemucsV3Config(ModelConfig):
 
     def valid_samples(self, samples: int) -> int:
         """Return to how many samples a signal is padded; every convolution ends with its input."""
-        steps = 2 * samples if self.resample else samples
-        for _ in range(self.depth):
-            steps = max(1, math.ceil((steps - self.kernel) / self.stride) + 1)
-        for _ in range(self.depth):
-            steps = (steps - 1) * self.stride + self.kernel
-        return math.ceil(steps / 2) if self.resample else steps
+        return padded_samples(self, samples)
 
 
 @register_model("demucs-v3")
