@@ -342,8 +342,9 @@ def _template_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
         down.baddbmm_(active, negative)
         up += active.sum(dim=-1, keepdim=True) if positive is None else active @ positive
     if problem.sparsity:
-        pull = problem.sparsity * divide(h.sum(dim=1), problem.norms(w, 2))  # [batch, K]
-        up = up + w * problem.rows(pull)
+        # First templates of norm one: next to nothing, multiplied with one over it, may overflow.
+        directions = divide(w, problem.rows(problem.norms(w, 2)))  # [batch, K lags, F]
+        up = up + directions * problem.rows(problem.sparsity * h.sum(dim=1))
     return divide(down, up)
 
 

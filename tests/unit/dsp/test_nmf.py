@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partita.dsp.nmf import nmf
@@ -23,6 +23,9 @@ def never_rises(objectives, slack=1e-9):
 
 
 @settings(max_examples=60)
+@example(  # templates that have become nothing
+    seed=1, bins=1, frames=1, components=3, beta=2.0, sparsity=2.0, fixed=(False, True)
+)
 @given(
     seed=st.integers(0, 10**6),
     bins=st.integers(1, 12),
