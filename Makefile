@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
+# Tests run in so many processes; with more than one thread each they would wait for each other.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
 # What make gpu-pack packs beside this machine's SoundFonts and kits: docs/research/gpu.md.
@@ -15,10 +18,10 @@ demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/test.stamp  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(VENV)/test.stamp  ## run units and models, but nothing slow, no pictures, no synthesis
-	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/unit/reports \
+	$(PYTEST) -q -m "not slow" --ignore tests/unit/reports \
 		--ignore tests/unit/datasets/synthesis tests/unit tests/conformance/test_models.py
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
