@@ -27,6 +27,28 @@ def test_allowed(run, write_song, tmp_path):
     assert (facts["licence"], facts["commercial_use"]) == ("MIT", True)
 
 
+def test_nothing_is_fetched(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
+    refused = run("models", "fetch", "nmfd", "umxl", "--commercial-only")
+    assert refused.status == 2
+    assert "umxl is not clearly free for commercial use" in refused.err
+    assert not (tmp_path / "home").exists()
+    assert run("models", "fetch", "nmfd", "hpss", "--commercial-only").status == 0
+
+
+def test_nothing_is_scored(run, monkeypatch, write_song, song):
+    data = write_song("data/song/mixture.wav").parent.parent
+    for name in ("vocals", "accompaniment"):
+        write_song(f"data/song/{name}.wav", 0.5 * song)
+    command = ("benchmark", "--data", data, "--model", "mixture", "--model", "repet")
+    refused = run(*command, "--model", "umxl", "--commercial-only")
+    assert (refused.status, refused.out) == (2, "")
+    assert "umxl is not clearly free for commercial use" in refused.err
+    assert run(*command, "--commercial-only").status == 0
+    monkeypatch.setenv("PARTITA_COMMERCIAL_ONLY", "1")
+    assert run(*command, "--model", "umxl").err == refused.err
+
+
 def test_models_say_what_is_unknown(run):
     facts = json.loads(run("models", "show", "umxhq", "--json").out)
     assert (facts["licence"], facts["commercial_use"]) == ("MIT", None)

@@ -15,6 +15,7 @@ import typer
 
 from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
+from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import UsageError, one_line
 from partita.stems import normal_name
 
@@ -123,6 +124,7 @@ def benchmark(
     ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
     shifts: Annotated[int, typer.Option(min=0, help="Average this many random delays.")] = 0,
+    commercial_only: CommercialOnly = False,
     out: _Out = None,
     csv: _Csv = None,
     published: _Published = [],  # noqa: B006 (typer copies it)
@@ -145,9 +147,12 @@ def benchmark(
     separation = {"precision": precision, "shifts": shifts}
     options = _run_options(score, out, resume, jobs or 1, separation)
     from partita.datasets import open_dataset
+    from partita.evaluation.oracles import ORACLES
     from partita.evaluation.runs import benchmark as run_benchmark
     from partita.evaluation.runs import system_labels
 
+    learned = [model for model in models if model not in ORACLES]
+    check_licences(learned, commercial_only=commercial_only)
     _check_names(list(system_labels(models).values()), published)
 
     def make(name: str) -> Separator:

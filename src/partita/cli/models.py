@@ -11,6 +11,7 @@ import typer
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.layout import terminal_columns, wrapped
+from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
 from partita.errors import UnknownNameError
 from partita.weights.card import Card
@@ -87,10 +88,12 @@ def _print_facts(facts: dict[str, Any]) -> None:
 @app.command("fetch", cls=Command)
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights to fetch.")],
+    commercial_only: CommercialOnly = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
 ) -> None:
     """Fetch and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
+    check_licences(names, commercial_only=commercial_only)
     links = [link.model for name in names for link in parse_chain(name)]
     cards = [get_card(model) for model in dict.fromkeys(links)]  # each once
     from partita.weights.store import example_path, load_model, weights_path

@@ -28,6 +28,7 @@ from partita.catalogue import (
 )
 from partita.cli import habits
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
@@ -35,7 +36,7 @@ from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.chain import chain_sources
 from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
-from partita.weights.licences import licence_of, require_commercial_use, wants_commercial_only
+from partita.weights.licences import licence_of
 
 if TYPE_CHECKING:
     from partita.passage import Progress
@@ -139,13 +140,7 @@ def separate(
     figures: Annotated[
         bool, typer.Option("--figures", help="Pictures beside the stems: spectrograms, templates.")
     ] = False,
-    commercial_only: Annotated[
-        bool,
-        typer.Option(
-            "--commercial-only",
-            help="Refuse weights whose licence does not clearly allow commercial use.",
-        ),
-    ] = False,
+    commercial_only: CommercialOnly = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Songs at once.")] = 1,
     resume: Annotated[
         bool,
@@ -183,8 +178,7 @@ def separate(
             raise UsageError("--resume and --overwrite exclude each other")
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
-        if commercial_only or wants_commercial_only():
-            require_commercial_use(name)
+        check_licences([name], commercial_only=commercial_only)
         plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
         settings: dict[str, Any] = {
             "segment_s": segment,

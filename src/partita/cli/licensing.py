@@ -1,0 +1,38 @@
+"""The option that refuses weights whose licence does not clearly allow commercial use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from partita.weights.licences import require_commercial_use, wants_commercial_only
+
+CommercialOnly = Annotated[
+    bool,
+    typer.Option(
+        "--commercial-only",
+        help="Refuse weights whose licence does not clearly allow commercial use.",
+    ),
+]
+
+
+def check_licences(models: Iterable[str], *, commercial_only: bool) -> None:
+    """Refuse models, where the option or PARTITA_COMMERCIAL_ONLY asks for it.
+
+    Parameters
+    ----------
+    models : iterable of str
+        As for `partita.weights.chain.parse_chain`.
+    commercial_only : bool
+        Whether the option was given.
+
+    Raises
+    ------
+    UsageError
+        One does not clearly allow commercial use.
+    """
+    if commercial_only or wants_commercial_only():
+        for model in models:
+            require_commercial_use(model)
