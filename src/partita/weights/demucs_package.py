@@ -2,11 +2,12 @@
 
 demucs unpickles them as they are, classes and all. Here PyTorch's restricted unpickler reads them,
 which builds tensors, numbers, texts, lists and dicts. Beyond those it knows `Fraction`, NumPy's
-numbers, and the names of demucs's classes, which stand for themselves: no code is run.
+numbers, and the names of demucs's and DiffQ's classes, which stand for themselves: no code is run.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.models._protocol import SeparationModel
-from partita.weights.demucs_networks import demucs_network
+from partita.weights.demucs_networks import demucs_network, empty_demucs_network
+from partita.weights.diffq import Kind, Quantiser, restored_state
 from partita.weights.home import is_there
 from partita.weights.state_dicts import (
     checked_tensors,
@@ -29,6 +31,7 @@ from partita.weights.state_dicts import (
 
 PACKAGE_SUFFIX = ".th"
 _QUANTISED = "__quantized"
+_MOST_WEIGHTS_PER_BYTE = 8  # of a quantised file: one bit each
 
 
 class _Demucs:
@@ -46,12 +49,24 @@ class _HTDemucs(_Demucs):
     """Stands for the hybrid networks with transformers."""
 
 
+class _DiffQuantizer(_Demucs):
+    """Stands for DiffQ's quantiser."""
+
+
+class _UniformQuantizer(_Demucs):
+    """Stands for DiffQ's quantiser with the same bits for all weights."""
+
+
 _CLASSES: dict[str, type] = {
     "demucs.demucs.Demucs": _Demucs,
     "demucs.hdemucs.HDemucs": _HDemucs,
     "demucs.htdemucs.HTDemucs": _HTDemucs,
 }
 _NAMES = {marker: name.rpartition(".")[2] for name, marker in _CLASSES.items()}
+_QUANTISERS: dict[type, tuple[str, Kind]] = {
+    _DiffQuantizer: ("diffq.diffq.DiffQuantizer", "DiffQuantizer"),
+    _UniformQuantizer: ("diffq.uniform.UniformQuantizer", "UniformQuantizer"),
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,7 @@ class DemucsPackage:
     kwargs : mapping
         What the class was called with.
     state : mapping of str to Tensor
+        Restored, where DiffQ had quantised it.
     """
 
     klass: str
@@ -80,7 +96,7 @@ def read_package(path: Path) -> DemucsPackage:
     Raises
     ------
     WeightsCorruptError
-        It is no package, damaged, names anything but what a package needs, or is quantised.
+        It is no package, damaged, names anything but what a package needs.
     """
     name = one_line(path)
     with corrupt_if_unreadable(path, "not a package of demucs"):
@@ -92,9 +108,32 @@ def read_package(path: Path) -> DemucsPackage:
         args, kwargs, state = package["args"], package["kwargs"], package["state"]
         if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
             raise TypeError
-        if isinstance(state, dict) and _QUANTISED in state:
-            raise WeightsCorruptError(f"{name}: quantised by DiffQ, which is not read")
+        if isinstance(state, dict) and state.get(_QUANTISED):
+            state = _restored(path, klass, tuple(args), kwargs, state)
         return DemucsPackage(klass, tuple(args), kwargs, checked_tensors(path, state))
+
+
+def _restored(
+    path: Path,
+    klass: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    state: Mapping[str, Any],
+) -> dict[str, Tensor]:
+    """Return the tensors of a quantised state, which go without names."""
+    name = one_line(path)
+    meta = state["meta"]
+    _, kind = _QUANTISERS[meta["klass"]]
+    network = empty_demucs_network(klass, kwargs, args=args, name=name)
+    shapes = {key: parameter.shape for key, parameter in network.named_parameters()}
+    if sum(map(math.prod, shapes.values())) > _MOST_WEIGHTS_PER_BYTE * path.stat().st_size:
+        raise WeightsCorruptError(f"{name}: its network has more weights than the file has bits")
+    try:
+        packed = bool(meta.get("packed"))
+        quantiser = Quantiser.from_settings(kind, meta["init_kwargs"], packed=packed)
+        return restored_state(state, shapes, quantiser)
+    except ValueError as error:
+        raise WeightsCorruptError(f"{name}: quantised by DiffQ: {one_line(error)}") from error
 
 
 def model_from_package(path: Path) -> SeparationModel:
@@ -133,6 +172,7 @@ def _admitted() -> list[Any]:
     kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
     return [
         *((marker, name) for name, marker in _CLASSES.items()),
+        *((marker, name) for marker, (name, _) in _QUANTISERS.items()),
         Fraction,
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),

@@ -141,7 +141,7 @@ def checked_tensors(path: Path, state: Any) -> dict[str, Tensor]:
     name = one_line(path)
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise WeightsCorruptError(f"{name}: not a dict of tensors")
-    if len(state) > _MOST_TENSORS or not all(map(_is_plain, state.values())):
+    if len(state) > _MOST_TENSORS or not all(map(is_plain, state.values())):
         raise WeightsCorruptError(f"{name}: holds tensors of another kind")
     return {str(key): tensor.detach() for key, tensor in state.items()}
 
@@ -196,6 +196,7 @@ def check_archive(file: IO[bytes], size: int) -> None:
     file.seek(0)
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor is one of numbers in memory: not sparse, quantised or of a subclass."""
     is_usual = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
     return is_usual and tensor.device.type == "cpu" and not tensor.is_quantized
