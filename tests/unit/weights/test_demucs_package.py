@@ -34,24 +34,34 @@ class Evil:
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def theirs(monkeypatch):
+    """Make a class of a name such as ``demucs.htdemucs.HTDemucs``, which can be pickled."""
+
+    def make(whole_name):
+        module, _, name = whole_name.rpartition(".")
+        kind = type(name, (), {"__module__": module})
+        for each in (module.partition(".")[0], module):
+            monkeypatch.setitem(sys.modules, each, types.ModuleType(each))
+        setattr(sys.modules[module], name, kind)
+        return kind
+
+    return make
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch, theirs):
     """Pickle a package as demucs does, with a class of its name; returns the file."""
 
     def put(name="HTDemucs", legacy=False, **changes):
-        module = f"demucs.{name.lower()}"
-        theirs = type(name, (), {"__module__": module})
-        monkeypatch.setitem(sys.modules, "demucs", types.ModuleType("demucs"))
-        fake = types.ModuleType(module)
-        setattr(fake, name, theirs)
-        monkeypatch.setitem(sys.modules, module, fake)
+        klass = theirs(f"demucs.{name.lower()}.{name}")
         torch.manual_seed(0)
         shapes = empty_demucs_network("HTDemucs", KWARGS).state_dict()
         state = {key: 0.1 * torch.randn(tensor.shape).half() for key, tensor in shapes.items()}
-        package = {"klass": theirs, "args": (), "kwargs": KWARGS, "state": state, **changes}
+        package = {"klass": klass, "args": (), "kwargs": KWARGS, "state": state, **changes}
         path = tmp_path / "network.th"
         torch.save(package, path, _use_new_zipfile_serialization=not legacy)
-        monkeypatch.delitem(sys.modules, module)
-        monkeypatch.delitem(sys.modules, "demucs")
+        for module in [each for each in sys.modules if each.split(".")[0] in ("demucs", "diffq")]:
+            monkeypatch.delitem(sys.modules, module)
         return path
 
     return put
@@ -88,7 +98,7 @@ def test_code_is_refused(write, changes, legacy):
     ("klass", "changes", "fault"),
     [
         ("Solver", {}, "it holds demucs.solver.Solver, which could be code"),
-        ("HTDemucs", {"state": {"__quantized": True}}, "quantised by DiffQ, which is not read"),
+        ("HTDemucs", {"state": {"__quantized": True}}, "not a package of demucs"),
         ("HTDemucs", {"state": {"a": 1}}, "not a dict of tensors"),
         ("HTDemucs", {"state": {"a": torch.ones(1)}}, "it has an unexpected tensor a"),
         ("HTDemucs", {"kwargs": {}}, "it does not say its sources"),
@@ -102,6 +112,55 @@ def test_other_contents_are_refused(write, klass, changes, fault):
     with pytest.raises(WeightsCorruptError, match=fault) as info:
         store.load_model(str(path))
     assert "\n" not in str(info.value)
+
+
+@pytest.fixture
+def quantised(write, theirs):
+    """Write a package whose quantiser left all tensors as they are, changed; returns the file."""
+
+    def put(klass="diffq.diffq.DiffQuantizer", kwargs=None, settings=None, **changes):
+        shapes = empty_demucs_network("HTDemucs", KWARGS).named_parameters()
+        state = {
+            **{"quantized": [], "float16": [], "__quantized": True},
+            "others": [torch.full(tensor.shape, 0.5) for _, tensor in shapes],
+            **changes,
+        }
+        meta = {"klass": theirs(klass), "init_kwargs": {"min_size": 1, **(settings or {})}}
+        return write(state={**state, "meta": meta}, kwargs={**KWARGS, **(kwargs or {})})
+
+    return put
+
+
+def test_a_quantised_package_becomes_a_model(quantised):
+    weights = store.load_model(str(quantised())).state_dict()
+    assert all(bool((tensor == 0.5).all()) for tensor in weights.values())
+    assert "diffq" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"klass": "diffq.lsq.LSQ"}, r"it holds diffq\.lsq\.LSQ, which could be code"),
+        ({"klass": "demucs.demucs.Demucs"}, "not a package of demucs"),
+        ({"settings": {"exclude": ["bias"]}}, "DiffQ: tensors were left out by name"),
+        ({"settings": {"min_size": "much"}}, "DiffQ: could not convert string"),
+        ({"settings": {"min_size": 0.001}}, r"DiffQ: it holds 0 quantised tensors and \d+ others"),
+        ({"others": [torch.ones(30_000)]}, "DiffQ: it holds 0 quantised tensors and 1 others"),
+        ({"others": Evil()}, "could be code"),
+        ({"kwargs": {"channels": 512}}, "more weights than the file has bits"),
+    ],
+)
+def test_quantised_packages_that_are_refused(quantised, changes, fault):
+    with pytest.raises(WeightsCorruptError, match=fault) as info:
+        store.load_model(str(quantised(**changes)))
+    assert "\n" not in str(info.value)
+
+
+def test_quantised_weights_that_are_nan(quantised):
+    whole = read_package(quantised()).state
+    others = [torch.full_like(tensor, torch.nan) for tensor in whole.values()]
+    with pytest.raises(WeightsCorruptError, match="are NaN or infinite"):
+        store.load_model(str(quantised(others=others)))
 
 
 def test_weights_that_are_nan(write):
