@@ -51,7 +51,7 @@ class RoformerConfig(ModelConfig):
     skip_connections : bool
         Whether each layer also hears the sum of what all before it gave.
     mask_layers : int
-        Dense layers that make masks of features.
+        Dense layers that make masks of features; Mel-Band RoFormer has one more.
     mask_expansion : int
         Width of those between, in multiples of `features`.
     fft_samples, hop_samples, window_samples : int

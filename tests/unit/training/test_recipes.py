@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from partita.errors import ModelError, UnknownNameError, UsageError
 from partita.models import create_model
@@ -83,6 +84,36 @@ def test_x_umx():
     assert recipe.model == "crosstalk-unmix"
     assert (recipe.training.loss, recipe.training.combinations) == ("multi-domain", True)
     assert recipe.config["joins"] == "average"
+
+
+@pytest.mark.parametrize(
+    ("name", "sources", "millions"),
+    [("bs-roformer", 1, 72.2), ("mel-band-roformer", 1, 84.2), ("htdemucs", 4, 42.0)],
+)
+def test_the_papers_numbers_of_weights(name, sources, millions):
+    recipe = load_recipe(name)
+    names = [f"source_{index}" for index in range(sources)]
+    with torch.device("meta"):
+        model = create_model(recipe.model, {**recipe.config, "sources": names})
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_htdemucs_is_trained_as_in_its_paper():
+    training, augmentation = load_recipe("htdemucs").training, load_recipe("htdemucs").augmentation
+    assert (training.epochs, training.steps_per_epoch, training.batch_size) == (1200, 800, 32)
+    assert (training.optimiser, training.learning_rate, training.weight_decay) == ("adam", 3e-4, 0)
+    assert (training.loss, training.excerpt_s, training.clip_norm) == ("l1", 7.8, 0)
+    assert (augmentation.remix, augmentation.gains) == (1, (0.25, 1.25))
+
+
+def test_bs_roformer_is_trained_as_in_its_paper():
+    recipe = load_recipe("bs-roformer")
+    training = recipe.training
+    assert (training.batch_size, training.excerpt_s, training.ema_decay) == (64, 8, 0.999)
+    assert (training.optimiser, training.learning_rate) == ("adamw", 5e-4)
+    assert training.decay_patience * training.steps_per_epoch == 40_000
+    assert training.decay_factor == 0.9
+    assert (recipe.augmentation.gains_db, recipe.augmentation.leave_out) == ((-3, 3), 0.1)
 
 
 def test_files_of_ones_own(written):
