@@ -10,6 +10,7 @@ import typer
 
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
+from partita.cli.imported import add_commands, imported_facts, print_imported
 from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
@@ -17,9 +18,10 @@ from partita.errors import UnknownNameError
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import parse_chain, part_cards
+from partita.weights.imported import imported_checkpoint, imported_names
 
 app = typer.Typer(
-    help="List, describe and fetch weights; list recipes.", invoke_without_command=True
+    help="List, describe, fetch and import weights; list recipes.", invoke_without_command=True
 )
 
 _JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -27,7 +29,7 @@ _JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 @app.callback()
 def models(context: typer.Context) -> None:
-    """List, describe and fetch weights; list recipes."""
+    """List, describe, fetch and import weights; list recipes."""
     if context.invoked_subcommand is None:
         list_models()
 
@@ -36,7 +38,8 @@ def models(context: typer.Context) -> None:
 def list_models(as_json: _JsonFlag = False) -> None:
     """List all weights, and the recipes for training."""
     if as_json:
-        facts = [*map(_facts, CARDS.values()), *map(_recipe_facts, _recipes())]
+        facts = [*map(_facts, CARDS.values()), *map(imported_facts, imported_names())]
+        facts += map(_recipe_facts, _recipes())
         print(json.dumps(facts, indent=2))
         return
     from rich.console import Console
@@ -46,6 +49,7 @@ def list_models(as_json: _JsonFlag = False) -> None:
 
     console = Console(markup=False, highlight=False)
     print_cards(CARDS.values(), console)
+    print_imported(console)
     recipes = Table(box=None, pad_edge=False)
     recipes.add_column("recipe", no_wrap=True)
     recipes.add_column("what partita train makes of it")
@@ -65,8 +69,11 @@ def show(
         facts = _facts(CARDS[name])
     elif name in _recipes():
         facts = _recipe_facts(name)
+    elif imported_checkpoint(name) is not None:
+        facts = imported_facts(name)
     else:
-        raise UnknownNameError("model or recipe", name, [*CARDS, *_recipes()])
+        known = [*CARDS, *imported_names(), *_recipes()]
+        raise UnknownNameError("model or recipe", name, known)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -94,8 +101,9 @@ def fetch(
     """Fetch and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
     check_licences(names, commercial_only=commercial_only)
-    links = [link.model for name in names for link in parse_chain(name)]
-    cards = [get_card(model) for model in dict.fromkeys(links)]  # each once
+    models = dict.fromkeys(link.model for name in names for link in parse_chain(name))  # each once
+    imported = [model for model in models if imported_checkpoint(model) is not None]
+    cards = [get_card(model) for model in models if model not in imported]
     from partita.weights.store import example_path, load_model, weights_path
     from partita.weights.store import fetch as fetch_weights
 
@@ -109,6 +117,12 @@ def fetch(
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():
             print(f"{card.name}: example song {example_path(card)}")
+    for name in imported:
+        load_model(name)
+        print(f"{name}: {imported_checkpoint(name)}")
+
+
+add_commands(app)
 
 
 def _recipes() -> list[str]:

@@ -15,6 +15,7 @@ from partita.weights.card import (
     UrlSource,
     WheelSource,
 )
+from partita.weights.imported import imported_names
 
 DEFAULT_MODEL = "four-stems"
 
@@ -412,8 +413,8 @@ def get_card(name: str) -> Card:
     Raises
     ------
     UnknownNameError
-        There is none; suggests the near ones.
+        There is none; suggests the near ones, of imported checkpoints too.
     """
     if name not in CARDS:
-        raise UnknownNameError("model", name, CARDS)
+        raise UnknownNameError("model", name, [*CARDS, *imported_names()])
     return CARDS[name]

@@ -27,7 +27,12 @@ _MOST_SHOWN = 100
 
 
 def save_checkpoint(
-    path: Path, model: SeparationModel, *, half: bool = False, origin: str = ""
+    path: Path,
+    model: SeparationModel,
+    *,
+    half: bool = False,
+    origin: str = "",
+    licence: str = "",
 ) -> None:
     """Write a model's weights, name and configuration to a safetensors file.
 
@@ -41,6 +46,8 @@ def save_checkpoint(
         Store numbers in 16 bits, in half the room.
     origin : str
         What the weights were made from, for `checkpoint_origin`.
+    licence : str
+        Of the weights, where they are somebody else's: `partita.weights.licences` reads it.
 
     Raises
     ------
@@ -62,6 +69,8 @@ def save_checkpoint(
     }
     if origin:
         metadata["origin"] = origin
+    if licence:
+        metadata["licence"] = licence
     try:
         with whole_file(path) as partial:
             save_file(tensors, partial, metadata)

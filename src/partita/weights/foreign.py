@@ -15,7 +15,9 @@ from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
 
-_PICKLED = (".ckpt", ".chpt", ".pt", ".pth", ".th")
+#: They say what they hold: no configuration belongs to them.
+_DESCRIBED = (".th", ".onnx")
+_OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *_DESCRIBED)
 _SAFE = ".safetensors"
 _CONFIGS = (".yaml", ".yml")
 #: Between a checkpoint and its configuration, where a name says both.
@@ -43,7 +45,7 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     Parameters
     ----------
     name : str
-        The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``, or
+        The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``, ``.onnx``, or
         ``.safetensors`` that partita did not write); the same with ``@`` and the path of its
         configuration; or a folder that holds one of each. A lone checkpoint has the configuration
         that lies beside it under its own name, or else the only one in its folder.
@@ -78,7 +80,7 @@ def described_name(name: str, config: Path) -> str:
     UsageError
         It is no configuration, or the name means no checkpoint of another program's.
     """
-    if config.suffix.lower() not in _CONFIGS:
+    if not is_config(config):
         raise UsageError(f"--config {one_line(config)} is no YAML file (.yaml, .yml)")
     path = Path(name)
     if path.is_dir():
@@ -86,12 +88,17 @@ def described_name(name: str, config: Path) -> str:
         if len(found) != 1:
             raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
-    if path.suffix.lower() not in (*_PICKLED, _SAFE):
+    if path.suffix.lower() not in (*_OTHERS, _SAFE):
         raise UsageError(
-            f"--config describes a checkpoint file ({', '.join(_PICKLED)}, {_SAFE}), "
+            f"--config describes a checkpoint file ({', '.join(_OTHERS)}, {_SAFE}), "
             f"which {one_line(name)} is not"
         )
     return f"{path}{_AT}{config}"
+
+
+def is_config(path: Path) -> bool:
+    """Tell by its name whether a file is a configuration."""
+    return path.suffix.lower() in _CONFIGS
 
 
 def foreign_label(name: str) -> str:
@@ -104,7 +111,7 @@ def foreign_label(name: str) -> str:
 
 def _may_be_foreign(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in _PICKLED or (suffix == _SAFE and is_there(path) and not _is_ours(path))
+    return suffix in _OTHERS or (suffix == _SAFE and is_there(path) and not _is_ours(path))
 
 
 def _is_ours(path: Path) -> bool:
@@ -127,12 +134,14 @@ def _in_folder(folder: Path) -> ForeignCheckpoint | None:
 
 
 def _beside(path: Path) -> Path | None:
+    if path.suffix.lower() in _DESCRIBED:
+        return None
     return _chosen(path, _configs(path.parent))
 
 
 def _configs(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError):
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _CONFIGS)
+        return sorted(path for path in folder.iterdir() if is_config(path))
     return []
 
 

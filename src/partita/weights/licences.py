@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from partita.errors import UsageError, one_line
+from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import parse_chain
 from partita.weights.foreign import foreign_checkpoint
+from partita.weights.header import read_header
 from partita.weights.own import own_checkpoint
 
 COMMERCIAL_ONLY = "PARTITA_COMMERCIAL_ONLY"
 _NO = ("", "0", "false", "no", "off")
+#: SPDX identifiers of licences that allow it.
+_FREE = (
+    *("mit", "mit-0", "isc", "0bsd", "bsd-2-clause", "bsd-3-clause", "apache-2.0", "unlicense"),
+    *("cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+)
 _USE = {True: "commercial use allowed", False: "no commercial use", None: "commercial use unknown"}
 
 
@@ -36,8 +44,8 @@ class Licence:
 def licence_of(name: str) -> Licence | None:
     """Return the licence of what a name stands for; None: there is nothing to license.
 
-    Checkpoints of one's own are left out: their licence is for their owner to say. Nothing is known
-    of other programs' checkpoints.
+    Checkpoints of one's own are left out: their licence is for their owner to say. Imported ones
+    have the licence that was stated then. Nothing is known of other programs' checkpoints.
 
     Parameters
     ----------
@@ -91,8 +99,27 @@ def _parts(name: str) -> list[tuple[str, Licence]]:
     for link in parse_chain(name):
         if foreign_checkpoint(link.model) is not None:
             parts.append((link.model, Licence("unknown", None)))
-        elif own_checkpoint(link.model) is None:
+        elif (own := own_checkpoint(link.model)) is not None:
+            if stated := _stated(own):
+                parts.append((link.model, Licence(stated, allows_commercial_use(stated))))
+        else:
             card = get_card(link.model)
             if card.has_weights:
                 parts.append((card.name, Licence(card.licence, card.commercial_use)))
     return parts
+
+
+def _stated(checkpoint: Path) -> str:
+    """Return the licence that an imported checkpoint carries; empty: it is none, or damaged."""
+    try:
+        return read_header(checkpoint).metadata.get("licence", "")
+    except WeightsCorruptError:  # whoever loads it says why
+        return ""
+
+
+def allows_commercial_use(licence: str) -> bool | None:
+    """Tell by its SPDX identifier whether a licence allows commercial use; None: unknown."""
+    name = licence.lower()
+    if name in _FREE:
+        return True
+    return False if re.fullmatch(r"cc-by-nc(-\S+)?", name) else None

@@ -19,6 +19,7 @@ from partita.weights.checkpoint import check_finite, tensors_faults
 from partita.weights.demucs_package import PACKAGE_SUFFIX, model_from_package
 from partita.weights.foreign import ForeignCheckpoint
 from partita.weights.header import read_header
+from partita.weights.htdemucs_onnx import ONNX_SUFFIX, model_from_onnx
 from partita.weights.msst_config import MsstConfig, read_config
 from partita.weights.msst_family import MsstFamily, Shapes
 from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
@@ -33,6 +34,8 @@ _FAMILIES: tuple[MsstFamily, ...] = (
     MASKED_SCNET,
     MDX23C,
 )
+#: Files that say which model they hold.
+_DESCRIBED = {PACKAGE_SUFFIX: model_from_package, ONNX_SUFFIX: model_from_onnx}
 _MOST_FAULTS = 3
 
 
@@ -52,8 +55,8 @@ def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
         The checkpoint is damaged, holds more than tensors, weights that are NaN or infinite, is of
         no known architecture or does not fit its configuration; or settings are missing.
     """
-    if found.path.suffix.lower() == PACKAGE_SUFFIX:
-        return model_from_package(found.path)
+    if (read := _DESCRIBED.get(found.path.suffix.lower())) is not None:
+        return read(found.path)
     state, facts = _tensors(found.path)
     config = MsstConfig("", {}) if found.config is None else read_config(found.config)
     config = _completed(config, facts)

@@ -1,4 +1,4 @@
-"""Names that mean a checkpoint of one's own: a file, or the folder of a training.
+"""Names that mean a checkpoint of one's own: a file, the folder of a training, or imported.
 
 Nothing here imports PyTorch.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from partita.weights.cards import CARDS
+from partita.weights.imported import imported_checkpoint
 
 SUFFIX = ".safetensors"
 #: What a training calls the weights that are to be used.
@@ -20,15 +21,18 @@ def own_checkpoint(name: str) -> Path | None:
     Parameters
     ----------
     name : str
-        The path of a checkpoint, which need not be there; or of a folder that holds
-        ``model.safetensors`` or a single other one. The name of a card is never a folder's: ``./``
-        before it makes it one.
+        The path of a checkpoint, which need not be there; the name of an imported one; or the path
+        of a folder that holds ``model.safetensors`` or a single other one. The name of a card or
+        an imported checkpoint is never a folder's: ``./`` before it makes it one.
     """
     if name.endswith(SUFFIX):
         return Path(name)
-    folder = Path(name)
     if not name or name in CARDS:
         return None
+    return imported_checkpoint(name) or _in_folder(Path(name))
+
+
+def _in_folder(folder: Path) -> Path | None:
     try:
         if not folder.is_dir():
             return None

@@ -90,8 +90,9 @@ def load_model(name: str) -> SeparationModel:
     Parameters
     ----------
     name : str
-        Name of a card; the path of a checkpoint (``*.safetensors``) or of a training's folder; or
-        of another program's checkpoint, as `partita.weights.foreign.foreign_checkpoint` takes it.
+        Name of a card or an imported checkpoint; the path of a checkpoint (``*.safetensors``) or of
+        a training's folder; or of another program's checkpoint, as
+        `partita.weights.foreign.foreign_checkpoint` takes it.
 
     Returns
     -------
@@ -115,9 +116,7 @@ def load_model(name: str) -> SeparationModel:
         return load_foreign(foreign)
     own = own_checkpoint(name)
     if own is not None:
-        if not is_there(own):
-            raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-        return load_checkpoint(own)
+        return _load_own(name, own)
     if name not in CARDS and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
@@ -142,6 +141,15 @@ def load_model(name: str) -> SeparationModel:
             _log.warning("%s; fetching it again", error)
             _remove(path)
     return _load(card, fetch(card))
+
+
+def _load_own(name: str, path: Path) -> SeparationModel:
+    """Load a checkpoint that was trained here, or imported."""
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
+    if wants_commercial_only():
+        require_commercial_use(name)
+    return load_checkpoint(path)
 
 
 def _load(card: Card, path: Path) -> SeparationModel:

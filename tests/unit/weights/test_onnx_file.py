@@ -7,75 +7,28 @@ import tarfile
 import pytest
 import torch
 
-from partita.errors import WeightsCorruptError
+from onnx_files import (
+    BIASES,
+    EMBEDDING,
+    GRAPH,
+    LINEAR,
+    NAMED,
+    NORM,
+    OTHERS,
+    QUERIES,
+    SCALE,
+    field,
+    model,
+    node,
+    tensor_of,
+    varint,
+)
+from partita.errors import WeightsCorruptError, WeightsUnavailableError
+from partita.models import create_model
 from partita.weights import htdemucs_onnx
 from partita.weights.card import NpmSource
 from partita.weights.onnx_file import read_graph
-
-
-def varint(value):
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def tensor_of(name, values, shape=None, kind=1):
-    dims = b"".join(field(1, size) for size in (values.shape if shape is None else shape))
-    raw = values.contiguous().numpy().tobytes()
-    return field(5, dims + field(2, kind) + field(8, name) + field(9, raw))
-
-
-def node(name, *inputs):
-    return field(1, b"".join(field(1, each) for each in inputs) + field(3, name))
-
-
-def model(*parts):
-    return field(1, 8) + field(2, "pytorch") + field(7, b"".join(parts))
-
-
-def numbers(*shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-NORM, SCALE, LINEAR, QUERIES, OTHERS = (
-    numbers(6, 1),
-    numbers(5, 1),
-    numbers(3, 4),
-    numbers(4, 4),
-    numbers(4, 8),
-)
-BIASES, EMBEDDING, NAMED = (numbers(4), numbers(8)), numbers(1, 4, 7, 1), numbers(2, 3)
-LAYERS, CROSS = "/encoder.0/dconv/layers.1/layers.1", "/crosstransformer/layers.1/cross_attn"
-GRAPH = [
-    tensor_of("encoder.0.conv.weight", NAMED),
-    tensor_of("onnx::Mul_1", NORM),
-    tensor_of("onnx::Add_2", NORM + 1),
-    tensor_of("onnx::Mul_3", SCALE),
-    tensor_of("onnx::MatMul_4", LINEAR),
-    tensor_of("onnx::MatMul_5", QUERIES),
-    tensor_of("onnx::MatMul_6", OTHERS),
-    tensor_of("onnx::Add_7", BIASES[0]),
-    tensor_of("onnx::Add_8", BIASES[1]),
-    tensor_of("onnx::Expand_9", EMBEDDING),
-    node(f"{LAYERS}.1/Mul", "a", "onnx::Mul_1"),
-    node(f"{LAYERS}.1/Add", "a", "onnx::Add_2"),
-    node(f"{LAYERS}.6/Mul", "onnx::Mul_3", "a"),
-    node("/crosstransformer/layers.0/linear1/MatMul", "a", "onnx::MatMul_4"),
-    node(f"{CROSS}/MatMul", "a", "onnx::MatMul_5"),
-    node(f"{CROSS}/MatMul_1", "a", "onnx::MatMul_6"),
-    node(f"{CROSS}/Add", "onnx::Add_7", "a"),
-    node(f"{CROSS}/Add_1", "onnx::Add_8", "a"),
-    node("/Expand", "onnx::Expand_9", "a"),
-]
+from partita.weights.store import load_model
 
 
 def test_names_and_shapes_are_those_of_the_state_dict():
@@ -181,3 +134,57 @@ def test_other_archives_are_refused(tmp_path, content, name, changes, fault):
     with pytest.raises(WeightsCorruptError, match=r"does not hold package/net\.onnx"):
         htdemucs_onnx.tensors_from_package({path.name: path}, source)
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+SMALL = {
+    "sources": ["a", "b"],
+    "sample_rate": 8000,
+    "fft_samples": 512,
+    "hidden": 8,
+    "depth": 2,
+    "bottom_channels": 16,
+    "layers": 1,
+    "heads": 2,
+    "segment_s": 0.5,
+}
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A file that holds a small network, which is taken for the official one; and the network."""
+    monkeypatch.setattr(htdemucs_onnx, "_CONFIG", SMALL)
+    torch.manual_seed(0)
+    network = create_model("htdemucs", SMALL)
+    tensors = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    path = tmp_path / "network.onnx"
+    path.write_bytes(model(*(tensor_of(*each) for each in tensors.items())))
+    return path, tensors
+
+
+def test_a_file_is_a_model(small, tmp_path):
+    path, tensors = small
+    for name in ("a.yaml", "b.yaml"):  # which do not belong to it
+        (tmp_path / name).touch()
+    found = load_model(str(path))
+    assert found.sources == ("a", "b")
+    assert all(torch.equal(found.state_dict()[name], tensors[name]) for name in tensors)
+
+
+def test_files_that_are_none(small, tmp_path):
+    path, tensors = small
+    with pytest.raises(WeightsUnavailableError, match="no such checkpoint"):
+        load_model(str(tmp_path / "nothing.onnx"))
+    whole = path.read_bytes()
+    first, *others = (tensor_of(*each) for each in tensors.items())
+    nan = tensor_of(next(iter(tensors)), next(iter(tensors.values())) * torch.nan)
+    for content, fault in {
+        whole[:1000]: "not an ONNX file of HTDemucs",
+        b"": "not an ONNX file of HTDemucs",
+        model(*others): "not the HTDemucs of four sources: it lacks ",
+        model(first, *others, tensor_of("x", NAMED)): "it has an unexpected tensor x",
+        model(nan, *others): "are NaN or infinite",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(WeightsCorruptError, match=fault) as info:
+            load_model(str(path))
+        assert "\n" not in str(info.value)

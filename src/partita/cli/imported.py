@@ -1,0 +1,122 @@
+"""``partita models import`` and ``remove``; how imported checkpoints are listed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from partita.cli.commands import Command
+from partita.cli.console import set_up_logging
+from partita.cli.layout import terminal_columns, wrapped
+from partita.cli.model_list import COMMERCIAL_USE
+from partita.weights.imported import (
+    UNKNOWN_LICENCE,
+    ImportedCheckpoint,
+    describe_imported,
+    imported_names,
+    remove_imported,
+)
+from partita.weights.licences import allows_commercial_use
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add both commands to ``partita models``."""
+    app.command("import", cls=Command)(import_model)
+    app.command("remove", cls=Command)(remove)
+
+
+def import_model(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="A checkpoint (.ckpt, .pth, .th, .onnx, .safetensors) or a folder that holds one, "
+            "and its YAML file, unless that lies beside it.",
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="What --model takes from then on.")],
+    licence: Annotated[
+        str, typer.Option("--licence", help="Licence of the weights, such as MIT.")
+    ] = UNKNOWN_LICENCE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+) -> None:
+    """Give a downloaded checkpoint a name: it is checked, converted and kept in the cache."""
+    set_up_logging(verbose=verbose, quiet=as_json)
+    from partita.training.recipes import recipe_names
+    from partita.weights.importing import import_checkpoint
+
+    import_checkpoint(files, name, licence=licence, taken=recipe_names())
+    facts = imported_facts(name)
+    if as_json:
+        print(json.dumps(facts))
+        return
+    lines = [
+        f"{name}: {facts['model']} ({', '.join(facts['sources'])}), {facts['path']}",
+        f"licence: {facts['licence']}",
+    ]
+    if facts["licence"] == UNKNOWN_LICENCE:
+        lines[1] += " (--licence states it)"
+    for line in lines:
+        print(wrapped(line, 4, terminal_columns()))
+
+
+def remove(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Names of imported checkpoints.")
+    ],
+) -> None:
+    """Remove imported checkpoints."""
+    for name in names:
+        describe_imported(name)  # all are known, or none is removed
+    for name in dict.fromkeys(names):
+        print(f"{name}: removed {remove_imported(name)}")
+
+
+def imported_facts(name: str) -> dict[str, Any]:
+    """Return what ``partita models show`` tells of an imported checkpoint."""
+    found = describe_imported(name)
+    return {
+        "name": name,
+        "imported": True,
+        "model": found.model or "unknown: the file is damaged",
+        "sources": _sources(found),
+        "licence": found.licence,
+        "commercial_use": allows_commercial_use(found.licence),
+        "bytes": found.size,
+        "made_from": json.loads(found.origin) if found.origin else {},
+        "path": str(found.path),
+    }
+
+
+def _sources(found: ImportedCheckpoint) -> list[str]:
+    from partita.weights.identity import read_header
+
+    return list(read_header(found.path).sources) if found.model else []
+
+
+def print_imported(console: Console) -> None:
+    """Print a table of imported checkpoints, where there are any."""
+    names = imported_names()
+    if not names:
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("imported by you", no_wrap=True)
+    table.add_column("stems")
+    table.add_column("licence")
+    table.add_column("commercial", no_wrap=True)
+    for facts in map(imported_facts, names):
+        use = COMMERCIAL_USE[facts["commercial_use"]]
+        table.add_row(
+            facts["name"], ", ".join(facts["sources"]) or facts["model"], facts["licence"], use
+        )
+    print()
+    console.print(table)

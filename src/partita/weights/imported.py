@@ -1,0 +1,182 @@
+"""Checkpoints that a person has given a name with ``partita models import``.
+
+Each is a file of `partita.weights.checkpoint`'s in a folder of the cache. Nothing here imports
+PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita.errors import (
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    WeightsUnavailableError,
+    one_line,
+)
+from partita.files import folded
+from partita.weights.header import read_header
+from partita.weights.home import home, is_there
+
+UNKNOWN_LICENCE = "unknown"
+_SUFFIX = ".safetensors"
+_MOST_CHARS = 64
+#: Of any script, but nothing that paths, chains and lists of models are written with.
+_NAME = re.compile(r"[^\W_][\w.-]*")
+_SUFFIXES = (_SUFFIX, ".ckpt", ".chpt", ".pt", ".pth", ".th", ".onnx", ".yaml", ".yml", ".json")
+#: Windows keeps these names for itself, whatever stands behind a dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ImportedCheckpoint:
+    """What an imported checkpoint says of itself.
+
+    Attributes
+    ----------
+    name : str
+    path : Path
+    model : str
+        Name in the model registry; empty: the file is damaged.
+    licence : str
+    origin : str
+        JSON: the files that it was made of, and their SHA-256.
+    size : int
+        Bytes.
+    """
+
+    name: str
+    path: Path
+    model: str
+    licence: str
+    origin: str
+    size: int
+
+
+def imported_path(name: str) -> Path:
+    """Return where the checkpoint of that name is, or will be.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no folder for the cache.
+    """
+    return home() / "imported" / f"{_composed(name)}{_SUFFIX}"
+
+
+def imported_checkpoint(name: str) -> Path | None:
+    """Return the checkpoint that was imported under a name, None where there is none."""
+    if not is_name(name):
+        return None
+    try:
+        path = imported_path(name)
+    except WeightsUnavailableError:
+        return None
+    return path if is_there(path) else None
+
+
+def imported_names() -> list[str]:
+    """Return all names that checkpoints were imported under, in alphabetical order."""
+    try:
+        found = sorted(home().glob(f"imported/*{_SUFFIX}"))
+    except (OSError, WeightsUnavailableError):
+        return []
+    names = [_composed(path.name.removesuffix(_SUFFIX)) for path in found]
+    return [name for name in names if is_name(name)]
+
+
+def describe_imported(name: str) -> ImportedCheckpoint:
+    """Return what is known of an imported checkpoint, damaged ones included.
+
+    Raises
+    ------
+    UnknownNameError
+        Nothing was imported under that name.
+    """
+    path = imported_checkpoint(name)
+    if path is None:
+        raise UnknownNameError("imported model", name, imported_names())
+    try:
+        size, said = path.stat().st_size, read_header(path).metadata
+    except (OSError, WeightsError):
+        size, said = 0, {}
+    return ImportedCheckpoint(
+        name,
+        path,
+        said.get("model", ""),
+        said.get("licence", UNKNOWN_LICENCE),
+        said.get("origin", ""),
+        size,
+    )
+
+
+def remove_imported(name: str) -> Path:
+    """Remove an imported checkpoint; return where it was.
+
+    Raises
+    ------
+    UnknownNameError
+        Nothing was imported under that name.
+    WeightsUnavailableError
+        It cannot be removed.
+    """
+    path = describe_imported(name).path
+    try:
+        path.unlink()
+    except OSError as error:
+        raise WeightsUnavailableError(
+            f"{one_line(path)} cannot be removed ({error.strerror}): remove it by hand"
+        ) from error
+    return path
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a checkpoint may be imported under a name: one part of a path, and no file's."""
+    return (
+        len(name) <= _MOST_CHARS
+        and _NAME.fullmatch(_composed(name)) is not None
+        and not name.endswith(".")
+        and not name.lower().endswith(_SUFFIXES)
+        and _DEVICES.fullmatch(name) is None
+    )
+
+
+def check_new_name(name: str, taken: Iterable[str]) -> None:
+    """Check that a checkpoint may be imported under a name.
+
+    Parameters
+    ----------
+    name : str
+    taken : iterable of str
+        Names that mean something else, beside those imported. Upper and lower case are not told
+        apart: file systems may not either.
+
+    Raises
+    ------
+    UsageError
+        It may not be a name, or it is taken.
+    """
+    if not is_name(name):
+        raise UsageError(
+            f"--name {one_line(name)[:_MOST_CHARS]}: a name has up to {_MOST_CHARS} letters, "
+            "digits, dots, - and _, begins with a letter or digit, and does not end as a file's"
+        )
+    for other in imported_names():
+        if folded(other) == folded(name):
+            raise UsageError(
+                f"--name {name}: {other} is imported already: choose another name, or remove that "
+                f"one with partita models remove {other}"
+            )
+    for other in taken:
+        if folded(other) == folded(name):
+            raise UsageError(f"--name {name}: {other} is taken: choose another name")
+
+
+def _composed(name: str) -> str:
+    """Return a name with accents in one piece with their letters: some systems take them apart."""
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,106 @@
+"""Turns any checkpoint that can be read into partita's own, kept under a name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import filelock
+
+from partita.errors import (
+    UsageError,
+    WeightsUnavailableError,
+    one_line,
+)
+from partita.models._protocol import SeparationModel
+from partita.weights.cards import CARDS
+from partita.weights.checkpoint import checkpoint_origin, load_checkpoint, save_checkpoint
+from partita.weights.download import file_sha256
+from partita.weights.foreign import described_name, foreign_checkpoint, is_config
+from partita.weights.home import home, is_there
+from partita.weights.imported import UNKNOWN_LICENCE, check_new_name, imported_path
+from partita.weights.msst import load_foreign
+from partita.weights.own import own_checkpoint
+
+_MOST_LICENCE_CHARS = 200
+
+
+def import_checkpoint(
+    files: Sequence[Path], name: str, *, licence: str = UNKNOWN_LICENCE, taken: Iterable[str] = ()
+) -> Path:
+    """Convert a checkpoint to partita's own format, and keep it in the cache under a name.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        A checkpoint of partita's or another program's, or a folder that holds one; and the
+        configuration (YAML) that describes it, unless it lies beside it.
+    name : str
+        What ``--model`` takes from then on.
+    licence : str
+        What the person says that it is.
+    taken : iterable of str
+        Names that may not be used, beside those of cards and imported checkpoints.
+
+    Returns
+    -------
+    Path
+        The new checkpoint; it appears under its name only when it is complete.
+
+    Raises
+    ------
+    UsageError
+        Not one checkpoint and at most one configuration; a name that cannot be or that is taken; a
+        licence that is empty or too long.
+    WeightsUnavailableError
+        A file is not there, or the cache cannot be written.
+    WeightsCorruptError
+        The checkpoint cannot be used.
+    """
+    taken = [*CARDS, *taken]
+    check_new_name(name, taken)
+    licence = " ".join(licence.split())
+    if not licence.isprintable() or not 0 < len(licence) <= _MOST_LICENCE_CHARS:
+        raise UsageError(f"--licence takes one line of up to {_MOST_LICENCE_CHARS} characters")
+    model, origin = _read(_source(files))
+    path = imported_path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.parent / ".lock"):
+            check_new_name(name, taken)  # another process may have been quicker
+            save_checkpoint(path, model, origin=origin, licence=licence)
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise WeightsUnavailableError(
+            f"the cache {one_line(home())} cannot be written ({reason}): "
+            "free some space, or name another folder in PARTITA_HOME"
+        ) from error
+    return path
+
+
+def _source(files: Sequence[Path]) -> str:
+    """Return the name of a checkpoint, together with the configuration that is given."""
+    configs = [path for path in files if is_config(path)]
+    others = [path for path in files if not is_config(path)]
+    if len(others) != 1 or len(configs) > 1:
+        raise UsageError(
+            f"{len(others)} checkpoints and {len(configs)} configurations: give one checkpoint, "
+            "and at most one YAML file that describes it"
+        )
+    return described_name(str(others[0]), configs[0]) if configs else str(others[0])
+
+
+def _read(name: str) -> tuple[SeparationModel, str]:
+    """Return the model of a checkpoint, and the files that it is made of with their SHA-256."""
+    if name in CARDS and not is_there(Path(name)):
+        raise UsageError(f"{name} is no file: it has a card, and a name, already")
+    if (foreign := foreign_checkpoint(name)) is not None:
+        model = load_foreign(foreign)
+        paths = [path for path in (foreign.path, foreign.config) if path is not None]
+        return model, json.dumps({path.name: file_sha256(path) for path in paths})
+    own = own_checkpoint(name)
+    if own is None or not is_there(own):
+        raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
+    origin = checkpoint_origin(own) or json.dumps({own.name: file_sha256(own)})
+    return load_checkpoint(own), origin
