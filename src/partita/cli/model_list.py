@@ -5,54 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from partita.cli.layout import fitting, terminal_columns
-from partita.weights.card import Card, UrlSource
+from partita.cli.choices import choices
+from partita.cli.layout import fitting, terminal_columns, wrapped
+from partita.weights.card import Card, NpmSource, WheelSource
 from partita.weights.cards import DEFAULT_MODEL
+from partita.weights.chain import part_cards
+from partita.weights.measured import MEASURED, MEMORY_GB, SONGS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADINGS = ("", "SDR", "speed", "licence", "commercial", "size", "here")
-_RIGHT = ("SDR", "speed", "size")
+_HEADINGS = ("", "MUSDB18", "ours", "speed", "memory", "licence", "commercial", "size", "from")
+_RIGHT = ("MUSDB18", "ours", "speed", "memory", "size")
 #: Left out on narrow terminals, in that order.
-_DISPENSABLE = ("licence", "size", "speed", "here")
-#: Beside scores, one for each way of measuring.
+_DISPENSABLE = ("memory", "licence", "size", "from", "speed")
+#: A name that is longer than this share of the terminal stands above its figures.
+_LABEL_SHARE, _LABEL_CHARS = 3, 22
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 _LICENCE_CHARS = 15
-_LABELS = {
-    True: "",
-    None: "commercial use not clear: ",
-    False: "not for commercial use: ",
-}
 COMMERCIAL_USE = {True: "yes", False: "no", None: "unknown"}
 
 
 def print_cards(cards: Iterable[Card], console: Console) -> None:
-    """Print a table of cards, those of the same stems together, and what to choose."""
-    cards = [card for group in _groups(cards) for card in group]  # as they are printed
+    """Print a table of cards, those of the same stems together, and what its figures are."""
+    groups = list(_groups(cards))
+    cards = [card for group in groups for card in group]  # as they are printed
     marks = _marks(cards)
     rows = {card.name: _row(card, marks) for card in cards}
-    columns = zip(_HEADINGS, *rows.values(), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    dispensable = [_HEADINGS.index(heading) for heading in _DISPENSABLE]
-    shown = fitting(widths, dispensable, terminal_columns())
+    columns = terminal_columns()
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows.values(), strict=True)]
+    if columns is not None:
+        widths[0] = min(widths[0], max(_LABEL_CHARS, columns // _LABEL_SHARE))
+    shown = fitting(widths, [_HEADINGS.index(each) for each in _DISPENSABLE], columns)
     console.print(_line(_HEADINGS, widths, shown), style="dim", soft_wrap=True)
-    for group in _groups(cards):
-        console.print(_task(group[0]), style="bold", soft_wrap=True)
+    for group in groups:
+        console.print(wrapped(_task(group[0]), 2, columns), style="bold", soft_wrap=True)
         for card in group:
             console.print(_line(rows[card.name], widths, shown), soft_wrap=True)
+    notes = list(_notes(marks))
     if len(shown) < len(widths):
-        left_out = ", ".join(heading for i, heading in enumerate(_HEADINGS) if i not in shown)
-        console.print(f"\nNo room for: {left_out}. partita models show NAME tells.")
-    _print_notes(cards, marks, console)
+        left_out = ", ".join(_HEADINGS[i] for i in range(len(widths)) if i not in shown)
+        notes.append(f"No room for: {left_out}. partita models show NAME tells.")
+    for note in ("", *notes):
+        console.print(wrapped(note, 2, columns), style="dim", soft_wrap=True)
+
+
+def print_choices(console: Console) -> None:
+    """Print which weights to take for what."""
+    console.print("Which one?", style="bold")
+    for wish, choice in choices():
+        line = wrapped(f"  {wish} → {choice}", 4, terminal_columns())
+        console.print(line, soft_wrap=True)
 
 
 def _marks(cards: Iterable[Card]) -> dict[str, str]:
-    """Return a mark for each way that scores were measured in."""
-    ways = dict.fromkeys(card.scores_from for card in cards if card.scores)
-    return dict(zip(ways, _MARKS, strict=False))
+    """Return a mark for each reason why measured figures flatter."""
+    found = (MEASURED[card.name].favoured for card in cards if card.name in MEASURED)
+    return dict(zip(dict.fromkeys(filter(None, found)), _MARKS, strict=False))
 
 
 def _groups(cards: Iterable[Card]) -> Iterable[list[Card]]:
@@ -69,18 +79,36 @@ def _task(card: Card) -> str:
 
 
 def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
-    from partita.weights.store import is_cached
-
     has_licence = card.has_weights or card.chain
     return (
         f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
-        f"{fmean(card.scores.values()):.1f}{marks[card.scores_from]}" if card.scores else "– ",
+        f"{fmean(card.published.values()):.1f}" if card.published else "–",
+        _measured(card, marks),
         f"{card.speed:.{int(card.speed < 10)}f}×" if card.speed else "–",
+        f"{MEMORY_GB[card.name]:.1f} GB" if card.name in MEMORY_GB else "–",
         _fitted(card.licence) if has_licence else "–",
         COMMERCIAL_USE[card.commercial_use] if has_licence else "–",
         f"{card.download_bytes / 1e6:.0f} MB" if card.download_bytes else "–",
-        "yes" if is_cached(card) else "no",
+        _place(card),
     )
+
+
+def _measured(card: Card, marks: Mapping[str, str]) -> str:
+    if card.name not in MEASURED:
+        return "– "
+    measured = MEASURED[card.name]
+    return f"{fmean(measured.sdr.values()):.1f}{marks.get(measured.favoured, ' ')}"
+
+
+def _place(card: Card) -> str:
+    """Return where the weights come from: they are here, or which tool fetches them."""
+    from partita.weights.store import is_cached
+
+    if is_cached(card):
+        return "here"
+    remote = next(part.remote[0] for part in part_cards(card) if part.remote)
+    tools: dict[type, str] = {WheelSource: "pip", NpmSource: "npm"}
+    return tools.get(type(remote), "web")
 
 
 def _fitted(licence: str) -> str:
@@ -89,52 +117,26 @@ def _fitted(licence: str) -> str:
 
 
 def _line(row: Sequence[str], widths: Sequence[int], shown: Sequence[int]) -> str:
-    cells = (
+    cells = [
         row[i].rjust(widths[i]) if _HEADINGS[i] in _RIGHT else row[i].ljust(widths[i])
         for i in shown
-    )
+    ]
+    if len(cells[0]) > widths[0]:
+        cells[0] += "\n" + " " * widths[0]
     return "  ".join(cells).rstrip()
 
 
-def _print_notes(cards: Iterable[Card], marks: Mapping[str, str], console: Console) -> None:
-    """Say what the scores are of, and what there is to choose from."""
-    print()
-    console.print(
-        "SDR: dB, mean over the stems. Figures of one mark are of the same songs and can be "
-        "compared; others cannot."
+def _notes(marks: Mapping[str, str]) -> Iterable[str]:
+    """Say what the figures are."""
+    yield (
+        "MUSDB18, ours: SDR in dB (BSS Eval v4), medians over windows, then over songs; mean over "
+        "the stems. Compare figures of one column and of the same stems."
     )
-    _print_pairs(((mark, way) for way, mark in marks.items()), console)
-    console.print(
-        "Speed: how many times faster than real time two cores of an AMD EPYC with AVX2 are."
+    yield "MUSDB18: what is published of its 50 test songs, HQ or not."
+    yield (
+        f"ours: measured by this project on {len(SONGS)} songs, of the weights that it could fetch "
+        "(docs/results.md)."
     )
-    print()
-    console.print(
-        f"{DEFAULT_MODEL}, the default, needs no more than a package registry that pip can reach. "
-        "What comes from other servers is mostly better, larger and slower:"
-    )
-    _print_pairs(_by_server(cards).items(), console)
-
-
-def _print_pairs(pairs: Iterable[tuple[str, str]], console: Console) -> None:
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    for pair in pairs:
-        grid.add_row(*pair)
-    console.print(grid)
-
-
-def _by_server(cards: Iterable[Card]) -> dict[str, str]:
-    """Return the names of what is fetched from servers first, by server, the free ones first."""
-    names: dict[str, dict[bool | None, list[str]]] = {}
-    for card in cards:
-        source = card.remote[0] if card.remote else None
-        if isinstance(source, UrlSource):
-            (server,) = {urlsplit(file.url).hostname or "" for file in source.files.values()}
-            kinds: dict[bool | None, list[str]] = {True: [], None: [], False: []}
-            names.setdefault(server, kinds)[card.commercial_use].append(card.name)
-    return {
-        server: "; ".join(_LABELS[use] + ", ".join(kind) for use, kind in named.items() if kind)
-        for server, named in names.items()
-    }
+    for why, mark in marks.items():
+        yield f"{mark} {why}"
+    yield "speed: × real time on two cores of an AMD EPYC (AVX2). memory: the most, at any length."

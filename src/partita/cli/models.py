@@ -19,6 +19,7 @@ from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import parse_chain, part_cards
 from partita.weights.imported import imported_checkpoint, imported_names
+from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
 
 app = typer.Typer(
     help="List, describe, fetch and import weights; list recipes.", invoke_without_command=True
@@ -43,20 +44,15 @@ def list_models(as_json: _JsonFlag = False) -> None:
         print(json.dumps(facts, indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    from partita.cli.model_list import print_cards
+    from partita.cli.model_list import print_cards, print_choices
 
     console = Console(markup=False, highlight=False)
     print_cards(CARDS.values(), console)
     print_imported(console)
-    recipes = Table(box=None, pad_edge=False)
-    recipes.add_column("recipe", no_wrap=True)
-    recipes.add_column("what partita train makes of it")
-    for name in _recipes():
-        recipes.add_row(name, str(_recipe_facts(name)["summary"]))
-    print()
-    console.print(recipes)
+    recipes = f"Recipes for partita train: {', '.join(_recipes())}."
+    print(f"\n{wrapped(recipes, 2, terminal_columns())}\n")
+    print_choices(console)
 
 
 @app.command("show", cls=Command)
@@ -142,9 +138,15 @@ def _facts(card: Card) -> dict[str, Any]:
     from partita.weights.store import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
+    facts.pop("published_in", None)  # with the figures
+    if not card.speed:
+        del facts["speed"]
     facts.pop("bundled", None)
     facts.pop("remote")
     facts["sources"] = list(card.sources)
+    facts |= _scores(card)
+    if card.name in MEMORY_GB:
+        facts["memory_gb"] = MEMORY_GB[card.name]
     if card.chain:
         del facts["config"]
         return {**facts, "parts": [_facts(part) for part in part_cards(card)]}
@@ -164,6 +166,30 @@ def _facts(card: Card) -> dict[str, Any]:
     facts["origin"] = origins[0] if len(origins) == 1 else origins
     facts["sha256"] = digests[0] if len(digests) == 1 else digests
     return {**facts, "cached_at": path if is_cached(card) else "not cached"}
+
+
+def _scores(card: Card) -> dict[str, Any]:
+    """Return published and measured scores, each with how it is counted."""
+    found: dict[str, Any] = {}
+    if card.published:
+        found["published"] = {
+            "SDR": dict(card.published),
+            "convention": f"{CONVENTION}, test songs of MUSDB18",
+            "in": card.published_in,
+        }
+    if card.name in MEASURED:
+        measured = asdict(MEASURED[card.name])
+        favoured = measured.pop("favoured")
+        found["measured"] = {
+            "SDR": measured.pop("sdr"),
+            "uSDR": measured.pop("usdr"),
+            **{key: value for key, value in measured.items() if value not in ({}, None)},
+            "scored_together": list(MEASURED[card.name].sdr),
+            "convention": CONVENTION,
+            "songs": list(SONGS),
+            **({"favoured": favoured} if favoured else {}),
+        }
+    return found
 
 
 def _one_or_all(values: dict[str, str]) -> str | dict[str, str]:

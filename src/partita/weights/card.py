@@ -200,9 +200,12 @@ class Card:
     licence_evidence : str
         Where the licence is stated, and what speaks against it.
     trained_on, paper : str
-    scores : mapping of str to float
-        Published or measured medians in dB; `scores_from` says which.
-    scores_from : str
+    published : mapping of str to float
+        Source → median SDR in dB on the test songs of MUSDB18 or MUSDB18-HQ, as its authors publish
+        it: BSS Eval v4, medians over windows of a second, then over songs. Nothing that is counted
+        otherwise; what this project measures is in `partita.weights.measured`.
+    published_in : str
+        Where, and which of the two sets.
     speed : float
         Seconds of music that two cores of an AMD EPYC with AVX2 separate in a second, as
         ``benchmarks/speeds.py`` measures it; 0: nobody has measured it.
@@ -228,8 +231,8 @@ class Card:
     commercial_use: bool | None = None
     licence_evidence: str = ""
     trained_on: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    scores_from: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
+    published_in: str = ""
     speed: float = 0.0
     example: str | None = None
     example_credit: str = ""

@@ -24,7 +24,7 @@ def check(card):
     assert chain_sources(card.name, stems_of) == card.sources
     assert card.takes == parts[0].takes
     assert card.summary
-    assert bool(card.scores) == bool(card.scores_from)
+    assert bool(card.published) == bool(card.published_in)
     assert not any((card.model, card.has_weights, card.example, card.tensors_sha256))
     assert card.download_bytes == sum(part.download_bytes for part in parts)
     licensed = [part for part in parts if part.has_weights]

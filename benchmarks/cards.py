@@ -1,0 +1,145 @@
+"""What `partita models` shows as ours: every card on the same songs, one command.
+
+    python benchmarks/cards.py SONGS NAME … [--keep FOLDER] [--json FILE]
+
+SONGS is a folder of songs' stems; NAME is a card, or an oracle such as mixture. The figures are
+those of ``partita benchmark --data SONGS --model NAME``: BSS Eval v4, the card's sources scored
+together, medians over windows of a second, then over songs; uSDR is that of whole songs, median
+over songs. The second table is the same with ``--targets vocals,accompaniment``. Each song is
+separated once; --keep remembers estimates, so that a run that was cut off goes on.
+
+The null depth is the worst of all songs: the mixture less the sum of its stems, against the
+mixture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from partita import Audio, Separator
+from partita.datasets import Dataset, open_dataset
+from partita.evaluation.aggregate import Summary, summarise
+from partita.evaluation.evaluate import ScoreOptions
+from partita.evaluation.runs import benchmark
+from partita.evaluation.scores import TrackScores
+from partita.evaluation.work import RunOptions
+from partita.files import whole_file
+from partita.separation import Estimates
+
+TWO = ("vocals", "accompaniment")
+
+
+class Kept:
+    """A Separator that takes each mixture apart once, and notes how well stems add up.
+
+    Parameters
+    ----------
+    name : str
+    folder : Path or None
+        Where estimates are kept; None: in memory.
+    """
+
+    def __init__(self, name: str, folder: Path | None) -> None:
+        self._name = name
+        self._separator = Separator(name)
+        self._folder = folder
+        self._found: dict[str, Estimates] = {}
+        self.sources, self.stages = self._separator.sources, self._separator.stages
+        self.null_depths_db: list[float] = []
+
+    def __call__(self, mixture: torch.Tensor, rate: int, *, keep_rate: bool) -> Estimates:
+        """Separate as `Separator` does."""
+        key = hashlib.sha256(mixture.contiguous().numpy().tobytes()).hexdigest()[:16]
+        path = None if self._folder is None else self._folder / f"{self._name}-{key}.safetensors"
+        if path is not None and path.exists():
+            tensors = load_file(path)
+            null_depth_db = float(tensors.pop("null_depth_db"))
+            estimates = Estimates({n: Audio(t, rate) for n, t in tensors.items()}, null_depth_db)
+        elif key in self._found:
+            estimates = self._found[key]
+        else:
+            estimates = self._separator(mixture, rate, keep_rate=keep_rate)
+            if path is None:
+                self._found[key] = estimates
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stems = {name: audio.samples.contiguous() for name, audio in estimates.items()}
+                null_depth = torch.tensor(estimates.null_depth_db, dtype=torch.float64)
+                with whole_file(path) as partial:
+                    save_file({**stems, "null_depth_db": null_depth}, partial)
+        self.null_depths_db.append(estimates.null_depth_db)
+        return estimates
+
+
+def scores(name: str, songs: Dataset, folder: Path | None) -> dict[str, Any]:
+    """Return what is measured of one card or oracle."""
+    made: list[Kept] = []
+
+    def separator(model: str) -> Kept:
+        made.append(made[0] if made else Kept(model, folder))
+        return made[0]
+
+    own = medians(name, songs, (), separator)
+    found: dict[str, Any] = {
+        "sdr": {target: row.medians["SDR"] for target, row in own.items()},
+        "usdr": {target: row.medians["uSDR"] for target, row in own.items()},
+        "songs": {target: row.tracks for target, row in own.items()},
+    }
+    if "vocals" in own:
+        two = medians(name, songs, TWO, separator)
+        found["two_stems"] = {target: row.medians["SDR"] for target, row in two.items()}
+    if made:
+        found["null_depth_db"] = max(made[0].null_depths_db)
+    return found
+
+
+def medians(
+    name: str, songs: Dataset, targets: Sequence[str], separator: Any
+) -> Mapping[str, Summary]:
+    options = RunOptions(ScoreOptions(targets=tuple(targets)))
+    tracks: list[TrackScores] = []
+    for outcome in benchmark(songs, [name], options, separator=separator):
+        if outcome.scores is None:
+            raise SystemExit(f"cards: {outcome.error}")
+        tracks.append(outcome.scores)
+    return summarise(tracks)
+
+
+def row(name: str, figures: Mapping[str, float]) -> str:
+    values = [value for value in figures.values() if not math.isnan(value)]
+    return f"| `{name}` | {' | '.join(f'{v:.2f}' for v in (*figures.values(), fmean(values)))} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path, metavar="SONGS")
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    songs = open_dataset(options.data)
+    found = {}
+    for name in options.names:
+        found[name] = scores(name, songs, options.keep)
+        print(f"{name}: {json.dumps(found[name])}", flush=True)
+        if options.json is not None:
+            options.json.write_text(json.dumps(found, indent=1))
+    for kind in ("sdr", "usdr", "two_stems"):
+        print(f"\n{kind}, dB; mean last")
+        for name, figures in found.items():
+            if kind in figures:
+                print(f"{', '.join(figures[kind])}\n{row(name, figures[kind])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What this project has measured of cards: of all the same seven songs, with the same command.
+
+docs/results.md has the songs, the commands and every figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Five of Music Delta, three of them mono, and two of the CC0 album's that nothing learns from.
+SONGS = (
+    *("music-delta-britpop", "music-delta-country1", "music-delta-reggae"),
+    *("music-delta-rockabilly", "music-delta-zeppelin", "eif-3-sodium", "eif-6-caesium"),
+)
+CONVENTION = "BSS Eval v4 (museval), median over windows of 1 s, then over songs, dB"
+SEEN = "has probably learned from five of the songs: flattered"
+CHOSEN = "two of the songs chose among its weights: a little flattered"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores of one card.
+
+    Attributes
+    ----------
+    sdr : mapping of str to float
+        Source → SDR of BSS Eval v4, median over windows of a second, then over songs, in dB. All
+        sources were scored together.
+    usdr : mapping of str to float
+        Source → SDR of whole songs, median over songs, in dB.
+    two_stems : mapping of str to float
+        SDR as above of ``vocals`` and ``accompaniment``, those two alone scored together.
+    null_depth_db : float or None
+        Level of the mixture less the sum of the stems, against the mixture: the most of any song.
+    favoured : str
+        Why the figures flatter; empty: no song was heard, or chosen by, before.
+    """
+
+    sdr: Mapping[str, float]
+    usdr: Mapping[str, float]
+    two_stems: Mapping[str, float] = field(default_factory=dict)
+    null_depth_db: float | None = None
+    favoured: str = ""
+
+
+MEASURED: Mapping[str, Measured] = {
+    "four-stems": Measured(
+        {"vocals": 4.38, "drums": 4.74, "bass": 3.65, "other": 5.19},
+        {"vocals": 4.56, "drums": 4.27, "bass": 4.45, "other": 5.08},
+        favoured=CHOSEN,
+    ),
+    "nmfd": Measured(
+        {"vocals": 1.98, "drums": 2.29, "bass": -1.85, "other": 2.21},
+        {"vocals": 1.58, "drums": 2.36, "bass": 0.45, "other": 1.78},
+    ),
+    "nmfd-paper": Measured(
+        {"vocals": 0.11, "drums": -0.50, "bass": -3.78, "other": -0.04},
+        {"vocals": 0.10, "drums": -0.88, "bass": -2.15, "other": -0.52},
+    ),
+    "nmfd-paper-mono": Measured(
+        {"vocals": -0.67, "drums": 0.02, "bass": -1.75, "other": 0.10},
+        {"vocals": -2.26, "drums": 0.04, "bass": -1.77, "other": -0.08},
+    ),
+}
+#: The most that a `partita separate` process takes for songs of minutes, in gigabytes.
+MEMORY_GB: Mapping[str, float] = {"four-stems": 1.5, "spleeter-2stems": 1.1, "umxhq": 1.7}
