@@ -10,6 +10,7 @@ import typer
 
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
+from partita.cli.hub import export, fetch_named, web_facts
 from partita.cli.imported import add_commands, imported_facts, print_imported
 from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.licensing import CommercialOnly, check_licences
@@ -20,6 +21,7 @@ from partita.weights.cards import CARDS, get_card
 from partita.weights.chain import parse_chain, part_cards
 from partita.weights.imported import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
+from partita.weights.web_names import is_web_name
 
 app = typer.Typer(
     help="List, describe, fetch and import weights; list recipes.", invoke_without_command=True
@@ -61,7 +63,9 @@ def show(
     as_json: _JsonFlag = False,
 ) -> None:
     """Tell everything known about one set of weights, or about a recipe."""
-    if name in CARDS:
+    if is_web_name(name):
+        facts = web_facts(name)
+    elif name in CARDS:
         facts = _facts(CARDS[name])
     elif name in _recipes():
         facts = _recipe_facts(name)
@@ -91,6 +95,12 @@ def _print_facts(facts: dict[str, Any]) -> None:
 @app.command("fetch", cls=Command)
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights to fetch.")],
+    accept_changed: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed", help="Take what hf: and https: names mean now, whatever it was."
+        ),
+    ] = False,
     commercial_only: CommercialOnly = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
 ) -> None:
@@ -98,11 +108,14 @@ def fetch(
     set_up_logging(verbose=verbose, quiet=False)
     check_licences(names, commercial_only=commercial_only)
     models = dict.fromkeys(link.model for name in names for link in parse_chain(name))  # each once
+    on_web = [model for model in models if is_web_name(model)]
     imported = [model for model in models if imported_checkpoint(model) is not None]
-    cards = [get_card(model) for model in models if model not in imported]
+    cards = [get_card(model) for model in models if model not in (*on_web, *imported)]
     from partita.weights.store import example_path, load_model, weights_path
     from partita.weights.store import fetch as fetch_weights
 
+    for model in on_web:
+        fetch_named(model, accept_changed=accept_changed)
     for card in cards:
         if not card.has_weights:
             print(f"{card.name}: has learned nothing, there are no weights to fetch")
@@ -119,6 +132,9 @@ def fetch(
 
 
 add_commands(app)
+
+
+app.command("export", cls=Command)(export)
 
 
 def _recipes() -> list[str]:

@@ -42,6 +42,10 @@ class ModelConfig:
     channels: int = 2
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # JSON and YAML have no tuples
+                object.__setattr__(self, field.name, tuple(value))
         fault = type_fault(self)
         self.require(fault is None, fault or "")
         self.require(len(self.sources) >= 1, "sources must name at least one source")
@@ -74,11 +78,8 @@ class ModelConfig:
         for key in values:
             if key not in known:
                 raise UnknownNameError(f"{cls.__name__} key", str(key)[:_KEY_CHARS], known)
-        plain: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
-        }
         try:
-            return cls(**plain)
+            return cls(**values)
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             # Types and bounds are right by now: values that do not fit each other.
             raise ModelError(f"{cls.__name__}: {one_line(error)}") from error

@@ -22,10 +22,26 @@ def register_model(name: str) -> Callable[[ModelType], ModelType]:
         if name in _MODELS:
             raise ValueError(f"two models are called {name!r}")
         cls.registry_name = name
+        _state_config(cls)
         _MODELS[name] = cls
         return cls
 
     return register
+
+
+def _state_config(cls: type[SeparationModel]) -> None:
+    """Annotate a constructor with the configuration's class in the place of its name.
+
+    `huggingface_hub`'s mixin makes configurations by it.
+    """
+    if "__init__" not in vars(cls):  # that of its base has another configuration
+        build = cls.__init__
+
+        def __init__(self: SeparationModel, config: ModelConfig) -> None:  # noqa: N807
+            build(self, config)
+
+        setattr(cls, "__init__", __init__)  # noqa: B010
+    vars(cls)["__init__"].__annotations__["config"] = cls.config_type
 
 
 def model_names() -> list[str]:

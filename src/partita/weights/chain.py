@@ -17,6 +17,7 @@ from partita.weights.cards import CARDS, get_card
 from partita.weights.foreign import foreign_checkpoint, foreign_label
 from partita.weights.home import is_there
 from partita.weights.own import checkpoint_label, own_checkpoint
+from partita.weights.web_names import HUB, web_name
 
 _USUALLY_TAKEN = "accompaniment"
 _MOST_PLUSES = 32  # in the path of one checkpoint
@@ -106,7 +107,7 @@ def _is_there(model: str) -> bool:
 def _split_stem(part: str) -> tuple[str, str | None]:
     model, colon, stem = part.rpartition(":")
     # What stems have none of says that the colon belongs to a path.
-    if not colon or set(stem) & set("+/.") or _is_there(part):
+    if not colon or f"{model}:" == HUB or set(stem) & set("+/.") or _is_there(part):
         return part, None
     return model, stem
 
@@ -197,6 +198,8 @@ def file_label(name: str) -> str:
 
 
 def _label(model: str) -> str:
+    if (on_web := web_name(model)) is not None:
+        return on_web.label
     if foreign_checkpoint(model) is not None:
         return foreign_label(model)
     path = own_checkpoint(model)

@@ -20,6 +20,7 @@ from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights.header import Header, read_header
+from partita.weights.mixin import mixin_metadata
 
 _FORMAT = "partita-1"
 _FLOATS = ("F16", "BF16", "F32", "F64")
@@ -87,7 +88,7 @@ def _os_error(error: SafetensorError) -> OSError:
 
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:
-    """Read a model from a file of `save_checkpoint`'s.
+    """Read a model from a file of `save_checkpoint`'s, or one with ``config.json`` beside it.
 
     Nothing that the file declares is believed before it is checked: the configuration by
     `ModelConfig`, then the tensors' names and shapes by the model that it asks for, before
@@ -113,7 +114,8 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     """
     name = one_line(path)
     header = read_header(path)
-    model = _described_model(name, header)
+    said = header.metadata if "model" in header.metadata else mixin_metadata(path, header)
+    model = _described_model(name, said, header)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -191,9 +193,8 @@ def tensors_faults(found: Mapping[str, str], expected: Mapping[str, str]) -> lis
     return faults
 
 
-def _described_model(name: str, header: Header) -> SeparationModel:
+def _described_model(name: str, said: Mapping[str, str], header: Header) -> SeparationModel:
     """Build the model that a file says it holds, without storage."""
-    said = header.metadata
     try:
         if said.get("format", _FORMAT) != _FORMAT:
             raise ValueError("another version of partita wrote it")

@@ -5,24 +5,55 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import stat
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
+
+import filelock
 
 from partita.audio.work_folder import work_folder
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import put_in_place
+from partita.weights.home import is_there
 from partita.weights.tool import answers, run_tool
 from partita.weights.web import fetch_rest
 
-_MOST_BYTES = 4_000_000_000
+#: What a file may have of which nothing is known: the largest published checkpoint has 3.8 GB.
+MOST_BYTES = 4_000_000_000
 _PIP_S = 3600
 _SHOWN_CHARS = 300
 _NPM = "sha512-"
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def locked(name: str, path: Path) -> Iterator[None]:
+    """Let one process at a time fetch something.
+
+    Parameters
+    ----------
+    name : str
+        What is fetched, for the log.
+    path : Path
+        Of the lock.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        _log.info("waiting for another process that fetches %s", name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def file_sha256(path: Path) -> str:
@@ -31,7 +62,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify(path: Path, digest: str, *, size: int = 0) -> None:
+def verify(path: Path, digest: str, *, size: int = 0, name: str = "") -> None:
     """Check a file against its size and hash.
 
     Parameters
@@ -42,6 +73,8 @@ def verify(path: Path, digest: str, *, size: int = 0) -> None:
         whole SHA-512 in base64, as npm's registry says it.
     size : int
         Its bytes; 0: they are not known.
+    name : str
+        What messages call it; empty: by its own name.
 
     Raises
     ------
@@ -61,7 +94,7 @@ def verify(path: Path, digest: str, *, size: int = 0) -> None:
     if fault:
         path.unlink()
         raise WeightsCorruptError(
-            f"{one_line(path.name)}: {fault}; the file was removed, try again"
+            f"{one_line(name or path.name)}: {fault}; the file was removed, try again"
         )
 
 
@@ -133,7 +166,13 @@ def _sweep(folder: Path) -> None:
 
 
 def download_url(
-    url: str, sha256: str, destination: Path, *, most_bytes: int = _MOST_BYTES, size: int = 0
+    url: str,
+    sha256: str,
+    destination: Path,
+    *,
+    most_bytes: int = MOST_BYTES,
+    size: int = 0,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Download a file, going on where an earlier try broke off.
 
@@ -142,17 +181,22 @@ def download_url(
     url : str
         Of a web server; https is never left for anything else.
     sha256 : str
-        The full hash, or the published beginning of it.
+        The full hash, or the published beginning of it; empty: it is not known, and what an earlier
+        try left is not trusted.
     destination : Path
     most_bytes : int
         What the file may have at most.
     size : int
         What it has; 0: it is not known.
+    headers : mapping of str to str
+        As for `partita.weights.web.fetch_rest`.
 
     Raises
     ------
+    HttpStatusError
+        The server refuses.
     WeightsUnavailableError
-        The server cannot be reached, refuses, sends too much, or too slowly.
+        The server cannot be reached, sends too much, or too slowly.
     WeightsCorruptError
         The file has another hash.
     OSError
@@ -162,11 +206,18 @@ def download_url(
     partial = destination.with_name(f".{destination.name}.partial")
     try:
         with _open_partial(partial) as file:
-            fetch_rest(url, file, size or most_bytes)
+            if not sha256:
+                file.truncate(0)
+                file.seek(0)
+            fetch_rest(url, file, size or most_bytes, headers)
+    except BaseException:
+        if not sha256:
+            partial.unlink(missing_ok=True)
+        raise
     finally:
-        if partial.stat().st_size == 0:
+        if is_there(partial) and partial.stat().st_size == 0:
             partial.unlink()
-    verify(partial, sha256, size=size)
+    verify(partial, sha256, size=size, name=destination.name)
     put_in_place(partial, destination)
 
 

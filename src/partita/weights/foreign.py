@@ -6,22 +6,22 @@ Nothing here imports PyTorch.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.weights.cards import CARDS
 from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
+from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, SAFE
+from partita.weights.web_names import is_web_name, web_name
 
-#: They say what they hold: no configuration belongs to them.
-_DESCRIBED = (".th", ".onnx")
-_OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *_DESCRIBED)
-_SAFE = ".safetensors"
-_CONFIGS = (".yaml", ".yml")
 #: Between a checkpoint and its configuration, where a name says both.
 _AT = "@"
+_PathType = TypeVar("_PathType", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     WeightsCorruptError
         A folder or a checkpoint has several configurations, and nothing says which one.
     """
-    if not name or "\0" in name or name in CARDS:
+    if not name or "\0" in name or name in CARDS or is_web_name(name):
         return None
     own = own_checkpoint(name)
     if own is not None and (not is_there(own) or _is_ours(own)):
@@ -65,7 +65,7 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
         if whole.is_dir():
             return _in_folder(whole)
     checkpoint, at, config = name.rpartition(_AT)
-    if at and checkpoint and config.lower().endswith(_CONFIGS) and not is_there(whole):
+    if at and checkpoint and config.lower().endswith(CONFIGS) and not is_there(whole):
         return ForeignCheckpoint(Path(checkpoint), Path(config))
     if not _may_be_foreign(whole):
         return None
@@ -82,15 +82,19 @@ def described_name(name: str, config: Path) -> str:
     """
     if not is_config(config):
         raise UsageError(f"--config {one_line(config)} is no YAML file (.yaml, .yml)")
+    if (found_there := web_name(name)) is not None:
+        if found_there.config:
+            raise UsageError(f"--config: {one_line(name)} names a YAML file itself")
+        return f"{name}{_AT}{config}"
     path = Path(name)
     if path.is_dir():
         found = [each for each in sorted(path.iterdir()) if _may_be_foreign(each)]
         if len(found) != 1:
             raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
-    if path.suffix.lower() not in (*_OTHERS, _SAFE):
+    if path.suffix.lower() not in (*OTHERS, SAFE):
         raise UsageError(
-            f"--config describes a checkpoint file ({', '.join(_OTHERS)}, {_SAFE}), "
+            f"--config describes a checkpoint file ({', '.join(OTHERS)}, {SAFE}), "
             f"which {one_line(name)} is not"
         )
     return f"{path}{_AT}{config}"
@@ -98,7 +102,7 @@ def described_name(name: str, config: Path) -> str:
 
 def is_config(path: Path) -> bool:
     """Tell by its name whether a file is a configuration."""
-    return path.suffix.lower() in _CONFIGS
+    return path.suffix.lower() in CONFIGS
 
 
 def foreign_label(name: str) -> str:
@@ -111,7 +115,7 @@ def foreign_label(name: str) -> str:
 
 def _may_be_foreign(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in _OTHERS or (suffix == _SAFE and is_there(path) and not _is_ours(path))
+    return suffix in OTHERS or (suffix == SAFE and is_there(path) and not _is_ours(path))
 
 
 def _is_ours(path: Path) -> bool:
@@ -130,13 +134,13 @@ def _in_folder(folder: Path) -> ForeignCheckpoint | None:
     found = [path for path in sorted(folder.iterdir()) if _may_be_foreign(path)]
     if len(found) != 1:
         return None
-    return ForeignCheckpoint(found[0], _chosen(found[0], configs))
+    return ForeignCheckpoint(found[0], chosen_config(found[0], configs))
 
 
 def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in _DESCRIBED:
+    if path.suffix.lower() in DESCRIBED:
         return None
-    return _chosen(path, _configs(path.parent))
+    return chosen_config(path, _configs(path.parent))
 
 
 def _configs(folder: Path) -> list[Path]:
@@ -145,8 +149,14 @@ def _configs(folder: Path) -> list[Path]:
     return []
 
 
-def _chosen(checkpoint: Path, configs: list[Path]) -> Path | None:
-    """Return the configuration of a checkpoint among those in its folder."""
+def chosen_config(checkpoint: _PathType, configs: Sequence[_PathType]) -> _PathType | None:
+    """Return the configuration of a checkpoint among those in its folder; None: there is none.
+
+    Raises
+    ------
+    WeightsCorruptError
+        There are several, and none is called after it.
+    """
     stem = checkpoint.stem
     for name in (stem, f"config_{stem}", f"{stem}_config"):
         for path in configs:

@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -62,6 +63,25 @@ def is_there(path: Path) -> bool:
     except OSError:  # also where we may not look
         return False
     return True
+
+
+@contextlib.contextmanager
+def writing_cache() -> Iterator[None]:
+    """Say in one line that the cache cannot be written, and what to do.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        In the place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise WeightsUnavailableError(
+            f"the cache {one_line(home())} cannot be written ({reason}): "
+            "free some space, or name another folder in PARTITA_HOME"
+        ) from error
 
 
 @functools.cache

@@ -21,6 +21,8 @@ from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint
 from partita.weights.home import is_there
 from partita.weights.msst_config import read_config
 from partita.weights.own import own_checkpoint
+from partita.weights.web_models import local_checkpoint, pinned_model
+from partita.weights.web_names import is_web_name
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def read_header(path: Path) -> CheckpointHeader:
     name = one_line(path)
     if not is_there(path):
         raise WeightsUnavailableError(f"{name}: no such checkpoint")
-    said = header.read_header(path).metadata
+    found = header.read_header(path)
+    said = found.metadata
+    if "model" not in said:
+        from partita.weights.mixin import mixin_metadata
+
+        said = mixin_metadata(path, found)
     try:
         sources = json.loads(said["sources"])
         if not isinstance(sources, list) or not all(map(is_source_name, sources)):
@@ -73,8 +80,13 @@ def model_sources(model: str) -> tuple[str, ...]:
     UnknownNameError
         No such card.
     WeightsError
-        A checkpoint that is not there, or is none.
+        A checkpoint that is not there, or is none; one on the web that cannot be fetched.
     """
+    if is_web_name(model):
+        there = local_checkpoint(model)
+        if isinstance(there, ForeignCheckpoint):
+            return _foreign_sources(there)
+        return read_header(there).sources
     if (foreign := foreign_checkpoint(model)) is not None:
         return _foreign_sources(foreign)
     own = own_checkpoint(model)
@@ -116,6 +128,8 @@ def model_digest(name: str) -> str:
 
 
 def _link_digest(model: str) -> str:
+    if is_web_name(model):
+        return _web_digest(model)
     if (foreign := foreign_checkpoint(model)) is not None:
         config = "" if foreign.config is None else file_sha256(foreign.config)
         return _digest(file_sha256(foreign.path), config)
@@ -127,6 +141,16 @@ def _link_digest(model: str) -> str:
     if not tensors and card.remote:  # the first source stands for all: they hold the same weights
         tensors = {name: file.digest for name, file in card.remote[0].files.items()}
     return _digest(card.model, dict(card.config), tensors)
+
+
+def _web_digest(model: str) -> str:
+    pin, there = pinned_model(model), local_checkpoint(model)
+    hashes = {file.filename: file.sha256 for file in pin.files}
+    if isinstance(there, ForeignCheckpoint) and there.config is not None:
+        config = there.config  # on the web as well, or named with --config
+        hashes.setdefault(config.name, "")
+        hashes[config.name] = hashes[config.name] or file_sha256(config)
+    return _digest(sorted(hashes.values()))
 
 
 def _digest(*facts: object) -> str:

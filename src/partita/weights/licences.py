@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from partita.weights.chain import parse_chain
 from partita.weights.foreign import foreign_checkpoint
 from partita.weights.header import read_header
 from partita.weights.own import own_checkpoint
+from partita.weights.web_models import stated_licence
+from partita.weights.web_names import is_web_name
 
 COMMERCIAL_ONLY = "PARTITA_COMMERCIAL_ONLY"
 _NO = ("", "0", "false", "no", "off")
@@ -22,6 +25,8 @@ _FREE = (
     *("mit", "mit-0", "isc", "0bsd", "bsd-2-clause", "bsd-3-clause", "apache-2.0", "unlicense"),
     *("cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
 )
+#: Those and others that the Hub has identifiers of.
+HUB_LICENCES = (*_FREE, "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0")
 _USE = {True: "commercial use allowed", False: "no commercial use", None: "commercial use unknown"}
 
 
@@ -45,7 +50,8 @@ def licence_of(name: str) -> Licence | None:
     """Return the licence of what a name stands for; None: there is nothing to license.
 
     Checkpoints of one's own are left out: their licence is for their owner to say. Imported ones
-    have the licence that was stated then. Nothing is known of other programs' checkpoints.
+    have the licence that was stated then, repositories of the Hub what their cards state. Nothing
+    is known of other programs' checkpoints.
 
     Parameters
     ----------
@@ -60,9 +66,13 @@ def licence_of(name: str) -> Licence | None:
     found = [licence for _, licence in _parts(name)]
     if not found:
         return None
-    uses = {licence.commercial_use for licence in found}
-    use = False if False in uses else None if None in uses else True
+    use = _all_allow({licence.commercial_use for licence in found})
     return Licence(" AND ".join(dict.fromkeys(licence.text for licence in found)), use)
+
+
+def hub_licence(stated: str) -> Licence:
+    """Return what a licence that a card of the Hugging Face Hub states means; empty: none."""
+    return Licence(stated or "unknown", allows_commercial_use(stated))
 
 
 def licence_text(licence: Licence | Card) -> str:
@@ -97,7 +107,9 @@ def _parts(name: str) -> list[tuple[str, Licence]]:
     """Return what a name consists of, as far as somebody else has to license it."""
     parts = []
     for link in parse_chain(name):
-        if foreign_checkpoint(link.model) is not None:
+        if is_web_name(link.model):
+            parts.append((link.model, hub_licence(stated_licence(link.model))))
+        elif foreign_checkpoint(link.model) is not None:
             parts.append((link.model, Licence("unknown", None)))
         elif (own := own_checkpoint(link.model)) is not None:
             if stated := _stated(own):
@@ -118,8 +130,15 @@ def _stated(checkpoint: Path) -> str:
 
 
 def allows_commercial_use(licence: str) -> bool | None:
-    """Tell by its SPDX identifier whether a licence allows commercial use; None: unknown."""
-    name = licence.lower()
-    if name in _FREE:
+    """Tell by its SPDX expression whether a licence allows commercial use; None: unknown."""
+    return _all_allow({_allows(name) for name in licence.lower().split(" and ")})
+
+
+def _allows(identifier: str) -> bool | None:
+    if identifier in _FREE:
         return True
-    return False if re.fullmatch(r"cc-by-nc(-\S+)?", name) else None
+    return False if re.fullmatch(r"cc-by-nc(-\S+)?", identifier) else None
+
+
+def _all_allow(uses: Collection[bool | None]) -> bool | None:
+    return False if False in uses else None if None in uses else True

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from partita.weights.cards import CARDS
 from partita.weights.imported import imported_checkpoint
+from partita.weights.suffixes import SAFE as SUFFIX
+from partita.weights.web_names import is_web_name
 
-SUFFIX = ".safetensors"
 #: What a training calls the weights that are to be used.
 MODEL_FILE = f"model{SUFFIX}"
 
@@ -25,9 +26,9 @@ def own_checkpoint(name: str) -> Path | None:
         of a folder that holds ``model.safetensors`` or a single other one. The name of a card or
         an imported checkpoint is never a folder's: ``./`` before it makes it one.
     """
-    if name.endswith(SUFFIX):
+    if name.endswith(SUFFIX) and not is_web_name(name):
         return Path(name)
-    if not name or name in CARDS:
+    if not name or name in CARDS or is_web_name(name):
         return None
     return imported_checkpoint(name) or _in_folder(Path(name))
 

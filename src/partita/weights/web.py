@@ -13,6 +13,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import IO, Any, BinaryIO
 
 from partita.errors import WeightsUnavailableError, one_line
@@ -24,9 +26,26 @@ _LEAST_BYTES_PER_S = 1000
 #: Beside a file's own bytes: headers, and what chunks say of themselves.
 _MOST_EXTRA_BYTES = 1_000_000
 _SHOWN_CHARS = 200
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-def fetch_rest(url: str, file: BinaryIO, most_bytes: int) -> None:
+class HttpStatusError(WeightsUnavailableError):
+    """A server's refusal.
+
+    Attributes
+    ----------
+    status : int
+        The number that it gave as the reason.
+    """
+
+    def __init__(self, url: str, status: int) -> None:
+        super().__init__(f"{url}: HTTP status {status}")
+        self.status = status
+
+
+def fetch_rest(
+    url: str, file: BinaryIO, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS
+) -> None:
     """Write what is missing of a file, from where it stands.
 
     Parameters
@@ -37,30 +56,64 @@ def fetch_rest(url: str, file: BinaryIO, most_bytes: int) -> None:
         At its end.
     most_bytes : int
         What the file may have at most.
+    headers : mapping of str to str
+        To send along; those that authorise go to this server only.
 
     Raises
     ------
+    HttpStatusError
+        The server refuses.
     WeightsUnavailableError
-        The server cannot be reached, refuses, sends too much, too slowly, or not all.
+        The server cannot be reached, sends too much, too slowly, or not all.
     OSError
         The file cannot be written.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
-        raise WeightsUnavailableError(f"{one_line(url)}: only web addresses can be fetched")
     if file.tell() > most_bytes:  # of nothing that is wanted
         file.truncate(0)
         file.seek(0)
     done = file.tell()
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 (checked)
+    request = _request(url, {**headers, **({"Range": f"bytes={done}-"} if done else {})})
     try:
         with _opened(request, most_bytes) as response:
             _receive(url, response, file, most_bytes)
     except urllib.error.HTTPError as error:
         error.close()
         if not (error.code == 416 and done):  # 416: nothing is missing any more
-            raise WeightsUnavailableError(f"{url}: HTTP status {error.code}") from error
+            raise HttpStatusError(url, error.code) from error
     except _ServerError as error:
         raise WeightsUnavailableError(f"{url}: {error}") from error
+
+
+def fetch_bytes(url: str, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
+    """Return a short reply as a whole; parameters and errors are those of `fetch_rest`."""
+    reply = io.BytesIO()
+    fetch_rest(url, reply, most_bytes, headers)
+    return reply.getvalue()
+
+
+def fetch_tag(url: str) -> str:
+    """Return what a server says to tell a file from later ones, without the file; empty: nothing.
+
+    Raises
+    ------
+    HttpStatusError, WeightsUnavailableError
+        As `fetch_rest`.
+    """
+    try:
+        with _opened(_request(url, {}), 0) as response:
+            said = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            return f"{said} {response.length}" if said else ""
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise HttpStatusError(url, error.code) from error
+    except _ServerError as error:
+        raise WeightsUnavailableError(f"{url}: {error}") from error
+
+
+def _request(url: str, headers: Mapping[str, str]) -> urllib.request.Request:
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
+        raise WeightsUnavailableError(f"{one_line(url)}: only web addresses can be fetched")
+    return urllib.request.Request(url, headers=dict(headers))  # noqa: S310 (checked)
 
 
 class _ServerError(Exception):
@@ -166,7 +219,10 @@ class _PacedResponse(http.client.HTTPResponse):
 
 
 class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from https to anything else."""
+    """Follows redirections, but never from https to anything else, and tells no other server who.
+
+    What authorises a person stays with the server that it is meant for.
+    """
 
     def redirect_request(
         self,
@@ -180,7 +236,10 @@ class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
         allowed = ("https",) if req.type == "https" else ("https", "http")
         if urllib.parse.urlsplit(newurl).scheme not in allowed:
             raise urllib.error.URLError(f"redirects to {newurl}, which is not fetched")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and request.host != req.host:
+            request.remove_header("Authorization")
+        return request
 
     def http_error_302(
         self,
@@ -191,6 +250,9 @@ class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
     ) -> Any:
         try:
+            place = headers.get("Location", "")
+            if urllib.parse.urlsplit(place).scheme not in ("", "http", "https"):
+                raise urllib.error.URLError(f"redirects to {place}, which is not fetched")
             return super().http_error_302(req, fp, code, msg, headers)
         except BaseException:
             fp.close()

@@ -1,0 +1,72 @@
+"""Models that come from the web, and folders that go there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from partita.cli.console import set_up_logging
+from partita.cli.licensing import CommercialOnly, check_licences
+from partita.errors import PartitaError, one_line
+from partita.weights.licences import hub_licence, licence_of
+from partita.weights.pins import web_folder
+from partita.weights.web_models import fetch_web_model, pinned_model
+from partita.weights.web_names import web_name
+
+
+def fetch_named(name: str, *, accept_changed: bool) -> None:
+    """Fetch a model on the web, make sure that it is one, and print where it is."""
+    from partita.weights.store import load_model
+
+    pin = fetch_web_model(name, accept_changed=accept_changed)
+    load_model(name)
+    print(f"{one_line(name)}: {_path(name, pin.files[0].filename)}")
+
+
+def web_facts(name: str) -> dict[str, Any]:
+    """Return what is known of a model on the web, which is fetched where it is not here."""
+    from partita.weights.identity import model_sources
+
+    pin = pinned_model(name)
+    licence = hub_licence(pin.licence)
+    return {
+        "name": pin.name,
+        "sources": list(model_sources(name)),
+        "licence": licence.text,
+        "commercial_use": licence.commercial_use,
+        "licence_evidence": "the repository's card" if pin.licence else "nothing states it",
+        "origin": {file.filename: file.address for file in pin.files},
+        "size": {file.filename: f"{file.size:,} bytes" for file in pin.files},
+        "sha256": {file.filename: file.sha256 for file in pin.files},
+        **({"commit": pin.revision} if pin.revision else {}),
+        "fetched": pin.fetched,
+        "cached_at": str(_path(name, pin.files[0].filename)),
+    }
+
+
+def _path(name: str, filename: str) -> Path:
+    found = web_name(name)
+    assert found is not None
+    return web_folder(found) / filename
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="Weights, a checkpoint or the folder of a training.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder, empty or not there yet.")],
+    commercial_only: CommercialOnly = False,
+) -> None:
+    """Write a model as a repository of the Hugging Face Hub: safetensors, config.json, card."""
+    set_up_logging(verbose=False, quiet=False)
+    check_licences([name], commercial_only=commercial_only)
+    from partita.weights.chain import file_label
+    from partita.weights.export import export_folder
+    from partita.weights.store import load_model
+
+    model = load_model(name)
+    try:
+        export_folder(out, model, name=file_label(name), licence=licence_of(name))
+    except OSError as error:
+        raise PartitaError(f"{one_line(out)} cannot be written ({error.strerror})") from error
+    print(f"{one_line(name)}: {one_line(out)}")

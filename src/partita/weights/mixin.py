@@ -1,0 +1,104 @@
+"""``config.json`` beside a checkpoint, as ``PyTorchModelHubMixin`` of `huggingface_hub` writes it.
+
+Such a checkpoint says nothing of itself. The file has the settings of its model, and in what
+partita writes the model's name too; where that is missing, the tensors tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
+from partita.models import create_model, model_names
+from partita.models._protocol import SeparationModel
+from partita.weights.header import Header
+from partita.weights.home import is_there
+from partita.weights.hub_files import MIXIN_CONFIG
+
+#: The name that the Hub itself looks for.
+MODEL_KEY = "model_type"
+_MOST_BYTES = 1_000_000
+_SHOWN_CHARS = 60
+
+
+def mixin_metadata(path: Path, header: Header) -> Mapping[str, str]:
+    """Return what a checkpoint would say of itself, had partita written it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a checkpoint whose metadata do not say its model.
+    header : Header
+        Its own.
+
+    Returns
+    -------
+    mapping of str to str
+        ``model``, ``config`` and ``sources``, as `partita.weights.checkpoint.save_checkpoint`
+        writes them.
+
+    Raises
+    ------
+    WeightsCorruptError
+        No ``config.json`` lies beside it, or one that describes no model of partita's.
+    """
+    config = path.parent / MIXIN_CONFIG
+    if not is_there(config):
+        raise WeightsCorruptError(
+            f"{one_line(path)}: not a partita checkpoint (its metadata lack 'model', and no "
+            f"{MIXIN_CONFIG} lies beside it)"
+        )
+    settings = _settings(config)
+    name = settings.pop(MODEL_KEY, "")
+    model = _named(config, name, settings) if name else _fitting(config, settings, header)
+    return {
+        "model": model.registry_name,
+        "config": json.dumps(model.config.to_dict()),
+        "sources": json.dumps(list(model.sources)),
+    }
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        settings = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsCorruptError(
+            f"{one_line(path)}: not a readable JSON file ({one_line(error)})"
+        ) from error
+    if len(text) > _MOST_BYTES or not isinstance(settings, dict):
+        raise WeightsCorruptError(f"{one_line(path)}: holds no settings of a model")
+    return settings
+
+
+def _named(path: Path, name: object, settings: Mapping[str, Any]) -> SeparationModel:
+    try:
+        return create_model(str(name)[:_SHOWN_CHARS], settings, initialise=False)
+    except (ModelError, UnknownNameError) as error:
+        raise WeightsCorruptError(
+            f"{one_line(path)}: describes no model of partita's ({one_line(error)})"
+        ) from error
+
+
+def _fitting(path: Path, settings: Mapping[str, Any], header: Header) -> SeparationModel:
+    """Return the one model that takes these settings and then has these tensors."""
+    found = []
+    for name in model_names():
+        try:
+            model = create_model(name, settings, initialise=False)
+        except (ModelError, UnknownNameError):
+            continue
+        shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+        if shapes == dict(header.shapes):
+            found.append(model)
+    if len(found) == 1:
+        return found[0]
+    fits = ", ".join(model.registry_name for model in found) or "no model of partita's"
+    raise WeightsCorruptError(
+        f"{one_line(path)}: its settings and the checkpoint's tensors fit {fits}: "
+        f"{MODEL_KEY} must say which model it is"
+    )

@@ -1,0 +1,11 @@
+"""How files end that hold or describe weights."""
+
+from __future__ import annotations
+
+SAFE = ".safetensors"
+#: Checkpoints of other programs that say what they hold: no configuration belongs to them.
+DESCRIBED = (".th", ".onnx")
+OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *DESCRIBED)
+CONFIGS = (".yaml", ".yml")
+#: Pickles that nothing here reads.
+UNREAD_PICKLES = (".bin", ".pkl", ".pickle")

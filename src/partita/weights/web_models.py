@@ -1,0 +1,309 @@
+"""Models that are named by where they are on the web: fetched once, pinned, and used from here.
+
+Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.weights.download import MOST_BYTES, download_url, file_sha256, locked
+from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.header import read_header
+from partita.weights.home import writing_cache
+from partita.weights.hub import HubFile, Repository, read_repository, refused_file
+from partita.weights.hub_files import MIXIN_CONFIG, choose_files
+from partita.weights.pins import Pin, PinnedFile, asked_name, read_pin, web_folder, write_pin
+from partita.weights.suffixes import CONFIGS, DESCRIBED, SAFE
+from partita.weights.web import HttpStatusError, fetch_tag
+from partita.weights.web_names import (
+    HubName,
+    WebAddress,
+    file_of,
+    is_web_name,
+    local_file,
+    web_name,
+)
+
+_MOST_CONFIG_BYTES = 1_000_000
+_SHOWN_DIGITS = 12
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A file to be fetched: what is known of it before."""
+
+    filename: str
+    address: str
+    size: int = 0
+    sha256: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def fetch_web_model(name: str, *, accept_changed: bool = False) -> Pin:
+    """Put a model on the web into the cache, or make sure that it is what it was.
+
+    Parameters
+    ----------
+    name : str
+        As for `partita.weights.web_names.web_name`.
+    accept_changed : bool
+        Take it as it is now, whatever it was.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        It cannot be had, or the cache cannot be written.
+    WeightsCorruptError
+        It is no longer what it was when it was first fetched.
+    """
+    found = _parsed(name)
+    folder = web_folder(found)
+    with writing_cache():
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(found.text, folder.with_suffix(".lock")):
+            pin = None if accept_changed else read_pin(folder)
+            if pin is None:
+                return _fetch(found, folder)
+            _mend(found, folder, pin)
+            return _asked_again(found, folder, pin)
+
+
+def pinned_model(name: str, *, verify: bool = False) -> Pin:
+    """Return what a name on the web stands for, fetching it where it is not here.
+
+    Parameters
+    ----------
+    name : str
+    verify : bool
+        Compare the files' hashes, not their sizes alone; what is damaged is fetched again.
+
+    Raises
+    ------
+    WeightsUnavailableError, WeightsCorruptError
+        As `fetch_web_model`.
+    """
+    found = _parsed(name)
+    folder = web_folder(found)
+    pin = read_pin(folder)
+    if pin is None:
+        return fetch_web_model(name)
+    if any(_fault(folder, file, verify=verify) for file in pin.files):
+        with writing_cache(), locked(found.text, folder.with_suffix(".lock")):
+            _mend(found, folder, pin)
+    return pin
+
+
+def local_checkpoint(name: str, *, verify: bool = False) -> Path | ForeignCheckpoint:
+    """Return the files of a model on the web: a checkpoint as partita writes them, or another's.
+
+    Parameters and errors are those of `pinned_model`.
+    """
+    found = _parsed(name)
+    pin = pinned_model(name, verify=verify)
+    checkpoint, *others = (web_folder(found) / file.filename for file in pin.files)
+    if found.config and not is_web_name(found.config):
+        return ForeignCheckpoint(checkpoint, Path(found.config))
+    config = others[0] if others else None
+    if checkpoint.suffix.lower() != SAFE:
+        return ForeignCheckpoint(checkpoint, config)
+    if config is not None and config.suffix.lower() in CONFIGS:
+        return ForeignCheckpoint(checkpoint, config)
+    return checkpoint
+
+
+def stated_licence(name: str) -> str:
+    """Return the licence that a repository's card states; empty: none does.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        It has to be asked for, and cannot be.
+    """
+    found = _parsed(name)
+    pin = read_pin(web_folder(found))
+    if pin is not None:
+        return pin.licence
+    return read_repository(found).licence if isinstance(found, HubName) else ""
+
+
+def _parsed(name: str) -> HubName | WebAddress:
+    found = web_name(name)
+    if found is None:
+        raise ValueError(f"{name} is no name on the web")
+    return found
+
+
+def _fetch(found: HubName | WebAddress, folder: Path) -> Pin:
+    """Fetch a model for the first time, or as it is now, and write down what it is."""
+    tag = revision = licence = ""
+    if isinstance(found, HubName):
+        repository = read_repository(found)
+        revision, licence = repository.commit, repository.licence
+        stated = f"{licence}, as its card states" if licence else "unknown, its card states none"
+        _log.info("fetching %s (commit %s); licence: %s", found.text, revision[:12], stated)
+        files = [_fetch_hub(found, each, folder) for each in _of_hub(found, repository)]
+    else:
+        _log.info("fetching %s; licence: unknown", found.text)
+        tag = fetch_tag(found.text)
+        files = _fetch_address(found, folder)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    pin = Pin(asked_name(found), tuple(files), revision, tag, licence, today)
+    write_pin(folder, pin)
+    for file in files:
+        _log.info("%s: %s bytes, SHA-256 %s", file.filename, f"{file.size:,}", file.sha256)
+    return pin
+
+
+def _of_hub(found: HubName, repository: Repository) -> list[_Wanted]:
+    """Return the checkpoint of a repository, and what describes it."""
+    paths = choose_files(found, list(repository.files))
+    wanted = [_of_file(path, repository.files[path], repository.headers) for path in paths]
+    if is_web_name(found.config):
+        wanted[1:] = [_Wanted(file_of(found.config), found.config)]
+    if wanted[0].size > MOST_BYTES:
+        raise WeightsUnavailableError(
+            f"{found.text}: {wanted[0].filename} has {wanted[0].size / 1e6:,.0f} MB, more than the "
+            f"{MOST_BYTES / 1e6:,.0f} MB that a checkpoint may have"
+        )
+    return wanted
+
+
+def _of_file(path: str, file: HubFile, headers: Mapping[str, str]) -> _Wanted:
+    filename = local_file(path.rsplit("/", 1)[-1])
+    return _Wanted(filename, file.address, file.size, file.sha256, headers)
+
+
+def _fetch_hub(found: HubName, wanted: _Wanted, folder: Path) -> PinnedFile:
+    try:
+        return _fetch_file(wanted, folder)
+    except HttpStatusError as error:
+        raise refused_file(found, error) from error
+
+
+def _fetch_address(found: WebAddress, folder: Path) -> list[PinnedFile]:
+    checkpoint = _fetch_file(_Wanted(file_of(found.text), found.text), folder)
+    if is_web_name(found.config):
+        return [checkpoint, _fetch_file(_Wanted(file_of(found.config), found.config), folder)]
+    if found.config or _describes_itself(folder / checkpoint.filename):
+        return [checkpoint]
+    for name in _beside(found.text):
+        try:
+            return [checkpoint, _fetch_file(_Wanted(file_of(name), name), folder)]
+        except HttpStatusError:
+            continue
+    return [checkpoint]
+
+
+def _describes_itself(path: Path) -> bool:
+    """Tell whether a checkpoint needs no other file; a damaged one is for its reader to refuse."""
+    suffix = path.suffix.lower()
+    try:
+        return suffix in DESCRIBED or (suffix == SAFE and "model" in read_header(path).metadata)
+    except WeightsCorruptError:
+        return True
+
+
+def _beside(address: str) -> list[str]:
+    """Return where the configuration of a checkpoint may be, by its address."""
+    parts = urlsplit(address)
+    folder, _, name = parts.path.rpartition("/")
+    stem, _, suffix = name.rpartition(".")
+    names = [f"{stem}{ending}" for ending in CONFIGS]
+    if suffix.lower() == SAFE.removeprefix("."):
+        names.insert(0, MIXIN_CONFIG)
+    return [urlunsplit(parts._replace(path=f"{folder}/{each}")) for each in names]
+
+
+def _fetch_file(wanted: _Wanted, folder: Path) -> PinnedFile:
+    path = folder / wanted.filename
+    is_config = path.suffix.lower() in (*CONFIGS, ".json")
+    download_url(
+        wanted.address,
+        wanted.sha256,
+        path,
+        most_bytes=_MOST_CONFIG_BYTES if is_config else MOST_BYTES,
+        size=wanted.size,
+        headers=wanted.headers,
+    )
+    sha256 = wanted.sha256 or file_sha256(path)
+    return PinnedFile(path.name, wanted.address, path.stat().st_size, sha256)
+
+
+def _fault(folder: Path, file: PinnedFile, *, verify: bool) -> str:
+    """Say what is wrong with a file in the cache; empty: nothing."""
+    path = folder / file.filename
+    if not path.is_file():
+        return "is missing"
+    if path.stat().st_size != file.size or (verify and file_sha256(path) != file.sha256):
+        return "is damaged"
+    return ""
+
+
+def _mend(found: HubName | WebAddress, folder: Path, pin: Pin) -> None:
+    """Fetch again what is missing or damaged, from where it was and as it was."""
+    headers: Mapping[str, str] = {}
+    for file in pin.files:
+        if fault := _fault(folder, file, verify=True):
+            _log.warning("%s %s; fetching it again", one_line(folder / file.filename), fault)
+            if isinstance(found, HubName) and not headers:
+                headers = read_repository(found, pin.revision).headers
+            wanted = _Wanted(file.filename, file.address, file.size, file.sha256, headers)
+            _fetch_as_pinned(found, wanted, folder, pin)
+
+
+def _fetch_as_pinned(
+    found: HubName | WebAddress, wanted: _Wanted, folder: Path, pin: Pin
+) -> PinnedFile:
+    try:
+        if isinstance(found, HubName):
+            return _fetch_hub(found, wanted, folder)
+        return _fetch_file(wanted, folder)
+    except WeightsCorruptError as error:
+        raise _changed(found, pin, str(error).partition("; the file was removed")[0]) from error
+
+
+def _changed(found: HubName | WebAddress, pin: Pin, how: str) -> WeightsCorruptError:
+    return WeightsCorruptError(
+        f"{found.text} has changed since it was fetched on {pin.fetched} ({how}): "
+        f"partita models fetch --accept-changed {pin.name} takes it as it is now"
+    )
+
+
+def _asked_again(found: HubName | WebAddress, folder: Path, pin: Pin) -> Pin:
+    """Make sure that a server still has what is here; where it cannot be asked, that is said."""
+    try:
+        if isinstance(found, HubName):
+            _refuse_changed(found, pin, read_repository(found))
+            return pin
+        tag = fetch_tag(found.text)
+    except WeightsUnavailableError as error:
+        _log.warning("%s; what is here is as it was fetched on %s", error, pin.fetched)
+        return pin
+    if tag and tag == pin.tag:
+        return pin
+    for file in pin.files:
+        wanted = _Wanted(file.filename, file.address, file.size, file.sha256)
+        _fetch_as_pinned(found, wanted, folder, pin)
+    pin = dataclasses.replace(pin, tag=tag)
+    write_pin(folder, pin)
+    return pin
+
+
+def _refuse_changed(found: HubName, pin: Pin, repository: Repository) -> None:
+    """Refuse a repository whose files are no longer those that were fetched."""
+    if repository.commit == pin.revision:
+        return
+    for wanted, file in zip(_of_hub(found, repository), pin.files, strict=False):
+        is_other = wanted.sha256 and wanted.sha256 != file.sha256
+        if is_other or (wanted.size and wanted.size != file.size):
+            then, now = pin.revision[:_SHOWN_DIGITS], repository.commit[:_SHOWN_DIGITS]
+            raise _changed(found, pin, f"{wanted.filename}: commit {then} then, {now} now")

@@ -1,0 +1,156 @@
+"""Names of models on the web: repositories of the Hugging Face Hub, and addresses of files.
+
+Nothing here imports PyTorch, and no server is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from partita.errors import UsageError, one_line
+from partita.files import part_of_path
+from partita.weights.suffixes import CONFIGS, OTHERS, SAFE
+
+HUB = "hf:"
+_SCHEMES = ("https://", "http://")
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_REPOSITORY = re.compile(rf"{_PART}/{_PART}")
+_MOST_CHARS = 2000
+_MOST_NAME_CHARS = 100
+_FORMS = "hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME/FILE"
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository of the Hugging Face Hub, or one checkpoint of it.
+
+    Attributes
+    ----------
+    text : str
+        What people type, without a configuration.
+    repository : str
+        ``owner/name``.
+    file : str
+        The path of a checkpoint in it; empty: the one that it holds.
+    revision : str
+        Branch, tag or commit; empty: the repository's own choice.
+    config : str
+        Path or address of a YAML file; empty: the one beside the checkpoint.
+    """
+
+    text: str
+    repository: str
+    file: str = ""
+    revision: str = ""
+    config: str = ""
+
+    @property
+    def label(self) -> str:
+        """What stems are named after."""
+        return PurePosixPath(self.file).stem if self.file else self.repository.split("/")[1]
+
+
+@dataclass(frozen=True)
+class WebAddress:
+    """The address of a checkpoint.
+
+    Attributes
+    ----------
+    text : str
+        The address.
+    config : str
+        Path or address of a YAML file; empty: the one beside the checkpoint.
+    """
+
+    text: str
+    config: str = ""
+
+    @property
+    def label(self) -> str:
+        """What stems are named after."""
+        return PurePosixPath(file_of(self.text)).stem
+
+
+def is_web_name(name: str) -> bool:
+    """Tell whether a name means a model on the web."""
+    return name.startswith((HUB, *_SCHEMES))
+
+
+def web_name(name: str) -> HubName | WebAddress | None:
+    """Return what a name means on the web, None where it means something else.
+
+    Parameters
+    ----------
+    name : str
+        ``hf:OWNER/NAME``, with ``/FILE`` and ``@REVISION`` where wanted, or the address of a
+        checkpoint; behind both, ``@`` and a path or address of the YAML file that describes it.
+
+    Raises
+    ------
+    UsageError
+        It begins like one of these, and is none.
+    """
+    if not is_web_name(name):
+        return None
+    if len(name) > _MOST_CHARS or not name.isprintable() or " " in name:
+        raise UsageError(f"{one_line(name[:80])}: no name of a model on the web")
+    text, at, config = name.rpartition("@")
+    if not (at and config.lower().endswith(CONFIGS) and is_web_name(text)):
+        text, config = name, ""
+    if is_web_name(config):
+        _check_address(config)
+    if text.startswith(HUB):
+        return _hub_name(text, config)
+    _check_address(text)
+    if PurePosixPath(file_of(text)).suffix.lower() not in (*OTHERS, SAFE):
+        raise UsageError(
+            f"{one_line(text)} is the address of no checkpoint ({', '.join((SAFE, *OTHERS))})"
+        )
+    return WebAddress(text, config)
+
+
+def file_of(address: str) -> str:
+    """Return the name that the file of an address gets here."""
+    name = unquote(urlsplit(address).path.rsplit("/", 1)[-1])
+    return local_file(name)
+
+
+def local_file(name: str) -> str:
+    """Return a name on the web as a file's name here: its ending stays, oddities go."""
+    safe = re.sub(r"[^\w.-]", "_", part_of_path(name)).lstrip(".")
+    suffix = PurePosixPath(safe).suffix
+    return safe[: _MOST_NAME_CHARS - len(suffix)].removesuffix(suffix) + suffix
+
+
+def _hub_name(text: str, config: str) -> HubName:
+    whole, _, revision = text.removeprefix(HUB).partition("@")
+    owner, _, rest = whole.partition("/")
+    name, _, file = rest.partition("/")
+    repository = f"{owner}/{name}"
+    parts = PurePosixPath(file).parts
+    if not _REPOSITORY.fullmatch(repository) or ".." in parts or text.endswith(("/", "@")):
+        raise UsageError(f"{one_line(text)} names no repository: {_FORMS}")
+    return HubName(text, repository, file, revision, config)
+
+
+def _check_address(address: str) -> None:
+    """Refuse addresses whose content anybody on the way could change, and those that hide some.
+
+    Raises
+    ------
+    UsageError
+        It is one.
+    """
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{one_line(address)} is no address ({one_line(error)})") from error
+    if not host or parts.username is not None:
+        raise UsageError(f"{one_line(address)} is no address of a file")
+    if parts.scheme != "https" and host not in _LOCAL:
+        raise UsageError(f"{one_line(address)} could be changed on its way here: use https://")
