@@ -15,6 +15,11 @@ import soundfile
 import torch
 
 from common import SMALL_UNET, SMALL_UNMIX
+from demucs_files import QUANTISED, write_package
+from msst_files import SMALL as SMALL_MSST
+from msst_files import small_model, write_msst
+from onnx_files import GRAPH
+from onnx_files import model as onnx_file
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.tags import Cover, Tags
@@ -23,6 +28,7 @@ from partita.models import create_model
 from partita.training.recipes import _files as recipe_files
 from partita.training.run_folder import RunFolder
 from partita.weights.checkpoint import save_checkpoint
+from partita.weights.demucs_package import read_package
 from soundfont_file import tiny_soundfont
 
 _RATE = 44100
@@ -226,6 +232,34 @@ def _write_scores(folder: Path) -> None:
     (folder / "b.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
+def _write_packages(folder: Path) -> None:
+    """Of networks as diffq restores them, and as it quantised them."""
+    for path in QUANTISED:
+        (folder / path.name).write_bytes(path.read_bytes())
+    whole = read_package(QUANTISED[0])
+    facts = {"kwargs": whole.kwargs, "state": whole.state}
+    for legacy in (False, True):
+        write_package(folder / f"legacy_{legacy}.th", whole.klass, legacy, **facts)
+
+
+def _write_msst(folder: Path) -> None:
+    """Checkpoints and their YAML files; the family stands in the suffix, for the target."""
+    for family in SMALL_MSST:
+        write_msst(folder, small_model(family), f"a.{family}")
+
+
+def _write_msst_checkpoints(folder: Path) -> None:
+    _write_msst(folder)
+    for path in folder.glob("*.yaml"):
+        path.unlink()
+
+
+def _write_msst_configs(folder: Path) -> None:
+    _write_msst(folder)
+    for path in folder.glob("*.ckpt"):
+        path.unlink()
+
+
 _WRITERS: dict[str, Callable[[Path], object]] = {
     "audio": _write_audio,
     "excerpt": _write_audio,
@@ -242,4 +276,8 @@ _WRITERS: dict[str, Callable[[Path], object]] = {
     "settings": _write_settings,
     "table": _write_table,
     "scores": _write_scores,
+    "package": _write_packages,
+    "msst": _write_msst_checkpoints,
+    "msst_config": _write_msst_configs,
+    "onnx": lambda folder: (folder / "a.onnx").write_bytes(onnx_file(*GRAPH)),
 }

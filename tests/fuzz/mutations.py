@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import pickletools
 import re
 import struct
+import zipfile
 from random import Random
 from typing import Any
 
@@ -32,11 +36,13 @@ def mutate(rng: Random, data: bytes, others: list[bytes], kind: str) -> bytes:
     data : bytes
     others : list of bytes
         Inputs of the same target, to splice with.
-    kind : {"binary", "text", "json", "safetensors"}
+    kind : {"binary", "text", "json", "safetensors", "archive"}
     """
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
         if kind == "safetensors" and rng.random() < 0.8:
             data = _safetensors(rng, data)
+        elif kind == "archive" and rng.random() < 0.9:
+            data = _archive(rng, data)
         elif kind == "json" and rng.random() < 0.7:
             data = _json(rng, data)
         elif kind in ("text", "json") and rng.random() < 0.8:
@@ -197,3 +203,66 @@ def _safetensors(rng: Random, data: bytes) -> bytes:
             content = _changed(rng, content)
     header = json.dumps(content).encode()
     return struct.pack("<Q", len(header)) + header + data[8 + length :]
+
+
+def _archive(rng: Random, data: bytes) -> bytes:
+    """Change one file within a checkpoint of PyTorch's, its checksum agreeing."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        return rng.choice(_ON_BYTES)(rng, data)  # the older format, or too damaged already
+    pickles = [name for name in members if name.endswith("data.pkl")]
+    if pickles and rng.random() < 0.8:
+        change = rng.choice((_pickle, _pickle, _pickle, *_ON_BYTES))
+        members[pickles[0]] = change(rng, members[pickles[0]])
+    elif members:
+        name = rng.choice(list(members))
+        members[name] = rng.choice(_ON_BYTES)(rng, members[name])
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+_GLOBALS = (
+    *("torch FloatStorage", "torch HalfStorage", "torch LongStorage", "torch float32"),
+    *("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "fractions Fraction"),
+    *("collections OrderedDict", "collections Counter", "torch Size", "os system"),
+    *("demucs.hdemucs HDemucs", "diffq.diffq DiffQuantizer", "numpy.core.multiarray scalar"),
+    *("torch._utils _rebuild_sparse_tensor", "torch.nn.parameter Parameter", "numpy dtype"),
+)
+
+
+def _pickle(rng: Random, data: bytes) -> bytes:
+    """Change, leave out or double one operation of a pickle."""
+    try:
+        found = list(pickletools.genops(data))
+    except Exception:  # pickletools breaks in many ways as well
+        return rng.choice(_ON_BYTES)(rng, data)
+    at = rng.randrange(len(found))
+    operation, argument, start = found[at]
+    end = found[at + 1][2] if at + 1 < len(found) else len(data)
+    form = rng.random()
+    changed = data[start:end]
+    if form < 0.1:
+        changed = b""
+    elif form < 0.2:
+        changed *= rng.choice((2, 3, 1000))
+    elif form < 0.3:
+        other = rng.randrange(len(found) - 1) if len(found) > 1 else 0
+        changed = data[found[other][2] : found[min(other + 1, len(found) - 1)][2]]
+    elif operation.name == "GLOBAL":
+        changed = b"c" + rng.choice(_GLOBALS).replace(" ", "\n").encode() + b"\n"
+    elif isinstance(argument, (int, float)) and "PUT" not in operation.name:
+        values = (*_VALUES[:17], argument * 1000, -argument, argument + 1)
+        changed = _pickled(rng.choice(values))
+    else:
+        changed = _pickled(rng.choice((*_VALUES[:24], *_TEXTS[:9], argument)))
+    return data[:start] + changed + data[end:]
+
+
+def _pickled(value: Any) -> bytes:
+    """Return the operations that put a value on the stack."""
+    return pickle.dumps(value, protocol=2)[2:-1]

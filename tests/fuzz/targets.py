@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from msst_files import small_model, write_msst
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
@@ -29,7 +32,11 @@ from partita.training.run_folder import RunFolder
 from partita.training.settings import parse_settings
 from partita.training.synthesized import SynthesisPlan
 from partita.weights.checkpoint import load_checkpoint
+from partita.weights.demucs_package import model_from_package
+from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.htdemucs_onnx import state_from_file
 from partita.weights.identity import read_header
+from partita.weights.msst import load_foreign
 
 _FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")
 
@@ -113,6 +120,26 @@ def _plan(path: Path) -> None:
     SynthesisPlan.read(path, sources=["vocals", "rest"], sample_rate=44100, channels=2)
 
 
+@functools.cache
+def _whole_msst(family: str) -> Path:
+    """Return a checkpoint that is whole; its YAML file lies beside it."""
+    folder = tempfile.TemporaryDirectory(prefix="fuzz-msst-")
+    _folders.append(folder)
+    return write_msst(Path(folder.name), small_model(family))
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
+
+
+def _msst(path: Path) -> None:
+    whole = _whole_msst(path.name.split(".")[1])
+    load_foreign(ForeignCheckpoint(path, whole.with_suffix(".yaml")))
+
+
+def _msst_config(path: Path) -> None:
+    load_foreign(ForeignCheckpoint(_whole_msst(path.name.split(".")[1]), path))
+
+
 TARGETS = {
     "audio": Target(_audio),
     "excerpt": Target(_excerpt),
@@ -129,4 +156,8 @@ TARGETS = {
     "settings": Target(_settings, "text"),
     "table": Target(read_csv, "text"),
     "scores": Target(read_scores, "json"),
+    "package": Target(model_from_package, "archive"),
+    "msst": Target(_msst, "archive"),
+    "msst_config": Target(_msst_config, "text"),
+    "onnx": Target(state_from_file),
 }

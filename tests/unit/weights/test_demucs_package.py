@@ -2,13 +2,13 @@
 
 import pickle
 import sys
-import types
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from demucs_files import their_classes, write_package
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.demucs_networks import empty_demucs_network
@@ -34,35 +34,15 @@ class Evil:
 
 
 @pytest.fixture
-def theirs(monkeypatch):
-    """Make a class of a name such as ``demucs.htdemucs.HTDemucs``, which can be pickled."""
-
-    def make(whole_name):
-        module, _, name = whole_name.rpartition(".")
-        kind = type(name, (), {"__module__": module})
-        for each in (module.partition(".")[0], module):
-            monkeypatch.setitem(sys.modules, each, types.ModuleType(each))
-        setattr(sys.modules[module], name, kind)
-        return kind
-
-    return make
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch, theirs):
+def write(tmp_path):
     """Pickle a package as demucs does, with a class of its name; returns the file."""
 
     def put(name="HTDemucs", legacy=False, **changes):
-        klass = theirs(f"demucs.{name.lower()}.{name}")
         torch.manual_seed(0)
         shapes = empty_demucs_network("HTDemucs", KWARGS).state_dict()
         state = {key: 0.1 * torch.randn(tensor.shape).half() for key, tensor in shapes.items()}
-        package = {"klass": klass, "args": (), "kwargs": KWARGS, "state": state, **changes}
-        path = tmp_path / "network.th"
-        torch.save(package, path, _use_new_zipfile_serialization=not legacy)
-        for module in [each for each in sys.modules if each.split(".")[0] in ("demucs", "diffq")]:
-            monkeypatch.delitem(sys.modules, module)
-        return path
+        facts = {"kwargs": KWARGS, "state": state, **changes}
+        return write_package(tmp_path / "network.th", name, legacy, **facts)
 
     return put
 
@@ -115,7 +95,7 @@ def test_other_contents_are_refused(write, klass, changes, fault):
 
 
 @pytest.fixture
-def quantised(write, theirs):
+def quantised(write):
     """Write a package whose quantiser left all tensors as they are, changed; returns the file."""
 
     def put(klass="diffq.diffq.DiffQuantizer", kwargs=None, settings=None, **changes):
@@ -125,8 +105,10 @@ def quantised(write, theirs):
             "others": [torch.full(tensor.shape, 0.5) for _, tensor in shapes],
             **changes,
         }
-        meta = {"klass": theirs(klass), "init_kwargs": {"min_size": 1, **(settings or {})}}
-        return write(state={**state, "meta": meta}, kwargs={**KWARGS, **(kwargs or {})})
+        init_kwargs = {"min_size": 1, **(settings or {})}
+        with their_classes(klass) as (quantiser,):
+            state["meta"] = {"klass": quantiser, "init_kwargs": init_kwargs}
+            return write(state=state, kwargs={**KWARGS, **(kwargs or {})})
 
     return put
 
