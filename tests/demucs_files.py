@@ -36,9 +36,9 @@ def their_classes(*names: str) -> Iterator[list[type]]:
                 sys.modules[name] = module
 
 
-def write_package(path: Path, klass: str, legacy: bool = False, **facts: Any) -> Path:
+def write_package(path: Path, name: str, /, legacy: bool = False, **facts: Any) -> Path:
     """Pickle a package: class, arguments, state."""
-    with their_classes(f"demucs.{klass.lower()}.{klass}") as (theirs,):
+    with their_classes(f"demucs.{name.lower()}.{name}") as (theirs,):
         package = {"klass": theirs, "args": (), **facts}
         torch.save(package, path, _use_new_zipfile_serialization=not legacy)
     return path
