@@ -24,6 +24,7 @@ from partita.weights.demucs_networks import demucs_network, empty_demucs_network
 from partita.weights.diffq import Kind, Quantiser, restored_state
 from partita.weights.home import is_there
 from partita.weights.state_dicts import (
+    check_size,
     checked_tensors,
     corrupt_if_unreadable,
     load_restricted,
@@ -110,7 +111,10 @@ def read_package(path: Path) -> DemucsPackage:
             raise TypeError
         if isinstance(state, dict) and state.get(_QUANTISED):
             state = _restored(path, klass, tuple(args), kwargs, state)
-        return DemucsPackage(klass, tuple(args), kwargs, checked_tensors(path, state))
+        else:
+            state = checked_tensors(path, state)
+            check_size(path, state)
+        return DemucsPackage(klass, tuple(args), kwargs, state)
 
 
 def _restored(

@@ -7,7 +7,7 @@ import pickle
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,9 @@ from partita.weights.home import is_there
 _MOST_TENSORS = 20_000
 _MOST_PACKED = 2  # PyTorch does not compress; numpy's arrays within pickles are not either
 _MOST_LEVELS = 4
+#: Tensors may share their numbers, as tied weights do, but not so that copies would fill memory.
+_MOST_SHARED = 4
+_SMALL_BYTES = 10_000_000
 #: Where trainings keep the tensors of a model, in the order in which they are looked for.
 _STATES = ("state", "state_dict", "model_state_dict")
 #: What wrappers of modules put before names, and what they count.
@@ -92,7 +95,7 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
     WeightsUnavailableError
         There is no such file.
     WeightsCorruptError
-        As `read_state_dict`.
+        As `read_state_dict`; or the tensors are much larger than the file.
     """
     if not is_there(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
@@ -101,6 +104,7 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
             loaded = load_restricted(path)
         facts = loaded.get("meta") if isinstance(loaded, dict) else None
         state = checked_tensors(path, _unwrapped(loaded))
+        check_size(path, state)
         return _without_prefixes(state), facts if isinstance(facts, dict) else {}
 
 
@@ -144,6 +148,21 @@ def checked_tensors(path: Path, state: Any) -> dict[str, Tensor]:
     if len(state) > _MOST_TENSORS or not all(map(is_plain, state.values())):
         raise WeightsCorruptError(f"{name}: holds tensors of another kind")
     return {str(key): tensor.detach() for key, tensor in state.items()}
+
+
+def check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors are not much larger than their file: numbers may be shared.
+
+    Where the file itself says which model it holds, nothing else bounds them.
+
+    Raises
+    ------
+    WeightsCorruptError
+        They are.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > _MOST_SHARED * path.stat().st_size + _SMALL_BYTES:
+        raise WeightsCorruptError(f"{one_line(path)}: its tensors are much larger than the file")
 
 
 def _unwrapped(loaded: Any) -> Any:

@@ -81,6 +81,7 @@ def test_code_is_refused(write, changes, legacy):
         ("HTDemucs", {"state": {"__quantized": True}}, "not a package of demucs"),
         ("HTDemucs", {"state": {"a": 1}}, "not a dict of tensors"),
         ("HTDemucs", {"state": {"a": torch.ones(1)}}, "it has an unexpected tensor a"),
+        ("HTDemucs", {"state": {"a": torch.ones(1).expand(1 << 30)}}, "much larger than the file"),
         ("HTDemucs", {"kwargs": {}}, "it does not say its sources"),
         ("HTDemucs", {"kwargs": [1]}, "not a package of demucs"),
         ("HTDemucs", {"klass": "HTDemucs"}, "not a package of demucs"),

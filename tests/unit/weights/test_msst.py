@@ -318,6 +318,8 @@ def test_damaged_files(tmp_path):
         "no.yaml",
         error=WeightsUnavailableError,
     )
+    state["final_norm.gamma"] = torch.ones(1).expand(1 << 30)
+    refused(write_msst(tmp_path, model, state=state), "much larger than the file")
 
 
 def test_layers_whose_positions_differ_are_refused(tmp_path):
