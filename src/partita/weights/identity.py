@@ -16,7 +16,7 @@ from partita.stems import is_source_name
 from partita.weights import header
 from partita.weights.cards import get_card
 from partita.weights.chain import parse_chain
-from partita.weights.download import file_sha256
+from partita.weights.digests import remembered_sha256
 from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint
 from partita.weights.home import is_there
 from partita.weights.msst_config import read_config
@@ -64,7 +64,7 @@ def read_header(path: Path) -> CheckpointHeader:
         if not isinstance(sources, list) or not all(map(is_source_name, sources)):
             raise ValueError
         # Older files do not say what their tensors are: the whole file stands for them.
-        tensors = said.get("tensors_sha256") or file_sha256(path)
+        tensors = said.get("tensors_sha256") or remembered_sha256(path)
         return CheckpointHeader(tuple(sources), _digest(said["model"], said["config"], tensors))
     except OSError as error:
         raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
@@ -131,8 +131,8 @@ def _link_digest(model: str) -> str:
     if is_web_name(model):
         return _web_digest(model)
     if (foreign := foreign_checkpoint(model)) is not None:
-        config = "" if foreign.config is None else file_sha256(foreign.config)
-        return _digest(file_sha256(foreign.path), config)
+        config = "" if foreign.config is None else remembered_sha256(foreign.config)
+        return _digest(remembered_sha256(foreign.path), config)
     own = own_checkpoint(model)
     if own is not None:
         return read_header(own).digest
@@ -149,7 +149,7 @@ def _web_digest(model: str) -> str:
     if isinstance(there, ForeignCheckpoint) and there.config is not None:
         config = there.config  # on the web as well, or named with --config
         hashes.setdefault(config.name, "")
-        hashes[config.name] = hashes[config.name] or file_sha256(config)
+        hashes[config.name] = hashes[config.name] or remembered_sha256(config)
     return _digest(sorted(hashes.values()))
 
 

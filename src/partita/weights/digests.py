@@ -1,0 +1,80 @@
+"""SHA-256 of large files, computed once: it is remembered while a file stays as it is.
+
+A record is believed only while the file has the same device, inode, size, time of modification and
+time of change. The last of these is the system's own: whatever writes to a file, replaces it or
+sets its times back changes it, and no program can choose it. Records are made of files that nothing
+has changed for ten minutes, since a time of change says little while somebody is still writing:
+clocks have ticks, and pages that are mapped into memory are written later. Where the system keeps
+no time of change (Windows), nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from partita.errors import WeightsUnavailableError
+from partita.files import whole_file
+from partita.weights.download import file_sha256
+from partita.weights.home import home
+
+_HAS_CHANGE_TIME = os.name == "posix"
+_LEAST_BYTES = 20_000_000  # what is hashed in some hundredths of a second
+_SETTLED_S = 600
+
+
+def remembered_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content; that of a large file is kept in the cache.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    before = _facts(path)
+    if not _HAS_CHANGE_TIME or path.stat().st_size < _LEAST_BYTES:
+        return file_sha256(path)
+    record = _record(path)
+    if record is not None and (known := _known(record, before)):
+        return known
+    digest = file_sha256(path)
+    if record is not None and _facts(path) == before and _is_settled(path):
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+            record.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(record) as partial:
+                partial.write_text(json.dumps({"file": before, "sha256": digest}))
+    return digest
+
+
+def _facts(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _is_settled(path: Path) -> bool:
+    found = path.stat()
+    return time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED_S
+
+
+def _record(path: Path) -> Path | None:
+    """Return where the digest of a file is kept, None where there is no cache."""
+    try:
+        name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
+        return home() / "digests" / f"{name[:32]}.json"
+    except (OSError, WeightsUnavailableError):
+        return None
+
+
+def _known(record: Path, facts: list[int]) -> str:
+    """Return the digest of a record that is of these facts; empty: there is none."""
+    try:
+        said = json.loads(record.read_text())
+        if said["file"] == facts and isinstance(said["sha256"], str):
+            return str(said["sha256"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return ""
