@@ -180,7 +180,8 @@ def _facts(card: Card) -> dict[str, Any]:
         origins.append(_one_or_all({name: file.origin for name, file in source.files.items()}))
         digests.append(_one_or_all({name: file.digest for name, file in source.files.items()}))
     facts["origin"] = origins[0] if len(origins) == 1 else origins
-    facts["sha256"] = digests[0] if len(digests) == 1 else digests
+    are_same = all(digest == digests[0] for digest in digests)
+    facts["sha256"] = digests[0] if are_same else digests
     return {**facts, "cached_at": path if is_cached(card) else "not cached"}
 
 

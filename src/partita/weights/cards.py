@@ -15,6 +15,7 @@ from partita.weights.card import (
     UrlSource,
     WheelSource,
 )
+from partita.weights.community_cards import COMMUNITY_CARDS
 from partita.weights.imported import imported_names
 
 DEFAULT_MODEL = "four-stems"
@@ -395,6 +396,7 @@ CARDS: Mapping[str, Card] = {
             paper="Dittmar & Müller, Reverse engineering the Amen break, IEEE/ACM TASLP 2016",
             takes="drums",
         ),
+        *COMMUNITY_CARDS,
     ]
 }
 

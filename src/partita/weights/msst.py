@@ -79,6 +79,30 @@ def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
     return model.eval()
 
 
+def tensors_for(model: SeparationModel, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, by the names of a model that it must be of.
+
+    No YAML file is needed: whoever calls knows the model. Numbers of 16 bits become float32.
+
+    Raises
+    ------
+    WeightsCorruptError
+        As `load_foreign`; its tensors are those of another architecture. Whether they fit the model
+        is left to the caller.
+    """
+    state, _ = _tensors(path)
+    family = _family(path, {name: tuple(tensor.shape) for name, tensor in state.items()})
+    if family.model != model.registry_name:
+        raise WeightsCorruptError(
+            f"{one_line(path.name)}: holds {family.title}, not {model.registry_name}"
+        )
+    tensors = family.tensors(state, model.config.to_dict(), MsstConfig("", {}))
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+
+
 def _tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     """Return the tensors of a file, and what else it says of itself."""
     if path.suffix.lower() != ".safetensors":

