@@ -32,6 +32,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +45,16 @@ from common import STEMS, floor_stems
 from partita.audio.channels import mix_channels
 from partita.datasets import Track, open_dataset
 from partita.devices import choose_device, start_threads
+from partita.ensembles import build_estimator
 from partita.evaluation.oracles import get_oracle
 from partita.evaluation.sdr import mdx_sdr_db
 from partita.files import whole_file
 from partita.models._protocol import SongFacts
 from partita.passage import Passage
-from partita.stages import Chain, Estimator, Stage, StageOptions
-from partita.weights.chain import Link, file_label, parse_chain, taken_stem
+from partita.stages import Chain, Estimator, StageOptions
+from partita.weights.chain import Link, parse_chain, taken_stem
 from partita.weights.identity import model_digest
+from partita.weights.plan import file_label, parse_plan
 from partita.weights.store import load_model
 
 SPLIT = {
@@ -92,32 +95,36 @@ class Cached:
     ----------
     model : str
         Its name.
-    stage : Stage
+    stage : Estimator
     folder : Path or None
         None: nothing is kept.
     """
 
-    def __init__(self, model: str, stage: Stage, folder: Path | None) -> None:
+    def __init__(self, model: str, stage: Estimator, folder: Path | None) -> None:
         self._digest = model_digest(model)
         self._stage = stage
         self._folder = folder
         self.sources = stage.sources
         self.sample_rate = stage.sample_rate
         self.channels = stage.channels
+        self.stages = stage.stages
 
     def estimate(
-        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+        self,
+        blocks: Iterable[Tensor],
+        facts: SongFacts = _UNKNOWN,
+        pool: ThreadPoolExecutor | None = None,
     ) -> Generator[Tensor, None, None]:
         """Separate a stream, as `Estimator.estimate` says, or remember what came of it."""
         mixture = torch.cat(list(blocks), dim=-1)  # [groups, channels, samples]
         if self._folder is None:
-            yield from self._stage.estimate([mixture], facts)
+            yield from self._stage.estimate([mixture], facts, pool)
             return
         path = self._folder / f"{self._key(mixture, facts)}.safetensors"
         if path.exists():
             yield load_file(path)["estimates"]
             return
-        estimates = torch.cat(list(self._stage.estimate([mixture], facts)), dim=-1)
+        estimates = torch.cat(list(self._stage.estimate([mixture], facts, pool)), dim=-1)
         self._folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             save_file({"estimates": estimates.contiguous()}, partial)
@@ -135,7 +142,7 @@ def chained(links: Sequence[Link], options: argparse.Namespace) -> Estimator:
     stage_options = StageOptions(choose_device(options.device), torch.float32)
     found: Estimator | None = None
     for link in links:
-        stage: Estimator = Stage(load_model(link.model), stage_options)
+        stage = build_estimator(parse_plan(link.model), stage_options, load_model)
         if found is None:
             is_first = link.model == options.first
             found = Cached(link.model, stage, options.cache) if is_first else stage

@@ -22,7 +22,7 @@ def main() -> None:
     """Fetch the weights, separate both songs, score the one with known stems."""
     os.chdir(ROOT)
     from partita.weights.cards import DEFAULT_MODEL, get_card
-    from partita.weights.chain import part_cards
+    from partita.weights.plan import part_cards
     from partita.weights.store import example_path
 
     card = get_card(DEFAULT_MODEL)

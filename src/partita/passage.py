@@ -41,8 +41,8 @@ class Passage:
     frames : int or None
         The mixture's length, as far as it is known beforehand.
     progress : callable, optional
-    meter : NullMeter
-        Of all estimates, whether they are among the stems or not.
+    meter : NullMeter or None
+        Of all estimates, whether they are among the stems or not; None: not all are made.
     done : int
         Samples given out so far.
     field : StereoField or None
@@ -58,7 +58,7 @@ class Passage:
     sum_to_mix: bool
     frames: int | None = None
     progress: Progress | None = None
-    meter: NullMeter = field(default_factory=NullMeter)
+    meter: NullMeter | None = field(default_factory=NullMeter)
     done: int = 0
     field: StereoField | None = None
 
@@ -66,6 +66,11 @@ class Passage:
     def out_rate(self) -> int:
         """Sample rate of the stems."""
         return self.rate if self.keep_rate else self.estimator.sample_rate
+
+    @property
+    def null_depth_db(self) -> float | None:
+        """The null depth of what has been separated; None: it is not measured."""
+        return None if self.meter is None else self.meter.null_depth_db
 
     @property
     def out_channels(self) -> int:
@@ -109,7 +114,8 @@ class Passage:
     def _finish(self, mixture: Tensor, estimates: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
         if self.sum_to_mix:
             estimates = spread_residual(mixture, estimates)
-        self.meter.add(mixture, estimates)
+        if self.meter is not None:
+            self.meter.add(mixture, estimates)
         self.done += mixture.shape[-1]
         if self.progress is not None:
             total = None

@@ -19,13 +19,16 @@ from partita.audio.sample_store import SampleStore
 from partita.audio.signal import Audio, save_together
 from partita.audio.stem_writer import StemWriter
 from partita.devices import choose_device, choose_precision, start_threads
+from partita.dsp.levels import NullMeter
+from partita.ensembles import build_estimator, joints_before
 from partita.errors import UsageError
 from partita.models._protocol import SeparationModel
 from partita.passage import Passage, Progress, Samples
-from partita.stages import Chain, StageOptions, join_stages, make_stages
+from partita.stages import Chain, Estimator, Stage, StageOptions, make_stages
 from partita.stems import choose_stems, file_names
 from partita.weights.cards import DEFAULT_MODEL
-from partita.weights.chain import parse_chain
+from partita.weights.identity import model_sources
+from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
@@ -38,14 +41,15 @@ class Estimates(Mapping[str, Audio]):
 
     Attributes
     ----------
-    null_depth_db : float
-        Level of the mixture minus the sum of all the model's estimates, against the mixture.
+    null_depth_db : float or None
+        Level of the mixture minus the sum of all the model's estimates, against the mixture; None:
+        not all of them were made, because nothing that was asked for needed them.
     warnings : tuple of str
         What went wrong with the input without stopping it.
     """
 
     stems: Mapping[str, Audio]
-    null_depth_db: float
+    null_depth_db: float | None
     warnings: tuple[str, ...] = ()
 
     def __getitem__(self, stem: str) -> Audio:
@@ -137,7 +141,7 @@ class StemFiles:
     sample_rate, channels : int
     duration_s : float
         Length of the stems.
-    null_depth_db : float
+    null_depth_db : float or None
         As in `Estimates`.
     gain_db : float
         The joint gain that kept the loudest stem from clipping, 0 or negative.
@@ -150,23 +154,25 @@ class StemFiles:
     sample_rate: int
     channels: int
     duration_s: float
-    null_depth_db: float
+    null_depth_db: float | None
     gain_db: float
     elapsed_s: float
     warnings: tuple[str, ...]
 
 
 class Separator:
-    """Takes mixtures apart with one model, or with a chain of them.
+    """Takes mixtures apart with one model, or with a chain or an ensemble of them.
 
     Parameters
     ----------
     model : str, Path or SeparationModel
         Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
-        (``spleeter-2stems+hpss``), or a model in memory.
+        (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``), or a
+        model in memory.
     stems : sequence of str
         Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
-        rests (``no_vocals``); all sources by default.
+        rests (``no_vocals``); all sources by default. Members of bags and ensembles that have a
+        part in none of them are neither fetched nor run.
     two_stems : str, optional
         A stem expression: that stem and ``no_STEM``.
     device : str
@@ -226,6 +232,7 @@ class Separator:
             stems = stems.split(",")
         self._device = choose_device(device)
         start_threads(self._device)
+        sources: tuple[str, ...] | None = None
         options = StageOptions(
             self._device,
             choose_precision(precision),
@@ -235,44 +242,45 @@ class Separator:
             seed=seed,
             wiener=wiener,
         )
-        if isinstance(model, SeparationModel):
-            self.stages = make_stages([model], options)
-            self._estimator = join_stages(self.stages, [])
-        else:
-            links = parse_chain(str(model))
-            self.stages = make_stages([load_model(link.model) for link in links], options)
-            self._estimator = join_stages(self.stages, links[1:])
-        self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
         self._sum_to_mix = sum_to_mix
+        self._estimator: Estimator
+        self.plan: Plan | None = None
+        if isinstance(model, SeparationModel):
+            (self._estimator,) = make_stages([model], options)
+        else:
+            self.plan = plan = parse_plan(str(model))
+            if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
+                # Chosen first: what is not needed shall not even be fetched.
+                sources = plan_sources(plan, model_sources)
+                chosen = choose_stems(sources, stems=stems, two_stems=two_stems)
+                wanted = {name for members in chosen.values() for name in members}
+                plan = needed_plan(plan, wanted, model_sources)
+            self._estimator = build_estimator(plan, options, load_model)
+        self.sources = self._estimator.sources if sources is None else sources
+        self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All models that are run."""
+        return self._estimator.stages
 
     @property
     def model(self) -> SeparationModel:
-        """The model in its form for inference; the first one of a chain."""
+        """The model in its form for inference; the first one of several."""
         return self.stages[0].runner.model
 
-    @property
-    def joints(self) -> tuple[Chain, ...]:
-        """What joins each of `stages` but the first to those before it; empty for one model."""
-        found: list[Chain] = []
-        estimator = self._estimator
-        while isinstance(estimator, Chain):
-            found.insert(0, estimator)
-            estimator = estimator.first
-        return tuple(found)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """What is separated, whatever stems are asked for."""
-        return self._estimator.sources
+    def joints_before(self, stage: Stage) -> tuple[Chain, ...]:
+        """Return what takes stems apart before a stage: see `partita.ensembles.joints_before`."""
+        return joints_before(self._estimator, stage)
 
     @property
     def sample_rate(self) -> int:
-        """The model's sample rate in hertz; of a chain, the first model's."""
+        """The model's sample rate in hertz; of several, the first one's."""
         return self._estimator.sample_rate
 
     @property
     def channels(self) -> int:
-        """The model's channel count; of a chain, the first model's."""
+        """The model's channel count; of several, the first one's."""
         return self._estimator.channels
 
     def __call__(
@@ -397,7 +405,7 @@ class Separator:
             sample_rate=writer.file_rate,
             channels=writer.file_channels,
             duration_s=passage.done / passage.out_rate,
-            null_depth_db=passage.meter.null_depth_db,
+            null_depth_db=passage.null_depth_db,
             gain_db=writer.gain_db,
             elapsed_s=time.perf_counter() - started,
             warnings=tuple(reader.warnings),
@@ -436,6 +444,7 @@ class Separator:
             self._sum_to_mix,
             frames,
             progress,
+            meter=NullMeter() if set(self._estimator.sources) == set(self.sources) else None,
         )
 
 
@@ -454,7 +463,7 @@ def _in_memory(
         passage.measure(blocks)
     samples = torch.cat([stems for _, stems in passage.stream(blocks)], dim=-1)
     stems = {name: Audio(samples[i], passage.out_rate) for i, name in enumerate(passage.stems)}
-    return Estimates(stems, passage.meter.null_depth_db, tuple(warnings))
+    return Estimates(stems, passage.null_depth_db, tuple(warnings))
 
 
 def _as_samples(mixture: Tensor | Samples) -> Samples:

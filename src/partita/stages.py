@@ -1,10 +1,11 @@
-"""What estimates a stream: one model, or a chain of which each takes apart a stem of the other."""
+"""What separates a stream: one model in windows, or a chain of two estimators."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -42,8 +43,15 @@ class Estimator(Protocol):
     def channels(self) -> int:
         """The channel count of the stream."""
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All models that it consists of, from left to right."""
+
     def estimate(
-        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+        self,
+        blocks: Iterable[Tensor],
+        facts: SongFacts = _UNKNOWN,
+        pool: ThreadPoolExecutor | None = None,
     ) -> Generator[Tensor, None, None]:
         """Separate a stream.
 
@@ -53,6 +61,9 @@ class Estimator(Protocol):
             Independent groups of channels, in blocks of any length.
         facts : SongFacts
             What is known of the whole stream.
+        pool : ThreadPoolExecutor, optional
+            The threads of an estimator that this one is part of; by default each stage makes its
+            own, until the stream ends.
 
         Yields
         ------
@@ -138,17 +149,25 @@ class Stage:
         """The model's channel count."""
         return self.runner.model.channels
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Itself."""
+        return (self,)
+
     def estimate(
-        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+        self,
+        blocks: Iterable[Tensor],
+        facts: SongFacts = _UNKNOWN,
+        pool: ThreadPoolExecutor | None = None,
     ) -> Generator[Tensor, None, None]:
         """Separate a stream, as `Estimator.estimate` says."""
         runner = self.runner.for_song(facts)
-        with runner.workers() as pool:
+        with nullcontext(pool) if pool else runner.workers() as workers:
 
             def once(stream: Iterator[Tensor]) -> Iterator[Tensor]:
                 if self.window is None:
                     return iter([runner.run(torch.cat(list(stream), dim=-1))])
-                return overlap_add(stream, partial(runner.map_windows, pool), self.window)
+                return overlap_add(stream, partial(runner.map_windows, workers), self.window)
 
             if self._offsets:
                 yield from average_shifts(blocks, once, self._offsets)
@@ -199,8 +218,16 @@ class Chain:
         """The first's channel count."""
         return self.first.channels
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those of the first, then those of the second."""
+        return self.first.stages + self.second.stages
+
     def estimate(
-        self, blocks: Iterable[Tensor], facts: SongFacts = _UNKNOWN
+        self,
+        blocks: Iterable[Tensor],
+        facts: SongFacts = _UNKNOWN,
+        pool: ThreadPoolExecutor | None = None,
     ) -> Generator[Tensor, None, None]:
         """Separate a stream, as `Estimator.estimate` says.
 
@@ -209,8 +236,8 @@ class Chain:
         is error.
         """
         kept = BlockBuffer()  # what waits until the second is as far
-        first = self.first.estimate(blocks, facts)
-        second = self.second.estimate(*self._handed_on(self._tap(first, kept), facts))
+        first = self.first.estimate(blocks, facts, pool)
+        second = self.second.estimate(*self._handed_on(self._tap(first, kept), facts), pool)
         # The second has begun before the first and must outlive it, also where nobody reads on:
         # both take threads and give them back.
         with closing(second), closing(first):
@@ -305,29 +332,41 @@ def make_stages(models: Sequence[SeparationModel], options: StageOptions) -> tup
     Raises
     ------
     UsageError
-        Windows are asked for and no model has any, or the options do not fit one of them.
+        As `check_windows`, or the options do not fit one of the models.
+    """
+    stages = tuple(Stage(model, options) for model in models)
+    check_windows(stages, options)
+    return stages
+
+
+def check_windows(stages: Sequence[Stage], options: StageOptions) -> None:
+    """Check that options of windows have something to apply to.
+
+    Raises
+    ------
+    UsageError
+        Windows are asked for and no model has any.
     """
     wants_windows = options.segment_s is not None or options.overlap is not None
-    if wants_windows and all(model.window is None for model in models):
+    if wants_windows and all(stage.window is None for stage in stages):
         raise UsageError("this model sees whole tracks: --segment and --overlap do not apply")
-    return tuple(Stage(model, options) for model in models)
 
 
-def join_stages(stages: Sequence[Stage], links: Sequence[Link]) -> Estimator:
-    """Return the chain of stages, from left to right; a stage that is alone is none.
+def join_stages(stages: Sequence[Estimator], links: Sequence[Link]) -> Estimator:
+    """Return the chain of estimators, from left to right; one that is alone is none.
 
     Parameters
     ----------
-    stages : sequence of Stage
+    stages : sequence of Estimator
     links : sequence of Link
-        Of all stages but the first: what each of them takes apart.
+        Of all but the first: what each of them takes apart.
 
     Raises
     ------
     UsageError
         As `taken_stem`.
     """
-    joined: Estimator = stages[0]
+    joined = stages[0]
     for stage, link in zip(stages[1:], links, strict=True):
         joined = Chain(joined, stage, taken_stem(link, joined.sources))
     return joined

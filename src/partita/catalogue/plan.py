@@ -14,7 +14,7 @@ from partita.catalogue.songs import Song
 from partita.errors import AudioWriteError, UsageError, one_line
 from partita.files import part_of_path
 from partita.stems import file_names
-from partita.weights.chain import file_label
+from partita.weights.plan import file_label
 
 DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
 _FIELDS = ("model", "track", "stem", "ext")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import shutil
 import tempfile
@@ -70,7 +71,11 @@ def _cache() -> dict[str, Any]:
     from partita.weights.store import is_cached
 
     folder = home()
-    cached = [card.name for card in CARDS.values() if card.download_bytes and is_cached(card)]
+    cached = [
+        card.name
+        for card in CARDS.values()
+        if card.download_bytes and not card.member_of and is_cached(card)
+    ]
     return {
         "folder": str(folder),
         "weights": ", ".join(cached) or "none yet; partita models fetch NAME",
@@ -114,8 +119,9 @@ def _self_test() -> dict[str, Any]:
     elapsed = time.perf_counter() - started
     complete = all(audio.samples.shape == mixture.shape for audio in estimates.values())
     finite = all(bool(audio.samples.isfinite().all()) for audio in estimates.values())
+    null_depth_db = math.inf if estimates.null_depth_db is None else estimates.null_depth_db
     return {
-        "result": "ok" if complete and finite and estimates.null_depth_db < -80 else "failed",
+        "result": "ok" if complete and finite and null_depth_db < -80 else "failed",
         "ten_seconds_in": f"{elapsed:.2f} s ({10 / elapsed:.0f}× real time)",
-        "null_depth": f"{estimates.null_depth_db:.0f} dB",
+        "null_depth": f"{null_depth_db:.0f} dB",
     }

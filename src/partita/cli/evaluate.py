@@ -108,7 +108,7 @@ def benchmark(
         typer.Option(
             "--model",
             "-n",
-            help="Weights, a checkpoint, a run, a chain of them, or an oracle: "
+            help="Weights, a checkpoint, a run, a chain (a+b) or ensemble (a,b), or an oracle: "
             "mixture, ibm, irm1, irm2, mwf; repeatable.",
         ),
     ] = [],  # noqa: B006 (typer copies it)

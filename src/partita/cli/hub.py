@@ -60,8 +60,8 @@ def export(
     """Write a model as a repository of the Hugging Face Hub: safetensors, config.json, card."""
     set_up_logging(verbose=False, quiet=False)
     check_licences([name], commercial_only=commercial_only)
-    from partita.weights.chain import file_label
     from partita.weights.export import export_folder
+    from partita.weights.plan import file_label
     from partita.weights.store import load_model
 
     model = load_model(name)

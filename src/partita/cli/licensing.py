@@ -24,7 +24,7 @@ def check_licences(models: Iterable[str], *, commercial_only: bool) -> None:
     Parameters
     ----------
     models : iterable of str
-        As for `partita.weights.chain.parse_chain`.
+        As for `partita.weights.plan.parse_plan`.
     commercial_only : bool
         Whether the option was given.
 

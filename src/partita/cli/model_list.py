@@ -10,8 +10,8 @@ from partita.cli.choices import choices
 from partita.cli.layout import fitting, terminal_columns, wrapped
 from partita.weights.card import Card, NpmSource, WheelSource
 from partita.weights.cards import DEFAULT_MODEL
-from partita.weights.chain import part_cards
 from partita.weights.measured import MEASURED, MEMORY_GB, SONGS
+from partita.weights.plan import part_cards
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +79,7 @@ def _task(card: Card) -> str:
 
 
 def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
-    has_licence = card.has_weights or card.chain
+    has_licence = card.has_weights or card.has_parts
     return (
         f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
         f"{fmean(card.published.values()):.1f}" if card.published else "–",

@@ -18,9 +18,9 @@ from partita.cli.model_list import COMMERCIAL_USE
 from partita.errors import UnknownNameError
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
-from partita.weights.chain import parse_chain, part_cards
 from partita.weights.imported import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
+from partita.weights.plan import parse_plan, part_cards, plan_models
 from partita.weights.web_names import is_web_name
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def list_models(as_json: _JsonFlag = False) -> None:
     from partita.cli.model_list import print_cards, print_choices
 
     console = Console(markup=False, highlight=False)
-    print_cards(CARDS.values(), console)
+    print_cards([card for card in CARDS.values() if not card.member_of], console)
     print_imported(console)
     recipes = f"Recipes for partita train: {', '.join(_recipes())}."
     print(f"\n{wrapped(recipes, 2, terminal_columns())}\n")
@@ -107,7 +107,8 @@ def fetch(
     """Fetch and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
     check_licences(names, commercial_only=commercial_only)
-    models = dict.fromkeys(link.model for name in names for link in parse_chain(name))  # each once
+    found = [model for name in names for model in plan_models(parse_plan(name))]
+    models = dict.fromkeys(found)  # each once
     on_web = [model for model in models if is_web_name(model)]
     imported = [model for model in models if imported_checkpoint(model) is not None]
     cards = [get_card(model) for model in models if model not in (*on_web, *imported)]
@@ -163,7 +164,10 @@ def _facts(card: Card) -> dict[str, Any]:
     facts |= _scores(card)
     if card.name in MEMORY_GB:
         facts["memory_gb"] = MEMORY_GB[card.name]
-    if card.chain:
+    facts.pop("config_in_file")
+    if facts.pop("members", None):
+        facts["members"] = {each.model: list(each.weights) for each in card.members}
+    if card.has_parts:
         del facts["config"]
         return {**facts, "parts": [_facts(part) for part in part_cards(card)]}
     if not card.has_weights:

@@ -34,7 +34,8 @@ def summary(outcome: Outcome) -> str:
     speed = files.duration_s / max(files.elapsed_s, 1e-9)
     times = f"{speed:.0f}" if speed >= _FAST else f"{speed:.2g}"
     text += f"\n  {length} in {files.elapsed_s:.1f} s, {times}× real time"
-    text += f" · null depth {_null_text(files.null_depth_db)}"
+    if files.null_depth_db is not None:
+        text += f" · null depth {_null_text(files.null_depth_db)}"
     if files.gain_db:
         text += f" · all stems {files.gain_db:+.2f} dB against clipping"
     return text
@@ -70,20 +71,26 @@ def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
         result["redone"] = outcome.redone
     if outcome.files is not None:
         files = outcome.files
-        null_depth_db = files.null_depth_db
         result |= {
             "sample_rate": files.sample_rate,
             "channels": files.channels,
             "duration_s": files.duration_s,
             "elapsed_s": round(files.elapsed_s, 3),
-            # JSON has no infinity: null stands for an exact sum.
-            "null_depth_db": None if math.isinf(null_depth_db) else round(null_depth_db, 2),
+            **_null_facts(files.null_depth_db),
             "gain_db": round(files.gain_db, 4),
             "warnings": list(outcome.warnings),
         }
     if outcome.status == "failed":
         result["error"] = outcome.error
     return result
+
+
+def _null_facts(null_depth_db: float | None) -> dict[str, Any]:
+    """Return nothing where it was not measured: not all sources were separated."""
+    if null_depth_db is None:
+        return {}
+    # JSON has no infinity: null stands for an exact sum.
+    return {"null_depth_db": None if math.isinf(null_depth_db) else round(null_depth_db, 2)}
 
 
 def _null_text(null_depth_db: float) -> str:

@@ -33,10 +33,10 @@ from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summa
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
-from partita.weights.chain import chain_sources
 from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
 from partita.weights.licences import licence_of
+from partita.weights.plan import parse_plan, plan_sources
 
 if TYPE_CHECKING:
     from partita.passage import Progress
@@ -69,7 +69,7 @@ def separate(
             "--model",
             "-n",
             help="Weights (see: partita models), a checkpoint, the folder of a training, "
-            "or a chain: spleeter-2stems+hpss.",
+            "a chain: spleeter-2stems+hpss, or an ensemble: htdemucs,umxhq.",
         ),
     ] = DEFAULT_MODEL,
     config: Annotated[
@@ -350,7 +350,8 @@ def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
 
 def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]:
     """Check models and stems against the cards, before anything slow starts."""
-    return list(choose_stems(chain_sources(name, _sources), stems=stems, two_stems=two_stems))
+    sources = plan_sources(parse_plan(name), _sources)
+    return list(choose_stems(sources, stems=stems, two_stems=two_stems))
 
 
 def _sources(model: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,3 +52,31 @@ class BlockBuffer:
         taken = self.read(self.start, self.start + samples)
         self.drop(self.start + samples)
         return taken
+
+
+def side_by_side(streams: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
+    """Yield pieces of several streams of one length, as many samples of each at a time.
+
+    The stream that is furthest behind is always read next, so that little has to be kept.
+
+    Parameters
+    ----------
+    streams : sequence of iterator of Tensor ``[..., samples]``
+
+    Yields
+    ------
+    list of Tensor ``[..., samples]``
+        One of each stream.
+    """
+    buffers = [BlockBuffer() for _ in streams]
+    unfinished = set(range(len(streams)))
+    while unfinished:
+        behind = min(sorted(unfinished), key=lambda index: buffers[index].end)
+        block = next(streams[behind], None)
+        if block is None:
+            unfinished.remove(behind)
+            continue
+        buffers[behind].append(block)
+        common = min(buffer.end - buffer.start for buffer in buffers)
+        if common:
+            yield [buffer.take(common) for buffer in buffers]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partita.dsp.blocks import BlockBuffer
+from partita.dsp.blocks import BlockBuffer, side_by_side
 
 #: Maps windows ``[..., length]`` to estimates ``[..., length]``, in order; may read ahead.
 WindowMap = Callable[[Iterator[Tensor]], Iterator[Tensor]]
@@ -212,22 +212,8 @@ def average_shifts(
         _undelayed(separate(_delayed(copy, offset)), offset)
         for copy, offset in zip(copies, offsets, strict=True)
     ]
-    buffers = [BlockBuffer() for _ in offsets]
-    finished = [False] * len(streams)
-    while not all(finished):
-        # Always feed the stream that is furthest behind, so that little has to be kept.
-        behind = min(
-            (index for index, is_done in enumerate(finished) if not is_done),
-            key=lambda index: buffers[index].end,
-        )
-        block = next(streams[behind], None)
-        if block is None:
-            finished[behind] = True
-            continue
-        buffers[behind].append(block)
-        common = min(buffer.end - buffer.start for buffer in buffers)
-        if common:
-            yield torch.stack([buffer.take(common) for buffer in buffers]).mean(dim=0)
+    for pieces in side_by_side(streams):
+        yield torch.stack(pieces).mean(dim=0)
 
 
 def _delayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:

@@ -25,9 +25,9 @@ from partita.evaluation.targets import Match, match_available
 from partita.evaluation.work import RunOptions, ScoredTrack, Signals, Task, score_all
 from partita.separation import Separator
 from partita.stems import normal_name
-from partita.weights.chain import chain_sources, file_label, parse_chain
 from partita.weights.checkpoint import tensors_digest
 from partita.weights.identity import model_sources
+from partita.weights.plan import file_label, parse_plan, plan_sources
 
 _SHOWN_NAMES = 5
 _log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def benchmark(
     ----------
     dataset : Dataset
     models : sequence of str
-        Weights, checkpoints, chains, or oracles (`partita.evaluation.oracles.ORACLES`).
+        Weights, checkpoints, chains, ensembles, or oracles (`partita.evaluation.oracles.ORACLES`).
     options : RunOptions
     separator : callable
         Makes the Separator of a model.
@@ -199,7 +199,7 @@ def benchmark(
 def _check_names(model: str) -> None:
     """Raise UsageError where a name stands for no model: nothing else is scored in vain."""
     with contextlib.suppress(WeightsError):  # a failure of that model alone
-        chain_sources(model, model_sources)
+        plan_sources(parse_plan(model), model_sources)
 
 
 def system_labels(models: Sequence[str]) -> dict[str, str]:
@@ -214,7 +214,7 @@ def system_labels(models: Sequence[str]) -> dict[str, str]:
         raise UsageError(f"a model is named twice: {', '.join(map(one_line, models))}")
     for model in models:
         if model not in ORACLES:
-            parse_chain(model)
+            parse_plan(model)
     labels = {model: model if model in ORACLES else file_label(model) for model in models}
     counts = Counter(labels.values())
     return {
@@ -230,7 +230,8 @@ def _separator_mark(separator: Separator, options: RunOptions) -> str:
         [type(model).__name__, repr(model.config), tensors_digest(model.state_dict())]
         for model in models
     ]
-    content = json.dumps([facts, dict(options.separation)], sort_keys=True, default=str)
+    settings = dict(options.separation)
+    content = json.dumps([facts, repr(separator.plan), settings], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from partita.models._factorisation import FactorisationModel
 from partita.models._protocol import SongFacts
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
 from partita.separation import Separator
+from partita.stages import Chain, Stage
 
 
 def draw_song(
@@ -83,13 +84,14 @@ def draw_song_factors(
     UsageError, AudioReadError, AudioWriteError
     """
     drawn: list[Path] = []
-    for number, stage in enumerate(separator.stages):
+    for stage in separator.stages:
         if not isinstance(stage.runner.model, FactorisationModel):
             continue
-        window, facts = _first_window(separator, number, mixture, keep_rate)
+        joints = separator.joints_before(stage)
+        window, facts = _first_window(separator, stage, joints, mixture, keep_rate)
         model = stage.runner.for_song(facts).model
         assert isinstance(model, FactorisationModel)
-        taken = f"{title} · {separator.joints[number - 1].taken}" if number else title
+        taken = f"{title} · {joints[-1].taken}" if joints else title
         place = path.with_stem(f"{path.stem}-{len(drawn) + 1}") if drawn else path
         _draw_factors(model, window.to(stage.runner.device), place, taken)
         drawn.append(place)
@@ -121,15 +123,19 @@ def _draw_factors(model: FactorisationModel, window: torch.Tensor, path: Path, t
 
 
 def _first_window(
-    separator: Separator, number: int, mixture: Recording, keep_rate: bool
+    separator: Separator,
+    stage: Stage,
+    joints: Sequence[Chain],
+    mixture: Recording,
+    keep_rate: bool,
 ) -> tuple[torch.Tensor, SongFacts]:
-    """Return ``[channels, samples]`` of the first window that the model of that number gets."""
-    stages = separator.stages[: number + 1]
-    model, duration_s = stages[-1].runner.model, mixture.duration_s
+    """Return ``[channels, samples]`` of the first window that a stage gets."""
+    stages = [*(before for joint in joints for before in joint.first.stages), stage]
+    model, duration_s = stage.runner.model, mixture.duration_s
     windows_s = [
-        stage.runner.model.window.length / stage.sample_rate
-        for stage in stages
-        if stage.runner.model.window is not None
+        each.runner.model.window.length / each.sample_rate
+        for each in stages
+        if each.runner.model.window is not None
     ]
     if len(windows_s) == len(stages):  # else somebody has to hear the whole song
         # The models before it get a whole window too: with less they would find other stems.
@@ -140,8 +146,8 @@ def _first_window(
             passage.measure(reader.blocks())
     with replace(mixture, duration_s=duration_s).open() as reader:
         stream, facts = passage.estimator_input(reader.blocks())
-        if number:
-            stream, facts = separator.joints[number - 1].given_to_second(stream, facts)
+        for joint in joints:
+            stream, facts = joint.given_to_second(stream, facts)
         samples = torch.cat([block[0] for block in stream], dim=-1)
     if facts.side is not None:
         facts = SongFacts(side=facts.side[:1])

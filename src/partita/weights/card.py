@@ -159,13 +159,29 @@ class PackageSource:
         return f"comes with partita, as {self.filename}"
 
 
+@dataclass(frozen=True)
+class BagMember:
+    """One of several models whose estimates are averaged.
+
+    Attributes
+    ----------
+    model : str
+        The name of its card, or of its file.
+    weights : tuple of float
+        One for each source of the bag, or one for all.
+    """
+
+    model: str
+    weights: tuple[float, ...] = (1.0,)
+
+
 #: What has to be fetched.
 RemoteSource = WheelSource | NpmSource | UrlSource
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known about one set of weights, or about a chain that goes by a name of its own.
+    """What is known about one set of weights, or about a chain or bag that has a name of its own.
 
     Attributes
     ----------
@@ -174,19 +190,26 @@ class Card:
     summary : str
         One line for lists.
     model : str
-        Name in the model registry; a chain has none.
+        Name in the model registry; chains and bags have none.
     chain : str
         The chain of other cards that it stands for, such as ``spleeter-2stems+hpss``; empty: it
         stands for itself. A chain has no weights of its own: size and licence are those of all of
         its cards together, and what is said of weights beyond that is left to them.
+    members : tuple of BagMember
+        The cards of a bag, whose estimates are averaged; empty: it is none. For the rest it is like
+        a chain.
+    member_of : str
+        The bag that it is a part of; lists show that instead.
     config : mapping
-        The model's configuration; of a chain, nothing but its ``sources``.
+        The model's configuration; of a chain or bag, nothing but its ``sources``.
+    config_in_file : bool
+        Whether the fetched file says all of the configuration that is not given here.
     bundled : PackageSource or None
         The weights that come with this package.
     remote : tuple of WheelSource, NpmSource or UrlSource
         Where the weights are fetched, the first choice first. Where this is empty and `bundled` is
-        None, it is a chain, or a model without weights, to which what is said of weights below
-        does not apply.
+        None, it is a chain, a bag, or a model without weights, to which what is said of weights
+        below does not apply.
     tensors_sha256 : str
         `partita.weights.checkpoint.tensors_digest` of that state dict; empty where nobody has told
         it: then the fetched files' own hashes stand for it.
@@ -223,7 +246,10 @@ class Card:
     summary: str
     model: str = ""
     chain: str = ""
+    members: tuple[BagMember, ...] = ()
+    member_of: str = ""
     config: Mapping[str, Any]
+    config_in_file: bool = False
     paper: str = ""
     bundled: PackageSource | None = None
     remote: tuple[RemoteSource, ...] = ()
@@ -245,6 +271,11 @@ class Card:
     def sources(self) -> tuple[str, ...]:
         """The sources that the model separates."""
         return tuple(self.config["sources"])
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it stands for other cards: a chain or a bag."""
+        return bool(self.chain or self.members)
 
     @property
     def has_weights(self) -> bool:

@@ -1,4 +1,4 @@
-"""Cards: one for each set of weights, for each model that needs none, and for named chains."""
+"""Cards: one for each set of weights, each model that needs none, each named chain and bag."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from partita.errors import UnknownNameError
 from partita.weights.card import (
     Card,
     Layout,
-    NpmSource,
     PackageSource,
     UrlFile,
     UrlSource,
     WheelSource,
 )
 from partita.weights.community_cards import COMMUNITY_CARDS
+from partita.weights.demucs_cards import DEMUCS_CARDS
 from partita.weights.imported import imported_names
 
 DEFAULT_MODEL = "four-stems"
@@ -82,9 +82,6 @@ _DEMUCS: dict[str, Any] = {
 }
 _TASNET: dict[str, Any] = {**_DEMUCS, "model": "conv-tasnet"}
 _DEMUCS_SOURCES = ["drums", "bass", "other", "vocals"]
-
-
-_HTDEMUCS_URL = "https://dl.fbaipublicfiles.com/demucs/hybrid_transformer/955717e8-8726e21a.th"
 
 
 def _of_demucs(name: str, digits: str, layout: Layout = "demucs") -> tuple[UrlSource]:
@@ -290,37 +287,7 @@ CARDS: Mapping[str, Card] = {
             trained_on="MUSDB18 and 150 other songs",
             **_TASNET,
         ),
-        Card(
-            name="htdemucs",
-            summary="four stems, a transformer between two U-Nets; personal and research use only",
-            model="htdemucs",
-            config={"sources": _DEMUCS_SOURCES},
-            remote=(
-                NpmSource(
-                    package="demucs@1.0.0",
-                    filename="demucs-1.0.0.tgz",
-                    integrity="sha512-c6D0GHEnQz/1zdRQNLy1uCZdCByPnKHcYOs4a3VuMgrYNF7V2PgNQ1fQavu"
-                    "e1DE40ow3xD7RWz92RxdWQNFTMw==",
-                    size=98_176_342,
-                    member="package/htdemucs.onnx",
-                    member_sha256="da9e5101ee0804d04933974b59d8aae9"
-                    "c862e80e14f2f24e7c74cae76bdbe748",
-                    member_size=174_263_526,
-                ),
-                UrlSource({"all": UrlFile(_HTDEMUCS_URL, "8726e21a")}, "demucs-package"),
-            ),
-            download_bytes=98_176_342,
-            licence="personal and research use only",
-            commercial_use=False,
-            licence_evidence='LICENSE.md of the npm package: "made available for personal and '
-            'research use only"; the author in facebookresearch/demucs#327: "not covered by the '
-            'MIT license, and are provided only for scientific purposes"',
-            trained_on="MUSDB18-HQ and 800 other songs",
-            paper="Rouard, Massa & Défossez, Hybrid Transformers for Music Source Separation, "
-            "ICASSP 2023",
-            published={"vocals": 8.93, "drums": 10.05, "bass": 9.78, "other": 6.42},
-            published_in="its paper, table 1 (HT Demucs, 800 extra songs); MUSDB18-HQ",
-        ),
+        *DEMUCS_CARDS,
         Card(
             name="hpss",
             summary="tones, beats and the rest by median filters; nothing learned",

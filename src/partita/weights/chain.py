@@ -2,18 +2,19 @@
 
 ``spleeter-2stems:accompaniment+hpss`` is Spleeter, then HPSS on the accompaniment; without
 ``:accompaniment`` the stem is chosen by `taken_stem`. A card may stand for a chain: its name is
-short for the chain's, alone or within another. Nothing here imports PyTorch.
+short for the chain's, alone or within another. What else a name may be is `partita.weights.plan`'s.
+Nothing here imports PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from partita.errors import UnknownNameError, UsageError, one_line
-from partita.weights.card import Card
-from partita.weights.cards import CARDS, get_card
+from partita.weights.bag_file import bag_file
+from partita.weights.cards import CARDS
 from partita.weights.foreign import foreign_checkpoint, foreign_label
 from partita.weights.home import is_there
 from partita.weights.own import checkpoint_label, own_checkpoint
@@ -94,20 +95,30 @@ def _parts(name: str) -> list[tuple[str, str | None]]:
 
 
 def _is_checkpoint(part: str) -> bool:
-    return _is_there(_split_stem(part)[0])
+    return names_file(_split_stem(part)[0])
 
 
-def _is_there(model: str) -> bool:
+def names_file(model: str) -> bool:
+    """Tell whether a name is the path of a checkpoint, a bag or a folder of one that is there."""
+    if model in CARDS:
+        return False
+    if (bag := bag_file(model)) is not None:
+        return is_there(bag)
     if (foreign := foreign_checkpoint(model)) is not None:
         return is_there(foreign.path)
     path = own_checkpoint(model)
     return path is not None and is_there(path)
 
 
+def holds_file(name: str, mark: str) -> bool:
+    """Tell whether a model in the name of a chain is a path with a character in it."""
+    return any(mark in model and names_file(model) for model, _ in _parts(name))
+
+
 def _split_stem(part: str) -> tuple[str, str | None]:
     model, colon, stem = part.rpartition(":")
     # What stems have none of says that the colon belongs to a path.
-    if not colon or f"{model}:" == HUB or set(stem) & set("+/.") or _is_there(part):
+    if not colon or f"{model}:" == HUB or set(stem) & set("+/.,") or names_file(part):
         return part, None
     return model, stem
 
@@ -154,36 +165,7 @@ def chained_sources(first: Sequence[str], taken: str, second: Sequence[str]) -> 
     return tuple(dict.fromkeys([*(name for name in first if name != taken), *second]))
 
 
-def chain_sources(name: str, sources_of: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
-    """Return the stems of a model or chain.
-
-    Parameters
-    ----------
-    name : str
-        As for `parse_chain`.
-    sources_of : callable
-        Gives the stems of one model, a card's or a checkpoint's.
-
-    Raises
-    ------
-    UsageError
-        As `parse_chain` and `taken_stem`.
-    """
-    first, *links = parse_chain(name)
-    sources = tuple(sources_of(first.model))
-    for link in links:
-        sources = chained_sources(sources, taken_stem(link, sources), sources_of(link.model))
-    return sources
-
-
-def part_cards(card: Card) -> tuple[Card, ...]:
-    """Return the cards that a chain's card stands for, from first to last; any other card alone."""
-    if not card.chain:
-        return (card,)
-    return tuple(get_card(link.model) for link in parse_chain(card.chain))
-
-
-def file_label(name: str) -> str:
+def chain_label(name: str) -> str:
     """Return what files and folders of a model or chain are named after.
 
     Checkpoints go by the names of their files or folders (`checkpoint_label`), cards of chains by
@@ -200,6 +182,8 @@ def file_label(name: str) -> str:
 def _label(model: str) -> str:
     if (on_web := web_name(model)) is not None:
         return on_web.label
+    if model not in CARDS and (bag := bag_file(model)) is not None:
+        return Path(model).resolve().name if Path(model).is_dir() else bag.stem
     if foreign_checkpoint(model) is not None:
         return foreign_label(model)
     path = own_checkpoint(model)

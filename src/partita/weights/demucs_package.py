@@ -1,27 +1,34 @@
-"""Packages of demucs 3 and 4 (``.th``): a network's class, arguments and state, unpickled safely.
+"""Files of demucs 3 and 4: a network's class, arguments and state, read safely.
 
-demucs unpickles them as they are, classes and all. Here PyTorch's restricted unpickler reads them,
-which builds tensors, numbers, texts, lists and dicts. Beyond those it knows `Fraction`, NumPy's
-numbers, and the names of demucs's and DiffQ's classes, which stand for themselves: no code is run.
+demucs unpickles its packages (``.th``) as they are, classes and all. Here PyTorch's restricted
+unpickler reads them, which builds tensors, numbers, texts, lists and dicts. Beyond those it knows
+`Fraction`, NumPy's numbers, and the names of demucs's and DiffQ's classes, which stand for
+themselves: no code is run. What demucs 4.1.0 publishes instead are safetensors files, with the
+class and its arguments as JSON in their metadata.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.models._protocol import SeparationModel
 from partita.weights.demucs_networks import demucs_network, empty_demucs_network
 from partita.weights.diffq import Kind, Quantiser, restored_state
+from partita.weights.foreign import DEMUCS_CLASS, read_sidecar
+from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.state_dicts import (
     check_size,
@@ -29,9 +36,10 @@ from partita.weights.state_dicts import (
     corrupt_if_unreadable,
     load_restricted,
 )
+from partita.weights.suffixes import PACKAGE
 
-PACKAGE_SUFFIX = ".th"
 _QUANTISED = "__quantized"
+_DEFAULT_SEGMENT_S = 10  # of HTDemucs
 _MOST_WEIGHTS_PER_BYTE = 8  # of a quantised file: one bit each
 
 
@@ -140,22 +148,97 @@ def _restored(
         raise WeightsCorruptError(f"{name}: quantised by DiffQ: {one_line(error)}") from error
 
 
-def model_from_package(path: Path) -> SeparationModel:
-    """Read a package and make our model of it.
+def read_safetensors(path: Path) -> DemucsPackage:
+    """Read a safetensors file as demucs 4.1.0 writes and reads it.
+
+    Where its metadata were lost, the JSON file that demucs puts beside it says the same.
+
+    Raises
+    ------
+    WeightsCorruptError
+        It is no such file, or damaged.
+    """
+    name = one_line(path)
+    said: Mapping[str, Any] = read_header(path).metadata
+    said = said if DEMUCS_CLASS in said else read_sidecar(path)
+    with corrupt_if_unreadable(path, "not a safetensors file of demucs"):
+        klass = said[DEMUCS_CLASS]
+        if klass not in _CLASSES:
+            shown = one_line(str(klass))[:60]
+            raise WeightsCorruptError(
+                f"{name}: a network of the class {shown}, not {', '.join(_CLASSES)}"
+            )
+        klass = _NAMES[_CLASSES[klass]]
+        args, kwargs = (_decoded(json.loads(said[key])) for key in ("args", "kwargs"))
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise TypeError
+        state: Mapping[str, Any] = load_file(path)
+        if "structure" in said:
+            state = _nested(json.loads(said["structure"]), state)
+        if state.get(_QUANTISED) is True:
+            state = _restored(path, klass, tuple(args), kwargs, state)
+        return DemucsPackage(klass, tuple(args), kwargs, checked_tensors(path, state))
+
+
+def _decoded(value: Any) -> Any:
+    """Return what JSON stands for: a fraction is written as a table."""
+    if isinstance(value, dict):
+        if value.get("_type") == "fraction":
+            return Fraction(value["numerator"], value["denominator"])
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def _nested(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Return a state that is more than a dict of tensors, from what JSON says of its nesting."""
+    if not isinstance(node, dict):
+        return node
+    ((kind, value),) = node.items()
+    match kind:
+        case "_tensor":
+            return tensors[value]
+        case "_dict":
+            return {key: _nested(item, tensors) for key, item in value}
+        case "_list" | "_tuple":
+            return [_nested(item, tensors) for item in value]
+        case "_class":
+            return next(marker for marker, (name, _) in _QUANTISERS.items() if name == value)
+    raise ValueError(kind)
+
+
+def model_from_package(path: Path, segment_s: float | None = None) -> SeparationModel:
+    """Read a package or a safetensors file of demucs's, and make our model of it.
+
+    Parameters
+    ----------
+    path : Path
+    segment_s : float, optional
+        The length of windows in seconds that a bag asks for. Networks with a transformer take none
+        that is longer than what they learned from.
 
     Raises
     ------
     WeightsUnavailableError
         There is no such file.
     WeightsCorruptError
-        As `read_package`; or its network is none that we have.
+        As `read_package` and `read_safetensors`; or its network is none that we have.
     """
     if not is_there(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
-    found = read_package(path)
-    return demucs_network(
-        found.klass, found.kwargs, found.state, args=found.args, name=one_line(path)
-    )
+    is_package = path.suffix.lower() == PACKAGE
+    found = read_package(path) if is_package else read_safetensors(path)
+    kwargs = dict(found.kwargs)
+    if segment_s is not None and _takes_segment(found, segment_s):
+        kwargs["segment"] = segment_s
+    return demucs_network(found.klass, kwargs, found.state, args=found.args, name=one_line(path))
+
+
+def _takes_segment(package: DemucsPackage, segment_s: float) -> bool:
+    own = package.kwargs.get("segment", _DEFAULT_SEGMENT_S)
+    has_transformer = package.klass == _NAMES[_HTDemucs]
+    return not has_transformer or (isinstance(own, Real) and segment_s <= float(own))
 
 
 def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:

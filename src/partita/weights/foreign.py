@@ -6,21 +6,25 @@ Nothing here imports PyTorch.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.weights.cards import CARDS
 from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
-from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, SAFE
+from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, PACKAGE, SAFE
 from partita.weights.web_names import is_web_name, web_name
 
 #: Between a checkpoint and its configuration, where a name says both.
-_AT = "@"
+AT = "@"
+#: What demucs calls a network's class, in metadata.
+DEMUCS_CLASS = "klass"
+_MOST_JSON_BYTES = 4_000_000
 _PathType = TypeVar("_PathType", bound=PurePath)
 
 
@@ -48,7 +52,8 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
         The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``, ``.onnx``, or
         ``.safetensors`` that partita did not write); the same with ``@`` and the path of its
         configuration; or a folder that holds one of each. A lone checkpoint has the configuration
-        that lies beside it under its own name, or else the only one in its folder.
+        that lies beside it under its own name, or else the only one in its folder; but those of
+        demucs describe themselves.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     with contextlib.suppress(OSError):
         if whole.is_dir():
             return _in_folder(whole)
-    checkpoint, at, config = name.rpartition(_AT)
+    checkpoint, at, config = name.rpartition(AT)
     if at and checkpoint and config.lower().endswith(CONFIGS) and not is_there(whole):
         return ForeignCheckpoint(Path(checkpoint), Path(config))
     if not _may_be_foreign(whole):
@@ -85,7 +90,7 @@ def described_name(name: str, config: Path) -> str:
     if (found_there := web_name(name)) is not None:
         if found_there.config:
             raise UsageError(f"--config: {one_line(name)} names a YAML file itself")
-        return f"{name}{_AT}{config}"
+        return f"{name}{AT}{config}"
     path = Path(name)
     if path.is_dir():
         found = [each for each in sorted(path.iterdir()) if _may_be_foreign(each)]
@@ -97,7 +102,7 @@ def described_name(name: str, config: Path) -> str:
             f"--config describes a checkpoint file ({', '.join(OTHERS)}, {SAFE}), "
             f"which {one_line(name)} is not"
         )
-    return f"{path}{_AT}{config}"
+    return f"{path}{AT}{config}"
 
 
 def is_config(path: Path) -> bool:
@@ -118,13 +123,39 @@ def _may_be_foreign(path: Path) -> bool:
     return suffix in OTHERS or (suffix == SAFE and is_there(path) and not _is_ours(path))
 
 
+def is_demucs(path: Path) -> bool:
+    """Tell whether a checkpoint is one of demucs's: a ``.th`` package, or safetensors that say so.
+
+    demucs 4.1.0 keeps what a network was built with in the metadata of a safetensors file, and
+    again in a JSON file beside it.
+    """
+    if path.suffix.lower() != SAFE:
+        return path.suffix.lower() == PACKAGE
+    with contextlib.suppress(WeightsCorruptError):
+        metadata = read_header(path).metadata
+        return DEMUCS_CLASS in metadata or (
+            "model" not in metadata and DEMUCS_CLASS in read_sidecar(path)
+        )
+    return False
+
+
+def read_sidecar(path: Path) -> Mapping[str, Any]:
+    """Return what the JSON file beside a safetensors file says; nothing where there is none."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        beside = path.with_suffix(".json")
+        if beside.is_file() and beside.stat().st_size <= _MOST_JSON_BYTES:
+            found = json.loads(beside.read_bytes())
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
 def _is_ours(path: Path) -> bool:
     """Tell whether partita wrote a file, or nobody can tell: then its own reader says why."""
     try:
         metadata = read_header(path).metadata
     except WeightsCorruptError:
         return True
-    return "model" in metadata or not _configs(path.parent)
+    return "model" in metadata or not (is_demucs(path) or _configs(path.parent))
 
 
 def _in_folder(folder: Path) -> ForeignCheckpoint | None:
@@ -138,7 +169,7 @@ def _in_folder(folder: Path) -> ForeignCheckpoint | None:
 
 
 def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in DESCRIBED:
+    if path.suffix.lower() in DESCRIBED or is_demucs(path):
         return None
     return chosen_config(path, _configs(path.parent))
 

@@ -15,11 +15,12 @@ from partita.errors import WeightsCorruptError, one_line
 #: demucs, our largest, has 30 kB.
 _MOST_HEADER_BYTES = 4_000_000
 _MOST_TENSORS = 20_000
-_MOST_CHARS = 100_000
+#: Of one text: what DiffQ quantised has a long description.
+_MOST_CHARS = 2_000_000
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
 #: Bytes of a number of each type that weights are kept in.
-_SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I32": 4, "I64": 8}
+_SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.stems import is_source_name
 from partita.weights import header
 from partita.weights.cards import get_card
-from partita.weights.chain import parse_chain
 from partita.weights.digests import remembered_sha256
 from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint
 from partita.weights.home import is_there
 from partita.weights.msst_config import read_config
 from partita.weights.own import own_checkpoint
+from partita.weights.plan import ChainPlan, ModelPlan, Plan, parse_plan
 from partita.weights.web_models import local_checkpoint, pinned_model
 from partita.weights.web_names import is_web_name
 
@@ -112,22 +112,29 @@ def model_digest(name: str) -> str:
     Parameters
     ----------
     name : str
-        As for `partita.weights.chain.parse_chain`.
+        As for `partita.weights.plan.parse_plan`.
 
     Raises
     ------
     UsageError
-        As `parse_chain`; no such card.
+        As `parse_plan`; no such card.
     WeightsError
         A checkpoint that is not there, or is none.
     """
-    links = parse_chain(name)
-    if len(links) == 1:
-        return _link_digest(links[0].model)
-    return _digest(*(part for link in links for part in (link.stem, _link_digest(link.model))))
+    return _plan_digest(parse_plan(name))
 
 
-def _link_digest(model: str) -> str:
+def _plan_digest(plan: Plan) -> str:
+    if isinstance(plan, ModelPlan):
+        return _model_digest(plan.model)
+    if isinstance(plan, ChainPlan):
+        pairs = zip(plan.links, plan.parts, strict=True)
+        return _digest(*(fact for link, part in pairs for fact in (link.stem, _plan_digest(part))))
+    facts = [[list(member.weights), _plan_digest(member.plan)] for member in plan.members]
+    return _digest("ensemble", facts)
+
+
+def _model_digest(model: str) -> str:
     if is_web_name(model):
         return _web_digest(model)
     if (foreign := foreign_checkpoint(model)) is not None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
-from partita.weights.chain import parse_chain
 from partita.weights.foreign import foreign_checkpoint
 from partita.weights.header import read_header
 from partita.weights.own import own_checkpoint
+from partita.weights.plan import parse_plan, plan_models
 from partita.weights.web_models import stated_licence
 from partita.weights.web_names import is_web_name
 
@@ -32,12 +32,13 @@ _USE = {True: "commercial use allowed", False: "no commercial use", None: "comme
 
 @dataclass(frozen=True)
 class Licence:
-    """What is known of the licence of a model or chain.
+    """What is known of the licence of a model, chain or ensemble.
 
     Attributes
     ----------
     text : str
-        SPDX expression, what the owner says in words, or ``unknown``; of a chain, all of them.
+        SPDX expression, what the owner says in words, or ``unknown``; of several models, all
+        of them.
     commercial_use : bool or None
         Whether all of it clearly allows commercial use; None: unknown.
     """
@@ -56,12 +57,12 @@ def licence_of(name: str) -> Licence | None:
     Parameters
     ----------
     name : str
-        As for `partita.weights.chain.parse_chain`.
+        As for `partita.weights.plan.parse_plan`.
 
     Raises
     ------
     UsageError
-        As `parse_chain`; no such card.
+        As `parse_plan`; no such card.
     """
     found = [licence for _, licence in _parts(name)]
     if not found:
@@ -92,7 +93,7 @@ def require_commercial_use(name: str) -> None:
     Raises
     ------
     UsageError
-        The card, or one of a chain's, does not allow it, or nothing is known.
+        The card, or one of a chain's or bag's, does not allow it, or nothing is known.
     """
     for part, licence in _parts(name):
         if licence.commercial_use is not True:
@@ -106,16 +107,16 @@ def require_commercial_use(name: str) -> None:
 def _parts(name: str) -> list[tuple[str, Licence]]:
     """Return what a name consists of, as far as somebody else has to license it."""
     parts = []
-    for link in parse_chain(name):
-        if is_web_name(link.model):
-            parts.append((link.model, hub_licence(stated_licence(link.model))))
-        elif foreign_checkpoint(link.model) is not None:
-            parts.append((link.model, Licence("unknown", None)))
-        elif (own := own_checkpoint(link.model)) is not None:
+    for model in plan_models(parse_plan(name)):
+        if is_web_name(model):
+            parts.append((model, hub_licence(stated_licence(model))))
+        elif foreign_checkpoint(model) is not None:
+            parts.append((model, Licence("unknown", None)))
+        elif (own := own_checkpoint(model)) is not None:
             if stated := _stated(own):
-                parts.append((link.model, Licence(stated, allows_commercial_use(stated))))
+                parts.append((model, Licence(stated, allows_commercial_use(stated))))
         else:
-            card = get_card(link.model)
+            card = get_card(model)
             if card.has_weights:
                 parts.append((card.name, Licence(card.licence, card.commercial_use)))
     return parts

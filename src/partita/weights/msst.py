@@ -15,9 +15,10 @@ from torch import Tensor
 from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
+from partita.weights.bag_file import check_member, segment_s
 from partita.weights.checkpoint import check_finite, tensors_faults
-from partita.weights.demucs_package import PACKAGE_SUFFIX, model_from_package
-from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.demucs_package import model_from_package
+from partita.weights.foreign import ForeignCheckpoint, is_demucs
 from partita.weights.header import read_header
 from partita.weights.htdemucs_onnx import ONNX_SUFFIX, model_from_onnx
 from partita.weights.msst_config import MsstConfig, read_config
@@ -34,8 +35,6 @@ _FAMILIES: tuple[MsstFamily, ...] = (
     MASKED_SCNET,
     MDX23C,
 )
-#: Files that say which model they hold.
-_DESCRIBED = {PACKAGE_SUFFIX: model_from_package, ONNX_SUFFIX: model_from_onnx}
 _MOST_FAULTS = 3
 
 
@@ -55,8 +54,13 @@ def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
         The checkpoint is damaged, holds more than tensors, weights that are NaN or infinite, is of
         no known architecture or does not fit its configuration; or settings are missing.
     """
-    if (read := _DESCRIBED.get(found.path.suffix.lower())) is not None:
-        return read(found.path)
+    if is_demucs(found.path):
+        if found.config is None:
+            return model_from_package(found.path)
+        check_member(found.path, found.config)
+        return model_from_package(found.path, segment_s(found.config))
+    if found.path.suffix.lower() == ONNX_SUFFIX:
+        return model_from_onnx(found.path)
     state, facts = _tensors(found.path)
     config = MsstConfig("", {}) if found.config is None else read_config(found.config)
     config = _completed(config, facts)

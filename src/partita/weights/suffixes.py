@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 SAFE = ".safetensors"
+#: Of demucs 3 and 4's packages.
+PACKAGE = ".th"
 #: Checkpoints of other programs that say what they hold: no configuration belongs to them.
-DESCRIBED = (".th", ".onnx")
+DESCRIBED = (PACKAGE, ".onnx")
 OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *DESCRIBED)
 CONFIGS = (".yaml", ".yml")
 #: Pickles that nothing here reads.

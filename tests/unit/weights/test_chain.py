@@ -8,12 +8,11 @@ from partita.errors import UnknownNameError, UsageError
 from partita.weights.cards import CARDS
 from partita.weights.chain import (
     Link,
-    chain_sources,
     chained_sources,
-    file_label,
     parse_chain,
     taken_stem,
 )
+from partita.weights.plan import file_label, parse_plan, plan_sources
 
 
 @pytest.mark.parametrize(
@@ -78,10 +77,10 @@ def test_stems_of_a_chain():
     assert chained_sources(("a", "b", "c"), "b", ("x", "c", "b")) == ("a", "c", "x", "b")
     stems = {"one": "vocals accompaniment", "two": "drums bass", "three": "low vocals"}
     stems_of = {name: names.split() for name, names in stems.items()}.__getitem__
-    assert chain_sources("one", stems_of) == ("vocals", "accompaniment")
-    assert chain_sources("one+two:drums+three", stems_of) == ("vocals", "bass", "low")
+    assert plan_sources(parse_plan("one"), stems_of) == ("vocals", "accompaniment")
+    assert plan_sources(parse_plan("one+two:drums+three"), stems_of) == ("vocals", "bass", "low")
     with pytest.raises(UnknownNameError, match="unknown stem 'accompaniment'"):  # it is taken
-        chain_sources("one+two:accompaniment+three", stems_of)
+        plan_sources(parse_plan("one+two:accompaniment+three"), stems_of)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import torch
 from partita import Separator
 from partita.errors import UnknownNameError, UsageError
 from partita.weights import cards, store
-from partita.weights.chain import Link, chain_sources, file_label, parse_chain, part_cards
+from partita.weights.chain import Link, parse_chain
 from partita.weights.own import own_checkpoint
+from partita.weights.plan import file_label, parse_plan, part_cards, plan_sources
 
 FOUR = ("vocals", "drums", "bass", "other")
 
@@ -21,8 +22,8 @@ def check(card):
     """See that a chain's card says what its parts say."""
     parts = part_cards(card)
     assert len(parts) > 1
-    assert chain_sources(card.name, stems_of) == card.sources
-    assert card.takes == parts[0].takes
+    assert plan_sources(parse_plan(card.name), stems_of) == card.sources
+    assert card.takes == (parts[0].takes if card.chain else "")
     assert card.summary
     assert bool(card.published) == bool(card.published_in)
     assert not any((card.model, card.has_weights, card.example, card.tensors_sha256))
@@ -34,8 +35,8 @@ def check(card):
     assert card.licence == " AND ".join(licences)
 
 
-def test_chains_say_what_their_parts_say(band):
-    chains = [card for card in cards.CARDS.values() if card.chain]
+def test_chains_and_bags_say_what_their_parts_say(band):
+    chains = [card for card in cards.CARDS.values() if card.has_parts]
     assert band in chains
     for card in chains:
         check(card)
@@ -89,8 +90,8 @@ def test_a_model_is_still_missing(band):
 
 
 def test_stems(band):
-    assert chain_sources("band", stems_of) == FOUR
-    assert chain_sources("band:drums+nmfd-drums", stems_of) == (
+    assert plan_sources(parse_plan("band"), stems_of) == FOUR
+    assert plan_sources(parse_plan("band:drums+nmfd-drums"), stems_of) == (
         "vocals",
         "bass",
         "other",
@@ -99,7 +100,7 @@ def test_stems(band):
         "hats",
     )
     with pytest.raises(UnknownNameError, match="unknown stem 'accompaniment'"):  # it is taken
-        chain_sources("band:accompaniment+hpss", stems_of)
+        plan_sources(parse_plan("band:accompaniment+hpss"), stems_of)
 
 
 def test_labels_are_the_short_names(band):

@@ -12,10 +12,10 @@ import torch
 
 from msst_files import msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
-from partita.weights.chain import file_label
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.foreign import described_name, foreign_checkpoint
 from partita.weights.identity import model_digest, model_sources
+from partita.weights.plan import file_label
 from partita.weights.store import load_model
 
 VARIANTS = {

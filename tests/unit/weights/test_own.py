@@ -8,9 +8,10 @@ import torch
 from common import SMALL_UNET
 from partita.errors import WeightsUnavailableError
 from partita.models import create_model
-from partita.weights.chain import Link, file_label, parse_chain
+from partita.weights.chain import Link, parse_chain
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own import checkpoint_label, own_checkpoint
+from partita.weights.plan import file_label
 from partita.weights.store import load_model
 
 

@@ -12,9 +12,10 @@ from hub_server import hub_server
 from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights import web_models
-from partita.weights.chain import file_label, parse_chain
+from partita.weights.chain import parse_chain
 from partita.weights.identity import model_digest, model_sources
 from partita.weights.licences import Licence, licence_of
+from partita.weights.plan import file_label
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
 

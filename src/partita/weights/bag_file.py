@@ -1,0 +1,177 @@
+"""Bags of demucs: YAML files that name networks beside them, and a weight of each for each source.
+
+Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
+from partita.weights.card import BagMember
+from partita.weights.digests import remembered_sha256
+from partita.weights.foreign import AT, foreign_checkpoint, is_config
+from partita.weights.home import is_there
+from partita.weights.msst_config import read_config, shown
+from partita.weights.suffixes import PACKAGE
+from partita.weights.web_names import is_web_name
+
+_MODELS = "models"
+_SIGNATURE = re.compile(r"[\w.-]{1,100}")
+_MOST_MEMBERS = 64
+
+
+def bag_file(name: str) -> Path | None:
+    """Return the bag that a name means, None where it means none.
+
+    Parameters
+    ----------
+    name : str
+        The path of a YAML file, which need not be there; or of a folder in which the only YAML file
+        is a bag.
+    """
+    if not name or "\0" in name or is_web_name(name):
+        return None
+    path = Path(name)
+    with contextlib.suppress(OSError, WeightsError):
+        if path.is_dir():
+            found = [each for each in sorted(path.iterdir()) if is_config(each)]
+            is_bag = len(found) == 1 and _MODELS in read_config(found[0]).values
+            return found[0] if is_bag else None
+        if is_config(path) and foreign_checkpoint(name) is None:
+            return path
+    return None
+
+
+def read_bag(path: Path) -> tuple[BagMember, ...]:
+    """Read a bag; a network that it names twice is one, with both weights.
+
+    Returns
+    -------
+    tuple of BagMember
+        Named by their files and the bag's, as `partita.weights.foreign.foreign_checkpoint` takes
+        them.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        There is no such file, or a network that it names is not beside it.
+    WeightsCorruptError
+        It is no bag; two files beside it are the same network.
+    """
+    name = one_line(path)
+    if not is_there(path):
+        raise WeightsUnavailableError(f"{name}: no such bag of models")
+    values = read_config(path).values
+    signatures = _signatures(name, values)
+    rows = _weights(name, values, len(signatures))
+    segment_s(path)
+    merged: dict[str, tuple[float, ...]] = {}
+    for signature, row in zip(signatures, rows, strict=True):
+        before = merged.get(signature)
+        merged[signature] = row if before is None else _sums(before, row)
+    files = {signature: _member_file(path, signature) for signature in merged}
+    return tuple(BagMember(f"{files[key]}{AT}{path}", row) for key, row in merged.items())
+
+
+def segment_s(path: Path) -> float | None:
+    """Return the length of windows in seconds that a bag asks for; None: it does not.
+
+    Raises
+    ------
+    WeightsUnavailableError, WeightsCorruptError
+        It cannot be read; it says something else than a length.
+    """
+    found = read_config(path).values.get("segment")
+    if found is None:
+        return None
+    if not _is_number(found) or not 0 < found <= 3600:
+        raise WeightsCorruptError(f"{one_line(path)}: segment is {shown(found)}, not seconds")
+    return float(found)
+
+
+def check_member(path: Path, bag: Path) -> None:
+    """Check a network of a bag against the hash in its name, ``SIGNATURE-HASH.th``, as demucs does.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        It cannot be read.
+    WeightsCorruptError
+        It has another hash.
+    """
+    if path.suffix.lower() != PACKAGE or _MODELS not in read_config(bag).values:
+        return
+    _, dash, digits = path.stem.rpartition("-")
+    try:
+        if dash and not remembered_sha256(path).startswith(digits):
+            raise WeightsCorruptError(f"{one_line(path)}: does not have the SHA-256 in its name")
+    except OSError as error:
+        raise WeightsUnavailableError(
+            f"{one_line(path)}: {one_line(error.strerror or error)}"
+        ) from error
+
+
+def _signatures(name: str, values: Mapping[str, Any]) -> list[str]:
+    found = values.get(_MODELS)
+    if found is None:
+        raise WeightsCorruptError(
+            f"{name}: names no models, as a bag does; what describes a checkpoint is named with "
+            "--config"
+        )
+    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
+        raise WeightsCorruptError(f"{name}: models is {shown(found)}, not a list of names")
+    if len(found) > _MOST_MEMBERS:
+        raise WeightsCorruptError(f"{name}: names {len(found):,} models")
+    for signature in found:
+        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
+            raise WeightsCorruptError(f"{name}: a model is called {shown(signature)}")
+    return list(found)
+
+
+def _weights(name: str, values: Mapping[str, Any], count: int) -> list[tuple[float, ...]]:
+    rows = values.get("weights")
+    if rows is None:
+        return [(1.0,)] * count
+    if not _is_list(rows) or len(rows) != count or not all(map(_is_list, rows)):
+        raise WeightsCorruptError(f"{name}: weights are no list with a row for each of its models")
+    if len(set(map(len, rows))) > 1 or not rows[0]:
+        raise WeightsCorruptError(f"{name}: the rows of weights differ in length")
+    for weight in (weight for row in rows for weight in row):
+        if not _is_number(weight) or not 0 <= weight < math.inf:
+            raise WeightsCorruptError(f"{name}: a weight is {shown(weight)}, not 0 or more")
+    return [tuple(map(float, row)) for row in rows]
+
+
+def _sums(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _member_file(path: Path, signature: str) -> Path:
+    """Return the file of a network, ``SIGNATURE.th``, ``SIGNATURE-HASH.th`` or ``.safetensors``."""
+    names = [f"{signature}.safetensors", f"{signature}.th", f"{signature}-*.th"]
+    found = [each for name in names for each in sorted(path.parent.glob(name))]
+    if not found:
+        raise WeightsUnavailableError(
+            f"{one_line(path)}: the model {signature} is missing: put {signature}.th or "
+            f"{signature}.safetensors beside it"
+        )
+    if len(found) > 1:
+        shown_names = ", ".join(one_line(each.name) for each in found[:3])
+        raise WeightsCorruptError(
+            f"{one_line(path)}: several files are the model {signature} ({shown_names}): leave one"
+        )
+    return found[0]

@@ -1,0 +1,168 @@
+"""Bags of demucs: YAML files beside the networks that they name."""
+
+import hashlib
+import shutil
+
+import pytest
+
+from demucs4_files import FOUR, RATE, SMALL, write_bag, write_network
+from partita.errors import WeightsCorruptError, WeightsUnavailableError
+from partita.weights import store
+from partita.weights.bag_file import bag_file, read_bag
+from partita.weights.identity import model_digest, model_sources
+from partita.weights.licences import Licence, licence_of
+from partita.weights.plan import EnsemblePlan, ModelPlan, file_label, parse_plan, plan_sources
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as demucs 4.1.0 publishes one: two networks and their bag."""
+    for seed, signature in enumerate(("aaaa0000", "bbbb1111")):
+        write_network(tmp_path / "my bag" / f"{signature}.safetensors", seed=seed)
+    write_bag(tmp_path / "my bag" / "mine.yaml", ["aaaa0000", "bbbb1111"])
+    return tmp_path / "my bag"
+
+
+def rewritten(folder, **said):
+    return write_bag(folder / "mine.yaml", said.pop("models", ["aaaa0000", "bbbb1111"]), **said)
+
+
+def names_of(folder):
+    bag = folder / "mine.yaml"
+    return [f"{folder / name}.safetensors@{bag}" for name in ("aaaa0000", "bbbb1111")]
+
+
+def test_files_and_folders(folder, monkeypatch):
+    bag = folder / "mine.yaml"
+    assert bag_file(str(bag)) == bag_file(str(folder)) == bag
+    for name in (bag, folder):
+        plan = parse_plan(str(name))
+        assert isinstance(plan, EnsemblePlan)
+        assert [member.plan for member in plan.members] == [*map(ModelPlan, names_of(folder))]
+        assert [member.weights for member in plan.members] == [(1.0,), (1.0,)]
+        assert plan_sources(plan, model_sources) == tuple(FOUR)
+        assert licence_of(str(name)) == Licence("unknown", None)
+    assert (file_label(str(bag)), file_label(str(folder))) == ("mine", "my bag")
+    monkeypatch.chdir(folder)
+    assert bag_file(".") is not None
+    assert file_label(".") == "my bag"
+    assert file_label(f"{bag}:2,hpss") == "mine-2,hpss"
+
+
+def test_a_bag_of_one(folder):
+    bag = rewritten(folder, models=["bbbb1111"], segment=44)
+    assert parse_plan(str(bag)) == ModelPlan(names_of(folder)[1])
+
+
+def test_weights(folder):
+    bag = rewritten(folder, weights=[[1, 0, 0.5, 2], [0, 3, 1, 2]])
+    rows = [member.weights for member in read_bag(bag)]
+    assert rows == [(1.0, 0.0, 0.5, 2.0), (0.0, 3.0, 1.0, 2.0)]
+
+
+def test_a_network_that_is_named_twice_has_both_weights(folder):
+    """As in demucs's repro_mdx_a_time_only."""
+    models = ["aaaa0000", "aaaa0000", "bbbb1111"]
+    bag = rewritten(folder, models=models, weights=[[1, 0, 0, 2], [1, 1, 0, 1], [2, 1, 1, 3]])
+    first, second = read_bag(bag)
+    assert (first.weights, second.weights) == ((2.0, 1.0, 0.0, 3.0), (2.0, 1.0, 1.0, 3.0))
+    assert [each.weights for each in read_bag(rewritten(folder, models=models))] == [(2.0,), (1.0,)]
+
+
+@pytest.mark.parametrize(
+    ("klass", "segment", "expected_s"),
+    [("HTDemucs", 44, 0.5), ("HTDemucs", 0.25, 0.25), ("HDemucs", 44, 44)],
+)
+def test_segments(tmp_path, klass, segment, expected_s):
+    """Networks with a transformer take none that is longer than what they learned from."""
+    kwargs = SMALL if klass == "HTDemucs" else {**SMALL, "depth": 4, "norm_starts": 4}
+    path = write_network(tmp_path / "cccc2222.safetensors", klass, kwargs)
+    bag = write_bag(tmp_path / "one.yaml", ["cccc2222"], segment=segment)
+    model = store.load_model(parse_plan(str(bag)).model)
+    assert model.window.length == int(expected_s * RATE)
+    assert store.load_model(str(path)).window.length == int(0.5 * RATE)
+
+
+def test_digests(folder):
+    bag = folder / "mine.yaml"
+    first = model_digest(str(bag))
+    assert model_digest(str(folder)) == first
+    rewritten(folder, weights=[[1, 1, 1, 1], [1, 1, 1, 2]])
+    assert model_digest(str(bag)) != first
+
+
+def test_a_missing_network_is_one_line(folder):
+    (folder / "bbbb1111.safetensors").unlink()
+    with pytest.raises(WeightsUnavailableError, match="the model bbbb1111 is missing: put") as info:
+        parse_plan(str(folder / "mine.yaml"))
+    assert "\n" not in str(info.value)
+
+
+def test_two_files_of_one_network(folder):
+    shutil.copy(folder / "aaaa0000.safetensors", folder / "aaaa0000.th")
+    with pytest.raises(WeightsCorruptError, match=r"several files are the model aaaa0000"):
+        parse_plan(str(folder / "mine.yaml"))
+
+
+def test_hashes_in_names_are_checked(folder):
+    path = folder / "aaaa0000.safetensors"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    for name, is_right in (("aaaa0000-00000000.th", False), (f"aaaa0000-{digest}.th", True)):
+        path = path.rename(folder / name)
+        member = parse_plan(str(folder / "mine.yaml")).members[0].plan.model
+        fault = "not a package of demucs" if is_right else "does not have the SHA-256 in its name"
+        with pytest.raises(WeightsCorruptError, match=fault):  # it is no pickle
+            store.load_model(member)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("audio: {}", "names no models, as a bag does; .* --config"),
+        ("models: aaaa0000", "models is 'aaaa0000', not a list of names"),
+        ("models: []", r"models is \[\], not a list"),
+        ("models: [1]", "a model is called 1"),
+        ("models: [../aaaa0000]", "a model is called '../aaaa0000'"),
+        ("models: ['*']", r"a model is called '\*'"),
+        ("models: !!python/object/apply:os.system [x]", "not a readable YAML file"),
+        ("models: [aaaa0000\n", "not a readable YAML file"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [[1]]", "weights are no list with a row for each"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [1, 1]", "weights are no list with a row"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [[1, 1], [1]]", "rows of weights differ"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [[-1], [1]]", "a weight is -1, not 0 or more"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [[.nan], [1]]", "a weight is nan"),
+        ("models: [aaaa0000, bbbb1111]\nweights: [[x], [1]]", "a weight is 'x'"),
+        ("models: [aaaa0000]\nsegment: long", "segment is 'long', not seconds"),
+        ("models: [aaaa0000]\nsegment: 0", "segment is 0, not seconds"),
+    ],
+)
+def test_what_is_no_bag(folder, content, fault):
+    bag = folder / "mine.yaml"
+    bag.write_text(content)
+    with pytest.raises(WeightsCorruptError, match=fault) as info:
+        parse_plan(str(bag))
+    assert "\n" not in str(info.value)
+
+
+def test_a_bag_that_is_not_there(tmp_path):
+    with pytest.raises(WeightsUnavailableError, match="no such bag of models"):
+        parse_plan(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "fault"),
+    [
+        ([[1, 1, 1], [1, 1, 1]], "3 weights for 4 sources"),
+        ([[1, 1, 1, 0], [1, 1, 1, 0]], "no member has a weight for vocals"),
+    ],
+)
+def test_weights_that_do_not_fit_the_networks(folder, weights, fault):
+    bag = rewritten(folder, weights=weights)
+    with pytest.raises(WeightsCorruptError, match=fault):
+        plan_sources(parse_plan(str(bag)), model_sources)
+
+
+def test_networks_of_other_stems(folder):
+    write_network(folder / "bbbb1111.safetensors", kwargs={**SMALL, "sources": ["a", "bass"]})
+    with pytest.raises(WeightsCorruptError, match=r"must give the same stems \(both give: bass\)"):
+        plan_sources(parse_plan(str(folder)), model_sources)
