@@ -88,7 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.end_headers()
 
     def _send(self, content, headers=()):
-        start = 0
+        start, cut = 0, self.server.cut_after if "/cdn/" in self.path else None
+        self.server.ranges.append(self.headers.get("Range"))
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(match[1])
         self.send_response(206 if start else 200)
@@ -100,7 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             with contextlib.suppress(OSError):
-                self.wfile.write(content[start:])
+                self.wfile.write(content[start:cut])
+        self.close_connection = cut is not None
 
     def _refuse(self, status, headers=()):
         self.send_response(status)
@@ -114,10 +116,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def hub_server():
-    """Give a running server: `repos`, name → Repo; `files`, path → content or an answer."""
+    """Give a running server: `repos`, name → Repo; `files`, path → content or an answer.
+
+    With `cut_after`, large files of repositories break off behind so many bytes.
+    """
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.repos, server.files, server.stored = {}, {}, {}
-        server.asked, server.tokens = [], []
+        server.asked, server.tokens, server.ranges, server.cut_after = [], [], [], None
         server.address = f"http://127.0.0.1:{server.server_port}"
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -260,6 +260,13 @@ def _write_msst_configs(folder: Path) -> None:
         path.unlink()
 
 
+def _write_hub_configs(folder: Path) -> None:
+    settings = {**SMALL_UNET, "widths": [2, 2], "sources": ["a", "b"]}
+    (folder / "named.json").write_text(json.dumps({"model_type": "unet", **settings}))
+    whole = create_model("unet", settings, initialise=False).config.to_dict()
+    (folder / "whole.json").write_text(json.dumps(whole))
+
+
 _WRITERS: dict[str, Callable[[Path], object]] = {
     "audio": _write_audio,
     "excerpt": _write_audio,
@@ -279,5 +286,6 @@ _WRITERS: dict[str, Callable[[Path], object]] = {
     "package": _write_packages,
     "msst": _write_msst_checkpoints,
     "msst_config": _write_msst_configs,
+    "hub_config": _write_hub_configs,
     "onnx": lambda folder: (folder / "a.onnx").write_bytes(onnx_file(*GRAPH)),
 }

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import save
 
+from common import SMALL_UNET
 from msst_files import small_model, write_msst
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
@@ -26,6 +28,7 @@ from partita.datasets.synthesis.soundfonts import open_soundfont
 from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
+from partita.models import create_model
 from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder
@@ -38,6 +41,7 @@ from partita.weights.htdemucs_onnx import state_from_file
 from partita.weights.identity import read_header
 from partita.weights.msst import load_foreign
 
+HUB_SETTINGS = {**SMALL_UNET, "widths": [2, 2], "sources": ["a", "b"]}
 _FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")
 
 
@@ -140,6 +144,20 @@ def _msst_config(path: Path) -> None:
     load_foreign(ForeignCheckpoint(_whole_msst(path.name.split(".")[1]), path))
 
 
+@functools.cache
+def _bare_checkpoint() -> bytes:
+    """Return a checkpoint that says nothing of itself, as huggingface_hub's mixin writes it."""
+    return save(create_model("unet", HUB_SETTINGS).state_dict(), {"format": "pt"})
+
+
+def _hub_config(path: Path) -> None:
+    folder = path.parent / "hub"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(path.read_bytes())
+    (folder / "model.safetensors").write_bytes(_bare_checkpoint())
+    load_checkpoint(folder / "model.safetensors")
+
+
 TARGETS = {
     "audio": Target(_audio),
     "excerpt": Target(_excerpt),
@@ -160,4 +178,5 @@ TARGETS = {
     "msst": Target(_msst, "archive"),
     "msst_config": Target(_msst_config, "text"),
     "onnx": Target(state_from_file),
+    "hub_config": Target(_hub_config, "json"),
 }

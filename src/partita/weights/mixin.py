@@ -6,13 +6,14 @@ partita writes the model's name too; where that is missing, the tensors tell.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
-from partita.models import create_model, model_names
+from partita.models import config_type, create_model, model_names
 from partita.models._protocol import SeparationModel
 from partita.weights.header import Header
 from partita.weights.home import is_there
@@ -21,6 +22,7 @@ from partita.weights.hub_files import MIXIN_CONFIG
 #: The name that the Hub itself looks for.
 MODEL_KEY = "model_type"
 _MOST_BYTES = 1_000_000
+_MOST_TRIED = 4
 _SHOWN_CHARS = 60
 
 
@@ -87,10 +89,10 @@ def _named(path: Path, name: object, settings: Mapping[str, Any]) -> SeparationM
 def _fitting(path: Path, settings: Mapping[str, Any], header: Header) -> SeparationModel:
     """Return the one model that takes these settings and then has these tensors."""
     found = []
-    for name in model_names():
+    for name in _taking(settings):
         try:
             model = create_model(name, settings, initialise=False)
-        except (ModelError, UnknownNameError):
+        except ModelError:
             continue
         shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
         if shapes == dict(header.shapes):
@@ -102,3 +104,17 @@ def _fitting(path: Path, settings: Mapping[str, Any], header: Header) -> Separat
         f"{one_line(path)}: its settings and the checkpoint's tensors fit {fits}: "
         f"{MODEL_KEY} must say which model it is"
     )
+
+
+def _taking(settings: Mapping[str, Any]) -> list[str]:
+    """Return the models that have these settings, those that have no others first of all.
+
+    Settings that nearly all have say nothing, and building all models takes seconds.
+    """
+    fields = {
+        name: {field.name for field in dataclasses.fields(config_type(name))}
+        for name in model_names()
+    }
+    whole = [name for name, known in fields.items() if known == settings.keys()]
+    taking = whole or [name for name, known in fields.items() if settings.keys() <= known]
+    return taking if len(taking) <= _MOST_TRIED else []

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.weights.digests import remembered_sha256
 from partita.weights.download import MOST_BYTES, download_url, file_sha256, locked
 from partita.weights.foreign import ForeignCheckpoint
 from partita.weights.header import read_header
@@ -243,7 +244,7 @@ def _fault(folder: Path, file: PinnedFile, *, verify: bool) -> str:
     path = folder / file.filename
     if not path.is_file():
         return "is missing"
-    if path.stat().st_size != file.size or (verify and file_sha256(path) != file.sha256):
+    if path.stat().st_size != file.size or (verify and remembered_sha256(path) != file.sha256):
         return "is damaged"
     return ""
 

@@ -16,6 +16,8 @@ from partita.weights.suffixes import CONFIGS, OTHERS, SAFE
 
 HUB = "hf:"
 _SCHEMES = ("https://", "http://")
+#: Where pages about files have addresses of their own.
+_PAGES = {"huggingface.co": "/resolve/", "github.com": "/raw/"}
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -152,5 +154,10 @@ def _check_address(address: str) -> None:
         raise UsageError(f"{one_line(address)} is no address ({one_line(error)})") from error
     if not host or parts.username is not None:
         raise UsageError(f"{one_line(address)} is no address of a file")
+    if host in _PAGES and "/blob/" in parts.path:
+        raise UsageError(
+            f"{one_line(address)} is a page about a file: its own address has "
+            f"{_PAGES[host]} in the place of /blob/"
+        )
     if parts.scheme != "https" and host not in _LOCAL:
         raise UsageError(f"{one_line(address)} could be changed on its way here: use https://")

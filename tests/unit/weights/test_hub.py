@@ -245,6 +245,29 @@ def test_replies_that_are_none(server, said):
         load_model("hf:a/b")
 
 
+def test_endless_replies(server):
+    def endless(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        while True:
+            handler.wfile.write(b'{"a": ' * 10_000)
+
+    server.files["/api/models/a/b"] = endless
+    with pytest.raises(WeightsUnavailableError, match="has more than the 20 MB"):
+        load_model("hf:a/b")
+
+
+def test_what_broke_off_goes_on(server, ours):
+    server.repos["owner/name"] = Repo(ours)
+    server.cut_after = 1000
+    with pytest.raises(WeightsUnavailableError, match="broke off; try again to go on from there"):
+        load_model(NAME)
+    server.cut_after = None
+    server.ranges.clear()
+    assert load_model(NAME).sources == ("a", "b")
+    assert "bytes=1000-" in server.ranges
+
+
 def test_names_of_files_lead_nowhere(server, ours, tmp_path):
     names = {"../../model.safetensors": ours["model.safetensors"]}
     server.repos["owner/name"] = Repo(names)

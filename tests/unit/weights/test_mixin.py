@@ -96,6 +96,7 @@ def test_the_tensors_tell_the_model(tmp_path):
         ("[" * 100_000, "config.json: not a readable JSON file"),
         ({"model_type": "wav2vec2"}, "describes no model of partita's .*wav2vec2"),
         ({"model_type": ["unet"]}, "describes no model of partita's"),
+        ({"sources": ["a", "b"]}, "tensors fit no model of partita's: model_type must say"),
         ({"hidden_size": 768}, "tensors fit no model of partita's: model_type must say"),
         ({**SETTINGS, "widths": [4, 9]}, "tensors fit no model of partita's"),
         ({**SETTINGS, "widths": [4, 9], "model_type": "unet"}, "has another shape or type"),

@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from common import small_checkpoint
+from common import little_room, small_checkpoint
 from hub_server import hub_server
 from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
@@ -205,6 +205,14 @@ def test_bad_servers(server, tmp_path, monkeypatch, kind):
     assert in_cache(tmp_path) == []
 
 
+def test_a_full_disk(server, ours, tmp_path):
+    server.files["/ours.safetensors"] = ours
+    full = r"the cache .* cannot be written \(File too large\)"
+    with little_room(5000), pytest.raises(WeightsUnavailableError, match=full):
+        load_model(f"{server.address}/ours.safetensors")
+    assert in_cache(tmp_path) == []
+
+
 def test_pages_are_no_checkpoints(server):
     server.files["/a.safetensors"] = server.files["/b.ckpt"] = b"<html>Not found</html>"
     with pytest.raises(WeightsCorruptError, match="not a readable safetensors file"):
@@ -235,6 +243,7 @@ def test_a_damaged_pin_is_said(server, ours, tmp_path):
         ("https://user:word@example.org/a.ckpt", "is no address of a file"),
         ("https://example.org/a b.ckpt", "no name of a model on the web"),
         ("https://[::1/a.ckpt", "is no address"),
+        ("https://huggingface.co/a/b/blob/main/c.ckpt", "a page about a file: .* /resolve/ in"),
         ("https://example.org/a.ckpt@http://example.org/a.yaml", "use https://"),
         ("hf:", "names no repository: hf:OWNER/NAME"),
         ("hf:name", "names no repository"),
