@@ -36,6 +36,15 @@ def test_an_address(run, server, write_song, song):
     assert "is not clearly free for commercial use: its licence is unknown" in refused.err
 
 
+def test_in_chains_and_ensembles(run, server, write_song, song, tmp_path):
+    path, name = write_song(samples=song[:, :20000]), f"{server.address}/small.safetensors"
+    for model in (f"{name}:2,small.safetensors", f"{name}:a+hpss"):
+        result = run("separate", path, "--model", model, "--out", "out", "--json")
+        assert result.status == 0, result.err
+        assert json.loads(result.out)["licence"] == "unknown"
+    assert run("models", "fetch", f"{name}:a+hpss", "--commercial-only").status == 2
+
+
 def test_fetch_and_show(run, server, tmp_path):
     name = f"{server.address}/small.safetensors"
     fetched = run("models", "fetch", name)

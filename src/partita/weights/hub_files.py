@@ -39,9 +39,9 @@ def choose_files(name: HubName, paths: Sequence[str]) -> list[str]:
     if name.config:
         return [str(checkpoint)]
     beside = [path for path in found if path.parent == checkpoint.parent]
-    mixin = [path for path in beside if path.name == MIXIN_CONFIG]
-    if mixin and checkpoint.suffix.lower() == SAFE:
-        return [str(checkpoint), str(mixin[0])]
+    for described in (MIXIN_CONFIG, f"{checkpoint.stem}.json"):  # demucs has the latter
+        if checkpoint.suffix.lower() == SAFE and checkpoint.with_name(described) in beside:
+            return [str(checkpoint), str(checkpoint.with_name(described))]
     configs = sorted(path for path in beside if path.suffix.lower() in CONFIGS)
     config = chosen_config(checkpoint, configs)
     return [str(checkpoint)] if config is None else [str(checkpoint), str(config)]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.weights.digests import remembered_sha256
 from partita.weights.download import MOST_BYTES, download_url, file_sha256, locked
-from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.foreign import ForeignCheckpoint, is_config, is_demucs
 from partita.weights.header import read_header
 from partita.weights.home import writing_cache
 from partita.weights.hub import HubFile, Repository, read_repository, refused_file
@@ -113,12 +113,9 @@ def local_checkpoint(name: str, *, verify: bool = False) -> Path | ForeignCheckp
     checkpoint, *others = (web_folder(found) / file.filename for file in pin.files)
     if found.config and not is_web_name(found.config):
         return ForeignCheckpoint(checkpoint, Path(found.config))
-    config = others[0] if others else None
-    if checkpoint.suffix.lower() != SAFE:
-        return ForeignCheckpoint(checkpoint, config)
-    if config is not None and config.suffix.lower() in CONFIGS:
-        return ForeignCheckpoint(checkpoint, config)
-    return checkpoint
+    config = next(filter(is_config, others), None)
+    is_theirs = config is not None or checkpoint.suffix.lower() != SAFE or is_demucs(checkpoint)
+    return ForeignCheckpoint(checkpoint, config) if is_theirs else checkpoint
 
 
 def stated_licence(name: str) -> str:
@@ -208,7 +205,8 @@ def _describes_itself(path: Path) -> bool:
     """Tell whether a checkpoint needs no other file; a damaged one is for its reader to refuse."""
     suffix = path.suffix.lower()
     try:
-        return suffix in DESCRIBED or (suffix == SAFE and "model" in read_header(path).metadata)
+        is_ours = suffix == SAFE and "model" in read_header(path).metadata
+        return is_ours or suffix in DESCRIBED or is_demucs(path)
     except WeightsCorruptError:
         return True
 
@@ -220,7 +218,7 @@ def _beside(address: str) -> list[str]:
     stem, _, suffix = name.rpartition(".")
     names = [f"{stem}{ending}" for ending in CONFIGS]
     if suffix.lower() == SAFE.removeprefix("."):
-        names.insert(0, MIXIN_CONFIG)
+        names = [MIXIN_CONFIG, f"{stem}.json", *names]
     return [urlunsplit(parts._replace(path=f"{folder}/{each}")) for each in names]
 
 

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from common import small_checkpoint
+from demucs4_files import FOUR, write_network
 from hub_server import Repo, hub_server
 from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
@@ -110,6 +112,19 @@ def test_checkpoints_of_msst(server, theirs, tmp_path, config):
     assert found.config == expected.config
     for key, tensor in expected.state_dict().items():
         assert torch.equal(found.state_dict()[key], tensor)
+
+
+@pytest.mark.parametrize("says", ["itself", "beside"])
+def test_networks_of_demucs(server, tmp_path, says):
+    path = write_network(tmp_path / "955717e8.safetensors")
+    if says == "beside":
+        save_file(load_file(path), path)
+    files = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.stem == path.stem}
+    server.repos["owner/name"] = Repo(files)
+    server.files |= {f"/{name}": content for name, content in files.items()}
+    for name in (NAME, f"{server.address}/{path.name}"):
+        assert load_model(name).registry_name == "htdemucs"
+        assert model_sources(name) == tuple(FOUR)
 
 
 def test_one_of_several(server, theirs):
