@@ -5,6 +5,7 @@ Nothing here imports PyTorch.
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Any
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.stems import is_source_name
 
-_MOST_BYTES = 1_000_000
+_MOST_BYTES = 200_000
+#: What aliases may make of that.
+_MOST_EXPANDED = 1_000_000
 _TUPLE = "tag:yaml.org,2002:python/tuple"
 _RESIDUAL = "residual"
 _DEFAULT_RATE = 44100
@@ -181,11 +184,32 @@ def read_config(path: Path) -> MsstConfig:
         raise WeightsCorruptError(f"{name}: too large for a configuration")
     try:
         values = yaml.load(text, Loader=_loader())  # noqa: S506 (a SafeLoader)
+        size = _expanded_size(values, {})
     except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise WeightsCorruptError(f"{name}: not a readable YAML file ({_reason(error)})") from error
+    if size > _MOST_EXPANDED:
+        raise WeightsCorruptError(f"{name}: too large for a configuration with its aliases")
     if not isinstance(values, Mapping):
         raise WeightsCorruptError(f"{name}: not a configuration, which is a table of sections")
     return MsstConfig(name, values)
+
+
+def _expanded_size(value: object, sizes: dict[int, float]) -> float:
+    """Return the characters and values that there are where no two parts are one and the same.
+
+    Parameters
+    ----------
+    value : object
+    sizes : dict of int to float
+        Of the parts that are known by now; a part that holds itself is infinite.
+    """
+    if not isinstance(value, Mapping | list | tuple | set):
+        return 1 + len(value) if isinstance(value, str | bytes) else 1
+    if id(value) not in sizes:
+        sizes[id(value)] = math.inf
+        parts = [*value, *value.values()] if isinstance(value, Mapping) else value
+        sizes[id(value)] = 1 + sum(_expanded_size(part, sizes) for part in parts)
+    return sizes[id(value)]
 
 
 def _loader() -> Any:

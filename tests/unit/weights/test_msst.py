@@ -252,6 +252,13 @@ def test_bad_settings_are_named(changes, says, tmp_path):
     refused(write_msst(tmp_path, small_model(), **changes), says)
 
 
+#: Some hundred bytes that stand for ten to the power of eleven.
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+BOMB += "training: {instruments: *a11}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -262,7 +269,9 @@ def test_bad_settings_are_named(changes, says, tmp_path):
         ("", "not a configuration"),
         ("model: 3\ntraining: {instruments: [a, b]}", "model is no table"),
         ("a: " + "[" * 5000, "not a readable YAML file"),
-        ("x" * 1_100_000, "too large"),
+        ("x" * 210_000, "too large"),
+        (BOMB, "too large for a configuration with its aliases"),
+        ("training: &a {instruments: [a, b], b: *a}", "with its aliases"),
     ],
 )
 def test_yaml_that_is_none_or_wants_more(text, says, tmp_path, monkeypatch):
