@@ -4,8 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from common import little_room, small_checkpoint
+from demucs4_files import write_network
+from demucs_files import QUANTISED
 from msst_files import SMALL, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.separation import Separator
 from partita.weights.cards import CARDS
@@ -92,6 +95,20 @@ def test_what_partita_wrote_itself(run, tmp_path):
     assert list(facts[1]["made_from"]) == ["own.safetensors"]
 
 
+@pytest.mark.parametrize("without", [[], [".json"]])
+def test_files_of_demucs(run, tmp_path, without):
+    """Its 4.1.0 keeps JSON beside safetensors, older ones are packages."""
+    path = write_network(tmp_path / "955717e8.safetensors")
+    files = [each for each in (path, path.with_suffix(".json")) if each.suffix not in without]
+    assert run("models", "import", *files, "--name", "one").status == 0
+    assert load_model("one").registry_name == "htdemucs"
+    quantised = run("models", "import", QUANTISED[0], "--name", "two")
+    assert quantised.status == 0, quantised.err
+    expected = load_file(QUANTISED[0].with_suffix(".safetensors"))
+    found = load_model("two").state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 @pytest.mark.parametrize(("licence", "use"), [("", None), ("Apache-2.0", True)])
 def test_commercial_only(run, checkpoint, monkeypatch, write_song, licence, use):
     stated = ("--licence", licence) if licence else ()
@@ -136,6 +153,7 @@ FILES = {
     "a card": (["umxhq"], 2, "umxhq is no file: it has a card"),
     "two": (["their model.ckpt", "their model.ckpt"], 2, "2 checkpoints and 0 configurations"),
     "a YAML file alone": (["their model.yaml"], 2, "0 checkpoints and 1 configurations"),
+    "a folder of songs": (["."], 1, "this folder does not hold one checkpoint"),
     "a song": (["song.wav"], 1, "no such checkpoint"),
     "not what it says": (["text.ckpt"], 1, "not a file of tensors"),
 }

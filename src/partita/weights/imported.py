@@ -22,13 +22,13 @@ from partita.errors import (
 from partita.files import folded
 from partita.weights.header import read_header
 from partita.weights.home import home, is_there
+from partita.weights.suffixes import CONFIGS, OTHERS, SAFE, UNREAD_PICKLES
 
 UNKNOWN_LICENCE = "unknown"
-_SUFFIX = ".safetensors"
 _MOST_CHARS = 64
 #: Of any script, but nothing that paths, chains and lists of models are written with.
 _NAME = re.compile(r"[^\W_][\w.-]*")
-_SUFFIXES = (_SUFFIX, ".ckpt", ".chpt", ".pt", ".pth", ".th", ".onnx", ".yaml", ".yml", ".json")
+_SUFFIXES = (SAFE, *OTHERS, *CONFIGS, *UNREAD_PICKLES, ".json")
 #: Windows keeps these names for itself, whatever stands behind a dot.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -66,7 +66,7 @@ def imported_path(name: str) -> Path:
     WeightsUnavailableError
         There is no folder for the cache.
     """
-    return home() / "imported" / f"{_composed(name)}{_SUFFIX}"
+    return home() / "imported" / f"{_composed(name)}{SAFE}"
 
 
 def imported_checkpoint(name: str) -> Path | None:
@@ -83,10 +83,10 @@ def imported_checkpoint(name: str) -> Path | None:
 def imported_names() -> list[str]:
     """Return all names that checkpoints were imported under, in alphabetical order."""
     try:
-        found = sorted(home().glob(f"imported/*{_SUFFIX}"))
+        found = sorted(home().glob(f"imported/*{SAFE}"))
     except (OSError, WeightsUnavailableError):
         return []
-    names = [_composed(path.name.removesuffix(_SUFFIX)) for path in found]
+    names = [_composed(path.name.removesuffix(SAFE)) for path in found]
     return [name for name in names if is_name(name)]
 
 

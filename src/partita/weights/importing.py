@@ -22,8 +22,10 @@ from partita.weights.home import home, is_there
 from partita.weights.imported import UNKNOWN_LICENCE, check_new_name, imported_path
 from partita.weights.msst import load_foreign
 from partita.weights.own import own_checkpoint
+from partita.weights.suffixes import SAFE
 
 _MOST_LICENCE_CHARS = 200
+_SIDECAR = ".json"
 
 
 def import_checkpoint(
@@ -35,7 +37,7 @@ def import_checkpoint(
     ----------
     files : sequence of Path
         A checkpoint of partita's or another program's, or a folder that holds one; and the
-        configuration (YAML) that describes it, unless it lies beside it.
+        configuration (YAML, or demucs's JSON) that describes it, unless it lies beside it.
     name : str
         What ``--model`` takes from then on.
     licence : str
@@ -83,6 +85,8 @@ def _source(files: Sequence[Path]) -> str:
     """Return the name of a checkpoint, together with the configuration that is given."""
     configs = [path for path in files if is_config(path)]
     others = [path for path in files if not is_config(path)]
+    # What demucs keeps beside a checkpoint is found there.
+    others = [p for p in others if not (p.suffix == _SIDECAR and p.with_suffix(SAFE) in others)]
     if len(others) != 1 or len(configs) > 1:
         raise UsageError(
             f"{len(others)} checkpoints and {len(configs)} configurations: give one checkpoint, "
@@ -100,6 +104,8 @@ def _read(name: str) -> tuple[SeparationModel, str]:
         paths = [path for path in (foreign.path, foreign.config) if path is not None]
         return model, json.dumps({path.name: file_sha256(path) for path in paths})
     own = own_checkpoint(name)
+    if own is None and Path(name).is_dir():
+        raise WeightsUnavailableError(f"{one_line(name)}: this folder does not hold one checkpoint")
     if own is None or not is_there(own):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
     origin = checkpoint_origin(own) or json.dumps({own.name: file_sha256(own)})

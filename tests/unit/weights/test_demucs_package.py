@@ -1,5 +1,7 @@
 """Packages of demucs (``.th``): read without demucs, nothing of them is run."""
 
+import dataclasses
+import hashlib
 import pickle
 import sys
 from fractions import Fraction
@@ -7,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from demucs_files import their_classes, write_package
+from demucs_files import QUANTISED, their_classes, write_package
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
-from partita.weights import store
+from partita.weights import cards, store
 from partita.weights.demucs_networks import empty_demucs_network
 from partita.weights.demucs_package import read_package
 
@@ -137,6 +140,30 @@ def test_quantised_packages_that_are_refused(quantised, changes, fault):
     with pytest.raises(WeightsCorruptError, match=fault) as info:
         store.load_model(str(quantised(**changes)))
     assert "\n" not in str(info.value)
+
+
+def test_a_card_of_a_quantised_file(server, tmp_path, monkeypatch):
+    """As those of mdx_q and mdx_extra_q are."""
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path))
+    content, expected = (
+        QUANTISED[0].read_bytes(),
+        load_file(QUANTISED[0].with_suffix(".safetensors")),
+    )
+    server.files["a.th"] = content
+    digest = hashlib.sha256(content).hexdigest()
+    file = cards.UrlFile(f"http://127.0.0.1:{server.server_port}/a.th", digest, len(content))
+    card = dataclasses.replace(
+        cards.get_card("42e558d4"),
+        config={"sources": ["a", "b"], "segment_s": 44.0},
+        remote=(cards.UrlSource({"all": file}, "demucs-package"),),
+        download_bytes=len(content),
+    )
+    monkeypatch.setitem(cards.CARDS, card.name, card)
+    model = store.load_model(card.name)
+    assert (model.registry_name, model.config.segment_s) == ("hdemucs", 44)
+    assert all(torch.equal(model.state_dict()[name], x) for name, x in expected.items())
+    assert store.load_model(card.name).config == model.config  # from the cache
+    assert server.asked == ["a.th"]
 
 
 def test_quantised_weights_that_are_nan(quantised):
