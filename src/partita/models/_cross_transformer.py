@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partita.models._dconv import LayerScale
+from partita.models._onednn import Linear, attention, linear
 
 _FIRST_SCALE = 1e-4
 _BOOST = 3.0  # learned positions are multiplied by it: they learn faster
@@ -90,7 +91,7 @@ class Attention(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -98,18 +99,18 @@ class Attention(nn.Module):
         """Attend from ``[batch, n, width]`` to ``[batch, m, width]``."""
         width = queries.shape[-1]
         if queries is keys:
-            parts = functional.linear(queries, self.in_proj_weight, self.in_proj_bias)
+            parts = linear(queries, self.in_proj_weight, self.in_proj_bias)
             q, k, v = parts.chunk(3, dim=-1)
         else:
             weights = torch.split(self.in_proj_weight, [width, 2 * width])
             biases = torch.split(self.in_proj_bias, [width, 2 * width])
-            q = functional.linear(queries, weights[0], biases[0])
-            k, v = functional.linear(keys, weights[1], biases[1]).chunk(2, dim=-1)
+            q = linear(queries, weights[0], biases[0])
+            k, v = linear(keys, weights[1], biases[1]).chunk(2, dim=-1)
         q, k, v = (
             torch.unflatten(part, -1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v)
         )
         dropout = self.dropout if self.training else 0.0
-        found = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # [B, H, n, w]
+        found = attention(q, k, v, dropout=dropout)  # [B, H, n, w]
         result: Tensor = self.out_proj(found.transpose(1, 2).flatten(2))
         return result
 
@@ -126,9 +127,9 @@ class TransformerLayer(nn.Module):
 
     def _build(self, shape: TransformerShape, norms: int) -> None:
         """Add all that stands behind the attention."""
-        self.linear1 = nn.Linear(shape.width, shape.hidden)
+        self.linear1 = Linear(shape.width, shape.hidden)
         self.dropout = nn.Dropout(shape.dropout)
-        self.linear2 = nn.Linear(shape.hidden, shape.width)
+        self.linear2 = Linear(shape.hidden, shape.width)
         for index in range(norms):
             self.add_module(f"norm{index + 1}", _norm(shape.width, shape.norm_groups))
         self.dropout1, self.dropout2 = nn.Dropout(shape.dropout), nn.Dropout(shape.dropout)
