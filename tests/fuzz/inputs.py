@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 from common import SMALL_UNET, SMALL_UNMIX
+from demucs4_files import write_bag, write_network
 from demucs_files import QUANTISED, write_package
 from msst_files import SMALL as SMALL_MSST
 from msst_files import small_model, write_msst
@@ -242,6 +243,10 @@ def _write_packages(folder: Path) -> None:
         write_package(folder / f"legacy_{legacy}.th", whole.klass, legacy, **facts)
 
 
+def _write_demucs_safetensors(folder: Path) -> None:
+    write_network(folder / "a.safetensors").with_suffix(".json").unlink()
+
+
 def _write_msst(folder: Path) -> None:
     """Checkpoints and their YAML files; the family stands in the suffix, for the target."""
     for family in SMALL_MSST:
@@ -284,6 +289,8 @@ _WRITERS: dict[str, Callable[[Path], object]] = {
     "table": _write_table,
     "scores": _write_scores,
     "package": _write_packages,
+    "demucs_safetensors": _write_demucs_safetensors,
+    "bag": lambda folder: write_bag(folder / "a.yaml", ["aa", "bb"], weights=[[1, 0.5], [0, 1]]),
     "msst": _write_msst_checkpoints,
     "msst_config": _write_msst_configs,
     "hub_config": _write_hub_configs,

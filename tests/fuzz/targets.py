@@ -34,6 +34,7 @@ from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder
 from partita.training.settings import parse_settings
 from partita.training.synthesized import SynthesisPlan
+from partita.weights.bag_file import read_bag
 from partita.weights.checkpoint import load_checkpoint
 from partita.weights.demucs_package import model_from_package
 from partita.weights.foreign import ForeignCheckpoint
@@ -158,6 +159,13 @@ def _hub_config(path: Path) -> None:
     load_checkpoint(folder / "model.safetensors")
 
 
+def _bag(path: Path) -> None:
+    """Read a bag whose networks are there, whatever is in them."""
+    for name in ("aa", "bb"):
+        path.with_name(f"{name}.th").touch()
+    read_bag(path)
+
+
 TARGETS = {
     "audio": Target(_audio),
     "excerpt": Target(_excerpt),
@@ -175,6 +183,8 @@ TARGETS = {
     "table": Target(read_csv, "text"),
     "scores": Target(read_scores, "json"),
     "package": Target(model_from_package, "archive"),
+    "demucs_safetensors": Target(model_from_package, "safetensors"),
+    "bag": Target(_bag, "text"),
     "msst": Target(_msst, "archive"),
     "msst_config": Target(_msst_config, "text"),
     "onnx": Target(state_from_file),
