@@ -10,6 +10,7 @@ from demucs4_reference import import_demucs4
 from partita import Separator
 from partita.weights import store
 
+pytestmark = pytest.mark.slow
 HYBRID = {**SMALL, "depth": 5, "norm_starts": 3, "dconv_lstm": 3, "dconv_attn": 3, "segment": 1}
 for _name in ("bottom_channels", "t_layers", "t_heads"):
     del HYBRID[_name]
