@@ -49,6 +49,14 @@ def test_nothing_is_scored(run, monkeypatch, write_song, song):
     assert run(*command, "--model", "umxl").err == refused.err
 
 
+def test_nothing_is_learned_from_them(run, tmp_path):
+    command = ("train", "umx-tiny", "--data", tmp_path, "--from", "umxl", "--commercial-only")
+    refused = run(*command)
+    assert refused.status == 2
+    assert "umxl is not clearly free for commercial use" in refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_models_say_what_is_unknown(run):
     facts = json.loads(run("models", "show", "umxhq", "--json").out)
     assert (facts["licence"], facts["commercial_use"]) == ("MIT", None)

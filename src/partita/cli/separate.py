@@ -69,7 +69,8 @@ def separate(
             "--model",
             "-n",
             help="Weights (see: partita models), a checkpoint, the folder of a training, "
-            "a chain: spleeter-2stems+hpss, or an ensemble: htdemucs,umxhq.",
+            "hf:OWNER/NAME, https://…, a chain: spleeter-2stems+hpss, "
+            "or an ensemble: htdemucs,umxhq.",
         ),
     ] = DEFAULT_MODEL,
     config: Annotated[

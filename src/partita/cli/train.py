@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 import typer
 
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
+from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
 
@@ -54,6 +55,7 @@ def train(
     layout: Annotated[
         str, typer.Option(help="Of the data set, as for partita data info; unaligned: SOURCE/*.")
     ] = "auto",
+    commercial_only: CommercialOnly = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training in the folder.")
@@ -78,6 +80,7 @@ def train(
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
+    check_licences([start] if start else [], commercial_only=commercial_only)
     if sources is not None:
         settings = [*settings, f"sources={sources}"]
     folder = out or Path("runs") / Path(recipe).name.removesuffix(".toml")

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights import web_models
 from partita.weights.export import export_folder
+from partita.weights.hub import read_repository
 from partita.weights.identity import model_sources
 from partita.weights.licences import Licence, licence_of, require_commercial_use
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
+from partita.weights.web_names import web_name
 
 hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 NAME = "hf:owner/name"
@@ -69,6 +72,25 @@ def test_a_repository_is_fetched_once_and_pinned(server, ours, tmp_path, caplog)
     assert in_cache(tmp_path) == ["config.json", "model.safetensors", "pin.json"]
     (pin,) = (tmp_path / "home").rglob("pin.json")
     assert json.loads(pin.read_text())["revision"] == "a" * 40
+
+
+def test_the_server_speaks_the_librarys_language(server, ours, tmp_path):
+    """What partita reads by itself, huggingface_hub finds in the same replies."""
+    server.repos["owner/name"] = Repo(ours, card={"license": "mit"})
+    api = hub.HfApi(endpoint=server.address, token=False)
+    info = api.model_info("owner/name", files_metadata=True)
+    repository = read_repository(web_name(NAME))
+    assert (info.sha, info.card_data.license) == (repository.commit, repository.licence)
+    for file in info.siblings:
+        known = repository.files[file.rfilename]
+        assert file.size == known.size
+        assert (file.lfs.sha256 if file.lfs else "") == known.sha256
+        address = hub.hf_hub_url(
+            "owner/name", file.rfilename, revision=info.sha, endpoint=server.address
+        )
+        assert address == known.address
+    path = api.hf_hub_download("owner/name", "model.safetensors", cache_dir=tmp_path / "theirs")
+    assert Path(path).read_bytes() == ours["model.safetensors"]
 
 
 @pytest.mark.parametrize(
