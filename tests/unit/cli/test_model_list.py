@@ -35,10 +35,12 @@ def listed(columns, monkeypatch):
         for index in range(6)
         for name, sources in _SOURCES.items()
     ]
+    for card in many:
+        monkeypatch.setitem(CARDS, card.name, card)
     monkeypatch.setattr(model_list, "terminal_columns", lambda: columns)
     screen = io.StringIO()
     console = Console(file=screen, width=columns)
-    model_list.print_cards([*CARDS.values(), *many], console)
+    model_list.print_cards(CARDS.values(), console)
     model_list.print_choices(console)
     return screen.getvalue().splitlines()
 
