@@ -15,10 +15,11 @@ from typing import Any
 from partita.errors import WeightsCorruptError, one_line
 from partita.files import whole_file
 from partita.weights.home import home, is_there
-from partita.weights.web_names import HubName, WebAddress, is_web_name
+from partita.weights.web_names import HubName, WebAddress, is_web_name, local_file
 
 _FILE = "pin.json"
 _MOST_BYTES = 100_000
+_MOST_LABEL_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def asked_name(found: HubName | WebAddress) -> str:
 def web_folder(found: HubName | WebAddress) -> Path:
     """Return the folder of the cache where the files of a name are."""
     digest = hashlib.sha256(asked_name(found).encode()).hexdigest()
-    return home() / "web" / f"{found.label[:60]}-{digest[:12]}"
+    return home() / "web" / f"{local_file(found.label)[:_MOST_LABEL_CHARS]}-{digest[:12]}"
 
 
 def read_pin(folder: Path) -> Pin | None:
@@ -114,6 +115,14 @@ def write_pin(folder: Path, pin: Pin) -> None:
     """
     with whole_file(folder / _FILE) as partial:
         partial.write_text(json.dumps(dataclasses.asdict(pin), indent=2), encoding="utf-8")
+
+
+def remove_others(folder: Path, pin: Pin) -> None:
+    """Remove the files of a folder that are not pinned: those of an earlier state."""
+    names = {_FILE, *(file.filename for file in pin.files)}
+    for path in folder.iterdir():
+        if path.name not in names and path.is_file():
+            path.unlink()
 
 
 def _texts(values: dict[str, Any], numbers: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class HttpStatusError(WeightsUnavailableError):
         self.status = status
 
 
+class NoAnswerError(WeightsUnavailableError):
+    """A server that cannot be reached, or does not speak as one."""
+
+
 def fetch_rest(
     url: str, file: BinaryIO, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS
 ) -> None:
@@ -63,8 +67,10 @@ def fetch_rest(
     ------
     HttpStatusError
         The server refuses.
+    NoAnswerError
+        It cannot be reached.
     WeightsUnavailableError
-        The server cannot be reached, sends too much, too slowly, or not all.
+        It sends too much, too slowly, or not all.
     OSError
         The file cannot be written.
     """
@@ -81,7 +87,7 @@ def fetch_rest(
         if not (error.code == 416 and done):  # 416: nothing is missing any more
             raise HttpStatusError(url, error.code) from error
     except _ServerError as error:
-        raise WeightsUnavailableError(f"{url}: {error}") from error
+        raise NoAnswerError(f"{url}: {error}") from error
 
 
 def fetch_bytes(url: str, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
@@ -96,7 +102,7 @@ def fetch_tag(url: str) -> str:
 
     Raises
     ------
-    HttpStatusError, WeightsUnavailableError
+    HttpStatusError, NoAnswerError
         As `fetch_rest`.
     """
     try:
@@ -107,7 +113,7 @@ def fetch_tag(url: str) -> str:
         error.close()
         raise HttpStatusError(url, error.code) from error
     except _ServerError as error:
-        raise WeightsUnavailableError(f"{url}: {error}") from error
+        raise NoAnswerError(f"{url}: {error}") from error
 
 
 def _request(url: str, headers: Mapping[str, str]) -> urllib.request.Request:

@@ -5,10 +5,11 @@ Nothing here imports PyTorch.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -21,9 +22,17 @@ from partita.weights.header import read_header
 from partita.weights.home import writing_cache
 from partita.weights.hub import HubFile, Repository, read_repository, refused_file
 from partita.weights.hub_files import MIXIN_CONFIG, choose_files
-from partita.weights.pins import Pin, PinnedFile, asked_name, read_pin, web_folder, write_pin
+from partita.weights.pins import (
+    Pin,
+    PinnedFile,
+    asked_name,
+    read_pin,
+    remove_others,
+    web_folder,
+    write_pin,
+)
 from partita.weights.suffixes import CONFIGS, DESCRIBED, SAFE
-from partita.weights.web import HttpStatusError, fetch_tag
+from partita.weights.web import HttpStatusError, NoAnswerError, fetch_tag
 from partita.weights.web_names import (
     HubName,
     WebAddress,
@@ -73,7 +82,8 @@ def fetch_web_model(name: str, *, accept_changed: bool = False) -> Pin:
         with locked(found.text, folder.with_suffix(".lock")):
             pin = None if accept_changed else read_pin(folder)
             if pin is None:
-                return _fetch(found, folder)
+                with _advice(found):
+                    return _fetch(found, folder)
             _mend(found, folder, pin)
             return _asked_again(found, folder, pin)
 
@@ -156,9 +166,22 @@ def _fetch(found: HubName | WebAddress, folder: Path) -> Pin:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     pin = Pin(asked_name(found), tuple(files), revision, tag, licence, today)
     write_pin(folder, pin)
+    remove_others(folder, pin)
     for file in files:
         _log.info("%s: %s bytes, SHA-256 %s", file.filename, f"{file.size:,}", file.sha256)
     return pin
+
+
+@contextlib.contextmanager
+def _advice(found: HubName | WebAddress) -> Iterator[None]:
+    """Say what can be done where no server answers."""
+    try:
+        yield
+    except NoAnswerError as error:
+        how = f"hf download {found.repository}" if isinstance(found, HubName) else "its address"
+        raise WeightsUnavailableError(
+            f"{error}; get it on another machine ({how}), and --model takes the file or folder"
+        ) from error
 
 
 def _of_hub(found: HubName, repository: Repository) -> list[_Wanted]:

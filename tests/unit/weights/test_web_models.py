@@ -205,6 +205,12 @@ def test_bad_servers(server, tmp_path, monkeypatch, kind):
     assert in_cache(tmp_path) == []
 
 
+def test_without_a_network(server, tmp_path):
+    with pytest.raises(WeightsUnavailableError, match="and --model takes the file or folder"):
+        load_model("http://127.0.0.1:9/a.safetensors")
+    assert in_cache(tmp_path) == []
+
+
 def test_a_full_disk(server, ours, tmp_path):
     server.files["/ours.safetensors"] = ours
     full = r"the cache .* cannot be written \(File too large\)"
