@@ -141,6 +141,23 @@ def test_names_that_are_taken(run, checkpoint, name, cache):
     assert not {each.name for each in cache.iterdir()} - {"Mine.safetensors", ".lock"}
 
 
+def test_folders_of_that_name_do_not_matter(run, checkpoint, tmp_path):
+    """Be they of a training, a checkpoint with its YAML file, or a bag."""
+    run("models", "import", checkpoint, "--name", "mine")
+    for kind in ("training", "checkpoint", "bag"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        small_checkpoint(folder / "model.safetensors")
+        if kind == "checkpoint":
+            write_msst(folder, small_model("mdx23c"))
+        if kind == "bag":
+            (folder / "bag.yaml").write_text("models: [model]")
+        folder.rename(tmp_path / "mine")
+        assert Separator("mine").sources == ("vocals", "other"), kind
+        assert load_model("mine").registry_name == "bs-roformer", kind
+        (tmp_path / "mine").rename(tmp_path / f"no {kind}")
+
+
 def test_a_card_that_came_later_wins(run, checkpoint, monkeypatch):
     run("models", "import", checkpoint, "--name", "mine")
     monkeypatch.setitem(CARDS, "mine", CARDS["hpss"])

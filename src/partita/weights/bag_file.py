@@ -17,6 +17,7 @@ from partita.weights.card import BagMember
 from partita.weights.digests import remembered_sha256
 from partita.weights.foreign import AT, foreign_checkpoint, is_config
 from partita.weights.home import is_there
+from partita.weights.imported import imported_checkpoint
 from partita.weights.msst_config import read_config, shown
 from partita.weights.suffixes import PACKAGE
 from partita.weights.web_names import is_web_name
@@ -33,9 +34,9 @@ def bag_file(name: str) -> Path | None:
     ----------
     name : str
         The path of a YAML file, which need not be there; or of a folder in which the only YAML file
-        is a bag.
+        is a bag. The name of an imported checkpoint is never a folder's.
     """
-    if not name or "\0" in name or is_web_name(name):
+    if not name or "\0" in name or is_web_name(name) or imported_checkpoint(name) is not None:
         return None
     path = Path(name)
     with contextlib.suppress(OSError, WeightsError):
