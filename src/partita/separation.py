@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -251,10 +252,11 @@ class Separator:
             self.plan = plan = parse_plan(str(model))
             if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
                 # Chosen first: what is not needed shall not even be fetched.
-                sources = plan_sources(plan, model_sources)
+                sources_of = functools.cache(model_sources)  # files of other programs are read
+                sources = plan_sources(plan, sources_of)
                 chosen = choose_stems(sources, stems=stems, two_stems=two_stems)
                 wanted = {name for members in chosen.values() for name in members}
-                plan = needed_plan(plan, wanted, model_sources)
+                plan = needed_plan(plan, wanted, sources_of)
             self._estimator = build_estimator(plan, options, load_model)
         self.sources = self._estimator.sources if sources is None else sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)

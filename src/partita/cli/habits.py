@@ -50,7 +50,7 @@ _REFUSED = {
     "--clip-mode": "nothing is ever clipped: where a stem would be, all stems get one gain; "
     "--bits float needs none",
     "--residual": "--two-stems STEM gives STEM and no_STEM, which is the rest of the song",
-    "--repo": "--model takes the path of a checkpoint or of a training's folder",
+    "--repo": "--model takes the path of a checkpoint, a bag's YAML file, or a folder of either",
     "--no-split": "leave it out: songs of any length fit, and --segment sets the windows' length",
     "--other-method": "--two-stems STEM gives no_STEM as the sum of all other stems",
     "--list-format": "partita models list --json lists the weights for programs",
@@ -58,6 +58,8 @@ _REFUSED = {
     "--sample-rate": "--keep-rate gives stems the song's own sample rate",
 }
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
+#: Of demucs's networks that are no part of a bag: those go by their signatures here as well.
+_SIGNATURES = {"955717e8": "htdemucs", "5c90dfd2": "htdemucs_6s", "75fc33f5": "hdemucs_mmi"}
 _SPLEETER = re.compile(r"spleeter:(\d)stems")
 _FIELDS = {"{filename}": "{track}", "{instrument}": "{stem}", "{codec}": "{ext}"}
 
@@ -117,8 +119,8 @@ def is_known(name: str, options: Options) -> bool:
 
 
 def model_name(name: str) -> str:
-    """Return what Spleeter's ``spleeter:2stems`` is called here."""
-    return _SPLEETER.sub(r"spleeter-\1stems", name)
+    """Return what ``spleeter:2stems`` and signatures of demucs are called here."""
+    return _SIGNATURES.get(name) or _SPLEETER.sub(r"spleeter-\1stems", name)
 
 
 def template(text: str) -> str:

@@ -23,9 +23,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.errors import ModelError, WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.models import config_type
 from partita.models._protocol import SeparationModel
-from partita.weights.demucs_networks import demucs_network, empty_demucs_network
+from partita.weights.demucs_networks import demucs_config, demucs_network, empty_demucs_network
 from partita.weights.diffq import Kind, Quantiser, restored_state
 from partita.weights.foreign import DEMUCS_CLASS, read_sidecar
 from partita.weights.header import read_header
@@ -39,6 +40,8 @@ from partita.weights.state_dicts import (
 from partita.weights.suffixes import PACKAGE
 
 _QUANTISED = "__quantized"
+_NO_PACKAGE = "not a package of demucs"
+_NO_SAFETENSORS = "not a safetensors file of demucs"
 _DEFAULT_SEGMENT_S = 10  # of HTDemucs
 _MOST_WEIGHTS_PER_BYTE = 8  # of a quantised file: one bit each
 
@@ -107,22 +110,27 @@ def read_package(path: Path) -> DemucsPackage:
     WeightsCorruptError
         It is no package, damaged, names anything but what a package needs.
     """
-    name = one_line(path)
-    with corrupt_if_unreadable(path, "not a package of demucs"):
-        with torch.serialization.safe_globals(_admitted()):
-            package = load_restricted(path)
-        if not isinstance(package, dict) or not {"klass", "state"} <= package.keys():
-            raise WeightsCorruptError(f"{name}: not a package of demucs (no class, no state)")
-        klass = _NAMES[package["klass"]]
-        args, kwargs, state = package["args"], package["kwargs"], package["state"]
-        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
-            raise TypeError
+    klass, args, kwargs, state = _unpickled(path)
+    with corrupt_if_unreadable(path, _NO_PACKAGE):
         if isinstance(state, dict) and state.get(_QUANTISED):
-            state = _restored(path, klass, tuple(args), kwargs, state)
+            state = _restored(path, klass, args, kwargs, state)
         else:
             state = checked_tensors(path, state)
             check_size(path, state)
-        return DemucsPackage(klass, tuple(args), kwargs, state)
+        return DemucsPackage(klass, args, kwargs, state)
+
+
+def _unpickled(path: Path) -> tuple[str, tuple[Any, ...], dict[str, Any], Any]:
+    """Return class, arguments and state of a package, the state as it stands there."""
+    with corrupt_if_unreadable(path, _NO_PACKAGE):
+        with torch.serialization.safe_globals(_admitted()):
+            package = load_restricted(path)
+        if not isinstance(package, dict) or not {"klass", "state"} <= package.keys():
+            raise WeightsCorruptError(f"{one_line(path)}: {_NO_PACKAGE} (no class, no state)")
+        klass, args, kwargs = _NAMES[package["klass"]], package["args"], package["kwargs"]
+        if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+            raise TypeError
+        return klass, tuple(args), kwargs, package["state"]
 
 
 def _restored(
@@ -158,26 +166,49 @@ def read_safetensors(path: Path) -> DemucsPackage:
     WeightsCorruptError
         It is no such file, or damaged.
     """
-    name = one_line(path)
+    klass, args, kwargs, structure = _said(path)
+    with corrupt_if_unreadable(path, _NO_SAFETENSORS):
+        state: Mapping[str, Any] = load_file(path)
+        if structure:
+            state = _nested(json.loads(structure), state)
+        if state.get(_QUANTISED) is True:
+            state = _restored(path, klass, args, kwargs, state)
+        return DemucsPackage(klass, args, kwargs, checked_tensors(path, state))
+
+
+def _said(path: Path) -> tuple[str, tuple[Any, ...], dict[str, Any], str]:
+    """Return class and arguments of a safetensors file, and how its state is nested, if it is."""
     said: Mapping[str, Any] = read_header(path).metadata
     said = said if DEMUCS_CLASS in said else read_sidecar(path)
-    with corrupt_if_unreadable(path, "not a safetensors file of demucs"):
+    with corrupt_if_unreadable(path, _NO_SAFETENSORS):
         klass = said[DEMUCS_CLASS]
         if klass not in _CLASSES:
             shown = one_line(str(klass))[:60]
             raise WeightsCorruptError(
-                f"{name}: a network of the class {shown}, not {', '.join(_CLASSES)}"
+                f"{one_line(path)}: a network of the class {shown}, not {', '.join(_CLASSES)}"
             )
-        klass = _NAMES[_CLASSES[klass]]
         args, kwargs = (_decoded(json.loads(said[key])) for key in ("args", "kwargs"))
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise TypeError
-        state: Mapping[str, Any] = load_file(path)
-        if "structure" in said:
-            state = _nested(json.loads(said["structure"]), state)
-        if state.get(_QUANTISED) is True:
-            state = _restored(path, klass, tuple(args), kwargs, state)
-        return DemucsPackage(klass, tuple(args), kwargs, checked_tensors(path, state))
+        return _NAMES[_CLASSES[klass]], tuple(args), kwargs, said.get("structure", "")
+
+
+def package_sources(path: Path) -> tuple[str, ...]:
+    """Return what the network of a file of demucs's separates, without building it.
+
+    Raises
+    ------
+    WeightsCorruptError
+        As `model_from_package`, as far as can be told from class and arguments.
+    """
+    is_package = path.suffix.lower() == PACKAGE
+    klass, args, kwargs, _ = _unpickled(path) if is_package else _said(path)
+    name = one_line(path)
+    model, config = demucs_config(klass, kwargs, args=args, name=name)
+    try:
+        return config_type(model).from_dict(config).sources
+    except ModelError as error:
+        raise WeightsCorruptError(f"{name}: {one_line(error)}") from error
 
 
 def _decoded(value: Any) -> Any:

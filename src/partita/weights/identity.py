@@ -16,7 +16,7 @@ from partita.stems import is_source_name
 from partita.weights import header
 from partita.weights.cards import get_card
 from partita.weights.digests import remembered_sha256
-from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint
+from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint, is_demucs
 from partita.weights.home import is_there
 from partita.weights.msst_config import read_config
 from partita.weights.own import own_checkpoint
@@ -97,6 +97,10 @@ def _foreign_sources(foreign: ForeignCheckpoint) -> tuple[str, ...]:
     """Return the stems that the configuration names, and else what the checkpoint itself tells."""
     if not is_there(foreign.path):
         raise WeightsUnavailableError(f"{one_line(foreign.path)}: no such checkpoint")
+    if is_demucs(foreign.path):
+        from partita.weights.demucs_package import package_sources
+
+        return package_sources(foreign.path)
     if foreign.config is not None:
         config = read_config(foreign.config)
         if config.instruments or config.target:

@@ -83,5 +83,6 @@ def test_what_is_no_time(text):
 
 def test_names_of_spleeter():
     assert model_name("spleeter:2stems") == "spleeter-2stems"
+    assert [*map(model_name, ["955717e8", "75fc33f5"])] == ["htdemucs", "hdemucs_mmi"]
     assert model_name("spleeter-2stems:accompaniment+hpss") == "spleeter-2stems:accompaniment+hpss"
     assert template("{filename}/{instrument}.{codec}") == "{track}/{stem}.{ext}"

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from demucs4_files import FOUR, RATE, SMALL, write_bag, write_network
+from demucs4_files import FOUR, RATE, SMALL, random_state, write_bag, write_network
+from demucs_files import write_package
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.bag_file import bag_file, read_bag
@@ -105,13 +106,20 @@ def test_two_files_of_one_network(folder):
 
 
 def test_hashes_in_names_are_checked(folder):
-    path = folder / "aaaa0000.safetensors"
+    """Packages of demucs are called after their SHA-256."""
+    (folder / "aaaa0000.safetensors").unlink()
+    state = {name: tensor.half() for name, tensor in random_state().items()}
+    path = write_package(folder / "aaaa0000-0.th", "HTDemucs", kwargs=SMALL, state=state)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    for name, is_right in (("aaaa0000-00000000.th", False), (f"aaaa0000-{digest}.th", True)):
+    for name, is_right in ((f"aaaa0000-{digest}.th", True), ("aaaa0000-00000000.th", False)):
         path = path.rename(folder / name)
-        member = parse_plan(str(folder / "mine.yaml")).members[0].plan.model
-        fault = "not a package of demucs" if is_right else "does not have the SHA-256 in its name"
-        with pytest.raises(WeightsCorruptError, match=fault):  # it is no pickle
+        plan = parse_plan(str(folder / "mine.yaml"))
+        assert plan_sources(plan, model_sources) == tuple(FOUR)
+        member = plan.members[0].plan.model
+        if is_right:
+            assert store.load_model(member).sources == tuple(FOUR)
+            continue
+        with pytest.raises(WeightsCorruptError, match="does not have the SHA-256 in its name"):
             store.load_model(member)
 
 

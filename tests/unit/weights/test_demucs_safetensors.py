@@ -34,6 +34,21 @@ def test_a_file_becomes_a_model(path):
     assert len(model_digest(str(path))) == 64
 
 
+def test_sources_are_told_without_the_tensors(path, monkeypatch):
+    monkeypatch.setattr("partita.weights.demucs_package.load_file", None)
+    assert model_sources(str(path)) == tuple(FOUR)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "fault"),
+    [({}, "it does not say its sources"), ({**SMALL, "sources": ["a/b"]}, "bad source name")],
+)
+def test_sources_that_are_none(path, kwargs, fault):
+    save_file(load_file(path), path, demucs_metadata(kwargs=kwargs))
+    with pytest.raises(WeightsCorruptError, match=fault):
+        model_sources(str(path))
+
+
 def test_half_precision(tmp_path):
     state = {name: x.half() for name, x in random_state().items()}
     path = write_network(tmp_path / "half.safetensors", state=state)
