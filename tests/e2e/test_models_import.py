@@ -89,10 +89,15 @@ def test_what_partita_wrote_itself(run, tmp_path):
     small_checkpoint(tmp_path / "own.safetensors")
     assert run("models", "import", "own.safetensors", "--name", "one").status == 0
     assert run("models", "import", "one", "--name", "two", "--licence", "CC0-1.0").status == 0
-    assert load_model("two").sources == ("a", "b")
-    facts = [json.loads(run("models", "show", name, "--json").out) for name in ("one", "two")]
-    assert [each["licence"] for each in facts] == ["unknown", "CC0-1.0"]
-    assert list(facts[1]["made_from"]) == ["own.safetensors"]
+    assert run("models", "import", "two", "--name", "three").status == 0
+    run("models", "export", "two", "--out", "folder")
+    files = ("folder/model.safetensors", "folder/config.json")
+    assert run("models", "import", *files, "--name", "four").status == 0
+    assert load_model("four").sources == ("a", "b")
+    names = ("one", "two", "three", "four")
+    facts = [json.loads(run("models", "show", name, "--json").out) for name in names]
+    assert [each["licence"] for each in facts] == ["unknown", *["CC0-1.0"] * 3]
+    assert list(facts[2]["made_from"]) == ["own.safetensors"]
 
 
 @pytest.mark.parametrize("without", [[], [".json"]])

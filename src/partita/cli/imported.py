@@ -37,13 +37,14 @@ def import_model(
         typer.Argument(
             metavar="FILE...",
             help="A checkpoint (.ckpt, .pth, .th, .onnx, .safetensors) or a folder that holds one, "
-            "and its YAML file, unless that lies beside it.",
+            "and the YAML file that describes it, unless that lies beside it.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="What --model takes from then on.")],
     licence: Annotated[
-        str, typer.Option("--licence", help="Licence of the weights, such as MIT.")
-    ] = UNKNOWN_LICENCE,
+        str | None,
+        typer.Option("--licence", help="Licence of the weights, such as MIT; else unknown."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
 ) -> None:

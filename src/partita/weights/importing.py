@@ -15,21 +15,22 @@ from partita.errors import (
 )
 from partita.models._protocol import SeparationModel
 from partita.weights.cards import CARDS
-from partita.weights.checkpoint import checkpoint_origin, load_checkpoint, save_checkpoint
+from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import file_sha256
 from partita.weights.foreign import described_name, foreign_checkpoint, is_config
+from partita.weights.header import read_header
 from partita.weights.home import home, is_there
+from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.imported import UNKNOWN_LICENCE, check_new_name, imported_path
 from partita.weights.msst import load_foreign
 from partita.weights.own import own_checkpoint
 from partita.weights.suffixes import SAFE
 
 _MOST_LICENCE_CHARS = 200
-_SIDECAR = ".json"
 
 
 def import_checkpoint(
-    files: Sequence[Path], name: str, *, licence: str = UNKNOWN_LICENCE, taken: Iterable[str] = ()
+    files: Sequence[Path], name: str, *, licence: str | None = None, taken: Iterable[str] = ()
 ) -> Path:
     """Convert a checkpoint to partita's own format, and keep it in the cache under a name.
 
@@ -37,11 +38,11 @@ def import_checkpoint(
     ----------
     files : sequence of Path
         A checkpoint of partita's or another program's, or a folder that holds one; and the
-        configuration (YAML, or demucs's JSON) that describes it, unless it lies beside it.
+        configuration (YAML, JSON) that describes it, unless that lies beside it.
     name : str
         What ``--model`` takes from then on.
-    licence : str
-        What the person says that it is.
+    licence : str, optional
+        Of the weights; by default what the checkpoint itself states, or else ``unknown``.
     taken : iterable of str
         Names that may not be used, beside those of cards and imported checkpoints.
 
@@ -62,10 +63,12 @@ def import_checkpoint(
     """
     taken = [*CARDS, *taken]
     check_new_name(name, taken)
-    licence = " ".join(licence.split())
-    if not licence.isprintable() or not 0 < len(licence) <= _MOST_LICENCE_CHARS:
+    if licence is not None and not (
+        licence.strip() and licence.isprintable() and len(licence) <= _MOST_LICENCE_CHARS
+    ):
         raise UsageError(f"--licence takes one line of up to {_MOST_LICENCE_CHARS} characters")
-    model, origin = _read(_source(files))
+    model, origin, stated = _read(_source(files))
+    licence = (licence or stated or UNKNOWN_LICENCE).strip()
     path = imported_path(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +88,7 @@ def _source(files: Sequence[Path]) -> str:
     """Return the name of a checkpoint, together with the configuration that is given."""
     configs = [path for path in files if is_config(path)]
     others = [path for path in files if not is_config(path)]
-    # What demucs keeps beside a checkpoint is found there.
-    others = [p for p in others if not (p.suffix == _SIDECAR and p.with_suffix(SAFE) in others)]
+    others = [path for path in others if not _is_beside(path, others)]
     if len(others) != 1 or len(configs) > 1:
         raise UsageError(
             f"{len(others)} checkpoints and {len(configs)} configurations: give one checkpoint, "
@@ -95,18 +97,27 @@ def _source(files: Sequence[Path]) -> str:
     return described_name(str(others[0]), configs[0]) if configs else str(others[0])
 
 
-def _read(name: str) -> tuple[SeparationModel, str]:
-    """Return the model of a checkpoint, and the files that it is made of with their SHA-256."""
+def _is_beside(path: Path, others: Sequence[Path]) -> bool:
+    """Tell whether a file describes another one, which its reader finds there by itself."""
+    mixin = path.name == MIXIN_CONFIG and any(
+        other != path and other.parent == path.parent for other in others
+    )
+    return mixin or (path.suffix == ".json" and path.with_suffix(SAFE) in others)
+
+
+def _read(name: str) -> tuple[SeparationModel, str, str]:
+    """Return the model of a checkpoint, its files with their SHA-256, and the licence it states."""
     if name in CARDS and not is_there(Path(name)):
         raise UsageError(f"{name} is no file: it has a card, and a name, already")
     if (foreign := foreign_checkpoint(name)) is not None:
         model = load_foreign(foreign)
         paths = [path for path in (foreign.path, foreign.config) if path is not None]
-        return model, json.dumps({path.name: file_sha256(path) for path in paths})
+        return model, json.dumps({path.name: file_sha256(path) for path in paths}), ""
     own = own_checkpoint(name)
     if own is None and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: this folder does not hold one checkpoint")
     if own is None or not is_there(own):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-    origin = checkpoint_origin(own) or json.dumps({own.name: file_sha256(own)})
-    return load_checkpoint(own), origin
+    said = read_header(own).metadata
+    origin = said.get("origin") or json.dumps({own.name: file_sha256(own)})
+    return load_checkpoint(own), origin, said.get("licence", "")
