@@ -58,14 +58,14 @@ def test_training_begins_with_one_model(run, band, stems, tmp_path):
 
 def test_list(run, band, band_home, tmp_path):
     (row,) = (line for line in run("models").out.splitlines() if line.startswith("  band "))
-    assert row.split() == ["band", "–", "–", "MIT", "yes", "–", "yes"]
+    assert row.split() == ["band", "–", "–", "–", "–", "MIT", "yes", "–", "here"]
     listed = {each["name"]: each for each in json.loads(run("models", "list", "--json").out)
               if "name" in each}  # fmt: skip
     assert listed["band"]["chain"] == "repet+second"
     assert listed["band"]["parts"] == [listed["repet"], listed["second"]]
     (tmp_path / "second.safetensors").unlink()
     (row,) = (line for line in run("models").out.splitlines() if line.startswith("  band "))
-    assert row.endswith("  no")
+    assert row.endswith("  missing")
 
 
 def test_show(run, band):

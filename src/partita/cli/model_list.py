@@ -101,12 +101,17 @@ def _measured(card: Card, marks: Mapping[str, str]) -> str:
 
 
 def _place(card: Card) -> str:
-    """Return where the weights come from: they are here, or which tool fetches them."""
+    """Return where the weights come from: they are here, or which tool fetches them.
+
+    Where what comes with partita is not there, nothing fetches it.
+    """
     from partita.weights.store import is_cached
 
     if is_cached(card):
         return "here"
-    remote = next(part.remote[0] for part in part_cards(card) if part.remote)
+    remote = next((part.remote[0] for part in part_cards(card) if part.remote), None)
+    if remote is None:
+        return "missing"
     tools: dict[type, str] = {WheelSource: "pip", NpmSource: "npm"}
     return tools.get(type(remote), "web")
 
