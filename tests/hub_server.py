@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import re
+import sys
 import threading
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -114,17 +115,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Say nothing of clients that have heard enough."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 @contextlib.contextmanager
 def hub_server():
     """Give a running server: `repos`, name → Repo; `files`, path → content or an answer.
 
     With `cut_after`, large files of repositories break off behind so many bytes.
     """
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.repos, server.files, server.stored = {}, {}, {}
         server.asked, server.tokens, server.ranges, server.cut_after = [], [], [], None
         server.address = f"http://127.0.0.1:{server.server_port}"
-        server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
