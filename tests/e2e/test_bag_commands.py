@@ -192,6 +192,15 @@ def test_a_file_that_is_not_what_its_card_says(run, published, monkeypatch, writ
     assert "what was fetched is htdemucs, which separates drums, bass, other, vocals" in result.err
 
 
+def test_a_bag_that_cannot_be_fetched(run, published, write_song, tmp_path):
+    for path in (tmp_path / "home/downloads").iterdir():
+        path.unlink()
+    result = run("separate", write_song(), "-n", "htdemucs_ft", "--quiet")
+    assert_refused(
+        result, 1, "the weights 'f7e0c4bc of htdemucs_ft' are not in the cache", tmp_path
+    )
+
+
 def test_commercial_only_and_training(run, write_song, tmp_path):
     song = write_song()
     refused = run("separate", song, "-n", "htdemucs_ft", "--commercial-only")

@@ -273,6 +273,11 @@ class Card:
         return tuple(self.config["sources"])
 
     @property
+    def full_name(self) -> str:
+        """Its name, and that of the bag that it is a part of."""
+        return f"{self.name} of {self.member_of}" if self.member_of else self.name
+
+    @property
     def has_parts(self) -> bool:
         """Whether it stands for other cards: a chain or a bag."""
         return bool(self.chain or self.members)

@@ -245,7 +245,7 @@ def _fetch_from_any(card: Card, path: Path) -> None:
     """Fetch a card's weights from the first source that has them."""
     if not any(map(_is_here, card.remote)):
         size_mb, licence = card.download_bytes // 1_000_000, licence_text(card)
-        _log.info("fetching %s (%d MB); licence: %s", card.name, size_mb, licence)
+        _log.info("fetching %s (%d MB); licence: %s", card.full_name, size_mb, licence)
         if card.caution:
             _log.warning("%s: %s", card.name, card.caution)
     errors: list[WeightsError] = []
@@ -267,7 +267,7 @@ def _fetch_from_any(card: Card, path: Path) -> None:
         raise WeightsCorruptError(reasons) from errors[-1]
     ways = ", or ".join(_by_hand(source) for source in card.remote)
     raise WeightsUnavailableError(
-        f"the weights {card.name!r} are not in the cache and cannot be fetched: {reasons}; "
+        f"the weights {card.full_name!r} are not in the cache and cannot be fetched: {reasons}; "
         f"on another machine get {ways}"
     ) from errors[-1]
 
