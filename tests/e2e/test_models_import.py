@@ -167,6 +167,7 @@ def test_a_card_that_came_later_wins(run, checkpoint, monkeypatch):
     run("models", "import", checkpoint, "--name", "mine")
     monkeypatch.setitem(CARDS, "mine", CARDS["hpss"])
     assert load_model("mine").registry_name == "hpss"
+    assert "mine (hidden by a card)" in run("models").out
     assert run("models", "remove", "mine").status == 0
 
 

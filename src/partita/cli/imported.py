@@ -12,6 +12,7 @@ from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.weights.cards import CARDS
 from partita.weights.imported import (
     UNKNOWN_LICENCE,
     ImportedCheckpoint,
@@ -83,9 +84,11 @@ def remove(
 def imported_facts(name: str) -> dict[str, Any]:
     """Return what ``partita models show`` tells of an imported checkpoint."""
     found = describe_imported(name)
+    hidden = {"hidden_by": "the card of that name"} if name in CARDS else {}
     return {
         "name": name,
         "imported": True,
+        **hidden,
         "model": found.model or "unknown: the file is damaged",
         "sources": _sources(found),
         "licence": found.licence,
@@ -115,9 +118,9 @@ def print_imported(console: Console) -> None:
     table.add_column("licence")
     table.add_column("commercial", no_wrap=True)
     for facts in map(imported_facts, names):
+        stems = ", ".join(facts["sources"]) or facts["model"]
         use = COMMERCIAL_USE[facts["commercial_use"]]
-        table.add_row(
-            facts["name"], ", ".join(facts["sources"]) or facts["model"], facts["licence"], use
-        )
+        hidden = " (hidden by a card)" if "hidden_by" in facts else ""
+        table.add_row(facts["name"] + hidden, stems, facts["licence"], use)
     print()
     console.print(table)
