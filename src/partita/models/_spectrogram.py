@@ -15,7 +15,7 @@ from partita.dsp.overlap_add import Window
 from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
 
-_MOST_GAIN_DB = 30.0
+_MOST_GAIN_DB = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SpectrogramConfig(ModelConfig):
         Masks are ratios of the magnitudes' powers; 2 is the Wiener filter's.
     level_range_db : pair of float or None
         The network sees mixtures whose level (root mean square, dB of full scale) lies outside
-        this range brought to its nearer end, by at most 30 dB; None: as they come. For networks
+        this range brought to its nearer end, by at most 60 dB; None: as they come. For networks
         that learned from records of one loudness and fail with much quieter or louder ones.
     """
 

@@ -51,6 +51,8 @@ def test_with_a_level_range_loudness_does_not_matter():
     mixture = 0.1 * torch.randn(1, 2, 5000)
     loud = model(mixture * 8)
     torch.testing.assert_close(loud, model(mixture) * 8, atol=1e-5, rtol=1e-4)
+    quiet = model(mixture * 0.005)  # -66 dB
+    torch.testing.assert_close(loud, quiet * 1600, atol=1e-5, rtol=1e-4)
     plain = build()
     assert not torch.allclose(plain(mixture * 8), plain(mixture) * 8, atol=1e-3)
 
