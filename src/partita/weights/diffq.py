@@ -102,8 +102,7 @@ def restored_state(
     Returns
     -------
     dict of str to Tensor
-        By the names of `shapes`. Whether those that were not quantised have the shapes that they
-        should have is for the caller to check.
+        By the names of `shapes`.
 
     Raises
     ------
@@ -112,25 +111,37 @@ def restored_state(
     """
     most_weights = quantiser.min_size_mb * _BYTES_PER_MB // 4
     large = [name for name, shape in shapes.items() if math.prod(shape) > most_weights]
-    small = [name for name in shapes if name not in set(large)]
+    small = [name for name, shape in shapes.items() if math.prod(shape) <= most_weights]
     packed, kept = state["quantized"], state["float16" if quantiser.half else "others"]
     _check(
         (len(packed), len(kept)) == (len(large), len(small)),
         f"it holds {len(packed)} quantised tensors and {len(kept)} others, "
         f"where the network has {len(large)} and {len(small)}",
     )
-    tensors = {name: _tensor(each).float() for name, each in zip(small, kept, strict=True)}
-    for name, each in zip(large, packed, strict=True):
-        try:
-            restored = _restored(each, math.prod(shapes[name]), quantiser)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from error
-        tensors[name] = restored.reshape(tuple(shapes[name]))
+    tensors: dict[str, Tensor] = {}
+    for names, entries, read in ((small, kept, _kept), (large, packed, _restored)):
+        for name, entry in zip(names, entries, strict=True):
+            try:
+                tensors[name] = read(entry, tuple(shapes[name]), quantiser)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from error
     return {name: tensors[name] for name in shapes}
 
 
-def _restored(entry: Sequence[Any], count: int, quantiser: Quantiser) -> Tensor:
-    """Return the weights of one tensor."""
+def _kept(entry: Any, shape: tuple[int, ...], _quantiser: Quantiser) -> Tensor:
+    """Return the weights of a tensor that was not quantised."""
+    tensor = _tensor(entry)
+    found = tuple(tensor.shape)
+    _check(found == shape, f"has the shape {list(found)}, not {list(shape)}")
+    return tensor.float()
+
+
+def _restored(entry: Sequence[Any], shape: tuple[int, ...], quantiser: Quantiser) -> Tensor:
+    """Return the weights of a tensor that was quantised."""
+    return _weights(entry, math.prod(shape), quantiser).reshape(shape)
+
+
+def _weights(entry: Sequence[Any], count: int, quantiser: Quantiser) -> Tensor:
     if quantiser.kind == "UniformQuantizer":
         levels, scale = entry
         found = _unpacked(levels, count) if quantiser.packed else _tensor(levels)

@@ -77,6 +77,11 @@ FAULTS = {
     "tensors": ({"quantized": []}, "holds 0 quantised tensors and 2 others"),
     "others": ({"others": [torch.ones(3)]}, "where the network has 1 and 2"),
     "sparse": ({"others": [torch.ones(3).to_sparse(), torch.ones(2, 2)]}, "no tensor, or one of"),
+    "size": (
+        {"others": [torch.ones(1).half().expand(1 << 45), torch.ones(2, 2)]},
+        "a has the shape",
+    ),
+    "shape": ({"others": [torch.ones(3), torch.ones(4)]}, r"c has the shape \[4\], not \[2, 2\]"),
     "levels": (entry(levels=NO_LEVELS), "b lacks the levels of 2 bits"),
     "numbers of bits": (entry(levels=NO_LEVELS[1:]), "levels of other numbers of bits"),
     "fewer": (entry(levels=[planes([1], 2)[:0]] * 14), "b has 0 numbers where there are"),
