@@ -26,7 +26,7 @@ _LICENCE: dict[str, Any] = {
     "licence_evidence": 'the author in facebookresearch/demucs#327: "not covered by the MIT '
     'license, and are provided only for scientific purposes", and in #508: "Weights are provided '
     'for research purpose!"; his own copies at huggingface.co/adefossez are labelled MIT, which '
-    "nobody has explained there",
+    "contradicts that",
 }
 #: Small networks of their kinds give what demucs gives (tests/parity); these were out of reach.
 _UNTRIED = (
