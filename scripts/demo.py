@@ -1,58 +1,107 @@
-"""``make demo``: separate a real song and one whose stems are known."""
+"""``make demo``: a real song and one whose stems are known, by the default and by the best."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from partita import Audio
+from partita.cli.choices import best_model
+from partita.evaluation.sdr import sdr_db
+from partita.weights.cards import DEFAULT_MODEL, get_card
+from partita.weights.licences import licence_text
+from partita.weights.measured import MEASURED, SONGS
+from partita.weights.plan import part_cards
+from partita.weights.store import example_path
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = Path("demo")
-sys.path.insert(0, str(ROOT / "examples"))
+KNOWN = "example-song"
+#: Offline, npm would try for minutes.
+ENVIRONMENT = {"npm_config_fetch_retries": "0", **os.environ}
 
 
-def partita(*arguments: str | Path) -> None:
-    """Run a command as a person would type it, and show it."""
+def partita(*arguments: str | Path) -> int:
+    """Run a command as a person would type it, and show it; return its exit status."""
     print("\n$ partita", *arguments, flush=True)
-    subprocess.run([sys.executable, "-m", "partita", *map(str, arguments)], check=True)
+    command = [sys.executable, "-m", "partita", *map(str, arguments)]
+    return subprocess.run(command, check=False, env=ENVIRONMENT).returncode
+
+
+def known_stems(mixture: Path) -> dict[str, Tensor]:
+    """Return the stems of the song that examples/example_song.py makes; save their sum."""
+    sys.path.insert(0, str(ROOT / "examples"))
+    import example_song
+
+    stems = {name: torch.from_numpy(samples) for name, samples in example_song.render().items()}
+    mixture.parent.mkdir(exist_ok=True)
+    Audio(sum(stems.values()), 44100).save(mixture)
+    return stems
+
+
+def separate(model: str, songs: Sequence[Path], out: Path) -> bool:
+    """Fetch weights and separate the songs; return whether the weights could be had.
+
+    Raises
+    ------
+    SystemExit
+        They could, but something else failed.
+    """
+    if partita("models", "fetch", model):
+        return False
+    flags = [] if model == DEFAULT_MODEL else ["--model", model]
+    if status := partita("separate", *songs, *flags, "--out", out, "--overwrite"):
+        raise SystemExit(status)
+    return True
+
+
+def print_scores(models: Sequence[str], stems: Mapping[str, Tensor], out: Path) -> None:
+    """Print how good the stems are, and what the licences are."""
+    estimates = {"mixture": dict.fromkeys(stems, sum(stems.values()))}
+    for model in models:
+        folder = out / model / KNOWN
+        estimates[model] = {name: Audio.load(folder / f"{name}.wav").samples for name in stems}
+    print("\nHow good on the known song (SDR of the whole song, dB):")
+    print("".join(f"{text:>12}" for text in ("", *stems)))
+    for system, found in estimates.items():
+        figures = (sdr_db(stems[name], estimate) for name, estimate in found.items())
+        print(f"{system:>12}" + "".join(f"{figure:12.1f}" for figure in figures))
+    print(f"\nOn {len(SONGS)} real songs (SDR as partita models has it), and the licences:")
+    for model in models:
+        mean = fmean(MEASURED[model].sdr.values())
+        print(f"{model:>12}{mean:12.1f}  {licence_text(get_card(model))}")
 
 
 def main() -> None:
-    """Fetch the weights, separate both songs, score the one with known stems."""
+    """Separate both songs by the default, and by the best if it can be had; say how good."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="Folder for the stems.")
+    out: Path = parser.parse_args().out
     os.chdir(ROOT)
-    from partita.weights.cards import DEFAULT_MODEL, get_card
-    from partita.weights.plan import part_cards
-    from partita.weights.store import example_path
-
-    card = get_card(DEFAULT_MODEL)
-    first, *_ = part_cards(card)
-    partita("models", "fetch", DEFAULT_MODEL)
-
-    print(f"\nA real song: {first.example_credit}")
-    partita("separate", example_path(first), "--out", OUT, "--overwrite")
-
-    print("\nA song whose stems are known, since examples/example_song.py makes it:")
-    import torch
-
-    import example_song
-    from partita import Audio
-    from partita.evaluation.sdr import sdr_db
-
-    stems = {name: torch.from_numpy(samples) for name, samples in example_song.render().items()}
-    mixture = sum(stems.values())
-    OUT.mkdir(exist_ok=True)
-    Audio(mixture, 44100).save(OUT / "example-song.wav")
-    partita("separate", OUT / "example-song.wav", "--out", OUT, "--overwrite")
-
-    known = {**stems, "accompaniment": mixture - stems["vocals"]}
-    print("\nHow good (SDR of the whole track in dB; the mixture itself in brackets):")
-    for name in card.sources:
-        path = OUT / DEFAULT_MODEL / "example-song" / f"{name}.wav"
-        estimate = Audio.load(path).samples
-        score, floor = sdr_db(known[name], estimate), sdr_db(known[name], mixture)
-        print(f"  {name:<14} {score:5.1f}  ({floor:.1f})   {path}")
-    print(f"\nListen: {OUT / DEFAULT_MODEL}/*/*.wav")
+    first, *_ = part_cards(get_card(DEFAULT_MODEL))
+    print(f"A real song ({first.example_credit}), and one whose stems")
+    print("are known, since examples/example_song.py makes it. By the default:")
+    songs = [example_path(first), out / f"{KNOWN}.wav"]
+    stems = known_stems(songs[1])
+    if not separate(DEFAULT_MODEL, songs, out):
+        raise SystemExit(1)
+    models = [DEFAULT_MODEL]
+    best = best_model().name
+    if best != DEFAULT_MODEL:
+        print("\nBy the best of those that were measured, a larger and slower network:")
+        if separate(best, songs, out):
+            models.append(best)
+        else:
+            print(f"{best} is left out: its weights cannot be had here.")
+    print_scores(models, stems, out)
+    print("\nListen: " + "   ".join(str(out / model / "*" / "*.wav") for model in models))
 
 
 if __name__ == "__main__":

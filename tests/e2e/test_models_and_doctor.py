@@ -90,6 +90,7 @@ def test_the_list_is_for_people(run):
     assert "no" in rows["demucs"]
     assert "¹ two of the songs chose among its weights" in notes
     assert "four-stems (the default)" in choices
+    assert "--model htdemucs (no commercial use)" in choices
 
 
 def test_published_and_measured_scores_say_how_they_are_counted(run):

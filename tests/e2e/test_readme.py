@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from partita.weights.cards import get_card
+from partita.weights.store import is_cached
+
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 COMMANDS = [
     line.removeprefix("$ partita ").split("  #")[0]
@@ -14,6 +17,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ partita ")
 ]
+LARGE = "htdemucs"  # a download of 98 MB, and seconds for a second of music
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -36,6 +40,8 @@ def folder(tmp_path, song, stems, spleeter):
 def test_commands(run, folder):
     assert len(COMMANDS) >= 6
     for command in COMMANDS:
+        if LARGE in command:
+            continue
         result = run(*shlex.split(command))
         assert result.status == 0, (command, result.err)
     for path in (
@@ -45,6 +51,18 @@ def test_commands(run, folder):
         "separated/four-stems/two/drums.wav",
     ):
         assert (folder / path).exists(), path
+
+
+@pytest.mark.slow
+def test_commands_with_large_weights(run, write_song, song):
+    if not is_cached(get_card(LARGE)):
+        pytest.skip(f"the weights of {LARGE} are not in the cache")
+    commands = [command for command in COMMANDS if LARGE in command]
+    assert commands
+    write_song("song.mp3", song[:, :22050])
+    for command in commands:
+        result = run(*shlex.split(command))
+        assert result.status == 0, (command, result.err)
 
 
 def test_python(folder, stems, monkeypatch, capsys):

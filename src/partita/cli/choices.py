@@ -45,7 +45,8 @@ def better_stems() -> str:
 
 
 def _best(sdrs: Mapping[str, float]) -> Card:
-    return get_card(max(sdrs, key=lambda name: sdrs[name]))
+    """Return the card of the highest figure; of equal ones, the fastest."""
+    return max(map(get_card, sdrs), key=lambda card: (sdrs[card.name], card.speed))
 
 
 def _said(card: Card) -> str:

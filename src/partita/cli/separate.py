@@ -28,6 +28,7 @@ from partita.catalogue import (
 )
 from partita.cli import habits
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli.hint import hint_at_better_stems
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
@@ -211,7 +212,10 @@ def separate(
             version=__version__,
         )
         draw = _figures(plan, options) if figures else None
-        return report.run(songs, plan, _once(make), options, draw)
+        status = report.run(songs, plan, _once(make), options, draw)
+    if status == 0 and not (quiet or json_lines or commercial_only):
+        hint_at_better_stems(name)
+    return status
 
 
 def _recorded(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,22 @@ MEASURED: Mapping[str, Measured] = {
     "four-stems": Measured(
         {"vocals": 4.38, "drums": 4.74, "bass": 3.65, "other": 5.19},
         {"vocals": 4.56, "drums": 4.27, "bass": 4.45, "other": 5.08},
-        favoured=CHOSEN,
+        {"vocals": 4.12, "accompaniment": 12.67},
+        -92.9,
+        CHOSEN,
+    ),
+    "htdemucs": Measured(
+        {"vocals": 6.70, "drums": 7.70, "bass": 8.42, "other": 7.48},
+        {"vocals": 7.49, "drums": 7.65, "bass": 9.00, "other": 6.62},
+        {"vocals": 6.66, "accompaniment": 15.29},
+        -28.2,
+        SEEN,
+    ),
+    "spleeter-2stems": Measured(
+        {"vocals": 4.12, "accompaniment": 12.75},
+        {"vocals": 4.54, "accompaniment": 12.94},
+        {"vocals": 4.12, "accompaniment": 12.75},
+        -92.9,
     ),
     "nmfd": Measured(
         {"vocals": 1.98, "drums": 2.29, "bass": -1.85, "other": 2.21},
@@ -63,5 +78,15 @@ MEASURED: Mapping[str, Measured] = {
         {"vocals": -2.26, "drums": 0.04, "bass": -1.77, "other": -0.08},
     ),
 }
-#: The most that a `partita separate` process takes for songs of minutes, in gigabytes.
-MEMORY_GB: Mapping[str, float] = {"four-stems": 1.5, "spleeter-2stems": 1.1, "umxhq": 1.7}
+#: The most that a `partita separate` process takes, in gigabytes: `benchmarks/speeds.py --memory`.
+#: Models that see whole tracks (REPET, blind NMF) are left out: theirs grows with the song.
+MEMORY_GB: Mapping[str, float] = {
+    "four-stems": 1.5,
+    "spleeter-2stems": 1.1,
+    "umxhq": 1.9,
+    "umx": 1.9,
+    "umxse": 0.5,
+    "htdemucs": 1.8,
+    "hpss": 1.2,
+    "nmfd-drums": 1.3,
+}
