@@ -18,11 +18,13 @@ import argparse
 import hashlib
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -39,49 +41,44 @@ from partita.separation import Estimates
 TWO = ("vocals", "accompaniment")
 
 
-class Kept:
+class Kept(Separator):
     """A Separator that takes each mixture apart once, and notes how well stems add up.
 
     Parameters
     ----------
-    name : str
-    folder : Path or None
-        Where estimates are kept; None: in memory.
+    model : str
+    folder : Path
+        Where estimates are kept.
     """
 
-    def __init__(self, name: str, folder: Path | None) -> None:
-        self._name = name
-        self._separator = Separator(name)
-        self._folder = folder
-        self._found: dict[str, Estimates] = {}
-        self.sources, self.stages = self._separator.sources, self._separator.stages
+    def __init__(self, model: str, folder: Path) -> None:
+        super().__init__(model)
+        self._card, self._folder = model, folder
         self.null_depths_db: list[float] = []
 
-    def __call__(self, mixture: torch.Tensor, rate: int, *, keep_rate: bool) -> Estimates:
-        """Separate as `Separator` does."""
-        key = hashlib.sha256(mixture.contiguous().numpy().tobytes()).hexdigest()[:16]
-        path = None if self._folder is None else self._folder / f"{self._name}-{key}.safetensors"
-        if path is not None and path.exists():
+    def __call__(
+        self, mixture: torch.Tensor | np.ndarray, sample_rate: int, *, keep_rate: bool = False
+    ) -> Estimates:
+        """Separate as a Separator does, or remember what came of it."""
+        key = hashlib.sha256(np.ascontiguousarray(mixture).tobytes()).hexdigest()[:16]
+        path = self._folder / f"{self._card}-{key}.safetensors"
+        if path.exists():
             tensors = load_file(path)
             null_depth_db = float(tensors.pop("null_depth_db"))
-            estimates = Estimates({n: Audio(t, rate) for n, t in tensors.items()}, null_depth_db)
-        elif key in self._found:
-            estimates = self._found[key]
+            stems = {name: Audio(samples, sample_rate) for name, samples in tensors.items()}
+            estimates = Estimates(stems, null_depth_db)
         else:
-            estimates = self._separator(mixture, rate, keep_rate=keep_rate)
-            if path is None:
-                self._found[key] = estimates
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                stems = {name: audio.samples.contiguous() for name, audio in estimates.items()}
-                null_depth = torch.tensor(estimates.null_depth_db, dtype=torch.float64)
-                with whole_file(path) as partial:
-                    save_file({**stems, "null_depth_db": null_depth}, partial)
+            estimates = super().__call__(mixture, sample_rate, keep_rate=keep_rate)
+            tensors = {name: audio.samples.contiguous() for name, audio in estimates.items()}
+            tensors["null_depth_db"] = torch.tensor(estimates.null_depth_db, dtype=torch.float64)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as partial:
+                save_file(tensors, partial)
         self.null_depths_db.append(estimates.null_depth_db)
         return estimates
 
 
-def scores(name: str, songs: Dataset, folder: Path | None) -> dict[str, Any]:
+def scores(name: str, songs: Dataset, folder: Path) -> dict[str, Any]:
     """Return what is measured of one card or oracle."""
     made: list[Kept] = []
 
@@ -131,11 +128,12 @@ def main() -> None:
     options = parser.parse_args()
     songs = open_dataset(options.data)
     found = {}
-    for name in options.names:
-        found[name] = scores(name, songs, options.keep)
-        print(f"{name}: {json.dumps(found[name])}", flush=True)
-        if options.json is not None:
-            options.json.write_text(json.dumps(found, indent=1))
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in options.names:
+            found[name] = scores(name, songs, options.keep or Path(temporary))
+            print(f"{name}: {json.dumps(found[name])}", flush=True)
+            if options.json is not None:
+                options.json.write_text(json.dumps(found, indent=1))
     for kind in ("sdr", "usdr", "two_stems"):
         print(f"\n{kind}, dB; mean last")
         for name, figures in found.items():

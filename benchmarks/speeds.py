@@ -6,7 +6,7 @@ Two minutes of noise, in memory, with all cores: seconds of music in a second, m
 of the processor for each of music, which say more on a machine that does other things as well. With
 --memory, the peaks of whole ``partita separate`` processes for noise of so many seconds instead.
 Weights of servers other than a package registry are random ones of their configuration: it takes as
-long, and as much.
+long, and as much. Bags, and weights that say themselves what they are, have to be named.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def peak_gb(model: str, seconds: float, folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", default=list(CARDS), metavar="NAME")
+    known = [name for name, card in CARDS.items() if not (card.members or card.config_in_file)]
+    parser.add_argument("names", nargs="*", default=known, metavar="NAME")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory", type=float, nargs="+", metavar="SECONDS")

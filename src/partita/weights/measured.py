@@ -65,6 +65,12 @@ MEASURED: Mapping[str, Measured] = {
         {"vocals": 4.12, "accompaniment": 12.75},
         -92.9,
     ),
+    "repet": Measured(
+        {"vocals": -2.54, "accompaniment": 4.10},
+        {"vocals": -1.61, "accompaniment": 3.95},
+        {"vocals": -2.54, "accompaniment": 4.10},
+        -92.9,
+    ),
     "nmfd": Measured(
         {"vocals": 1.98, "drums": 2.29, "bass": -1.85, "other": 2.21},
         {"vocals": 1.58, "drums": 2.36, "bass": 0.45, "other": 1.78},
@@ -82,6 +88,7 @@ MEASURED: Mapping[str, Measured] = {
 #: Models that see whole tracks (REPET, blind NMF) are left out: theirs grows with the song.
 MEMORY_GB: Mapping[str, float] = {
     "four-stems": 1.5,
+    "accompaniment-stems": 0.9,
     "spleeter-2stems": 1.1,
     "umxhq": 1.9,
     "umx": 1.9,
