@@ -86,8 +86,8 @@ def main() -> None:
     out: Path = parser.parse_args().out
     os.chdir(ROOT)
     first, *_ = part_cards(get_card(DEFAULT_MODEL))
-    print(f"A real song ({first.example_credit}), and one whose stems")
-    print("are known, since examples/example_song.py makes it. By the default:")
+    print(f"A real song: {first.example_credit}.")
+    print("One whose stems are known: examples/example_song.py makes it. By the default:")
     songs = [example_path(first), out / f"{KNOWN}.wav"]
     stems = known_stems(songs[1])
     if not separate(DEFAULT_MODEL, songs, out):

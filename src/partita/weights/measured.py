@@ -74,6 +74,8 @@ MEASURED: Mapping[str, Measured] = {
     "nmfd": Measured(
         {"vocals": 1.98, "drums": 2.29, "bass": -1.85, "other": 2.21},
         {"vocals": 1.58, "drums": 2.36, "bass": 0.45, "other": 1.78},
+        {"vocals": 1.92, "accompaniment": 8.36},
+        -92.9,
     ),
     "nmfd-paper": Measured(
         {"vocals": 0.11, "drums": -0.50, "bass": -3.78, "other": -0.04},
