@@ -7,7 +7,6 @@ demucs 4.1.0 has them, so that state dicts agree name by name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -121,9 +120,7 @@ class TransformerLayer(nn.Module):
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
         self.norm_first = shape.norm_first
-        self.activation: Callable[[Tensor], Tensor] = (
-            functional.gelu if shape.gelu else functional.relu
-        )
+        self.gelu = shape.gelu
 
     def _build(self, shape: TransformerShape, norms: int) -> None:
         """Add all that stands behind the attention."""
@@ -144,7 +141,8 @@ class TransformerLayer(nn.Module):
         )
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        y = self.linear2(self.dropout(self.activation(self.linear1(x))))
+        y = linear(x, self.linear1.weight, self.linear1.bias, gelu=self.gelu)
+        y = self.linear2(self.dropout(y if self.gelu else functional.relu(y)))
         scaled: Tensor = self.gamma_2(self.dropout2(y))
         return scaled
 

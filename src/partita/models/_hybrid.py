@@ -328,11 +328,9 @@ class HybridModel(SeparationModel):
         (x, mean, deviation), (xt, mean_time, deviation_time) = map(_levelled, (images, mixture))
         x, xt = self._unets(x, xt)
         sources = len(config.sources)
-        x = torch.unflatten(x.float(), 1, (sources, -1)) * deviation.unsqueeze(1) + mean.unsqueeze(
-            1
-        )
-        xt = torch.unflatten(xt.float(), 1, (sources, -1))
-        xt = xt * deviation_time.unsqueeze(1) + mean_time.unsqueeze(1)  # [B, S, C, T]
+        x, xt = (torch.unflatten(each.float(), 1, (sources, -1)) for each in (x, xt))
+        x = torch.addcmul(mean.unsqueeze(1), x, deviation.unsqueeze(1))
+        xt = torch.addcmul(mean_time.unsqueeze(1), xt, deviation_time.unsqueeze(1))  # [B, S, C, T]
         estimates = self.transform.synthesise(self._images(x, spectrogram), xt.shape[-1])
         together: Tensor = xt + estimates
         return together[..., :samples]

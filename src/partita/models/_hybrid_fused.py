@@ -38,7 +38,10 @@ class Convolution:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: int = 1) -> None:
-        self.kernel = InPrecision(weight.detach().contiguous(memory_format=torch.channels_last))
+        self.kernel, self.kernel_along_row = (
+            InPrecision(each.contiguous(memory_format=torch.channels_last))
+            for each in (weight.detach(), weight.detach().mT)
+        )
         self.bias = None if bias is None else InPrecision(bias)
         self.stride = stride
         self.matrix = InPrecision(weight.detach()[:, :, 0, 0])
@@ -49,14 +52,22 @@ class Convolution:
         bias = None if self.bias is None else self.bias(x.dtype)
         if self.reach == self.width == self.stride == 1:
             return linear(x, self.matrix(x.dtype), bias, gelu=gelu)
-        made = functional.conv2d(
-            x.permute(0, 3, 1, 2),
-            self.kernel(x.dtype),
-            bias,
-            stride=(self.stride, 1),
-            padding=(0, self.width // 2),
-        ).permute(0, 2, 3, 1)
+        if x.shape[2] == 1 and self.stride > 1:
+            made = self._along_row(x, bias)
+        else:
+            stride, padding = (self.stride, 1), (0, self.width // 2)
+            x = x.permute(0, 3, 1, 2)
+            made = functional.conv2d(x, self.kernel(x.dtype), bias, stride, padding)
+            made = made.permute(0, 2, 3, 1)
         return torch.ops.aten.gelu_(made) if gelu else made
+
+    def _along_row(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve one column as one row: oneDNN's strides are four times as fast there."""
+        batch, rows, _, channels = x.shape
+        strides = (x.stride(0), 1, rows * channels, channels)
+        row = x.as_strided((batch, channels, 1, rows), strides)
+        made = functional.conv2d(row, self.kernel_along_row(x.dtype), bias, (1, self.stride))
+        return made.permute(0, 3, 2, 1)  # [B, rows, 1, O]
 
 
 class Gated:

@@ -16,6 +16,7 @@ _STEPS = 4  # hops in a frame
 _EPS = 1e-10  # openunmix's, see `partita.models._magnitudes`
 _SCALE = 10.0
 _WIENER_FRAMES = 300
+_FEW_FRAMES = 32  # transformed at once: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,21 @@ class HybridTransform:
         behind = margin + frames * hop - samples
         pad = functional.pad if self.delayed else _reflect
         padded = pad(signal, (margin, behind))
-        spectrogram = self._stft.analyse(padded)[..., :-1, 2 : 2 + frames]
-        return spectrogram / math.sqrt(self.fft_samples)
+        return self._stft.analyse(padded)[..., :-1, 2 : 2 + frames]
 
     def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``."""
         hop, frames = self.hop_samples, spectrogram.shape[-1]
-        full = functional.pad(spectrogram, (2, 0 if self.delayed else 2, 0, 1))
-        full = full * math.sqrt(self.fft_samples)
-        if self.delayed:
-            return self._stft.synthesise(full, (frames + 1) * hop)[..., :samples]
-        start = self._margin
-        return self._stft.synthesise(full, (frames + 3) * hop)[..., start : start + samples]
+        silent = torch.zeros_like(spectrogram[..., :2])
+        behind = [] if self.delayed else [silent]
+        pieces = [silent, *torch.split(spectrogram, _FEW_FRAMES, dim=-1), *behind]
+        length, start = (1, 0) if self.delayed else (3, self._margin)
+        signal = self._stft.synthesise_pieces(pieces, (frames + length) * hop)
+        return signal[..., start : start + samples]
 
     @property
     def _stft(self) -> Stft:
-        return Stft(self.fft_samples, self.hop_samples)
+        return Stft(self.fft_samples, self.hop_samples, normalised=True)
 
 
 def _reflect(x: Tensor, widths: tuple[int, int]) -> Tensor:
