@@ -155,7 +155,8 @@ def multiply_adds(model: SeparationModel) -> float:
 
     hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.LSTM)]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(0.1 * torch.randn(1, model.channels, model.window.length))
+        device = next(model.parameters()).device  # "meta": nothing is computed, only counted
+        model.eval()(torch.randn(1, model.channels, model.window.length, device=device))
     for hook in hooks:
         hook.remove()
     return (counter.get_total_flops() / 2 + recurrent) * model.sample_rate / model.window.length

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_FEW_STEPS = 256  # with fewer, a head by itself is too little work
 _BLOCK = 1 << 19  # scores at once: they stay in the cache
 
 
@@ -37,8 +38,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool 
     bias : Tensor ``[outputs]``, optional
     gelu : bool
     """
-    dtype = precision_of(x)
-    if _multiplies(x, dtype):
+    if (dtype := _product_type(x)) is not None:
         x, weight = x.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
         return _product(x, weight, bias, "gelu" if gelu else "none")
@@ -57,11 +57,13 @@ def precision_of(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
-def _multiplies(x: Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN takes it: it knows no gradients."""
+def _product_type(x: Tensor) -> torch.dtype | None:
+    """Return the precision of oneDNN's products, None where it takes none: it has no gradients."""
     if _POINTWISE is None or x.device.type != "cpu" or torch.is_grad_enabled() or not x.numel():
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and _HAS_BFLOAT16)
+        return None
+    dtype = precision_of(x)
+    is_taken = dtype == torch.float32 or (dtype == torch.bfloat16 and _HAS_BFLOAT16)
+    return dtype if is_taken else None
 
 
 def attention(
@@ -88,12 +90,12 @@ def attention(
     Tensor ``[batch, heads, n, width]``
         In memory the heads of a step stand together.
     """
-    if dropout or not _multiplies(queries, precision_of(queries)):
+    dtype = _product_type(queries)
+    if dtype is None or dropout or keys.shape[2] < _FEW_STEPS:
         return functional.scaled_dot_product_attention(
             queries, keys, values, dropout_p=dropout, scale=scale
         )
     scale = queries.shape[-1] ** -0.5 if scale is None else scale
-    dtype = precision_of(queries)
     queries, keys, values = (x.to(dtype) for x in (queries, keys, values))
     batch, heads, steps, _ = queries.shape
     found = queries.new_empty(batch, steps, heads, values.shape[-1]).transpose(1, 2)

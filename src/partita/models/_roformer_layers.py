@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._onednn import Linear, attention, linear
+
 _THETA = 10000.0
 _LINEAR_SCALE = 8.0
 
@@ -119,13 +121,13 @@ class Attention(nn.Module):
         self.heads, self.dropout = sizes.heads, sizes.attention_dropout
         inner = sizes.heads * sizes.head_features
         self.norm = RmsNorm(sizes.features)
-        self.to_qkv = nn.Linear(sizes.features, 3 * inner, bias=False)
-        self.to_gates = nn.Linear(sizes.features, sizes.heads)
+        self.to_qkv = Linear(sizes.features, 3 * inner, bias=False)
+        self.to_gates = Linear(sizes.features, sizes.heads)
         self.to_value_residual_mix = (
-            nn.Linear(sizes.features, sizes.heads) if sizes.mixes_values else None
+            Linear(sizes.features, sizes.heads) if sizes.mixes_values else None
         )
         self.to_out = nn.Sequential(
-            nn.Linear(inner, sizes.features, bias=False), nn.Dropout(sizes.attention_dropout)
+            Linear(inner, sizes.features, bias=False), nn.Dropout(sizes.attention_dropout)
         )
 
     def forward(
@@ -154,7 +156,7 @@ class Attention(nn.Module):
             Unmixed.
         """
         x = self.norm(x)
-        qkv = functional.linear(x, self.to_qkv.weight, biases[0] if biases else None)
+        qkv = linear(x, self.to_qkv.weight, biases[0] if biases else None)
         qkv = qkv.reshape(*x.shape[:2], 3, self.heads, -1)  # [B, n, 3, H, d]
         queries, keys, own_values = qkv.permute(2, 0, 3, 1, 4)
         values = own_values
@@ -170,11 +172,11 @@ class Attention(nn.Module):
     def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend, by a kernel that never holds all pairs; it wants equal sizes."""
         size = values.shape[-1]
-        attended = functional.scaled_dot_product_attention(
+        attended = attention(
             queries,
             keys,
             functional.pad(values, (0, queries.shape[-1] - size)),
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout=self.dropout if self.training else 0.0,
             scale=size**-0.5,
         )
         return attended[..., :size]
@@ -188,9 +190,9 @@ class LinearAttention(nn.Module):
         self.heads, self.dropout = sizes.heads, sizes.attention_dropout
         inner = sizes.heads * sizes.head_features
         self.norm = RmsNorm(sizes.features)
-        self.to_qkv = nn.Sequential(nn.Linear(sizes.features, 3 * inner, bias=False))
+        self.to_qkv = nn.Sequential(Linear(sizes.features, 3 * inner, bias=False))
         self.temperature = nn.Parameter(torch.ones(sizes.heads, 1, 1))
-        self.to_out = nn.Sequential(nn.Identity(), nn.Linear(inner, sizes.features, bias=False))
+        self.to_out = nn.Sequential(nn.Identity(), Linear(inner, sizes.features, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, n, features]`` to what is added."""
@@ -215,10 +217,10 @@ class FeedForward(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             RmsNorm(features),
-            nn.Linear(features, 4 * features),
+            Linear(features, 4 * features),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(4 * features, features),
+            Linear(4 * features, features),
             nn.Dropout(dropout),
         )
 
@@ -272,7 +274,7 @@ class BandSplit(nn.Module):
         super().__init__()
         self._band_inputs = list(band_inputs)
         self.to_features = nn.ModuleList(
-            nn.Sequential(RmsNorm(inputs), nn.Linear(inputs, features)) for inputs in band_inputs
+            nn.Sequential(RmsNorm(inputs), Linear(inputs, features)) for inputs in band_inputs
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -310,5 +312,5 @@ class MaskEstimator(nn.Module):
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inside, outside in itertools.pairwise(widths):
-        layers += [nn.Linear(inside, outside), nn.Tanh()]
+        layers += [Linear(inside, outside), nn.Tanh()]
     return nn.Sequential(*layers[:-1])

@@ -40,6 +40,7 @@ def test_linear(either, shape, dtype):
 @torch.inference_mode()
 def test_attention(either, block, monkeypatch):
     monkeypatch.setattr(_onednn, "_BLOCK", block)
+    monkeypatch.setattr(_onednn, "_FEW_STEPS", 1)
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 3, 17, 8), torch.randn(2, 3, 11, 8)
     values = torch.randn(2, 11, 3, 8).transpose(1, 2)
@@ -62,4 +63,4 @@ def test_autocast_gives_its_precision():
     layer = Linear(3, 2)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(4, 3)).dtype == torch.bfloat16
-        assert attention(*[torch.randn(1, 1, 4, 3)] * 3).dtype == torch.bfloat16
+        assert attention(*[torch.randn(1, 1, 300, 3)] * 3).dtype == torch.bfloat16
