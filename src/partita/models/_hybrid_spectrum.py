@@ -54,21 +54,20 @@ class HybridTransform:
         behind = margin + frames * hop - samples
         pad = functional.pad if self.delayed else _reflect
         padded = pad(signal, (margin, behind))
-        return self._stft.analyse(padded)[..., :-1, 2 : 2 + frames]
+        stft = Stft(self.fft_samples, hop)
+        spectrogram = stft.analyse(padded)[..., :-1, 2 : 2 + frames]
+        return spectrogram / math.sqrt(self.fft_samples)
 
     def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``."""
         hop, frames = self.hop_samples, spectrogram.shape[-1]
-        silent = torch.zeros_like(spectrogram[..., :2])
+        silent = spectrogram.new_zeros(*spectrogram.shape[:-1], 2)
         behind = [] if self.delayed else [silent]
         pieces = [silent, *torch.split(spectrogram, _FEW_FRAMES, dim=-1), *behind]
         length, start = (1, 0) if self.delayed else (3, self._margin)
-        signal = self._stft.synthesise_pieces(pieces, (frames + length) * hop)
+        stft = Stft(self.fft_samples, hop, normalised=True)
+        signal = stft.synthesise_pieces(pieces, (frames + length) * hop)
         return signal[..., start : start + samples]
-
-    @property
-    def _stft(self) -> Stft:
-        return Stft(self.fft_samples, self.hop_samples, normalised=True)
 
 
 def _reflect(x: Tensor, widths: tuple[int, int]) -> Tensor:
