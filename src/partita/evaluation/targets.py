@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from partita.errors import UsageError
 from partita.stems import stem_members
 
-_OTHER = "other"
+#: What stands for everything else: where the references lack it, what no other estimate covers.
+_REST = ("other", "accompaniment")
 #: Target → names of the references, and of the estimates, that it is the sum of.
 TargetMembers = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
@@ -80,7 +81,8 @@ def match_available(
 ) -> Match:
     """Decide what is scored against what where a song lacks stems, or has more than are estimated.
 
-    Where a song has no ``other``, that is the sum of what no other estimate covers.
+    Where a song has no ``other`` or, lacking ``vocals``, no ``accompaniment``, that is the sum of
+    what no other estimate covers.
 
     Parameters
     ----------
@@ -122,13 +124,27 @@ def _what_is_there(
             is_estimated = _can_be_made(name, estimates)
             left_out[name] = "references" if is_estimated else "estimates"
     if targets:
-        return Match(found, left_out)
+        return _with_the_rest(Match(found, left_out), references, estimates)
     found, missing = _complete(found, references, _both_sides(references, estimates))
-    if missing and left_out.get(_OTHER) == "references":
-        del left_out[_OTHER]
-        found[_OTHER] = tuple(missing), _members(_OTHER, estimates, _single_sources(estimates))
-        return Match(found, left_out, (f"{_OTHER} is taken to be {'+'.join(missing)}",))
+    rest = next((name for name in _REST if left_out.get(name) == "references"), None)
+    if missing and rest:
+        del left_out[rest]
+        found[rest] = tuple(missing), _members(rest, estimates, _single_sources(estimates))
+        return Match(found, left_out, (f"{rest} is taken to be {'+'.join(missing)}",))
     return Match(found, {**left_out, **dict.fromkeys(missing, "estimates")})
+
+
+def _with_the_rest(match: Match, references: Sequence[str], estimates: Sequence[str]) -> Match:
+    """Add a target that is everything else, where all estimates together tell what that is."""
+    wanted = [name for name in _REST if match.left_out.get(name) == "references"]
+    if not wanted:
+        return match
+    whole = _what_is_there(references, estimates, ())
+    if not (whole.remarks and wanted[0] in whole.targets):
+        return match
+    left_out = {name: side for name, side in match.left_out.items() if name != wanted[0]}
+    targets = {**match.targets, wanted[0]: whole.targets[wanted[0]]}
+    return Match(targets, left_out, whole.remarks)
 
 
 def _both_sides(references: Sequence[str], estimates: Sequence[str]) -> str:

@@ -80,3 +80,17 @@ def test_other_is_what_no_other_estimate_covers():
     assert match.left_out == {"bass": "references"}
     assert match.remarks == ("other is taken to be guitar+piano",)
     assert match_available(["vocals", "guitar", "other"], FOUR, all_references=False).remarks == ()
+
+
+@pytest.mark.parametrize("targets", [[], ["vocals", "accompaniment"], ["accompaniment"]])
+def test_songs_without_vocals_are_all_accompaniment(targets):
+    two = ["vocals", "accompaniment"]
+    match = match_available(FOUR[1:], two, targets, all_references=False)
+    assert match.targets == {"accompaniment": (("drums", "bass", "other"), ("accompaniment",))}
+    assert match.remarks == ("accompaniment is taken to be drums+bass+other",)
+    assert match.left_out == ({} if targets == ["accompaniment"] else {"vocals": "references"})
+
+
+def test_where_everything_else_is_nothing_it_is_not_scored():
+    with pytest.raises(UsageError, match="target 'other' is not on both sides"):
+        match_available(["vocals", "drums"], FOUR, ["other"], all_references=False)
