@@ -48,14 +48,18 @@ class UnknownNameError(UsageError, LookupError):
         The name that was asked for.
     known : iterable of str
         The names that exist.
+    lister : str
+        The command that lists them, where there are too many for a message.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        candidates = sorted(known)
+    def __init__(self, kind: str, name: str, known: Iterable[str], lister: str = "") -> None:
+        candidates = sorted(set(known))
         if len(name) > _LONGEST_SHOWN:
             name = name[:_LONGEST_SHOWN] + "…"
         if near := near_names(name, candidates):
             hint = f"did you mean {' or '.join(near)}?"
+        elif lister:
+            hint = f"{lister} lists those that there are"
         elif candidates:
             hint = f"known: {', '.join(candidates)}"
         else:

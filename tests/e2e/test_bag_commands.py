@@ -108,7 +108,7 @@ def test_bags_that_are_refused(run, bag, write_song, tmp_path):
         ("hpss,", "a model is missing; ensembles are FIRST,SECOND"),
         ("hpss,hpsss", "unknown model 'hpsss'; did you mean hpss"),
         ("hpss,repet", "must give the same stems (both give: none)"),
-        ("hpss:0,repet:x", "a model is missing; chains are"),
+        ("hpss:0,repet:x", "a model is missing behind :x; chains are"),
     ],
 )
 def test_ensembles_that_are_refused(run, write_song, tmp_path, name, message):

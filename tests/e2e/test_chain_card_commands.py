@@ -87,7 +87,7 @@ def test_fetch(run, band, tmp_path, names):
     result = run("models", "fetch", *names)
     assert result.status == 0, result.err
     first, second = sorted(result.out.splitlines())
-    assert first == "repet: has learned nothing, there are no weights to fetch"
+    assert first == "repet: has no weights: nothing to fetch"
     assert second == f"second: {tmp_path / 'second.safetensors'}"
 
 

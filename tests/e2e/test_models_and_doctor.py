@@ -59,7 +59,7 @@ def test_weights_that_come_with_partita(run):
     assert fetched.status == 0, fetched.err
     first, second = fetched.out.splitlines()
     assert first == f"nmfd: {facts['path']}"
-    assert second == "nmf: has learned nothing, there are no weights to fetch"
+    assert second == "nmf: has no weights: nothing to fetch"
 
 
 def test_lists_say_where_weights_come_from(run, monkeypatch, tmp_path):

@@ -60,6 +60,7 @@ _REFUSED = {
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
 #: Of demucs's networks that are no part of a bag: those go by their signatures here as well.
 _SIGNATURES = {"955717e8": "htdemucs", "5c90dfd2": "htdemucs_6s", "75fc33f5": "hdemucs_mmi"}
+_SIGNATURE = re.compile(rf"(?<![\w./-])({'|'.join(_SIGNATURES)})(?![\w./-])")
 _SPLEETER = re.compile(r"spleeter:(\d)stems")
 _FIELDS = {"{filename}": "{track}", "{instrument}": "{stem}", "{codec}": "{ext}"}
 
@@ -119,8 +120,9 @@ def is_known(name: str, options: Options) -> bool:
 
 
 def model_name(name: str) -> str:
-    """Return what ``spleeter:2stems`` and signatures of demucs are called here."""
-    return _SIGNATURES.get(name) or _SPLEETER.sub(r"spleeter-\1stems", name)
+    """Return a name with what ``spleeter:2stems`` and signatures of demucs are called here."""
+    name = _SIGNATURE.sub(lambda match: _SIGNATURES[match[1]], name)
+    return _SPLEETER.sub(r"spleeter-\1stems", name)
 
 
 def template(text: str) -> str:

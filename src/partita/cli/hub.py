@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from partita.cli import habits
 from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import PartitaError, one_line
@@ -59,6 +60,7 @@ def export(
 ) -> None:
     """Write a model as a repository of the Hugging Face Hub: safetensors, config.json, card."""
     set_up_logging(verbose=False, quiet=False)
+    name = habits.model_name(name)
     check_licences([name], commercial_only=commercial_only)
     from partita.weights.export import export_folder
     from partita.weights.plan import file_label

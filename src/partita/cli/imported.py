@@ -12,6 +12,7 @@ from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.errors import UsageError, one_line
 from partita.weights.cards import CARDS
 from partita.weights.imported import (
     UNKNOWN_LICENCE,
@@ -21,6 +22,7 @@ from partita.weights.imported import (
     remove_imported,
 )
 from partita.weights.licences import allows_commercial_use
+from partita.weights.web_names import is_web_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +36,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def import_model(
     files: Annotated[
-        list[Path],
+        list[str],  # of paths: an address would lose a slash
         typer.Argument(
             metavar="FILE...",
             help="A checkpoint (.ckpt, .pth, .th, .onnx, .safetensors) or a folder that holds one, "
@@ -54,7 +56,13 @@ def import_model(
     from partita.training.recipes import recipe_names
     from partita.weights.importing import import_checkpoint
 
-    import_checkpoint(files, name, licence=licence, taken=recipe_names())
+    for file in files:
+        if is_web_name(file):
+            raise UsageError(
+                f"{one_line(file)} is no file here: --model takes it as it is, "
+                "and partita models fetch puts it into the cache"
+            )
+    import_checkpoint([*map(Path, files)], name, licence=licence, taken=recipe_names())
     facts = imported_facts(name)
     if as_json:
         print(json.dumps(facts))

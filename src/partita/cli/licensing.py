@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from partita.weights.licences import require_commercial_use, wants_commercial_only
+from partita.weights.licences import licence_of, require_commercial_use, wants_commercial_only
 
 CommercialOnly = Annotated[
     bool,
@@ -36,3 +36,11 @@ def check_licences(models: Iterable[str], *, commercial_only: bool) -> None:
     if commercial_only or wants_commercial_only():
         for model in models:
             require_commercial_use(model)
+
+
+def licence_facts(name: str) -> dict[str, Any]:
+    """Return what --json says of the weights' licence; nothing where there is none."""
+    licence = licence_of(name)
+    if licence is None:
+        return {}
+    return {"licence": licence.text, "commercial_use": licence.commercial_use}

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from partita.cli import habits
+from partita.cli.combined import checkpoint_facts, combined_facts
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.hub import export, fetch_named, web_facts
@@ -15,12 +17,13 @@ from partita.cli.imported import add_commands, imported_facts, print_imported
 from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
-from partita.errors import UnknownNameError
+from partita.errors import UnknownNameError, one_line
 from partita.weights.card import Card
-from partita.weights.cards import CARDS, get_card
+from partita.weights.cards import CARDS, LISTER, get_card
+from partita.weights.foreign import checkpoint_file
 from partita.weights.imported import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
-from partita.weights.plan import parse_plan, part_cards, plan_models
+from partita.weights.plan import ModelPlan, parse_plan, part_cards, plan_models
 from partita.weights.web_names import is_web_name
 
 app = typer.Typer(
@@ -59,21 +62,15 @@ def list_models(as_json: _JsonFlag = False) -> None:
 
 @app.command("show", cls=Command)
 def show(
-    name: Annotated[str, typer.Argument(help="Name of weights or of a recipe.")],
+    name: Annotated[
+        str, typer.Argument(help="Weights, a checkpoint, a chain, an ensemble or a recipe.")
+    ],
     as_json: _JsonFlag = False,
 ) -> None:
-    """Tell everything known about one set of weights, or about a recipe."""
-    if is_web_name(name):
-        facts = web_facts(name)
-    elif name in CARDS:
-        facts = _facts(CARDS[name])
-    elif name in _recipes():
-        facts = _recipe_facts(name)
-    elif imported_checkpoint(name) is not None:
-        facts = imported_facts(name)
-    else:
-        known = [*CARDS, *imported_names(), *_recipes()]
-        raise UnknownNameError("model or recipe", name, known)
+    """Tell everything known about weights, a checkpoint, a chain or an ensemble, or a recipe."""
+    name = habits.model_name(name)
+    is_recipe = name not in CARDS and name in _recipes()
+    facts = _recipe_facts(name) if is_recipe else _named_facts(name)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -82,6 +79,23 @@ def show(
     for part in parts:
         print()
         _print_facts(part)
+
+
+def _named_facts(name: str) -> dict[str, Any]:
+    """Return what is known of weights, a checkpoint, a chain or an ensemble."""
+    if is_web_name(name):
+        return web_facts(name)
+    if name in CARDS:
+        return _facts(CARDS[name])
+    if imported_checkpoint(name) is not None:
+        return imported_facts(name)
+    plan = parse_plan(name)
+    if not isinstance(plan, ModelPlan):
+        return combined_facts(name, plan, _named_facts)
+    if checkpoint_file(plan.model) is not None:
+        return checkpoint_facts(plan.model)
+    known = [*CARDS, *imported_names(), *_recipes()]
+    raise UnknownNameError("model or recipe", name, known, LISTER)
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
@@ -106,20 +120,25 @@ def fetch(
 ) -> None:
     """Fetch and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
+    names = [habits.model_name(name) for name in names]
     check_licences(names, commercial_only=commercial_only)
     found = [model for name in names for model in plan_models(parse_plan(name))]
     models = dict.fromkeys(found)  # each once
     on_web = [model for model in models if is_web_name(model)]
-    imported = [model for model in models if imported_checkpoint(model) is not None]
-    cards = [get_card(model) for model in models if model not in (*on_web, *imported)]
+    files = {model: checkpoint_file(model) for model in models if model not in CARDS}
+    here = {model: path for model, path in files.items() if path is not None}
+    cards = [get_card(model) for model in models if model not in (*on_web, *here)]
     from partita.weights.store import example_path, load_model, weights_path
     from partita.weights.store import fetch as fetch_weights
 
+    for model, path in here.items():
+        load_model(model)
+        print(f"{one_line(model)}: {one_line(path)}")
     for model in on_web:
         fetch_named(model, accept_changed=accept_changed)
     for card in cards:
         if not card.has_weights:
-            print(f"{card.name}: has learned nothing, there are no weights to fetch")
+            print(f"{card.name}: has no weights: nothing to fetch")
             continue
         if card.remote:
             fetch_weights(card)
@@ -127,9 +146,6 @@ def fetch(
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():
             print(f"{card.name}: example song {example_path(card)}")
-    for name in imported:
-        load_model(name)
-        print(f"{name}: {imported_checkpoint(name)}")
 
 
 add_commands(app)

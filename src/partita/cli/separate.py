@@ -29,14 +29,13 @@ from partita.catalogue import (
 from partita.cli import habits
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
 from partita.cli.hint import hint_at_better_stems
-from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
 from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
-from partita.weights.licences import licence_of
 from partita.weights.plan import parse_plan, plan_sources
 
 if TYPE_CHECKING:
@@ -303,18 +302,10 @@ class _Report:
         for warning in outcome.warnings if not self.quiet else ():
             display.print(f"partita: warning: {warning}", error=True)
         if self.as_json:
-            facts = {**as_json(outcome, self.model, plan.form), **_licence_facts(self.model)}
+            facts = {**as_json(outcome, self.model, plan.form), **licence_facts(self.model)}
             display.print(json.dumps(facts), whole=True)
         elif not self.quiet and outcome.status != "failed":
             display.print(summary(outcome))
-
-
-def _licence_facts(name: str) -> dict[str, Any]:
-    """Return what --json says of the weights' licence; nothing where there is none."""
-    licence = licence_of(name)
-    if licence is None:
-        return {}
-    return {"licence": licence.text, "commercial_use": licence.commercial_use}
 
 
 def _require_readable_twice(songs: Sequence[Song | Outcome]) -> None:

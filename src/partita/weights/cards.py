@@ -368,6 +368,10 @@ CARDS: Mapping[str, Card] = {
 }
 
 
+#: The command that lists all cards.
+LISTER = "partita models"
+
+
 def get_card(name: str) -> Card:
     """Return the card of that name.
 
@@ -377,5 +381,5 @@ def get_card(name: str) -> Card:
         There is none; suggests the near ones, of imported checkpoints too.
     """
     if name not in CARDS:
-        raise UnknownNameError("model", name, [*CARDS, *imported_names()])
+        raise UnknownNameError("model", name, [*CARDS, *imported_names()], LISTER)
     return CARDS[name]

@@ -15,7 +15,7 @@ from pathlib import Path
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
-from partita.weights.foreign import foreign_checkpoint, foreign_label
+from partita.weights.foreign import checkpoint_file, foreign_checkpoint, foreign_label
 from partita.weights.home import is_there
 from partita.weights.own import checkpoint_label, own_checkpoint
 from partita.weights.web_names import HUB, web_name
@@ -74,7 +74,12 @@ def _named_links(name: str) -> tuple[Link, ...]:
     for model, next_stem in _parts(name):
         links.append(Link(model, stem))
         stem = next_stem
-    if stem is not None or (len(links) > 1 and not all(link.model for link in links)):
+    if stem is not None:
+        raise UsageError(
+            f"{one_line(name)}: a model is missing behind :{one_line(stem)}; chains are "
+            "FIRST:STEM+SECOND, and weights, 0 or more, are for ensembles: FIRST:2,SECOND"
+        )
+    if len(links) > 1 and not all(link.model for link in links):
         raise UsageError(
             f"{one_line(name)}: a model is missing; chains are FIRST+SECOND or FIRST:STEM+SECOND"
         )
@@ -104,9 +109,7 @@ def names_file(model: str) -> bool:
         return False
     if (bag := bag_file(model)) is not None:
         return is_there(bag)
-    if (foreign := foreign_checkpoint(model)) is not None:
-        return is_there(foreign.path)
-    path = own_checkpoint(model)
+    path = checkpoint_file(model)
     return path is not None and is_there(path)
 
 

@@ -77,6 +77,18 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     return ForeignCheckpoint(whole, _beside(whole))
 
 
+def checkpoint_file(name: str) -> Path | None:
+    """Return the file that a name means, of partita's or another program's; None: it means none.
+
+    Raises
+    ------
+    WeightsCorruptError
+        As `foreign_checkpoint`.
+    """
+    foreign = foreign_checkpoint(name)
+    return own_checkpoint(name) if foreign is None else foreign.path
+
+
 def described_name(name: str, config: Path) -> str:
     """Return the name of a checkpoint together with its configuration.
 
@@ -97,6 +109,11 @@ def described_name(name: str, config: Path) -> str:
         if len(found) != 1:
             raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
+    if set(name) & set("+,") and not is_there(path):
+        raise UsageError(
+            f"--config describes one checkpoint, not those of {one_line(name)}: "
+            f"name each with its own, CHECKPOINT{AT}FILE.yaml"
+        )
     if path.suffix.lower() not in (*OTHERS, SAFE):
         raise UsageError(
             f"--config describes a checkpoint file ({', '.join(OTHERS)}, {SAFE}), "
@@ -169,7 +186,7 @@ def _in_folder(folder: Path) -> ForeignCheckpoint | None:
 
 
 def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in DESCRIBED or is_demucs(path):
+    if path.suffix.lower() in DESCRIBED or not is_there(path) or is_demucs(path):
         return None
     return chosen_config(path, _configs(path.parent))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ import filelock
 
 from partita.errors import (
     UsageError,
+    WeightsError,
     WeightsUnavailableError,
     one_line,
 )
 from partita.models._protocol import SeparationModel
+from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import file_sha256
@@ -24,6 +27,7 @@ from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.imported import UNKNOWN_LICENCE, check_new_name, imported_path
 from partita.weights.msst import load_foreign
 from partita.weights.own import own_checkpoint
+from partita.weights.plan import require_one_model
 from partita.weights.suffixes import SAFE
 
 _MOST_LICENCE_CHARS = 200
@@ -86,6 +90,9 @@ def import_checkpoint(
 
 def _source(files: Sequence[Path]) -> str:
     """Return the name of a checkpoint, together with the configuration that is given."""
+    if len(files) == 1 and bag_file(str(files[0])) is not None:
+        with contextlib.suppress(WeightsError):  # a YAML file that is no bag
+            require_one_model(str(files[0]))
     configs = [path for path in files if is_config(path)]
     others = [path for path in files if not is_config(path)]
     others = [path for path in others if not _is_beside(path, others)]

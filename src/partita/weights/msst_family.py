@@ -10,6 +10,8 @@ from torch import Tensor
 
 from partita.weights.msst_config import MsstConfig, shown
 
+_MOST_SHOWN = 3
+
 #: Of the tensors of a checkpoint, by their names there.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -101,16 +103,26 @@ def plain_values(
         model would be another one.
     """
     found: dict[str, Any] = {}
+    unknown: list[str] = []
     for key, value in config.section("model").items():
         if key in ignored or value is None:
             continue
         if key not in kinds:
-            if value in (False, 0, ""):
-                continue
-            raise config.error(f"model.{key} ({shown(value)}) is a setting partita does not know")
+            if value not in (False, 0, ""):
+                unknown.append(f"model.{key} ({shown(value)})")
+            continue
         kind = kinds[key]
         is_right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if not is_right:
             raise config.error(f"model.{key} is {shown(value)}")
         found[key] = value
+    if len(unknown) == 1:
+        raise config.error(f"{unknown[0]} is a setting partita does not know")
+    if unknown:
+        more = len(unknown) - _MOST_SHOWN
+        beyond = f" and {more} more" if more > 0 else ""
+        raise config.error(
+            f"{', '.join(unknown[:_MOST_SHOWN])}{beyond} are settings partita does not know of "
+            "this architecture: is the file another checkpoint's?"
+        )
     return found

@@ -257,6 +257,27 @@ def plan_models(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(model for part in parts for model in plan_models(part)))
 
 
+def require_one_model(name: str) -> None:
+    """Refuse names that stand for several models.
+
+    Raises
+    ------
+    UsageError
+        The name of a chain, of an ensemble or of a bag; the message names their models.
+    """
+    plan = parse_plan(name)
+    if isinstance(plan, ModelPlan):
+        return
+    kind = "an ensemble of models"
+    if isinstance(plan, ChainPlan):
+        kind = "a chain of models"
+        kind += f", {CARDS[name].chain}" if name in CARDS else ""
+    elif plan.is_file or name in CARDS:
+        kind = "a bag of models"
+    models = " or ".join(map(one_line, plan_models(plan)))
+    raise UsageError(f"{one_line(name)} is {kind}: name one of them, {models}")
+
+
 def has_ensemble(plan: Plan) -> bool:
     """Tell whether a plan is an ensemble, or a chain with one in it."""
     if isinstance(plan, ChainPlan):

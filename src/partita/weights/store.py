@@ -13,7 +13,6 @@ from typing import Any
 from torch import Tensor
 
 from partita.errors import (
-    UsageError,
     WeightsCorruptError,
     WeightsError,
     WeightsUnavailableError,
@@ -50,7 +49,7 @@ from partita.weights.licences import (
 from partita.weights.msst import load_foreign, tensors_for
 from partita.weights.npm import download_package
 from partita.weights.own import MODEL_FILE, own_checkpoint
-from partita.weights.plan import part_cards
+from partita.weights.plan import part_cards, require_one_model
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
 from partita.weights.web_names import is_web_name
@@ -105,21 +104,18 @@ def load_model(name: str) -> SeparationModel:
     UnknownNameError
         There is no such card.
     UsageError
-        The card stands for a chain or a bag, which is more than a model:
+        The name stands for a chain, an ensemble or a bag, which is more than a model:
         `partita.weights.plan.parse_plan` gives its models. Or PARTITA_COMMERCIAL_ONLY is set, and
         its licence does not clearly allow commercial use.
     WeightsError
         The weights cannot be had, or are not what they should be.
     """
+    require_one_model(name)
     if (from_file := _load_file(name)) is not None:
         return from_file
     if name not in CARDS and Path(name).is_dir():
         raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
-    if card.has_parts:
-        kind = f"a chain of models, {card.chain}" if card.chain else "a bag of models"
-        names = " or ".join(part.name for part in part_cards(card))
-        raise UsageError(f"{name} is {kind}: name one of them, {names}")
     if not card.has_weights:
         return create_model(card.model, card.config).eval()
     if wants_commercial_only():

@@ -178,10 +178,10 @@ def _advice(found: HubName | WebAddress) -> Iterator[None]:
     try:
         yield
     except NoAnswerError as error:
-        how = f"hf download {found.repository}" if isinstance(found, HubName) else "its address"
-        raise WeightsUnavailableError(
-            f"{error}; get it on another machine ({how}), and --model takes the file or folder"
-        ) from error
+        how = "download it on another machine, and name the file with --model"
+        if isinstance(found, HubName):
+            how = f"hf download {found.repository} on another machine, and --model takes the folder"
+        raise WeightsUnavailableError(f"{error}; {how}") from error
 
 
 def _of_hub(found: HubName, repository: Repository) -> list[_Wanted]:

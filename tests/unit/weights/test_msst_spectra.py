@@ -140,6 +140,11 @@ def test_a_wrong_yaml_names_the_first_mismatches(name, tmp_path):
         ("scnet", {"model": {"win_size": 256}}, "model.win_size differs"),
         ("scnet", {"model": {"num_dplayer": 3}}, "dual_layers must be even"),
         ("scnet", {"model": {"tran_depth": 1}}, "is a setting partita does not know"),
+        (
+            "scnet",
+            {"model": {"a": 1, "b": 2, "c": 3, "d": 4, "e": None, "f": 0}},
+            "model.a (1), model.b (2), model.c (3) and 1 more are settings partita",
+        ),
         ("scnet", {"training": {"instruments": ["a", "b", "c"]}}, "which"),
         ("scnet-masked", {"training": {"target_instrument": "vocals"}}, "no parts of single"),
         ("mdx23c", {"model": {"norm": "LayerNorm"}}, "norm must be one of"),

@@ -118,7 +118,7 @@ def test_members_that_are_named_twice(name):
 
 @pytest.mark.parametrize("name", ["one:2", "one:x,two", "one:-1,two", "one,two:1:2", "one:,two"])
 def test_what_is_no_weight(name):
-    with pytest.raises(UsageError, match="a model is missing; chains are"):
+    with pytest.raises(UsageError, match=r"is missing behind :.*weights, 0 or more, are"):
         parse_plan(name)
 
 

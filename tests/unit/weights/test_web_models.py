@@ -206,7 +206,7 @@ def test_bad_servers(server, tmp_path, monkeypatch, kind):
 
 
 def test_without_a_network(server, tmp_path):
-    with pytest.raises(WeightsUnavailableError, match="and --model takes the file or folder"):
+    with pytest.raises(WeightsUnavailableError, match="and name the file with --model"):
         load_model("http://127.0.0.1:9/a.safetensors")
     assert in_cache(tmp_path) == []
 
