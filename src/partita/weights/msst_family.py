@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,8 +84,17 @@ def head_of_target(config: MsstConfig, networks: int) -> int | None:
     return None
 
 
+def count_numbers(shapes: Shapes, pattern: str) -> int:
+    """Return how many different numbers a pattern's first group stands for in tensors' names."""
+    compiled = re.compile(pattern)
+    return len({match[1] for match in map(compiled.match, shapes) if match})
+
+
 def plain_values(
-    config: MsstConfig, kinds: Mapping[str, type | tuple[type, ...]], ignored: Sequence[str]
+    config: MsstConfig,
+    kinds: Mapping[str, type | tuple[type, ...]],
+    ignored: Sequence[str],
+    title: str,
 ) -> dict[str, Any]:
     """Return what the YAML file's ``model`` says, by its own keys.
 
@@ -95,6 +105,8 @@ def plain_values(
         The settings that the model has, and the types of their values.
     ignored : sequence of str
         Settings of training or of the other program's speed.
+    title : str
+        What people call the architecture.
 
     Raises
     ------
@@ -116,13 +128,11 @@ def plain_values(
         if not is_right:
             raise config.error(f"model.{key} is {shown(value)}")
         found[key] = value
-    if len(unknown) == 1:
-        raise config.error(f"{unknown[0]} is a setting partita does not know")
     if unknown:
         more = len(unknown) - _MOST_SHOWN
-        beyond = f" and {more} more" if more > 0 else ""
+        listed = ", ".join(unknown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        said = "is no setting" if len(unknown) == 1 else "are no settings"
         raise config.error(
-            f"{', '.join(unknown[:_MOST_SHOWN])}{beyond} are settings partita does not know of "
-            "this architecture: is the file another checkpoint's?"
+            f"{listed} {said} that partita knows of {title}, which the checkpoint is"
         )
     return found

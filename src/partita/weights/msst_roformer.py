@@ -13,6 +13,7 @@ from partita.weights.msst_config import MsstConfig
 from partita.weights.msst_family import (
     MsstFamily,
     Shapes,
+    count_numbers,
     head_of_target,
     plain_values,
     stem_settings,
@@ -104,22 +105,18 @@ def _msst_names(values: Mapping[str, _Value]) -> dict[str, _Value]:
     }
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
-    """Return how many different numbers a pattern's group stands for."""
-    compiled = re.compile(pattern)
-    return len({match[1] for match in map(compiled.match, shapes) if match})
-
-
 def _of_shapes(shapes: Shapes) -> dict[str, Any]:
     """Return the settings that names and shapes leave no doubt about, by our keys."""
     shapes = _msst_names(shapes)
-    places = _count(shapes, r"layers\.0\.(\d+)\.layers\.")
+    places = count_numbers(shapes, r"layers\.0\.(\d+)\.layers\.")
     time = places - 2
     found: dict[str, Any] = {
-        "layers": _count(shapes, r"layers\.(\d+)\."),
-        "time_depth": _count(shapes, rf"layers\.0\.{time}\.layers\.(\d+)\."),
-        "frequency_depth": _count(shapes, rf"layers\.0\.{time + 1}\.layers\.(\d+)\."),
-        "linear_depth": _count(shapes, r"layers\.0\.0\.layers\.(\d+)\.") if places == 3 else 0,
+        "layers": count_numbers(shapes, r"layers\.(\d+)\."),
+        "time_depth": count_numbers(shapes, rf"layers\.0\.{time}\.layers\.(\d+)\."),
+        "frequency_depth": count_numbers(shapes, rf"layers\.0\.{time + 1}\.layers\.(\d+)\."),
+        "linear_depth": count_numbers(shapes, r"layers\.0\.0\.layers\.(\d+)\.")
+        if places == 3
+        else 0,
     }
     qkv = shapes.get(_QKV.format(place=time), ())
     gates = shapes.get(_QKV.format(place=time).replace("to_qkv", "to_gates"), ())
@@ -131,7 +128,7 @@ def _of_shapes(shapes: Shapes) -> dict[str, Any]:
 
 def _masks_of(shapes: Shapes) -> dict[str, Any]:
     """Return how masks are made: dense layers between features and mask, and their width."""
-    layers = _count(shapes, r"mask_estimators\.0\.to_freqs\.0\.0\.(\d+)\.weight")
+    layers = count_numbers(shapes, r"mask_estimators\.0\.to_freqs\.0\.0\.(\d+)\.weight")
     first = shapes.get("mask_estimators.0.to_freqs.0.0.0.weight", ())
     found: dict[str, Any] = {"mask_layers": layers if _is_bs(shapes) else layers - 1}
     if layers > 1 and len(first) == 2 and first[1] > 0:
@@ -139,15 +136,17 @@ def _masks_of(shapes: Shapes) -> dict[str, Any]:
     return found
 
 
-def _settings(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
+def _settings(
+    config: MsstConfig, shapes: Shapes, title: str, bands: Mapping[str, type | tuple[type, ...]]
+) -> dict[str, Any]:
     """Return the model's settings: the file's, else those of the shapes, else the reference's."""
     kinds = {key: kind for key, (_, kind) in _SETTINGS.items()}
     extra: dict[str, type | tuple[type, ...]] = {
-        "stereo": bool, "use_pope": bool, "freqs_per_bands": (list, tuple), "num_bands": int,
+        "stereo": bool, "use_pope": bool,
         "sample_rate": int, "num_residual_streams": int, "num_residual_fracs": int,
         "add_value_residual": bool,
     }  # fmt: skip
-    said = plain_values(config, {**kinds, **extra}, _IGNORED)
+    said = plain_values(config, {**kinds, **extra, **bands}, _IGNORED, title)
     for key in ("num_residual_streams", "num_residual_fracs"):
         if said.get(key, 1) != 1:
             raise config.error(f"model.{key} {said[key]}: partita has no hyper-connections")
@@ -170,7 +169,7 @@ def _settings(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
 
 
 def _networks(shapes: Shapes) -> int:
-    return _count(shapes, r"mask_estimators\.(\d+)\.")
+    return count_numbers(shapes, r"mask_estimators\.(\d+)\.")
 
 
 def _has_polar(shapes: Shapes) -> bool:
@@ -194,7 +193,7 @@ def _is_stereo(shapes: Shapes, fft_samples: int) -> bool:
 
 
 def _bs_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
-    settings = _settings(config, shapes)
+    settings = _settings(config, shapes, "BS-RoFormer", {"freqs_per_bands": (list, tuple)})
     said = config.section("model").get("freqs_per_bands")
     bands = [size // (2 * settings["channels"]) for size in _inputs(shapes)]
     settings["band_bins"] = bands if said is None else list(said)
@@ -203,7 +202,7 @@ def _bs_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
 
 
 def _mel_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
-    settings = _settings(config, shapes)
+    settings = _settings(config, shapes, "Mel-Band RoFormer", {"num_bands": int})
     settings["bands"] = config.whole("model", "num_bands") or len(_inputs(shapes))
     settings["bands_rate"] = config.whole("model", "sample_rate") or 44100
     return settings

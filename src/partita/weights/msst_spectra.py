@@ -12,6 +12,7 @@ from partita.weights.msst_config import MsstConfig, shown
 from partita.weights.msst_family import (
     MsstFamily,
     Shapes,
+    count_numbers,
     head_of_target,
     plain_values,
     stem_settings,
@@ -64,11 +65,6 @@ def scnet_name(theirs: str) -> str:
     return _THEIRS.sub(lambda found: ".fusion" if found[0] == ".0.conv" else "", theirs)
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
-    """Return how many different numbers a pattern's group stands for."""
-    return len({match[1] for name in shapes if (match := re.match(pattern, name))})
-
-
 def _size(shapes: Shapes, name: str, axis: int, default: int = 1) -> int:
     shape = shapes.get(name, ())
     return shape[axis] if axis < len(shape) and shape[axis] > 0 else default
@@ -100,7 +96,7 @@ def _scnet_channels(shapes: Shapes) -> int:
 
 def _scnet_last(shapes: Shapes) -> str:
     """Return how the names of the decoder's last convolutions begin."""
-    return f"decoder.{_count(shapes, _DECODERS) - 1}.1.convtrs."
+    return f"decoder.{count_numbers(shapes, _DECODERS) - 1}.1.convtrs."
 
 
 def _scnet_networks(shapes: Shapes) -> int:
@@ -111,9 +107,9 @@ def _scnet_networks(shapes: Shapes) -> int:
 
 def _scnet_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
     kinds = {key: kind for key, (_, kind) in _SCNET_SETTINGS.items()}
-    said = plain_values(config, {**kinds, **_SCNET_OTHERS}, ("model_type", "name"))
+    said = plain_values(config, {**kinds, **_SCNET_OTHERS}, ("model_type", "name"), "SCNet")
     found = {_SCNET_SETTINGS[key][0]: value for key, value in said.items() if key in kinds}
-    levels = range(_count(shapes, r"encoder\.(\d+)\."))
+    levels = range(count_numbers(shapes, r"encoder\.(\d+)\."))
     seen = 2 * _scnet_channels(shapes)
     outputs = (_size(shapes, f"encoder.{level}.SDlayer.convs.0.weight", 0) for level in levels)
     dims = _numbers(config, "dims", said.get("dims", [seen, *outputs]), int)
@@ -209,8 +205,8 @@ def _mdx23c_of_shapes(shapes: Shapes, channels: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "width": _size(shapes, _FIRST, 0),
         "subbands": max(1, _size(shapes, _FIRST, 1) // (2 * channels)),
-        "depth": _count(shapes, r"encoder_blocks\.(\d+)\."),
-        "blocks": _count(shapes, rf"{re.escape(_BLOCK)}\.(\d+)\."),
+        "depth": count_numbers(shapes, r"encoder_blocks\.(\d+)\."),
+        "blocks": count_numbers(shapes, rf"{re.escape(_BLOCK)}\.(\d+)\."),
         "bottleneck": places // narrow,
     }
     if len(down) == 4:
@@ -220,7 +216,7 @@ def _mdx23c_of_shapes(shapes: Shapes, channels: int) -> dict[str, Any]:
 
 def _mdx23c_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
     kinds = {key: kind for key, (_, kind) in _MDX23C_SETTINGS.items()}
-    said = plain_values(config, kinds, ("model_type", "name"))
+    said = plain_values(config, kinds, ("model_type", "name"), "MDX23C")
     channels = config.whole("audio", "num_channels", 2) or 2
     found = _mdx23c_of_shapes(shapes, channels)
     found |= {_MDX23C_SETTINGS[key][0]: value for key, value in said.items()}

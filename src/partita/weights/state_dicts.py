@@ -25,9 +25,10 @@ _MOST_LEVELS = 4
 _MOST_SHARED = 4
 _SMALL_BYTES = 10_000_000
 #: Where trainings keep the tensors of a model, in the order in which they are looked for.
-_STATES = ("state", "state_dict", "model_state_dict")
+_STATES = ("state", "state_dict", "model_state_dict", "model", "module", "net", "network")
+_EMA = re.compile(r"ema|.*_ema$")
 #: What wrappers of modules put before names, and what they count.
-_PREFIXES = ("module.", "_orig_mod.", "ema_model.")
+_PREFIXES = ("module.", "_orig_mod.", "ema_model.", "model.", "net.", "network.")
 _COUNTERS = ("n_averaged", "initted", "step")
 #: Scores of a training are often numbers of numpy's: plain data, like Python's.
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -80,9 +81,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors of a model from a checkpoint of its training.
 
-    They stand at the top, or under ``state``, ``state_dict``, ``model_state_dict`` or what begins
-    with ``ema``, which is taken where there is no other. What wrappers put before all names
-    (``module.``, ``_orig_mod.``) is taken off.
+    They stand at the top, or under ``state``, ``state_dict``, ``model_state_dict``, ``model``, or
+    what begins or ends with ``ema``, which is taken where there is no other. What wrappers put
+    before all names (``module.``, ``_orig_mod.``, ``model.``) is taken off.
 
     Returns
     -------
@@ -172,9 +173,7 @@ def _unwrapped(loaded: Any) -> Any:
             return loaded
         named = [key for key in _STATES if isinstance(loaded.get(key), dict)]
         averages = [
-            key
-            for key, value in loaded.items()
-            if str(key).startswith("ema") and isinstance(value, dict)
+            key for key, value in loaded.items() if isinstance(value, dict) and _EMA.match(str(key))
         ]
         if not (named or averages):
             break

@@ -157,7 +157,7 @@ def test_configurations(path, config, fault):
         ({"sample_rate": "8000"}, "other sample_rate"),
         ({"sample_rate": "inf"}, "not a partita checkpoint"),
         ({"format": "partita-2"}, "another version of partita"),
-        ({"config": "x" * 200_000}, "metadata are not texts"),
+        ({"config": "x" * 2_100_000}, "metadata are not texts"),
     ],
 )
 def test_metadata(path, changes, fault):

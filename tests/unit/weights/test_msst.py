@@ -69,7 +69,10 @@ def test_settings_that_the_yaml_leaves_out_come_from_the_tensors(tmp_path):
         lambda state: {"model_state_dict": state, "optimizer_state_dict": {"state": {}}},
         lambda state: {"ema": state},
         lambda state: {"ema_state_dict": {f"module.{k}": v for k, v in state.items()}},
+        lambda state: {"model_ema": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"state": {}}},
         lambda state: {"state": {"state_dict": state}},
+        lambda state: {"state_dict": {f"model.{k}": v for k, v in state.items()}},
         lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
         lambda state: {
             "n_averaged": torch.tensor(3),
@@ -234,10 +237,11 @@ def test_a_wrong_yaml_names_the_first_mismatches(tmp_path):
     ("changes", "says"),
     [
         ({"model": {"num_residual_streams": 4}}, "model.num_residual_streams 4"),
-        ({"model": {"use_hyperace": True}}, "model.use_hyperace (True) is a setting"),
+        ({"model": {"use_hyperace": True}}, "model.use_hyperace (True) is no setting"),
         ({"model": {"dim": "8"}}, "model.dim is '8'"),
         ({"model": {"heads": True}}, "model.heads is True"),
         ({"model": {"freqs_per_bands": [2, 3]}}, "band_bins have 5 bins"),
+        ({"model": {"num_bands": 60}}, "num_bands (60) is no setting that partita knows of BS-"),
         ({"model": {"stft_hop_length": 10**9}}, "describes no BS-RoFormer"),
         ({"inference": {"num_overlap": "4"}}, "inference.num_overlap is '4'"),
         ({"inference": {"num_overlap": 10**7}}, "num_overlap 10000000"),

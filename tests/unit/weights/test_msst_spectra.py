@@ -139,11 +139,11 @@ def test_a_wrong_yaml_names_the_first_mismatches(name, tmp_path):
         ("scnet", {"model": {"band_stride": [1, 4]}}, "strides must be 3 whole numbers"),
         ("scnet", {"model": {"win_size": 256}}, "model.win_size differs"),
         ("scnet", {"model": {"num_dplayer": 3}}, "dual_layers must be even"),
-        ("scnet", {"model": {"tran_depth": 1}}, "is a setting partita does not know"),
+        ("scnet", {"model": {"tran_depth": 1}}, "is no setting that partita knows of SCNet"),
         (
             "scnet",
             {"model": {"a": 1, "b": 2, "c": 3, "d": 4, "e": None, "f": 0}},
-            "model.a (1), model.b (2), model.c (3) and 1 more are settings partita",
+            "model.a (1), model.b (2), model.c (3) and 1 more are no settings that partita",
         ),
         ("scnet", {"training": {"instruments": ["a", "b", "c"]}}, "which"),
         ("scnet-masked", {"training": {"target_instrument": "vocals"}}, "no parts of single"),
