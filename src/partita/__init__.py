@@ -10,15 +10,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from partita.audio.signal import Audio as Audio
     from partita.errors import PartitaError as PartitaError
+    from partita.estimates import Estimates as Estimates
     from partita.evaluation.evaluate import evaluate as evaluate
     from partita.models import register_model as register_model
-    from partita.separation import Estimates as Estimates
     from partita.separation import Separator as Separator
 
 # PyTorch takes over a second to import, so that nothing is imported before it is used.
 _HOMES = {
     "Audio": "partita.audio.signal",
-    "Estimates": "partita.separation",
+    "Estimates": "partita.estimates",
     "PartitaError": "partita.errors",
     "Separator": "partita.separation",
     "evaluate": "partita.evaluation.evaluate",
@@ -38,10 +38,11 @@ __all__ = [
 
 
 def list_models() -> list[str]:
-    """Return the names of all sets of weights, the default first."""
+    """Return the names of all sets of weights, the default first; not those of bags' networks."""
     from partita.weights.cards import CARDS, DEFAULT_MODEL
 
-    return sorted(CARDS, key=lambda name: (name != DEFAULT_MODEL, name))
+    names = [name for name, card in CARDS.items() if not card.member_of]
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ import functools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,19 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from partita.audio.formats import StemFormat, stem_format
+from partita.audio.formats import StemFormat
 from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
 from partita.audio.sample_store import SampleStore
-from partita.audio.signal import Audio, save_together
+from partita.audio.signal import Audio
 from partita.audio.stem_writer import StemWriter
 from partita.devices import choose_device, choose_precision, start_threads
 from partita.dsp.levels import NullMeter
 from partita.ensembles import build_estimator, joints_before
-from partita.errors import UsageError
+from partita.errors import UsageError, one_line
+from partita.estimates import Estimates, StemFiles
 from partita.models._protocol import SeparationModel
 from partita.passage import Passage, Progress, Samples
 from partita.stages import Chain, Estimator, Stage, StageOptions, make_stages
-from partita.stems import choose_stems, file_names
+from partita.stems import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.identity import model_sources
 from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
@@ -36,140 +36,15 @@ _BLOCK_SAMPLES = 1 << 16
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, eq=False)
-class Estimates(Mapping[str, Audio]):
-    """Separated stems by name.
-
-    Attributes
-    ----------
-    null_depth_db : float or None
-        Level of the mixture minus the sum of all the model's estimates, against the mixture; None:
-        not all of them were made, because nothing that was asked for needed them.
-    warnings : tuple of str
-        What went wrong with the input without stopping it.
-    """
-
-    stems: Mapping[str, Audio]
-    null_depth_db: float | None
-    warnings: tuple[str, ...] = ()
-
-    def __getitem__(self, stem: str) -> Audio:
-        return self.stems[stem]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.stems)
-
-    def __len__(self) -> int:
-        return len(self.stems)
-
-    def save(
-        self,
-        folder: str | Path,
-        *,
-        format: str = "wav",
-        bits: str | int | None = None,
-        bitrate: str | int | None = None,
-    ) -> SavedStems:
-        """Write all stems to ``FOLDER/STEM.FORMAT``: every file, or none.
-
-        All stems get one gain, so that their balance stays: where the loudest peak is beyond
-        full scale, what keeps it from clipping; 0 dB otherwise and with ``bits="float"``.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Made where it is missing; files that are there are replaced.
-        format : str
-            ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
-        bits, bitrate : str or int, optional
-            As for `partita.audio.formats.stem_format`.
-
-        Returns
-        -------
-        SavedStems
-            Stem name → file, and the gain as `SavedStems.gain_db`.
-
-        Raises
-        ------
-        UsageError
-            The format does not exist, or needs the mixture; two stems would get one file name.
-        AudioWriteError
-            A file cannot be written.
-        """
-        form = stem_format(format, bits, bitrate)
-        if form.holds_all_stems:
-            raise UsageError(
-                f"{form.name} holds the mixture too, which estimates do not: "
-                "Separator.separate_to_files writes it"
-            )
-        names = file_names(self.stems)
-        paths = {stem: Path(folder) / f"{name}.{form.name}" for stem, name in names.items()}
-        gain_db = save_together({paths[stem]: self.stems[stem] for stem in paths}, form)
-        return SavedStems(paths, gain_db)
-
-
-@dataclass(frozen=True, eq=False)
-class SavedStems(Mapping[str, Path]):
-    """Files of stems by name.
-
-    Attributes
-    ----------
-    gain_db : float
-        The joint gain that kept the loudest stem from clipping, 0 or negative.
-    """
-
-    paths: Mapping[str, Path]
-    gain_db: float
-
-    def __getitem__(self, stem: str) -> Path:
-        return self.paths[stem]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-@dataclass(frozen=True)
-class StemFiles:
-    """What `Separator.separate_to_files` did.
-
-    Attributes
-    ----------
-    stems : dict of str to Path
-        The files; equal paths where one file holds all stems.
-    sample_rate, channels : int
-    duration_s : float
-        Length of the stems.
-    null_depth_db : float or None
-        As in `Estimates`.
-    gain_db : float
-        The joint gain that kept the loudest stem from clipping, 0 or negative.
-    elapsed_s : float
-        Wall-clock time of the separation, reading and writing included.
-    warnings : tuple of str
-    """
-
-    stems: dict[str, Path]
-    sample_rate: int
-    channels: int
-    duration_s: float
-    null_depth_db: float | None
-    gain_db: float
-    elapsed_s: float
-    warnings: tuple[str, ...]
-
-
 class Separator:
     """Takes mixtures apart with one model, or with a chain or an ensemble of them.
 
     Parameters
     ----------
-    model : str, Path or SeparationModel
+    model : str, Path, sequence of those, or SeparationModel
         Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
-        (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``), or a
-        model in memory.
+        (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``, or
+        a list of its members), or a model in memory.
     stems : sequence of str
         Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
         rests (``no_vocals``); all sources by default. Members of bags and ensembles that have a
@@ -216,7 +91,7 @@ class Separator:
 
     def __init__(
         self,
-        model: str | Path | SeparationModel = DEFAULT_MODEL,
+        model: str | Path | Sequence[str | Path] | SeparationModel = DEFAULT_MODEL,
         *,
         stems: Sequence[str] | str = (),
         two_stems: str | None = None,
@@ -248,8 +123,10 @@ class Separator:
         self.plan: Plan | None = None
         if isinstance(model, SeparationModel):
             (self._estimator,) = make_stages([model], options)
+            self._name = model.registry_name
         else:
-            self.plan = plan = parse_plan(str(model))
+            self._name = _name(model)
+            self.plan = plan = parse_plan(self._name)
             if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
                 # Chosen first: what is not needed shall not even be fetched.
                 sources_of = functools.cache(model_sources)  # files of other programs are read
@@ -260,6 +137,10 @@ class Separator:
             self._estimator = build_estimator(plan, options, load_model)
         self.sources = self._estimator.sources if sources is None else sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
+
+    def __repr__(self) -> str:
+        name, stems = one_line(self._name), ", ".join(self.stems)
+        return f"Separator({name!r}: {stems}; {self.sample_rate} Hz, {self._device})"
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -448,6 +329,21 @@ class Separator:
             progress,
             meter=NullMeter() if set(self._estimator.sources) == set(self.sources) else None,
         )
+
+
+def _name(model: str | Path | Sequence[str | Path]) -> str:
+    """Return the one name of a model, a chain or an ensemble; lists are ensembles."""
+    names = [model] if isinstance(model, str | Path) or not isinstance(model, Sequence) else model
+    for name in names:
+        if not isinstance(name, str | Path):
+            raise UsageError(
+                f"model is a name, a path, a list of those, or a model in memory; not "
+                f"{type(name).__name__}"
+            )
+    whole = ",".join(map(str, names))
+    if not whole:
+        raise UsageError("model is empty: name weights, or leave it out for the default")
+    return whole
 
 
 def _until(cancel: threading.Event | None, items: Iterable[_T]) -> Iterator[_T]:

@@ -47,6 +47,15 @@ class Audio:
     sample_rate: int
     is_lossy: bool = False
 
+    def __repr__(self) -> str:
+        return f"Audio({self.form})"
+
+    @property
+    def form(self) -> str:
+        """Channels, length and rate in words."""
+        channels = "one channel" if self.channels == 1 else f"{self.channels} channels"
+        return f"{channels}, {self.duration_s:.3f} s, {self.sample_rate} Hz"
+
     @property
     def channels(self) -> int:
         """Number of channels."""

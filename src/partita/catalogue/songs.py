@@ -16,7 +16,7 @@ from partita.audio.spool import STANDARD_INPUT
 from partita.errors import one_line
 
 if TYPE_CHECKING:
-    from partita.separation import StemFiles
+    from partita.estimates import StemFiles
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import pytest
 
 from partita.catalogue import Outcome
 from partita.cli.outcomes import batch_summary, summary
-from partita.separation import StemFiles
+from partita.estimates import StemFiles
 
 STEMS = {stem: Path("separated/hpss/song") / f"{stem}.wav" for stem in ("harmonic", "percussive")}
 
