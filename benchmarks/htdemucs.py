@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ from partita.weights.cards import get_card
 from partita.weights.npm import read_package_member
 from partita.weights.store import load_model
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from demucs4_reference import import_demucs4
 
 RATE, CARD = 44100, "htdemucs"
@@ -143,15 +142,16 @@ def peak_mb(row: str, options: argparse.Namespace) -> float:
 
 
 def matrix_rate(dtype: torch.dtype, threads: int) -> float:
-    """Return the most multiply-adds a second that a product of matrices gets here."""
-    x, weight = torch.randn(2048, 512, dtype=dtype), torch.randn(2048, 512, dtype=dtype)
+    """Return the most multiply-adds a second of products of matrices: one thread's, times all."""
+    x, weight = torch.randn(512, 512).to(dtype), torch.randn(2048, 512).to(dtype)
     elapsed = []
-    torch.set_num_threads(threads)
-    for _ in range(50):
-        started = time.perf_counter()
-        linear(x, weight)
-        elapsed.append(time.perf_counter() - started)
-    return 2048 * 512 * 2048 / min(elapsed)
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        for _ in range(200):
+            started = time.perf_counter()
+            linear(x, weight)
+            elapsed.append(time.perf_counter() - started)
+    return threads * 512 * 512 * 2048 / min(elapsed)
 
 
 def print_floor(samples: int, threads: int) -> None:
@@ -186,7 +186,8 @@ def main() -> None:
     if options.measure:
         with torch.inference_mode():
             make_run(options.measure, song, options)()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        status = Path("/proc/self/status").read_text()  # rusage would count the parent's as well
+        print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
         return
     if options.npm is None:
         options.only = [row for row in options.only if row != "onnxruntime"]

@@ -18,6 +18,7 @@ from torch.nn import functional
 from partita.dsp.overlap_add import Window
 from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
 from partita.models._lstm import Lstm
+from partita.models._onednn import Linear
 from partita.models._registry import register_model
 from partita.models._validation import bounded
 
@@ -257,7 +258,7 @@ class DualPath(nn.Module):
         self.lstm_layers = nn.ModuleList(
             Lstm(channels, hidden, bidirectional=True) for _ in range(2)
         )
-        self.linear_layers = nn.ModuleList(nn.Linear(2 * hidden, channels) for _ in range(2))
+        self.linear_layers = nn.ModuleList(Linear(2 * hidden, channels) for _ in range(2))
         self.norm_layers = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
