@@ -5,7 +5,8 @@ import json
 import pytest
 
 from common import small_checkpoint
-from demucs4_files import FOUR, write_bag, write_network
+from demucs4_files import FOUR, SMALL, random_state, write_bag, write_network
+from demucs_files import write_package
 from msst_files import small_model, write_msst
 
 
@@ -61,6 +62,19 @@ def test_signatures_of_demucs(run, files):
     facts = json.loads(run("models", "show", "955717e8,umxhq:2", "--json").out)
     assert facts["members"] == {"htdemucs": [1.0], "umxhq": [2.0]}
     assert facts["commercial_use"] is False
+
+
+def test_signatures_in_other_commands(run, files, tmp_path):
+    free = ("--commercial-only",)
+    for arguments in (
+        ("benchmark", "--data", files, "--model", "955717e8"),
+        ("train", "htdemucs-tiny", "--data", files, "--from", "955717e8", "-o", "run"),
+        ("models", "export", "955717e8", "-o", "out"),
+        ("models", "fetch", "955717e8"),
+    ):
+        result = run(*arguments, *free)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert "htdemucs is not clearly free for commercial use" in result.err
 
 
 def shown_name(run, name):
@@ -148,3 +162,25 @@ def test_checkpoints_in_one_folder(run, files, write_song, song):
     assert "name each with its own, CHECKPOINT@FILE.yaml" in result.err
     result = run("separate", path, "-n", "first.ckpt@first.yaml,second.ckpt@second.yaml")
     assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize("command", [("models", "show"), ("models", "fetch"), ("separate",)])
+def test_folders(run, files, write_song, song, command):
+    (files / "none").mkdir()
+    (files / "none/state.pt").touch()  # of a training that has no weights yet
+    (files / "several").mkdir()
+    for name in ("a.ckpt", "b.th"):
+        (files / "several" / name).touch()
+    songs = ["--model"] if command == ("separate",) else []
+    path = [write_song("short.wav", song[:, :4410])] if songs else []
+    for name, message in (
+        ("none", "none: no checkpoint in this folder"),
+        ("several", "several: several checkpoints in this folder (a.ckpt, b.th): name one of"),
+        ("first.ckpt,none", "none: no checkpoint in this folder"),
+    ):
+        result = run(*command, *path, *songs, name)
+        assert (result.status, result.err.count("\n")) == (1, 1)
+        assert message in result.err
+    (files / "several" / "a.ckpt").unlink()
+    write_package(files / "several/b.th", "HTDemucs", kwargs=SMALL, state=random_state())
+    assert run(*command, *path, *songs, "several").status == 0  # it describes itself

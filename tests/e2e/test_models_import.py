@@ -176,7 +176,7 @@ FILES = {
     "a card": (["umxhq"], 2, "umxhq is no file: it has a card"),
     "two": (["their model.ckpt", "their model.ckpt"], 2, "2 checkpoints and 0 configurations"),
     "a YAML file alone": (["their model.yaml"], 2, "0 checkpoints and 1 configurations"),
-    "a folder of songs": (["."], 1, "this folder does not hold one checkpoint"),
+    "a folder of two": (["."], 1, "several checkpoints in this folder (text.ckpt, their"),
     "a song": (["song.wav"], 1, "no such checkpoint"),
     "not what it says": (["text.ckpt"], 1, "not a file of tensors"),
 }

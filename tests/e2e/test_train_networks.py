@@ -261,7 +261,7 @@ def test_other_sources_from_weights(train, album, tmp_path):
     )
     assert (first - own).norm() < (first - other).norm() / 5
     refused(train("--from", "first/none.safetensors", sources="flute"), 1, "no such checkpoint")
-    refused(train("--from", "album", sources="flute"), 1, "no model.safetensors in this folder")
+    refused(train("--from", "album", sources="flute"), 1, "album: no checkpoint in this folder")
     refused(train(*start, recipe="umx-crosstalk", sources="flute,guitar"), 2,
             "holds weights of open-unmix, recipe 'umx-crosstalk' trains crosstalk-")  # fmt: skip
 

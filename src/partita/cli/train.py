@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
+from partita.cli import habits
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.process import prepare_process
@@ -80,6 +81,7 @@ def train(
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
+    start = habits.model_name(start) if start else start
     check_licences([start] if start else [], commercial_only=commercial_only)
     if sources is not None:
         settings = [*settings, f"sources={sources}"]

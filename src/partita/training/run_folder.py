@@ -21,6 +21,7 @@ from partita.models._protocol import SeparationModel
 from partita.training.state_file import read_state, write_state
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own import MODEL_FILE
+from partita.weights.suffixes import TRAINING_STATES
 
 _log = logging.getLogger(__name__)
 _DIGESTS = "data_sha256"  # in the description
@@ -52,8 +53,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.model = path / MODEL_FILE
-        self.state = path / "state.pt"
-        self.previous = path / "state.previous.pt"
+        self.state = path / TRAINING_STATES[0]
+        self.previous = path / TRAINING_STATES[1]
         self.description = path / "run.json"
         self.losses = path / "losses.csv"
         self.board = path / "tensorboard"

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from partita.errors import UsageError, WeightsCorruptError, one_line
+from partita.errors import (
+    UsageError,
+    WeightsCorruptError,
+    WeightsUnavailableError,
+    one_line,
+)
 from partita.weights.cards import CARDS
 from partita.weights.header import read_header
 from partita.weights.home import is_there
 from partita.weights.own import own_checkpoint
-from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, PACKAGE, SAFE
+from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, PACKAGE, SAFE, TRAINING_STATES
 from partita.weights.web_names import is_web_name, web_name
 
 #: Between a checkpoint and its configuration, where a name says both.
@@ -89,6 +94,27 @@ def checkpoint_file(name: str) -> Path | None:
     return own_checkpoint(name) if foreign is None else foreign.path
 
 
+def check_folder(name: str) -> None:
+    """Refuse a folder that does not hold one checkpoint; other names are left alone.
+
+    Raises
+    ------
+    WeightsUnavailableError
+        It holds none, or several.
+    """
+    with contextlib.suppress(OSError, ValueError):  # no name that a path could have
+        folder = Path(name)
+        if not name or not folder.is_dir() or checkpoint_file(name) is not None:
+            return
+        found = _checkpoints(folder)
+        if not found:
+            raise WeightsUnavailableError(f"{one_line(name)}: no checkpoint in this folder")
+        shown = ", ".join(one_line(each.name) for each in found[:3])
+        raise WeightsUnavailableError(
+            f"{one_line(name)}: several checkpoints in this folder ({shown}): name one of them"
+        )
+
+
 def described_name(name: str, config: Path) -> str:
     """Return the name of a checkpoint together with its configuration.
 
@@ -105,7 +131,7 @@ def described_name(name: str, config: Path) -> str:
         return f"{name}{AT}{config}"
     path = Path(name)
     if path.is_dir():
-        found = [each for each in sorted(path.iterdir()) if _may_be_foreign(each)]
+        found = [each for each in _checkpoints(path) if _may_be_foreign(each)]
         if len(found) != 1:
             raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
@@ -176,13 +202,14 @@ def _is_ours(path: Path) -> bool:
 
 
 def _in_folder(folder: Path) -> ForeignCheckpoint | None:
-    configs = _configs(folder)
-    if not configs:
-        return None
-    found = [path for path in sorted(folder.iterdir()) if _may_be_foreign(path)]
-    if len(found) != 1:
-        return None
-    return ForeignCheckpoint(found[0], chosen_config(found[0], configs))
+    found = [path for path in _checkpoints(folder) if _may_be_foreign(path)]
+    return ForeignCheckpoint(found[0], _beside(found[0])) if len(found) == 1 else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the files of a folder that may be weights, by their names."""
+    files = (path for path in folder.iterdir() if path.name not in TRAINING_STATES)
+    return sorted(path for path in files if path.suffix.lower() in (*OTHERS, SAFE))
 
 
 def _beside(path: Path) -> Path | None:

@@ -20,7 +20,7 @@ from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import file_sha256
-from partita.weights.foreign import described_name, foreign_checkpoint, is_config
+from partita.weights.foreign import check_folder, described_name, foreign_checkpoint, is_config
 from partita.weights.header import read_header
 from partita.weights.home import home, is_there
 from partita.weights.hub_files import MIXIN_CONFIG
@@ -121,8 +121,7 @@ def _read(name: str) -> tuple[SeparationModel, str, str]:
         paths = [path for path in (foreign.path, foreign.config) if path is not None]
         return model, json.dumps({path.name: file_sha256(path) for path in paths}), ""
     own = own_checkpoint(name)
-    if own is None and Path(name).is_dir():
-        raise WeightsUnavailableError(f"{one_line(name)}: this folder does not hold one checkpoint")
+    check_folder(name)
     if own is None or not is_there(own):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
     said = read_header(own).metadata

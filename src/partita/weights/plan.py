@@ -25,6 +25,7 @@ from partita.weights.chain import (
     parse_chain,
     taken_stem,
 )
+from partita.weights.foreign import check_folder
 
 _WEIGHT = re.compile(r"(.+):(\d+(?:\.\d*)?|\.\d+)")
 _MOST_COMMAS = 64  # in a name
@@ -232,6 +233,8 @@ def _link_plan(model: str) -> Plan:
             return EnsemblePlan(model, tuple(members), CARDS[model].sources)
     elif (path := bag_file(model)) is not None:
         return _bag_plan(model, read_bag(path))
+    else:
+        check_folder(model)
     return ModelPlan(model)
 
 

