@@ -43,6 +43,10 @@ def test_in_chains_and_ensembles(run, server, write_song, song, tmp_path):
         assert result.status == 0, result.err
         assert json.loads(result.out)["licence"] == "unknown"
     assert run("models", "fetch", f"{name}:a+hpss", "--commercial-only").status == 2
+    facts = json.loads(run("models", "show", f"{name}:a+hpss", "--json").out)
+    assert facts["sources"] == ["b", "harmonic", "percussive", "residual"]
+    assert [part["name"] for part in facts["parts"]] == [name, "hpss"]
+    assert f"{name} or hpss" in run("models", "export", f"{name}:a+hpss", "-o", "new").err
 
 
 def test_fetch_and_show(run, server, tmp_path):

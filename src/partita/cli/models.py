@@ -83,8 +83,6 @@ def show(
 
 def _named_facts(name: str) -> dict[str, Any]:
     """Return what is known of weights, a checkpoint, a chain or an ensemble."""
-    if is_web_name(name):
-        return web_facts(name)
     if name in CARDS:
         return _facts(CARDS[name])
     if imported_checkpoint(name) is not None:
@@ -92,6 +90,8 @@ def _named_facts(name: str) -> dict[str, Any]:
     plan = parse_plan(name)
     if not isinstance(plan, ModelPlan):
         return combined_facts(name, plan, _named_facts)
+    if is_web_name(name):
+        return web_facts(name)
     if checkpoint_file(plan.model) is not None:
         return checkpoint_facts(plan.model)
     known = [*CARDS, *imported_names(), *_recipes()]
