@@ -66,8 +66,8 @@ class MsstConfig:
         found = self.section(section).get(key)
         if found is None:
             return default
-        if type(found) is not int or found < 0:
-            raise self.error(f"{section}.{key} is {shown(found)}, not a whole number")
+        if type(found) is not int or found < 1:
+            raise self.error(f"{section}.{key} is {shown(found)}, not a positive whole number")
         return found
 
     def error(self, fault: str) -> WeightsCorruptError:

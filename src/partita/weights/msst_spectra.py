@@ -217,7 +217,7 @@ def _mdx23c_of_shapes(shapes: Shapes, channels: int) -> dict[str, Any]:
 def _mdx23c_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
     kinds = {key: kind for key, (_, kind) in _MDX23C_SETTINGS.items()}
     said = plain_values(config, kinds, ("model_type", "name"), "MDX23C")
-    channels = config.whole("audio", "num_channels", 2) or 2
+    channels = config.whole("audio", "num_channels") or 2
     found = _mdx23c_of_shapes(shapes, channels)
     found |= {_MDX23C_SETTINGS[key][0]: value for key, value in said.items()}
     places = _size(shapes, f"{_BLOCK}.0.tdf.2.weight", 1)
