@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+_LSTM_MODE = 2  # PyTorch's number of that kind of recurrent layer
 
 
 class Lstm(nn.LSTM):
@@ -23,3 +25,39 @@ class Lstm(nn.LSTM):
             return super().forward(input, hx)
         with torch.autocast(device, enabled=False):
             return super().forward(input.to(self.all_weights[0][0].dtype), hx)
+
+    def directions(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each direction's states by itself: no pass over memory puts them side by side.
+
+        Only for one layer of two directions, where `partita.models._onednn.has_float32_products`
+        says so.
+
+        Parameters
+        ----------
+        steps : Tensor ``[steps, rows, features]``
+
+        Returns
+        -------
+        pair of Tensor ``[steps, rows, hidden features]``
+        """
+        steps = steps.contiguous()
+        start = steps.new_zeros(steps.shape[1], self.hidden_size)
+        forwards, backwards = (
+            torch.ops.aten.mkldnn_rnn_layer(
+                steps,
+                *weights,
+                start,
+                start,
+                is_reversed,
+                batch_sizes=[],
+                mode=_LSTM_MODE,
+                hidden_size=self.hidden_size,
+                num_layers=1,
+                has_biases=True,
+                bidirectional=True,
+                batch_first=False,
+                train=False,
+            )[0]
+            for is_reversed, weights in enumerate(self.all_weights)
+        )
+        return forwards, backwards

@@ -28,6 +28,27 @@ _POINTWISE = _pointwise()
 _HAS_BFLOAT16 = bool(_POINTWISE) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def has_float32_products(x: Tensor) -> bool:
+    """Tell whether products of `x` are oneDNN's, in float32."""
+    return _product_type(x) == torch.float32
+
+
+def linear_added(added: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return `added` plus what `torch.nn.functional.linear` returns, in one pass.
+
+    Only where `has_float32_products` says so.
+
+    Parameters
+    ----------
+    added : Tensor ``[..., outputs]``
+    x : Tensor ``[..., inputs]``
+    weight : Tensor ``[outputs, inputs]``
+    bias : Tensor ``[outputs]``, optional
+    """
+    total: Tensor = _POINTWISE.binary(x, added.contiguous(), weight, bias, "add")
+    return total
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
     """Return what `torch.nn.functional.linear` returns, and GELU of it where asked for.
 

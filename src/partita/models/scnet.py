@@ -17,14 +17,11 @@ from torch.nn import functional
 
 from partita.dsp.overlap_add import Window
 from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
-from partita.models._lstm import Lstm
-from partita.models._onednn import Linear
+from partita.models._dual_path import SeparationNet
 from partita.models._registry import register_model
 from partita.models._validation import bounded
 
 _MASK_CHANNELS = 64
-#: An LSTM sees so many rows at once, or so many steps of all rows: its gates stay in the cache.
-_FEW_ROWS, _FEW_STEPS = 32, 8000
 
 
 @dataclass(frozen=True)
@@ -247,60 +244,6 @@ class Up(nn.Module):
             for part, band, convtr in zip(parts, self._bands, self.convtrs, strict=True)
         ]
         return torch.cat(restored, dim=2)
-
-
-class DualPath(nn.Module):
-    """An LSTM along frequency, then one along time, each adding to what it sees."""
-
-    def __init__(self, channels: int, expansion: int) -> None:
-        super().__init__()
-        hidden = channels * expansion
-        self.lstm_layers = nn.ModuleList(
-            Lstm(channels, hidden, bidirectional=True) for _ in range(2)
-        )
-        self.linear_layers = nn.ModuleList(Linear(2 * hidden, channels) for _ in range(2))
-        self.norm_layers = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels, bins, frames]`` to the same shape."""
-        x = x + self._along(0, x.mT).mT
-        return x + self._along(1, x)
-
-    def _along(self, which: int, x: Tensor) -> Tensor:
-        """Return what an LSTM along the last axis of ``[batch, channels, rows, steps]`` adds."""
-        batch, _, rows, _ = x.shape
-        steps = self.norm_layers[which](x).permute(3, 0, 2, 1).flatten(1, 2)  # [T, B R, C]
-        some = rows * batch
-        if not torch.is_grad_enabled() and x.device.type == "cpu":
-            some = max(_FEW_ROWS, _FEW_STEPS // len(steps))
-        parts = [
-            self.linear_layers[which](self.lstm_layers[which](part.contiguous())[0])
-            for part in steps.split(some, dim=1)
-        ]
-        added = torch.cat(parts, dim=1)
-        return torch.unflatten(added, 1, (batch, rows)).permute(1, 3, 2, 0)
-
-
-class SeparationNet(nn.Module):
-    """Layers that see features along time, and spectra of these, in turn (section 2.3)."""
-
-    def __init__(self, channels: int, expansion: int, layers: int) -> None:
-        super().__init__()
-        self.dp_modules = nn.ModuleList(
-            DualPath(channels * (1 + index % 2), expansion) for index in range(layers)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels, bins, frames]``, frames even, to the same shape."""
-        for index, layer in enumerate(self.dp_modules):
-            x = layer(x).permute(0, 2, 3, 1).float()  # transforms know no half precision
-            if index % 2 == 0:
-                spectrum = torch.fft.rfft(x, dim=2, norm="ortho")  # [B, F, N / 2 + 1, C]
-                x = torch.cat([spectrum.real, spectrum.imag], dim=-1)
-            else:
-                x = torch.fft.irfft(torch.complex(*x.chunk(2, dim=-1)), dim=2, norm="ortho")
-            x = x.permute(0, 3, 1, 2)  # to [B, C, F, N]
-        return x
 
 
 @register_model("scnet")

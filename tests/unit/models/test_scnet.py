@@ -5,7 +5,7 @@ import torch
 
 from common import losses_of_recipe
 from partita.errors import ModelError
-from partita.models import create_model, scnet
+from partita.models import _dual_path, create_model
 from partita.models.scnet import Band, ScNetConfig
 from partita.training.recipes import load_recipe
 
@@ -105,15 +105,17 @@ def test_half_precision_is_close(name):
     assert (found - expected).norm() < 0.05 * expected.norm()
 
 
-def test_some_rows_at_a_time_give_what_all_give(monkeypatch):
-    model = build()
-    mixture = 0.3 * torch.randn(2, 2, 6000, generator=torch.Generator().manual_seed(1))
-    expected = model(mixture).detach()  # with gradients: all at once
-    monkeypatch.setattr(scnet, "_FEW_ROWS", 7)
-    monkeypatch.setattr(scnet, "_FEW_STEPS", 1)
+@pytest.mark.parametrize("rows", [7, 1000])
+@pytest.mark.parametrize("config", [{}, {"expansion": 2, "dual_layers": 4}, {"dual_layers": 0}])
+def test_inference_gives_what_training_does(config, rows, monkeypatch):
+    monkeypatch.setattr(_dual_path, "_FEW_ROWS", rows)
+    monkeypatch.setattr(_dual_path, "_FEW_NUMBERS", 1)
+    model = build(**config)
+    mixture = 0.1 * torch.randn(2, 2, 5000)
+    expected = model(mixture).detach()
     with torch.inference_mode():
         found = model(mixture)
-    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_silence_is_silent_beside_music():
