@@ -146,7 +146,8 @@ def test_gradients(pair, klass, arguments):
     for name, parameter in ours.named_parameters():
         gradient = true.pop(name).grad
         difference = float((parameter.grad - gradient).abs().max())
-        rounding = 1e-6 * largest  # biases of keys have no effect: theirs is nothing else
+        # Biases of keys, and those before norms, have no effect: theirs is nothing else.
+        rounding = 5e-6 * largest
         assert difference <= 1e-4 * float(gradient.abs().max()) + rounding, name
     assert not true
 
