@@ -196,3 +196,15 @@ def in_turns(
                 results[name] = run().cpu()  # which waits for the device
                 elapsed[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in elapsed.items()}, results
+
+
+def own_peak_mb() -> float:
+    """Return the most memory that this process has had, in MB."""
+    status = Path("/proc/self/status").read_text()  # rusage would count the parent's as well
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def printed_number(command: Iterable[str | Path]) -> float:
+    """Return what a Python script prints, a number, in a process of its own."""
+    done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
+    return float(done.stdout)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common import distance_db, in_turns, multiply_adds
+from common import distance_db, in_turns, multiply_adds, own_peak_mb, printed_number
 from partita import Audio, Separator
 from partita.models._onednn import linear
 from partita.weights.card import NpmSource
@@ -135,10 +134,10 @@ def make_run(row: str, song: Tensor, options: argparse.Namespace) -> Callable[[]
 
 def peak_mb(row: str, options: argparse.Namespace) -> float:
     """Return the peak memory of a process that does nothing else, in MB."""
-    command = [sys.executable, __file__, str(options.song), "--measure", row]
+    command = [__file__, str(options.song), "--measure", row]
     command += ["--start", str(options.start), "--seconds", str(options.seconds)]
     command += ["--threads", str(options.threads), "--npm", str(options.npm)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return printed_number(command)
 
 
 def matrix_rate(dtype: torch.dtype, threads: int) -> float:
@@ -186,8 +185,7 @@ def main() -> None:
     if options.measure:
         with torch.inference_mode():
             make_run(options.measure, song, options)()
-        status = Path("/proc/self/status").read_text()  # rusage would count the parent's as well
-        print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+        print(own_peak_mb())
         return
     if options.npm is None:
         options.only = [row for row in options.only if row != "onnxruntime"]

@@ -2,23 +2,25 @@
 
 import importlib
 import importlib.util
-import json
 import re
-import sys
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from msst_files import msst_config, msst_state, small_model, write_yaml
-from msst_reference import check_parity, noise
+from msst_reference import (
+    BANDS,
+    ROFORMERS,
+    check_parity,
+    librosas_mel,
+    noise,
+    roformer_settings,
+    use_librosas_mel,
+)
 from partita.models.mel_band_roformer import mel_bands
 from partita.weights.store import load_model
 
-#: What librosa 0.11.0's filters let pass: scripts/freeze_mel_bands.py.
-BANDS = json.loads((Path(__file__).parent / "vectors" / "mel_bands.json").read_text())
 NEEDED = (
     *("beartype", "bs_roformer", "einops", "einx", "frozendict", "hyper_connections", "msst"),
     *("PoPE_pytorch", "rotary_embedding_torch", "torch_einops_utils"),
@@ -55,14 +57,6 @@ BS_124 = {
     "Mel, linear attention": ("mel-band-roformer", {"linear_depth": 1}),
     "Mel, polar": ("mel-band-roformer", {"positions": "polar", "zero_dc": False}),
 }
-CLASSES = {"bs-roformer": "BSRoformer", "mel-band-roformer": "MelBandRoformer"}
-
-
-def librosas_mel(*, sr, n_fft, n_mels):
-    filters = np.zeros((n_mels, n_fft // 2 + 1), np.float32)
-    for row, (low, high) in zip(filters, BANDS[f"{sr} {n_fft} {n_mels}"], strict=True):
-        row[low : high + 1] = 1
-    return filters
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +65,8 @@ def references():
     for name in NEEDED:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed (make test installs it)")
-    librosa = types.ModuleType("librosa")
-    librosa.filters = types.ModuleType("librosa.filters")
-    librosa.filters.mel = librosas_mel
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "librosa", librosa)
-        patch.setitem(sys.modules, "librosa.filters", librosa.filters)
+        use_librosas_mel(patch)
         yield {
             name: importlib.import_module(name)
             for name in ("msst.models.bs_roformer", "bs_roformer")
@@ -94,15 +84,6 @@ def test_mel_bands_are_librosas(case):
 def model_of(name, config):
     """Return a model whose positions make more than one turn and whose norms are not all alike."""
     return small_model(name, head_features=8, **{"sources": ["a", "b"], **config})
-
-
-def settings_of(ours):
-    settings = msst_config(ours)["model"]
-    del settings["use_shared_bias"]
-    settings["attn_dropout"] = settings["ff_dropout"] = 0.0
-    if "num_bands" in settings:
-        settings.update(sample_rate=44100, match_input_audio_length=True)
-    return settings
 
 
 def msst_names(theirs):
@@ -160,8 +141,8 @@ def give_weights(theirs, ours):
 @pytest.mark.parametrize(("name", "config"), CASES.values(), ids=CASES)
 def test_msst(references, name, config):
     ours = model_of(name, config)
-    reference = getattr(references["msst.models.bs_roformer"], CLASSES[name])
-    theirs = give_weights(reference(**settings_of(ours)), ours)
+    reference = getattr(references["msst.models.bs_roformer"], ROFORMERS[name])
+    theirs = give_weights(reference(**roformer_settings(ours)), ours)
     hop = ours.config.hop_samples
     mixture = noise(SAMPLES // hop * hop)[:, : ours.channels]
     check_parity(ours, AsOurs(theirs, ours), mixture, ours_name(ours, theirs))
@@ -171,7 +152,7 @@ def test_msst(references, name, config):
 @pytest.mark.parametrize(("name", "config"), BS_124.values(), ids=BS_124)
 def test_bs_roformer(references, name, config, tmp_path):
     ours = model_of(name, config)
-    settings = settings_of(ours)
+    settings = roformer_settings(ours)
     del settings["mlp_expansion_factor"]
     settings["num_residual_streams"] = 1
     if name == "mel-band-roformer":
@@ -179,7 +160,7 @@ def test_bs_roformer(references, name, config, tmp_path):
     else:
         del settings["linear_transformer_depth"]
     del settings["skip_connection"]
-    theirs = give_weights(getattr(references["bs_roformer"], CLASSES[name])(**settings), ours)
+    theirs = give_weights(getattr(references["bs_roformer"], ROFORMERS[name])(**settings), ours)
     check_parity(ours, AsOurs(theirs, ours), noise(SAMPLES), ours_name(ours, theirs))
     torch.save({"model_state_dict": theirs.state_dict()}, tmp_path / "model.ckpt")
     write_yaml(tmp_path / "model.yaml", msst_config(ours))
@@ -193,8 +174,8 @@ def test_their_files_are_read(references, case, tmp_path):
     name, config = CASES[case]
     ours = model_of(name, config)
     torch.manual_seed(3)
-    reference = getattr(references["msst.models.bs_roformer"], CLASSES[name])
-    theirs = reference(**settings_of(ours)).eval()
+    reference = getattr(references["msst.models.bs_roformer"], ROFORMERS[name])
+    theirs = reference(**roformer_settings(ours)).eval()
     torch.save(theirs.state_dict(), tmp_path / "model.ckpt")
     write_yaml(tmp_path / "model.yaml", msst_config(ours))
     mixture = noise(SAMPLES)

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from msst_files import SCNET_KEYS
-from msst_reference import check_parity, import_msst, noise
+from msst_reference import check_parity, msst_network, noise
 from partita.models import create_model
 from partita.weights.msst_spectra import scnet_name
 
@@ -31,18 +30,8 @@ SHAPES = {
 @pytest.mark.parametrize("kind", ["scnet", "scnet_masked"])
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
 def test_networks(kind, config):
-    reference = import_msst(f"models.scnet.{kind}")
     torch.manual_seed(0)
     ours = create_model(kind.replace("_", "-"), {**SMALL, **config})
-    settings = {name: getattr(ours.config, own) for name, own in SCNET_KEYS.items()}
-    low, middle = ours.config.band_shares
-    theirs = reference.SCNet(
-        **settings,
-        sources=list(ours.sources),
-        dims=[4, *ours.config.widths],
-        band_SR=[low, middle, 1 - low - middle],
-    )
-    tensors = ours.state_dict()
-    theirs.load_state_dict({name: tensors[scnet_name(name)] for name in theirs.state_dict()})
+    theirs = msst_network(ours)
     for samples in (5000, 4992, 5120):  # theirs pads whole hops by one or two more
         check_parity(ours, theirs, noise(samples), scnet_name)
