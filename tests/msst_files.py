@@ -221,3 +221,11 @@ def write_msst(folder, model, name="model", /, *, state=None, **changes):
     torch.save(msst_state(model) if state is None else state, folder / f"{name}.ckpt")
     write_yaml(folder / f"{name}.yaml", msst_config(model, **changes))
     return folder / f"{name}.ckpt"
+
+
+def assert_same(found, expected):
+    """Assert that two networks give exactly the same of noise."""
+    generator = torch.Generator().manual_seed(1)
+    mixture = 0.1 * torch.randn(1, expected.channels, 9000, generator=generator)
+    with torch.inference_mode():
+        assert torch.equal(found(mixture), expected(mixture))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from msst_files import msst_config, msst_state, small_model, write_msst, write_yaml
+from msst_files import assert_same, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.foreign import described_name, foreign_checkpoint
@@ -30,12 +30,6 @@ VARIANTS = {
     "Mel, deeper": ("mel-band-roformer", {"mask_layers": 2, "time_depth": 2, "mask_expansion": 2}),
     "Mel, six stems": ("mel-band-roformer", {"sources": list("abcdef")}),
 }
-
-
-def assert_same(found, expected):
-    mixture = 0.1 * torch.randn(1, expected.channels, 9000)
-    with torch.inference_mode():
-        assert torch.equal(found(mixture), expected(mixture))
 
 
 @pytest.mark.parametrize(("name", "config"), VARIANTS.values(), ids=VARIANTS)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from msst_files import msst_config, msst_state, small_model, write_msst, write_yaml
+from msst_files import assert_same, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import WeightsCorruptError
 from partita.weights.identity import model_sources
 from partita.weights.store import load_model
@@ -32,12 +32,6 @@ VARIANTS = {
 
 def noise(channels=2):
     return 0.1 * torch.randn(1, channels, 9000, generator=torch.Generator().manual_seed(1))
-
-
-def assert_same(found, expected):
-    mixture = noise(expected.channels)
-    with torch.inference_mode():
-        assert torch.equal(found(mixture), expected(mixture))
 
 
 @pytest.mark.parametrize(("name", "config"), VARIANTS.values(), ids=VARIANTS)
