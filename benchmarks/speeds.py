@@ -5,8 +5,8 @@
 Two minutes of noise, in memory, with all cores: seconds of music in a second, medians, and seconds
 of the processor for each of music, which say more on a machine that does other things as well. With
 --memory, the peaks of whole ``partita separate`` processes for noise of so many seconds instead.
-Weights of servers other than a package registry are random ones of their configuration: it takes as
-long, and as much. Bags, and weights that say themselves what they are, have to be named.
+Weights of servers other than a package registry are random ones of their configuration, or of their
+kind's where only the file itself tells it: it takes as long, and as much. Bags have to be named.
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ from separate import measure
 
 RATE = 44100
 WARM_UP_S = 5.0
+#: Of networks that say themselves how they are built: with it they have as many weights.
+OF_FILES = {"htdemucs_6s": {"bottom_channels": 0}}
 
 
 def model_of(card: Card, folder: Path) -> str:
-    """Return the card's name, or a checkpoint of random weights where they cannot be had."""
+    """Return the card's name, or checkpoints of random weights where they cannot be had."""
+    if card.members:
+        return ",".join(model_of(get_card(member.model), folder) for member in card.members)
     if not (card.remote and isinstance(card.remote[0], UrlSource)):
         return card.name
     checkpoint = folder / f"{card.name}.safetensors"
-    save_checkpoint(checkpoint, create_model(card.model, card.config).eval())
+    config = {**card.config, **OF_FILES.get(card.name, {})}
+    save_checkpoint(checkpoint, create_model(card.model, config).eval())
     return str(checkpoint)
 
 
@@ -72,7 +77,7 @@ def peak_gb(model: str, seconds: float, folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    known = [name for name, card in CARDS.items() if not (card.members or card.config_in_file)]
+    known = [name for name, card in CARDS.items() if not (card.members or card.member_of)]
     parser.add_argument("names", nargs="*", default=known, metavar="NAME")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--runs", type=int, default=3)
