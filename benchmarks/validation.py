@@ -45,13 +45,13 @@ from common import STEMS, floor_stems
 from partita.audio.channels import mix_channels
 from partita.datasets import Track, open_dataset
 from partita.devices import choose_device, start_threads
-from partita.ensembles import build_estimator
 from partita.evaluation.oracles import get_oracle
 from partita.evaluation.sdr import mdx_sdr_db
 from partita.files import whole_file
 from partita.models._protocol import SongFacts
-from partita.passage import Passage
-from partita.stages import Chain, Estimator, StageOptions
+from partita.separation.chain import build_estimator
+from partita.separation.stream import Passage
+from partita.separation.windowed import Chain, Estimator, StageOptions
 from partita.weights.chain import Link, parse_chain, taken_stem
 from partita.weights.identity import model_digest
 from partita.weights.plan import file_label, parse_plan

@@ -8,7 +8,7 @@ is a data set, ``FOLDER/SUBSET/LOOP/{kick,snare,hats}.wav``, for `partita train 
 `partita benchmark`.
 
 The bundled weights ``nmfd-drums`` come from the CC0 samples of Debian's package
-sonic-pi-samples 3.2.2; docs/results.md says how they were scored.
+sonic-pi-samples 3.2.2; docs/research/results.md says how they were scored.
 """
 
 from __future__ import annotations

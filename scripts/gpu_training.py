@@ -29,7 +29,7 @@ from gpu_files import do_without_pyav, has_pyav, join, put, roomy_folder, rounde
 
 if TYPE_CHECKING:
     from partita.models._protocol import SeparationModel
-    from partita.training.prepared import Prepared, PreparedTrack
+    from partita.training.cache.prepared import Prepared, PreparedTrack
     from partita.training.recipes import Recipe
     from partita.training.ring import RingReader
     from partita.training.run_folder import RunFolder
@@ -187,7 +187,7 @@ def run(
     from partita.devices import choose_device
     from partita.training.fabric import make_fabric
     from partita.training.loop import Training
-    from partita.training.material import Material
+    from partita.training.song_sources import Material
 
     recorded, valid = songs
     torch.set_float32_matmul_precision("high")
@@ -273,7 +273,7 @@ class Songs:
     ) -> tuple[tuple[PreparedTrack, ...], Prepared]:
         """Decode recorded songs and make those that validate; return what trains and validates."""
         from partita.datasets.synthesis.workers import in_processes
-        from partita.training.prepared import Prepared
+        from partita.training.cache.prepared import Prepared
 
         songs = self.pack / "songs"
         names = [path for part in ("train", "valid") for path in sorted((songs / part).glob("*"))]

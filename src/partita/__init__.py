@@ -10,17 +10,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from partita.audio.signal import Audio as Audio
     from partita.errors import PartitaError as PartitaError
-    from partita.estimates import Estimates as Estimates
     from partita.evaluation.evaluate import evaluate as evaluate
     from partita.models import register_model as register_model
-    from partita.separation import Separator as Separator
+    from partita.separation.estimates import Estimates as Estimates
+    from partita.separation.separator import Separator as Separator
 
 # PyTorch takes over a second to import, so that nothing is imported before it is used.
 _HOMES = {
     "Audio": "partita.audio.signal",
-    "Estimates": "partita.estimates",
+    "Estimates": "partita.separation.estimates",
     "PartitaError": "partita.errors",
-    "Separator": "partita.separation",
+    "Separator": "partita.separation.separator",
     "evaluate": "partita.evaluation.evaluate",
     "register_model": "partita.models",
 }

@@ -1,4 +1,4 @@
-"""The default weights are as good as docs/results.md says of the song that anyone can make."""
+"""The default weights reach what docs/research/results.md says of the song that anyone can make."""
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ from common import little_room, small_checkpoint
 from demucs4_files import write_network
 from demucs_files import QUANTISED
 from msst_files import SMALL, msst_config, msst_state, small_model, write_msst, write_yaml
-from partita.separation import Separator
+from partita.separation.separator import Separator
 from partita.weights.cards import CARDS
 from partita.weights.store import load_model
 

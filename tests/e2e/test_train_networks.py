@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-import partita.training.material
+import partita.training.song_sources
 from partita.training.run_folder import RunFolder, read_losses
 from partita.weights.checkpoint import load_checkpoint
 
@@ -430,7 +430,7 @@ def test_ctrl_c_before_the_first_step(run, train, tmp_path, monkeypatch):
         pytest.fail("went on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(partita.training.material, "prepare", reads)
+        patch.setattr(partita.training.song_sources, "prepare", reads)
         result = train()
     assert (result.status, result.err) == (130, "partita: interrupted\n")
     assert train().status == 0

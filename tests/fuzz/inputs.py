@@ -24,8 +24,8 @@ from onnx_files import model as onnx_file
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.tags import Cover, Tags
-from partita.catalogue.manifest import FileMark, Making, Manifest
 from partita.models import create_model
+from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.training.recipes import _files as recipe_files
 from partita.training.run_folder import RunFolder
 from partita.weights.checkpoint import save_checkpoint

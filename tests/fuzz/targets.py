@@ -18,7 +18,6 @@ from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
 from partita.audio.tags import read_tags
-from partita.catalogue.manifest import Making, Manifest
 from partita.datasets.synthesis._soundfont_file import open_soundfont_file
 from partita.datasets.synthesis._soundfont_player import play_notes
 from partita.datasets.synthesis.drum_kits import open_hydrogen_kit
@@ -29,6 +28,7 @@ from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
 from partita.models import create_model
+from partita.separation.batch.manifest import Making, Manifest
 from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder

@@ -12,9 +12,9 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from partita.audio.reader import AUDIO_EXTENSIONS
-from partita.catalogue.songs import is_url
 from partita.cli.habits import is_known, own_spelling, translate
 from partita.errors import UnknownNameError, UsageError, near_names
+from partita.separation.batch.songs import is_url
 
 _SEPARATE = "separate"
 _ANY_LENGTH = 1000

@@ -109,7 +109,7 @@ def _self_test() -> dict[str, Any]:
     import torch
 
     from partita.models import create_model
-    from partita.separation import Separator
+    from partita.separation.separator import Separator
 
     generator = torch.Generator().manual_seed(0)
     mixture = 0.1 * torch.randn(2, 10 * _TEST_RATE, generator=generator)

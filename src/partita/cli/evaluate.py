@@ -18,13 +18,13 @@ from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import UsageError, one_line
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 if TYPE_CHECKING:
     from partita.evaluation.evaluate import ScoreOptions
     from partita.evaluation.scores import TrackScores
     from partita.evaluation.work import RunOptions, ScoredTrack
-    from partita.separation import Separator
+    from partita.separation.separator import Separator
 
 _MOST_JOBS = 4
 _SHOWN_NAMES = 3
@@ -158,7 +158,7 @@ def benchmark(
     _check_names(list(system_labels(models).values()), published)
 
     def make(name: str) -> Separator:
-        from partita.separation import Separator
+        from partita.separation.separator import Separator
 
         return Separator(name, device=device, precision=precision, shifts=shifts)
 

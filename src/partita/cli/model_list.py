@@ -140,7 +140,7 @@ def _notes(marks: Mapping[str, str]) -> Iterable[str]:
     yield "MUSDB18: what is published of its 50 test songs, HQ or not."
     yield (
         f"ours: measured by this project on {len(SONGS)} songs, of the weights that it could fetch "
-        "(docs/results.md)."
+        "(docs/research/results.md)."
     )
     for why, mark in marks.items():
         yield f"{mark} {why}"

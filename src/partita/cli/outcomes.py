@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any
 
 from partita.audio.formats import StemFormat
-from partita.catalogue import Outcome
 from partita.cli.console import format_time
 from partita.errors import one_line
+from partita.separation.batch import Outcome
 
 _SHORT_S = 1.0  # what is shorter has no minutes and seconds
 _FAST = 10.0  # from there on, tenths say nothing

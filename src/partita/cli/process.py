@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
 def prepare_process() -> None:
-    """Shorten what threads wait in loops, and keep freed memory; docs/training.md has figures.
+    """Shorten what threads wait in loops, and keep freed memory: see docs/guide/training.md.
 
     Where PyTorch is there already, the process belongs to another program: nothing changes.
     """

@@ -17,7 +17,13 @@ import typer
 from partita import __version__
 from partita.audio.formats import FORMATS, stem_format
 from partita.audio.spool import is_readable_once
-from partita.catalogue import (
+from partita.cli import habits
+from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli.hint import hint_at_better_stems
+from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
+from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
+from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
+from partita.separation.batch import (
     DEFAULT_TEMPLATE,
     BatchOptions,
     Outcome,
@@ -26,21 +32,15 @@ from partita.catalogue import (
     find_songs,
     separate_songs,
 )
-from partita.cli import habits
-from partita.cli.console import ProgressDisplay, print_error, set_up_logging
-from partita.cli.hint import hint_at_better_stems
-from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
-from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
-from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
-from partita.stems import choose_stems
+from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.foreign import described_name
 from partita.weights.identity import model_sources
 from partita.weights.plan import parse_plan, plan_sources
 
 if TYPE_CHECKING:
-    from partita.passage import Progress
-    from partita.separation import Separator
+    from partita.separation.separator import Separator
+    from partita.separation.stream import Progress
 
 _INTERRUPTED = 130
 
@@ -192,7 +192,7 @@ def separate(
         }
 
         def make() -> Separator:
-            from partita.separation import Separator
+            from partita.separation.separator import Separator
 
             return Separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
 

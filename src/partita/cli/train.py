@@ -264,7 +264,7 @@ def _learn_dictionaries(
     if path.exists() and not overwrite:
         raise UsageError(f"{one_line(path)} is there already; --overwrite replaces it")
     from partita.datasets import open_dataset
-    from partita.training.dictionaries import DictionaryRecipe, learn_dictionaries
+    from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
     from partita.weights.checkpoint import save_checkpoint
 
     chosen = DictionaryRecipe.from_settings(settings)

@@ -24,7 +24,7 @@ from partita.datasets.layout import (
 )
 from partita.datasets.tracks import ACCOMPANIMENT, MIXTURE, VOCALS, StemFile, Track
 from partita.errors import UsageError
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 #: Shares by which unrelated recordings are told from songs, see `detect_folders`.
 _FEW, _MOST = 0.25, 0.5

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from partita.datasets.audio_checks import listen
 from partita.datasets.dataset import Dataset
 from partita.datasets.fingerprint import find_duplicates
 from partita.datasets.layout import Problem
-from partita.datasets.listening import listen
 from partita.datasets.tracks import FileHeader, Track, order_stems
 from partita.errors import AudioReadError
 

@@ -34,7 +34,7 @@ from partita.datasets.layout import (
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track
 from partita.errors import UsageError
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 _LARGEST_METADATA = 1 << 20  # bytes
 _STEM_LINE = re.compile(r"^\s+(S\d+):\s*$", re.I)

@@ -23,7 +23,7 @@ from partita.datasets.layout import (
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
 from partita.errors import UsageError
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 STEM_MP4 = ".stem.mp4"
 #: Audio stream of each signal in a ``.stem.mp4`` that names none.

@@ -12,7 +12,7 @@ from typing import NoReturn
 from partita.datasets.layout import Problem, Reading, list_folder, make_track
 from partita.datasets.tracks import StemFile, Track
 from partita.errors import UsageError, one_line
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 _TRACK, _SUBSET, _STEM, _PATH = "track", "subset", "stem", "path"
 

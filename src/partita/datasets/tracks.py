@@ -17,7 +17,7 @@ from partita.audio.reader import open_audio
 from partita.audio.signal import Audio, is_lossy
 from partita.datasets.summed import StemReader, SummedReader
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
-from partita.stems import stem_members
+from partita.stem_names import stem_members
 
 MIXTURE = "mixture"
 VOCALS = "vocals"

@@ -22,7 +22,7 @@ from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
 from partita.evaluation.signals import Signal, as_reference, as_tensor, is_inaudible
 from partita.evaluation.targets import TargetMembers, match_targets
-from partita.stems import normal_name
+from partita.stem_names import normal_name
 
 _log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from partita.evaluation.oracles import ORACLES, get_oracle
 from partita.evaluation.scores import find_score_files, read_scores
 from partita.evaluation.targets import Match, match_available
 from partita.evaluation.work import RunOptions, ScoredTrack, Signals, Task, score_all
-from partita.separation import Separator
-from partita.stems import normal_name
+from partita.separation.separator import Separator
+from partita.stem_names import normal_name
 from partita.weights.checkpoint import tensors_digest
 from partita.weights.identity import model_sources
 from partita.weights.plan import file_label, parse_plan, plan_sources

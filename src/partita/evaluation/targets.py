@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from partita.errors import UsageError
-from partita.stems import stem_members
+from partita.stem_names import stem_members
 
 #: What stands for everything else: where the references lack it, what no other estimate covers.
 _REST = ("other", "accompaniment")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from partita.dsp.overlap_add import Window
 from partita.errors import ModelError, UnknownNameError, one_line
 from partita.models._validation import shown, type_fault
-from partita.stems import is_source_name
+from partita.stem_names import is_source_name
 
 _KEY_CHARS = 60
 _LEAST_RATE, _MOST_RATE = 1000, 768_000  # what audio files have

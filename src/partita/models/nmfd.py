@@ -85,10 +85,11 @@ class Nmfd(FactorisationModel):
     ----------
     templates : Tensor ``[bands, learned sources * components, lags]``
         The dictionaries, source by source; each template adds up to one. Random until they are
-        learned (`partita.training.dictionaries.learn_dictionaries`).
+        learned (`partita.training.nmf_training.dictionaries.learn_dictionaries`).
     gains : Tensor ``[bands, learned sources * components]``
         What each template's bands are multiplied with once its activations are found, so that
-        masks come closest to the truth (`partita.training.gains.learn_gains`). Ones until then.
+        masks come closest to the truth (`partita.training.nmf_training.gains.learn_gains`). Ones
+        until then.
     """
 
     config_type = NmfdConfig

@@ -13,8 +13,8 @@ from partita.dsp.bands import band_matrix
 from partita.models._factorisation import FactorisationModel
 from partita.models._protocol import SongFacts
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
-from partita.separation import Separator
-from partita.stages import Chain, Stage
+from partita.separation.separator import Separator
+from partita.separation.windowed import Chain, Stage
 
 
 def draw_song(

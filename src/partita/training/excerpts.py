@@ -18,7 +18,7 @@ from torch import Tensor
 from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.threads import result_awake
 from partita.training.augmentation import Augmentation, augment, draw_distortion
-from partita.training.prepared import Prepared, PreparedTrack
+from partita.training.cache.prepared import Prepared, PreparedTrack
 
 #: On either side of what is changed in pitch or tempo: the method is vague at its ends.
 _MARGIN_S = 0.1

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from partita.errors import TrainingError, UsageError, one_line
 from partita.models._protocol import SeparationModel
-from partita.training.board import Board
+from partita.training.cache.prepared import Prepared
 from partita.training.excerpts import Batch, Excerpt, draw_excerpt, prefetch, spread_excerpts
 from partita.training.losses import TrainingStep
-from partita.training.material import Material
 from partita.training.optimisation import Optimisation
-from partita.training.prepared import Prepared
 from partita.training.recipes import Recipe, fitting_parts
 from partita.training.run_folder import RunFolder
-from partita.training.synchrony import synchronise_norms
+from partita.training.song_sources import Material
+from partita.training.sync_batchnorm import synchronise_norms
+from partita.training.tensorboard import Board
 
 _STATISTICS_EXCERPTS = 200
 _NO_MEMORY = "can't allocate memory"  # how PyTorch says it for CPUs

@@ -15,7 +15,7 @@ from partita.training.settings import parse_settings, read_toml, settings_from
 
 _FOLDER = Path(__file__).parent / "recipe_files"
 _SUFFIX = ".toml"
-#: The recipe that `partita.training.dictionaries` carries out: no loop, no file.
+#: The recipe that `partita.training.nmf_training.dictionaries` carries out: no loop, no file.
 DICTIONARIES = "nmfd"
 LOSSES = ("magnitude", "l1", "l2", "multi-domain")
 OPTIMISERS = ("adam", "adamw", "rmsprop")

@@ -29,8 +29,8 @@ from torch import Tensor
 from partita.datasets.synthesis.workers import end_with_parent
 from partita.errors import TrainingError, one_line
 from partita.training.augmentation import Augmentation
+from partita.training.cache.prepared import Prepared, PreparedTrack
 from partita.training.excerpts import Excerpt, draw_excerpt
-from partita.training.prepared import Prepared, PreparedTrack
 
 _WAIT_S = 0.05
 _REREADS = 100

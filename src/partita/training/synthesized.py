@@ -22,8 +22,8 @@ from partita.datasets.synthesis.midi import find_midi
 from partita.datasets.synthesis.soundfonts import find_soundfonts
 from partita.datasets.synthesis.workers import in_processes
 from partita.errors import UnknownNameError, UsageError, one_line
-from partita.training._convert import PIECE_S, audible_pieces, sixteen_bit_step
-from partita.training.prepared import Prepared, PreparedTrack
+from partita.training.cache.convert import PIECE_S, audible_pieces, sixteen_bit_step
+from partita.training.cache.prepared import Prepared, PreparedTrack
 from partita.training.settings import read_toml, settings_from
 
 _FROM_MODEL = ("sample_rate", "channels")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
-from partita.stems import is_source_name
+from partita.stem_names import is_source_name
 from partita.weights import header
 from partita.weights.cards import get_card
 from partita.weights.digests import remembered_sha256

@@ -1,6 +1,6 @@
 """What this project has measured of cards: of all the same seven songs, with the same command.
 
-docs/results.md has the songs, the commands and every figure.
+docs/research/results.md has the songs, the commands and every figure.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
-from partita.stems import is_source_name
+from partita.stem_names import is_source_name
 
 _MOST_BYTES = 200_000
 #: What aliases may make of that.

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from partita.catalogue import Outcome
 from partita.cli.outcomes import batch_summary, summary
-from partita.estimates import StemFiles
+from partita.separation.batch import Outcome
+from partita.separation.estimates import StemFiles
 
 STEMS = {stem: Path("separated/hpss/song") / f"{stem}.wav" for stem in ("harmonic", "percussive")}
 

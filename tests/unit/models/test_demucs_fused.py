@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from partita.inference import ModelRunner
 from partita.models import _demucs_fused, create_model
 from partita.models._demucs_fused import Product
+from partita.separation.model_runner import ModelRunner
 
 pytestmark = pytest.mark.slow
 

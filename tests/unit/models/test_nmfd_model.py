@@ -8,7 +8,7 @@ from partita.datasets import open_dataset
 from partita.errors import ModelError
 from partita.evaluation.sdr import sdr_db
 from partita.models import create_model
-from partita.training.dictionaries import DictionaryRecipe, learn_dictionaries
+from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
 
 RATE = 8000
 SMALL = {

@@ -5,7 +5,7 @@ import torch
 
 from partita.datasets import open_dataset
 from partita.errors import AudioReadError, ModelError, UnknownNameError, UsageError
-from partita.training.dictionaries import DictionaryRecipe, learn_dictionaries
+from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
 
 RATE = 8000
 SMALL = {

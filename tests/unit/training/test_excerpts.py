@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from partita.datasets import open_dataset
 from partita.training.augmentation import NO_AUGMENTATION, Augmentation
+from partita.training.cache.prepared import prepare
 from partita.training.excerpts import Excerpt, draw_excerpt, prefetch, spread_excerpts
-from partita.training.prepared import prepare
 
 RATE = 8000
 SOURCES = ("vocals", "drums")

@@ -8,8 +8,8 @@ import torch
 from partita import Separator
 from partita.datasets import open_dataset
 from partita.models import create_model
-from partita.training.dictionaries import DictionaryRecipe, learn_dictionaries
-from partita.training.gains import can_have_gains, excerpts, learn_gains
+from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
+from partita.training.nmf_training.gains import can_have_gains, excerpts, learn_gains
 
 RATE = 8000
 CONFIG = {

@@ -13,12 +13,12 @@ from partita.datasets import open_dataset
 from partita.errors import AudioWriteError, TrainingError, UsageError
 from partita.models import create_model
 from partita.training.augmentation import Augmentation
+from partita.training.cache.prepared import prepare
 from partita.training.fabric import make_fabric
 from partita.training.loop import Training
-from partita.training.material import Material
-from partita.training.prepared import prepare
 from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder, read_losses
+from partita.training.song_sources import Material
 from partita.weights.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow

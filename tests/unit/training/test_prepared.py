@@ -18,8 +18,8 @@ from partita.audio.resample import resample_blocks
 from partita.datasets import open_dataset
 from partita.datasets.tracks import StemFile
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError
-from partita.training import _convert
-from partita.training.prepared import prepare
+from partita.training.cache import convert
+from partita.training.cache.prepared import prepare
 
 RATE = 8000
 STEP = 1 / 32768
@@ -186,9 +186,9 @@ def test_interrupted_runs_leave_nothing(album, ready, tmp_path, monkeypatch, sto
             raise stop
         return add(spool, block)
 
-    add = _convert._add
+    add = convert._add
     with monkeypatch.context() as patch:
-        patch.setattr(_convert, "_add", interrupt)
+        patch.setattr(convert, "_add", interrupt)
         error = AudioWriteError if isinstance(stop, OSError) else stop
         with pytest.raises(error) as caught:
             ready("vocals")
@@ -215,13 +215,13 @@ def test_folders_of_killed_runs_are_swept_away(album, ready, tmp_path):
 def test_several_at_once(album, ready, tmp_path, monkeypatch):
     signals = [album(f"song {n}", vocals=noise(f"{n}"))["vocals"] for n in range(4)]
     decoded = []
-    decode = _convert.Converter.run
+    decode = convert.Converter.run
 
     def count(self, problems):
         decoded.append(self)
         return decode(self, problems)
 
-    monkeypatch.setattr(_convert.Converter, "run", count)
+    monkeypatch.setattr(convert.Converter, "run", count)
     results = []
     threads = [threading.Thread(target=lambda: results.append(ready("vocals"))) for _ in range(4)]
     for thread in threads:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partita.datasets.listening import SILENT_PEAK
+from partita.datasets.audio_checks import SILENT_PEAK
 from partita.datasets.synthesis.composition import load_style, style_names
 from partita.datasets.synthesis.instruments import instruments
 from partita.datasets.synthesis.keys import NOTE_NAMES

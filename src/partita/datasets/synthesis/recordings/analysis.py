@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partita.datasets.listening import SILENT_PEAK
+from partita.datasets.audio_checks import SILENT_PEAK
 from partita.datasets.synthesis.keys import fit_key
 
 Samples = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from partita.datasets.listening import SILENT_PEAK
+from partita.datasets.audio_checks import SILENT_PEAK
 from partita.datasets.synthesis.recordings.analysis import BEATS_IN_BAR
 from partita.datasets.synthesis.recordings.drums import drum_along
 from partita.datasets.synthesis.recordings.places import can_follow, tempo_ratio, transposition

@@ -1,0 +1,16 @@
+"""Many songs: find, plan, separate, say what became of each."""
+
+from partita.separation.batch.output_plan import DEFAULT_TEMPLATE, OutputPlan, check_template
+from partita.separation.batch.separate import BatchOptions, separate_songs
+from partita.separation.batch.songs import Outcome, Song, find_songs
+
+__all__ = [
+    "DEFAULT_TEMPLATE",
+    "BatchOptions",
+    "Outcome",
+    "OutputPlan",
+    "Song",
+    "check_template",
+    "find_songs",
+    "separate_songs",
+]

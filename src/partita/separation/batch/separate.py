@@ -1,0 +1,302 @@
+"""A batch: every song separated, and a result for each whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from partita.audio.reader import AudioReader, open_audio
+from partita.errors import (
+    AudioWriteError,
+    ModelError,
+    PartitaError,
+    UsageError,
+    WeightsError,
+    one_line,
+    write_error,
+)
+from partita.files import folded
+from partita.separation.batch.earlier import fault_of_stems
+from partita.separation.batch.manifest import FileMark, Making, Manifest
+from partita.separation.batch.output_plan import OutputPlan
+from partita.separation.batch.songs import Outcome, Song, identity
+from partita.threads import map_awake
+from partita.weights.identity import model_digest
+
+if TYPE_CHECKING:
+    from partita.separation.separator import Separator
+    from partita.separation.stream import Progress
+
+#: Makes pictures of a song whose stems, by name, are written.
+Draw = Callable[["Separator", Song, Mapping[str, Path]], None]
+
+_log = logging.getLogger(__name__)
+
+#: What every song has with ``--figures``.
+_PICTURE = "spectrograms"
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What applies to every song of a batch.
+
+    Attributes
+    ----------
+    start_s, duration_s, keep_rate
+        As for `partita.Separator.separate_file`.
+    stream : int or None
+        Which sound track of each file; None: the default one.
+    settings : mapping of str to int, float, str, bool or None
+        What else the sound depends on, by the names of its options: recorded beside the stems.
+    resume : bool
+        Skip songs whose stems are all there and were made of the same song in the same way.
+    overwrite : bool
+        Replace stems that are there; without either, they are an error.
+    jobs : int
+        Songs at once.
+    version : str
+        partita's: recorded beside the stems.
+    """
+
+    start_s: float = 0.0
+    duration_s: float | None = None
+    keep_rate: bool = False
+    stream: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    overwrite: bool = False
+    jobs: int = 1
+    version: str = ""
+
+
+def separate_songs(
+    songs: Iterable[Song | Outcome],
+    plan: OutputPlan,
+    separator: Callable[[], Separator],
+    options: BatchOptions,
+    *,
+    progress: Callable[[Song, int, int], Progress] | None = None,
+    draw: Draw | None = None,
+) -> Generator[Outcome, None, None]:
+    """Separate songs and say of each, in order, what became of it.
+
+    Parameters
+    ----------
+    songs : iterable of Song or Outcome
+        As `find_songs` gives them; outcomes are passed on.
+    plan : OutputPlan
+    separator : callable
+        Returns the Separator; called when the first song really needs it.
+    options : BatchOptions
+    progress : callable, optional
+        Returns the progress function for a song; called with the song, its number from 1 on, and
+        how many there are.
+    draw : callable, optional
+        Makes pictures of a song whose stems, by name, are written.
+
+    Raises
+    ------
+    PartitaError
+        What no song would survive: weights that cannot be had, options out of range.
+    """
+    batch = _Batch(plan, separator, options, progress, draw)
+    tasks = batch.prepare(list(dict.fromkeys(songs)))
+    if options.jobs == 1:
+        yield from map(batch.run, tasks)
+        return
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        yield from map_awake(pool, batch.run, tasks)
+    finally:
+        batch.cancel.set()  # what still runs here was interrupted
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Task:
+    song: Song
+    paths: dict[str, Path]
+    number: int
+    total: int
+
+
+@dataclass
+class _Batch:
+    plan: OutputPlan
+    separator: Callable[[], Separator]
+    options: BatchOptions
+    progress: Callable[[Song, int, int], Progress] | None
+    draw: Draw | None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        form, options, stems = self.plan.form, self.options, list(self.plan.stems)
+        self._making = Making(
+            options.version,
+            self.plan.model,
+            model_digest(self.plan.model),
+            {
+                **options.settings,
+                "start": options.start_s,
+                "duration": options.duration_s,
+                "keep_rate": options.keep_rate,
+                "stream": options.stream,
+                "stems": stems if form.holds_all_stems else sorted(stems),
+                "format": form.name,
+                "bits": form.bits,
+                "bitrate": form.bitrate,
+            },
+        )
+
+    def prepare(self, songs: Sequence[Song | Outcome]) -> list[Outcome | _Task]:
+        """Decide where every song's stems go before the first one is touched."""
+        inputs = {identity(Path(song.source)) for song in songs if isinstance(song, Song)}
+        taken: dict[str, tuple[Path, Song]] = {}
+        tasks: list[Outcome | _Task] = []
+        for number, song in enumerate(songs, start=1):
+            if isinstance(song, Outcome):
+                tasks.append(song)
+                continue
+            try:
+                paths = self.plan.paths(song)
+                for path in paths.values():
+                    _check_target(path, inputs, taken)
+                self._check_present(paths)
+            except PartitaError as error:
+                tasks.append(_failed(song, str(error)))
+            except OSError as error:
+                tasks.append(_failed(song, str(write_error(error.filename or "", error))))
+            else:
+                tasks.append(_Task(song, paths, number, len(songs)))
+                taken.update({folded(path): (path, song) for path in paths.values()})
+        return tasks
+
+    def _check_present(self, paths: Mapping[str, Path]) -> None:
+        present = next((path for path in paths.values() if path.exists()), None)
+        if present is not None and not (self.options.resume or self.options.overwrite):
+            raise AudioWriteError(
+                f"{one_line(present)} is there already; "
+                "--overwrite replaces it, --resume skips finished songs"
+            )
+
+    def run(self, task: Outcome | _Task) -> Outcome:
+        """Say what became of one song."""
+        if isinstance(task, Outcome):
+            return task
+        song = task.song
+        try:
+            redone = ""
+            if self.options.resume and any(path.exists() for path in task.paths.values()):
+                redone = self._fault_of_present(task)
+                if not redone:
+                    return Outcome(song.source, "skipped", paths=task.paths)
+            source = _mark(song)
+            with self._open(song) as reader:
+                return self._separate(task, reader, source, redone)
+        except (UsageError, ModelError, WeightsError):  # no other song would fare better
+            raise
+        except PartitaError as error:
+            return _failed(song, str(error))
+        except Exception as error:
+            _log.debug("%s", song.name, exc_info=True)
+            reason = one_line(f"{type(error).__name__}: {error}")
+            return _failed(song, f"failed unexpectedly ({reason}); --verbose tells more")
+
+    def _open(self, song: Song) -> AudioReader:
+        return open_audio(
+            song.source,
+            start_s=self.options.start_s,
+            duration_s=self.options.duration_s,
+            stream=self.options.stream,
+            cancel=self.cancel,
+        )
+
+    def _fault_of_present(self, task: _Task) -> str:
+        """Say why stems that are there do not do; nothing where they do."""
+        missing = next((path for path in task.paths.values() if not path.exists()), None)
+        if missing is not None:
+            return f"{one_line(missing.name)} is missing"
+        if self.draw is not None and not self.plan.figure_path(task.song, _PICTURE).exists():
+            return f"{_PICTURE}.png is missing"
+        source = Path(task.song.source)
+        if task.song.source == "-" or not source.is_file():
+            return "the input is no file that could be compared"
+        manifest = Manifest(self.plan.manifest_path(task.song))
+        if manifest.covers(task.paths):
+            return manifest.difference(task.paths, self._making, source)
+        with self._open(task.song) as reader:
+            return fault_of_stems(reader, task.paths, in_one=self.plan.form.holds_all_stems)
+
+    def _separate(
+        self, task: _Task, reader: AudioReader, source: FileMark | None, redone: str
+    ) -> Outcome:
+        song, manifest = task.song, Manifest(self.plan.manifest_path(task.song))
+        separator = self.separator()
+        with manifest.replacing(task.paths):
+            files = separator.separate_to_files(
+                reader,
+                task.paths,
+                self.plan.form,
+                root=self.plan.root,
+                track=song.track.rsplit("/", 1)[-1],
+                keep_rate=self.options.keep_rate,
+                progress=self.progress and self.progress(song, task.number, task.total),
+                cancel=self.cancel,
+            )
+        warnings = files.warnings
+        try:
+            manifest.write(files.stems, self._making, source)
+        except OSError as error:
+            reason = one_line(error.strerror or error)
+            text = f"{song.name}: --resume will not know how these stems were made: {reason}"
+            warnings = (*warnings, text)
+        if self.draw is not None:
+            self.draw(separator, song, files.stems)
+        return Outcome(song.source, "done", files, files.stems, redone=redone, warnings=warnings)
+
+
+def _failed(song: Song, error: str) -> Outcome:
+    """Return the outcome of a song that failed; the line begins with its name."""
+    text = error if error.startswith(f"{song.name}: ") else f"{song.name}: {error}"
+    return Outcome(song.source, "failed", error=text)
+
+
+def _mark(song: Song) -> FileMark | None:
+    """Return what a song is known by; None: it is no file, or opening says better what is wrong."""
+    path = Path(song.source)
+    try:
+        return FileMark.of(path) if song.source != "-" and path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _check_target(
+    path: Path,
+    inputs: Set[tuple[int, int] | None],
+    taken: Mapping[str, tuple[Path, Song]],
+) -> None:
+    same, other = taken.get(folded(path), (path, None))
+    if other is not None:
+        where = "" if same == path else " on systems that do not tell them apart"
+        raise AudioWriteError(
+            f"its stems would get the same paths as those of {other.name}{where}: "
+            "rename one, or separate it into another folder (--out)"
+        )
+    if path.is_dir():
+        raise AudioWriteError(
+            f"a folder called {one_line(path)} is in the way: "
+            "remove it, or choose another --out or --filename"
+        )
+    if path.exists() and not path.is_file():  # a pipe, a device
+        raise AudioWriteError(
+            f"{one_line(path)} is no file: remove it, or choose another --out or --filename"
+        )
+    if path.exists() and identity(path) in inputs:
+        raise AudioWriteError(
+            f"{one_line(path)} would overwrite an input: choose another --out or --filename"
+        )

@@ -1,0 +1,142 @@
+"""What separating gives: stems in memory, and files of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita.audio.formats import stem_format
+from partita.audio.signal import Audio, save_together
+from partita.errors import UsageError
+from partita.stem_names import file_names
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates(Mapping[str, Audio]):
+    """Separated stems by name.
+
+    Attributes
+    ----------
+    null_depth_db : float or None
+        Level of the mixture minus the sum of all the model's estimates, against the mixture; None:
+        not all of them were made, because nothing that was asked for needed them.
+    warnings : tuple of str
+        What went wrong with the input without stopping it.
+    """
+
+    stems: Mapping[str, Audio]
+    null_depth_db: float | None
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        first = next(iter(self.stems.values()), None)
+        form = "" if first is None else f": {first.form}"
+        return f"Estimates({', '.join(self.stems)}{form})"
+
+    def __getitem__(self, stem: str) -> Audio:
+        return self.stems[stem]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stems)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        format: str = "wav",
+        bits: str | int | None = None,
+        bitrate: str | int | None = None,
+    ) -> SavedStems:
+        """Write all stems to ``FOLDER/STEM.FORMAT``: every file, or none.
+
+        All stems get one gain, so that their balance stays: where the loudest peak is beyond
+        full scale, what keeps it from clipping; 0 dB otherwise and with ``bits="float"``.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made where it is missing; files that are there are replaced.
+        format : str
+            ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
+        bits, bitrate : str or int, optional
+            As for `partita.audio.formats.stem_format`.
+
+        Returns
+        -------
+        SavedStems
+            Stem name → file, and the gain as `SavedStems.gain_db`.
+
+        Raises
+        ------
+        UsageError
+            The format does not exist, or needs the mixture; two stems would get one file name.
+        AudioWriteError
+            A file cannot be written.
+        """
+        form = stem_format(format, bits, bitrate)
+        if form.holds_all_stems:
+            raise UsageError(
+                f"{form.name} holds the mixture too, which estimates do not: "
+                "Separator.separate_to_files writes it"
+            )
+        names = file_names(self.stems)
+        paths = {stem: Path(folder) / f"{name}.{form.name}" for stem, name in names.items()}
+        gain_db = save_together({paths[stem]: self.stems[stem] for stem in paths}, form)
+        return SavedStems(paths, gain_db)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedStems(Mapping[str, Path]):
+    """Files of stems by name.
+
+    Attributes
+    ----------
+    gain_db : float
+        The joint gain that kept the loudest stem from clipping, 0 or negative.
+    """
+
+    paths: Mapping[str, Path]
+    gain_db: float
+
+    def __getitem__(self, stem: str) -> Path:
+        return self.paths[stem]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class StemFiles:
+    """What `Separator.separate_to_files` did.
+
+    Attributes
+    ----------
+    stems : dict of str to Path
+        The files; equal paths where one file holds all stems.
+    sample_rate, channels : int
+    duration_s : float
+        Length of the stems.
+    null_depth_db : float or None
+        As in `Estimates`.
+    gain_db : float
+        The joint gain that kept the loudest stem from clipping, 0 or negative.
+    elapsed_s : float
+        Wall-clock time of the separation, reading and writing included.
+    warnings : tuple of str
+    """
+
+    stems: dict[str, Path]
+    sample_rate: int
+    channels: int
+    duration_s: float
+    null_depth_db: float | None
+    gain_db: float
+    elapsed_s: float
+    warnings: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Training of models that factorise: dictionaries and gains."""
