@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from partita.cli.layout import terminal_columns, wrapped
+from partita.progress import Progress
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -70,9 +71,7 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.stop()
 
-    def song(
-        self, name: str, number: int = 1, total: int = 1
-    ) -> Callable[[int, int | None, int], None]:
+    def song(self, name: str, number: int = 1, total: int = 1) -> Progress:
         """Return the progress function of one song, of several perhaps; say which one it is."""
         if not self._enabled:
             return _show_nothing
@@ -82,8 +81,8 @@ class ProgressDisplay:
         text = place + _shorten(name, 40 - len(place))
         task = self._tasks[name] = self._bar.add_task(text, total=None)
 
-        def update(done: int, length: int | None, _rate: int) -> None:
-            self._bar.update(task, completed=done, total=length)
+        def update(done_s: float, total_s: float | None) -> None:
+            self._bar.update(task, completed=done_s, total=total_s)
 
         return update
 
@@ -114,17 +113,17 @@ class ProgressDisplay:
         if name in self._tasks:
             self._bar.remove_task(self._tasks.pop(name))
 
-    def _plain(self, name: str) -> Callable[[int, int | None, int], None]:
+    def _plain(self, name: str) -> Progress:
         shown_at = time.monotonic()
 
-        def update(done: int, total: int | None, rate: int) -> None:
+        def update(done_s: float, total_s: float | None) -> None:
             nonlocal shown_at
             with self._lock:
                 if time.monotonic() - shown_at < _PLAIN_INTERVAL_S:
                     return
                 shown_at = time.monotonic()
-            of = f" of {format_time(total / rate)}" if total else ""
-            print(f"{name}: {format_time(done / rate)}{of}", file=sys.stderr, flush=True)
+            of = f" of {format_time(total_s)}" if total_s else ""
+            print(f"{name}: {format_time(done_s)}{of}", file=sys.stderr, flush=True)
 
         return update
 
@@ -142,7 +141,7 @@ class ProgressDisplay:
             print(line, file=stream, flush=True)
 
 
-def _show_nothing(_done: int, _total: int | None, _rate: int) -> None:
+def _show_nothing(_done_s: float, _total_s: float | None) -> None:
     """Take progress without a word."""
 
 

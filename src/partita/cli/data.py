@@ -72,12 +72,7 @@ def info(
 
     dataset = open_dataset(root, layout=layout)
     with ProgressDisplay(enabled=not as_json) as display:
-        update = display.song(one_line(root))
-        report = inspect_dataset(
-            dataset,
-            deep=not quick,
-            progress=lambda done_s, total_s: update(round(done_s), round(total_s), 1),
-        )
+        report = inspect_dataset(dataset, deep=not quick, progress=display.song(one_line(root)))
     if as_json:
         print(json.dumps(_as_json(dataset, report), indent=2))
     else:

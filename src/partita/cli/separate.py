@@ -39,8 +39,8 @@ from partita.weights.identity import model_sources
 from partita.weights.plan import parse_plan, plan_sources
 
 if TYPE_CHECKING:
+    from partita.progress import Progress
     from partita.separation.separator import Separator
-    from partita.separation.stream import Progress
 
 _INTERRUPTED = 130
 

@@ -74,13 +74,12 @@ def synthesize(
     )
     begun = time.monotonic()
     with ProgressDisplay(enabled=not quiet) as display:
-        update = display.song("synthesising")
         manifest = write_songs(
             settings,
             songs,
             out,
             jobs=jobs,
-            progress=lambda done, total: update(round(done * duration), round(total * duration), 1),
+            progress=display.song("synthesising"),
         )
     if not quiet:
         _summarise(out, manifest, time.monotonic() - begun)

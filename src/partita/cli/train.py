@@ -142,11 +142,11 @@ class _Display(ProgressDisplay):
         if self._enabled:
             self.print(line, error=error)
 
-    def reading(self, done_s: float, total_s: float) -> None:
+    def reading(self, done_s: float, total_s: float | None) -> None:
         """Show how much of a data set is read."""
         if self._reads is None:
             self._reads = self.song(_READING)
-        self._reads(round(done_s), round(total_s), 1)
+        self._reads(done_s, total_s)
 
     @property
     def has_begun(self) -> bool:

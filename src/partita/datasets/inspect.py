@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,9 +14,9 @@ from partita.datasets.fingerprint import find_duplicates
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import FileHeader, Track, order_stems
 from partita.errors import AudioReadError
+from partita.progress import Progress
 
 #: Seconds heard so far, seconds in all.
-Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from partita.devices import choose_device, choose_precision, start_threads
 from partita.dsp.levels import NullMeter
 from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
+from partita.progress import Progress
 from partita.separation.chain import build_estimator, joints_before
 from partita.separation.estimates import Estimates, StemFiles
-from partita.separation.stream import Passage, Progress, Samples
+from partita.separation.stream import Passage, Samples
 from partita.separation.windowed import Chain, Estimator, Stage, StageOptions, make_stages
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,11 +16,10 @@ from partita.dsp.blocks import BlockBuffer
 from partita.dsp.levels import NullMeter, spread_residual
 from partita.dsp.stereo import StereoField, StereoMeter
 from partita.models._protocol import SongFacts
+from partita.progress import Progress
 from partita.separation.windowed import Estimator, in_step
 
 Samples = npt.NDArray[np.float32]
-#: Called with the samples separated so far and the expected total (None: unknown), and the rate.
-Progress = Callable[[int, int | None, int], None]
 
 
 @dataclass
@@ -118,10 +117,8 @@ class Passage:
             self.meter.add(mixture, estimates)
         self.done += mixture.shape[-1]
         if self.progress is not None:
-            total = None
-            if self.frames is not None:
-                total = round(self.frames * self.out_rate / self.rate)
-            self.progress(self.done, total, self.out_rate)
+            total_s = None if self.frames is None else self.frames / self.rate
+            self.progress(self.done / self.out_rate, total_s)
         return mixture, torch.einsum("ts,scn->tcn", select, estimates)
 
     def _model_domain(

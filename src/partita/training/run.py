@@ -18,6 +18,7 @@ from partita.devices import intra_op_threads
 from partita.errors import ModelError, UsageError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
+from partita.progress import Progress
 from partita.training.augmentation import Augmentation
 from partita.training.fabric import make_fabric
 from partita.training.finetuning import adapted
@@ -25,7 +26,7 @@ from partita.training.loop import Observer, Training
 from partita.training.losses import TrainingStep
 from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder
-from partita.training.song_sources import Progress, open_songs
+from partita.training.song_sources import open_songs
 from partita.weights.store import load_model
 
 _log = logging.getLogger(__name__)

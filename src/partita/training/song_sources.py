@@ -18,6 +18,7 @@ from partita.datasets.tracks import order_stems
 from partita.datasets.unaligned import hold_out, random_songs
 from partita.errors import UnknownNameError, UsageError, near_names, one_line
 from partita.models._protocol import SeparationModel
+from partita.progress import Progress
 from partita.training.cache.prepared import Prepared, prepare
 from partita.training.excerpts import Excerpt
 from partita.training.recipes import Recipe
@@ -28,7 +29,6 @@ _PLAN_SUFFIX = ".toml"
 _MOST_NAMED = 12  # stems in a message
 _NOT_IN_SOURCES = frozenset("+/\\. ,")  # characters of stems that no model can be named after
 #: Seconds of music read so far, and in all.
-Progress = Callable[[float, float], None]
 
 
 class Supply(Protocol):

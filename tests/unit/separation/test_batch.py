@@ -129,7 +129,7 @@ def test_an_output_folder_that_is_removed_meanwhile(tmp_path, write_song, separa
     songs = pair(write_song, "first", "second")
 
     def progress(song, number, _total):
-        def remove(_done, _length, _rate):
+        def remove(_done_s, _total_s):
             if number == 1:
                 shutil.rmtree(tmp_path / "out", ignore_errors=True)
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from partita.datasets.synthesis.workers import in_processes
 from partita.datasets.tracks import MIXTURE
 from partita.errors import AudioWriteError, UsageError, one_line, write_error
 from partita.files import whole_file
+from partita.progress import Progress
 
 Samples = npt.NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def write_songs(
     out: Path,
     *,
     jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write songs as a data set: ``OUT/SONG/{mixture,STEM}.flac``.
 
@@ -57,7 +58,7 @@ def write_songs(
     jobs : int, optional
         Processes; one for each core by default. What is written does not depend on it.
     progress : callable, optional
-        Called with how many songs are there, and how many there will be.
+        Called with the seconds of songs that are there, and that there will be.
 
     Returns
     -------
@@ -85,7 +86,8 @@ def write_songs(
                 for number, facts in written:
                     songs[number] = facts
                     if progress is not None:
-                        progress(len(songs), max(count, len(songs)))
+                        total = max(count, len(songs))
+                        progress(len(songs) * settings.duration_s, total * settings.duration_s)
             manifest = _manifest(settings, [songs[number] for number in sorted(songs)])
             with whole_file(out / MANIFEST) as partial:
                 partial.write_text(json.dumps(manifest, indent=1), "utf-8")

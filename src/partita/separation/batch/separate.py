@@ -21,6 +21,7 @@ from partita.errors import (
     write_error,
 )
 from partita.files import folded
+from partita.progress import Progress
 from partita.separation.batch.earlier import fault_of_stems
 from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.separation.batch.output_plan import OutputPlan
@@ -30,7 +31,6 @@ from partita.weights.identity import model_digest
 
 if TYPE_CHECKING:
     from partita.separation.separator import Separator
-    from partita.separation.stream import Progress
 
 #: Makes pictures of a song whose stems, by name, are written.
 Draw = Callable[["Separator", Song, Mapping[str, Path]], None]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from partita.datasets import Dataset
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import Track, order_stems
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError, one_line
+from partita.progress import Progress
 from partita.training.cache.convert import (
     ABSENT,
     AUDIO,
@@ -175,7 +176,7 @@ def prepare(
     sample_rate: int,
     channels: int,
     folder: Path,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Decode a data set into files of 16-bit integers, from which excerpts are read quickly.
 
@@ -336,7 +337,7 @@ def _prepare_all(
     channels: int,
     folder: Path,
     problems: list[Problem],
-    progress: Callable[[float, float], None] | None,
+    progress: Progress | None,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(jobs, sample_rate, channels, folder)

@@ -29,7 +29,7 @@ def test_writes_what_a_dataset_is(tmp_path):
     done = []
     manifest = write_songs(SETTINGS, 2, tmp_path / "songs", jobs=1,
                            progress=lambda *counts: done.append(counts))  # fmt: skip
-    assert done == [(1, 2), (2, 2)]
+    assert done == [(1.0, 2.0), (2.0, 2.0)]
     dataset = open_dataset(tmp_path / "songs")
     assert [track.name for track in dataset] == [song["name"] for song in manifest["songs"]]
     for track in dataset:
