@@ -55,7 +55,7 @@ from partita.datasets import Track, open_dataset
 from partita.training.recipes import load_recipe
 from partita.training.run_folder import read_losses
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 
 FIRST = "spleeter-2stems:accompaniment"
 

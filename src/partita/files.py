@@ -29,6 +29,15 @@ def folded(path: str | Path) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFC", str(path)).lower())
 
 
+def exists(path: Path) -> bool:
+    """Tell whether a path exists; False also where permissions hide it."""
+    try:
+        path.stat()
+    except OSError:  # PermissionError too, which Path.exists raises
+        return False
+    return True
+
+
 def part_of_path(name: str) -> str:
     """Make a name safe as one part of a path."""
     name = name.replace("/", "_").replace(os.sep, "_").replace("\0", "_")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from partita.weights.home import home
+from partita.weights.cache_folder import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ def test_without_npm_and_offline(spleeter, tmp_path):
     cache = tmp_path / "home"
     for name in ("weights/spleeter-2stems.safetensors", "examples"):
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
-        (cache / name).symlink_to(home() / name)
+        (cache / name).symlink_to(cache_folder() / name)
     nowhere = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "all")}
     environment = {
         **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},

@@ -16,7 +16,7 @@ import partita
 NOBODY = 54321
 #: The project, and the packages that it needs: another Python of this version may read them.
 PACKAGES = (Path(partita.__file__).parents[1], sysconfig.get_path("purelib"))
-SHOW_HOME = "from partita.weights.home import home; print(home())"
+SHOW_HOME = "from partita.weights.cache_folder import cache_folder; print(cache_folder())"
 
 
 def as_nobody(python, *arguments, **options):

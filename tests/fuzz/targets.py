@@ -37,10 +37,10 @@ from partita.training.synthesized import SynthesisPlan
 from partita.weights.bag_file import read_bag
 from partita.weights.checkpoint import load_checkpoint
 from partita.weights.demucs_package import model_from_package
-from partita.weights.foreign import ForeignCheckpoint
+from partita.weights.external_checkpoints import ExternalCheckpoint
 from partita.weights.htdemucs_onnx import state_from_file
 from partita.weights.identity import read_header
-from partita.weights.msst import load_foreign
+from partita.weights.msst import load_external
 
 HUB_SETTINGS = {**SMALL_UNET, "widths": [2, 2], "sources": ["a", "b"]}
 _FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")
@@ -138,11 +138,11 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the proces
 
 def _msst(path: Path) -> None:
     whole = _whole_msst(path.name.split(".")[1])
-    load_foreign(ForeignCheckpoint(path, whole.with_suffix(".yaml")))
+    load_external(ExternalCheckpoint(path, whole.with_suffix(".yaml")))
 
 
 def _msst_config(path: Path) -> None:
-    load_foreign(ForeignCheckpoint(_whole_msst(path.name.split(".")[1]), path))
+    load_external(ExternalCheckpoint(_whole_msst(path.name.split(".")[1]), path))
 
 
 @functools.cache

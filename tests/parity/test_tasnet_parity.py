@@ -5,7 +5,7 @@ import torch
 
 from demucs_reference import import_demucs
 from partita.models import create_model
-from partita.weights.tasnet import tensors_from_files
+from partita.weights.conv_tasnet import tensors_from_files
 
 SOURCES = ["drums", "bass", "vocals"]
 #: Ours → theirs.

@@ -7,10 +7,10 @@ from typing import Any
 
 from partita.cli.licensing import licence_facts
 from partita.errors import WeightsUnavailableError, one_line
-from partita.weights.foreign import foreign_checkpoint
-from partita.weights.home import is_there
+from partita.files import exists
+from partita.weights.external_checkpoints import external_checkpoint
 from partita.weights.identity import model_sources
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import (
     ChainPlan,
     EnsemblePlan,
@@ -23,14 +23,14 @@ from partita.weights.plan import (
 def checkpoint_facts(name: str) -> dict[str, Any]:
     """Return what is known of a checkpoint on this machine, which is loaded for it."""
     from partita.weights.checkpoint import load_checkpoint
-    from partita.weights.msst import load_foreign
+    from partita.weights.msst import load_external
 
-    foreign, own = foreign_checkpoint(name), own_checkpoint(name)
-    path = own if foreign is None else foreign.path
-    if path is None or not is_there(path):
+    external, own = external_checkpoint(name), own_checkpoint(name)
+    path = own if external is None else external.path
+    if path is None or not exists(path):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-    model = load_checkpoint(path) if foreign is None else load_foreign(foreign)
-    config = foreign.config if foreign else None
+    model = load_checkpoint(path) if external is None else load_external(external)
+    config = external.config if external else None
     return {
         "name": name,
         "model": model.registry_name,

@@ -66,11 +66,11 @@ def _devices() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
+    from partita.weights.cache_folder import cache_folder, existing_folder
     from partita.weights.cards import CARDS
-    from partita.weights.home import existing_folder, home
     from partita.weights.store import is_cached
 
-    folder = home()
+    folder = cache_folder()
     cached = [
         card.name
         for card in CARDS.values()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from partita.cli.choices import better_stems
 from partita.errors import PartitaError
+from partita.weights.cache_folder import cache_folder
 from partita.weights.cards import DEFAULT_MODEL
-from partita.weights.home import home
 from partita.weights.licences import wants_commercial_only
 
 
@@ -39,7 +39,7 @@ def _is_first_today() -> bool:
     """
     name = f"{date.today():%Y-%m-%d}"
     try:
-        folder = home() / "hints"
+        folder = cache_folder() / "hints"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).touch(exist_ok=False)
         _remove_others(folder, name)

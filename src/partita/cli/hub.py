@@ -12,9 +12,9 @@ from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import PartitaError, one_line
 from partita.weights.licences import hub_licence, licence_of
-from partita.weights.pins import web_folder
 from partita.weights.web_models import fetch_web_model, pinned_model
 from partita.weights.web_names import web_name
+from partita.weights.web_pins import web_folder
 
 
 def fetch_named(name: str, *, accept_changed: bool) -> None:
@@ -62,7 +62,7 @@ def export(
     set_up_logging(verbose=False, quiet=False)
     name = habits.model_name(name)
     check_licences([name], commercial_only=commercial_only)
-    from partita.weights.export import export_folder
+    from partita.weights.hub_export import export_folder
     from partita.weights.plan import file_label
     from partita.weights.store import load_model
 

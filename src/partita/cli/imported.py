@@ -14,7 +14,7 @@ from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.model_list import COMMERCIAL_USE
 from partita.errors import UsageError, one_line
 from partita.weights.cards import CARDS
-from partita.weights.imported import (
+from partita.weights.imported_checkpoints import (
     UNKNOWN_LICENCE,
     ImportedCheckpoint,
     describe_imported,
@@ -54,7 +54,7 @@ def import_model(
     """Give a downloaded checkpoint a name: it is checked, converted and kept in the cache."""
     set_up_logging(verbose=verbose, quiet=as_json)
     from partita.training.recipes import recipe_names
-    from partita.weights.importing import import_checkpoint
+    from partita.weights.checkpoint_import import import_checkpoint
 
     for file in files:
         if is_web_name(file):

@@ -20,8 +20,8 @@ from partita.cli.model_list import COMMERCIAL_USE
 from partita.errors import UnknownNameError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, LISTER, get_card
-from partita.weights.foreign import checkpoint_file
-from partita.weights.imported import imported_checkpoint, imported_names
+from partita.weights.external_checkpoints import checkpoint_file
+from partita.weights.imported_checkpoints import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
 from partita.weights.plan import ModelPlan, parse_plan, part_cards, plan_models
 from partita.weights.web_names import is_web_name

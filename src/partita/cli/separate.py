@@ -34,7 +34,7 @@ from partita.separation.batch import (
 )
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
-from partita.weights.foreign import described_name
+from partita.weights.external_checkpoints import name_with_config
 from partita.weights.identity import model_sources
 from partita.weights.plan import parse_plan, plan_sources
 
@@ -166,7 +166,7 @@ def separate(
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     name, filename = habits.model_name(name), habits.template(filename)
-    name = name if config is None else described_name(name, config)
+    name = name if config is None else name_with_config(name, config)
     report = _Report(name, as_json=json_lines, quiet=quiet)
     with report.failures(inputs):
         start_s = habits.seconds("--start", start)

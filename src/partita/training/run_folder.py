@@ -20,7 +20,7 @@ from partita.files import sync_file, whole_file
 from partita.models._protocol import SeparationModel
 from partita.training.state_file import read_state, write_state
 from partita.weights.checkpoint import save_checkpoint
-from partita.weights.own import MODEL_FILE
+from partita.weights.own_checkpoints import MODEL_FILE
 from partita.weights.suffixes import TRAINING_STATES
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from partita.progress import Progress
 from partita.training.cache.prepared import Prepared, prepare
 from partita.training.excerpts import Excerpt
 from partita.training.recipes import Recipe
-from partita.weights.home import home
+from partita.weights.cache_folder import cache_folder
 
 _log = logging.getLogger(__name__)
 _PLAN_SUFFIX = ".toml"
@@ -147,7 +147,7 @@ class RecordedSongs:
             self._model.learned,
             sample_rate=self._model.sample_rate,
             channels=self._model.channels,
-            folder=home() / "excerpts",
+            folder=cache_folder() / "excerpts",
             progress=progress,
         )
         yield _divide(prepared, len(self._train))

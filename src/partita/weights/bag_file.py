@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
+from partita.files import exists
 from partita.weights.card import BagMember
-from partita.weights.digests import remembered_sha256
-from partita.weights.foreign import AT, foreign_checkpoint, is_config
-from partita.weights.home import is_there
-from partita.weights.imported import imported_checkpoint
+from partita.weights.external_checkpoints import AT, external_checkpoint, is_config
+from partita.weights.hash_cache import cached_sha256
+from partita.weights.imported_checkpoints import imported_checkpoint
 from partita.weights.msst_config import read_config, shown
 from partita.weights.suffixes import PACKAGE
 from partita.weights.web_names import is_web_name
@@ -44,7 +44,7 @@ def bag_file(name: str) -> Path | None:
             found = [each for each in sorted(path.iterdir()) if is_config(each)]
             is_bag = len(found) == 1 and _MODELS in read_config(found[0]).values
             return found[0] if is_bag else None
-        if is_config(path) and foreign_checkpoint(name) is None:
+        if is_config(path) and external_checkpoint(name) is None:
             return path
     return None
 
@@ -55,8 +55,7 @@ def read_bag(path: Path) -> tuple[BagMember, ...]:
     Returns
     -------
     tuple of BagMember
-        Named by their files and the bag's, as `partita.weights.foreign.foreign_checkpoint` takes
-        them.
+        With names of the form ``FILE@BAG``, as `external_checkpoint` takes them.
 
     Raises
     ------
@@ -66,7 +65,7 @@ def read_bag(path: Path) -> tuple[BagMember, ...]:
         It is no bag; two files beside it are the same network.
     """
     name = one_line(path)
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{name}: no such bag of models")
     values = read_config(path).values
     signatures = _signatures(name, values)
@@ -110,7 +109,7 @@ def check_member(path: Path, bag: Path) -> None:
         return
     _, dash, digits = path.stem.rpartition("-")
     try:
-        if dash and not remembered_sha256(path).startswith(digits):
+        if dash and not cached_sha256(path).startswith(digits):
             raise WeightsCorruptError(f"{one_line(path)}: does not have the SHA-256 in its name")
     except OSError as error:
         raise WeightsUnavailableError(

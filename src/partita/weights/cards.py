@@ -16,7 +16,7 @@ from partita.weights.card import (
 )
 from partita.weights.community_cards import COMMUNITY_CARDS
 from partita.weights.demucs_cards import DEMUCS_CARDS
-from partita.weights.imported import imported_names
+from partita.weights.imported_checkpoints import imported_names
 
 DEFAULT_MODEL = "four-stems"
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partita.errors import UnknownNameError, UsageError, one_line
+from partita.files import exists
 from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
-from partita.weights.foreign import checkpoint_file, foreign_checkpoint, foreign_label
-from partita.weights.home import is_there
-from partita.weights.own import checkpoint_label, own_checkpoint
+from partita.weights.external_checkpoints import (
+    checkpoint_file,
+    external_checkpoint,
+    external_label,
+)
+from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
 from partita.weights.web_names import HUB, web_name
 
 _USUALLY_TAKEN = "accompaniment"
@@ -108,9 +112,9 @@ def names_file(model: str) -> bool:
     if model in CARDS:
         return False
     if (bag := bag_file(model)) is not None:
-        return is_there(bag)
+        return exists(bag)
     path = checkpoint_file(model)
-    return path is not None and is_there(path)
+    return path is not None and exists(path)
 
 
 def holds_file(name: str, mark: str) -> bool:
@@ -187,7 +191,7 @@ def _label(model: str) -> str:
         return on_web.label
     if model not in CARDS and (bag := bag_file(model)) is not None:
         return Path(model).resolve().name if Path(model).is_dir() else bag.stem
-    if foreign_checkpoint(model) is not None:
-        return foreign_label(model)
+    if external_checkpoint(model) is not None:
+        return external_label(model)
     path = own_checkpoint(model)
     return Path(model).name if path is None else checkpoint_label(path)

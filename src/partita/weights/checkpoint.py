@@ -19,8 +19,8 @@ from partita.errors import ModelError, WeightsCorruptError, one_line
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
-from partita.weights.header import Header, read_header
-from partita.weights.mixin import mixin_metadata
+from partita.weights.hub_mixin import mixin_metadata
+from partita.weights.safetensors_header import Header, read_header
 
 _FORMAT = "partita-1"
 _FLOATS = ("F16", "BF16", "F32", "F64")

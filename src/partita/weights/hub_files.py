@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from partita.errors import WeightsUnavailableError, one_line
-from partita.weights.foreign import chosen_config
-from partita.weights.own import MODEL_FILE
+from partita.weights.external_checkpoints import chosen_config
+from partita.weights.own_checkpoints import MODEL_FILE
 from partita.weights.suffixes import CONFIGS, OTHERS, SAFE, UNREAD_PICKLES
 from partita.weights.web_names import HubName
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
+from partita.files import exists
 from partita.stem_names import is_source_name
-from partita.weights import header
+from partita.weights import safetensors_header
 from partita.weights.cards import get_card
-from partita.weights.digests import remembered_sha256
-from partita.weights.foreign import ForeignCheckpoint, foreign_checkpoint, is_demucs
-from partita.weights.home import is_there
+from partita.weights.external_checkpoints import ExternalCheckpoint, external_checkpoint, is_demucs
+from partita.weights.hash_cache import cached_sha256
 from partita.weights.msst_config import read_config
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import ChainPlan, ModelPlan, Plan, parse_plan
 from partita.weights.web_models import local_checkpoint, pinned_model
 from partita.weights.web_names import is_web_name
@@ -51,12 +51,12 @@ def read_header(path: Path) -> CheckpointHeader:
         It is not a checkpoint of partita's.
     """
     name = one_line(path)
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{name}: no such checkpoint")
-    found = header.read_header(path)
+    found = safetensors_header.read_header(path)
     said = found.metadata
     if "model" not in said:
-        from partita.weights.mixin import mixin_metadata
+        from partita.weights.hub_mixin import mixin_metadata
 
         said = mixin_metadata(path, found)
     try:
@@ -64,7 +64,7 @@ def read_header(path: Path) -> CheckpointHeader:
         if not isinstance(sources, list) or not all(map(is_source_name, sources)):
             raise ValueError
         # Older files do not say what their tensors are: the whole file stands for them.
-        tensors = said.get("tensors_sha256") or remembered_sha256(path)
+        tensors = said.get("tensors_sha256") or cached_sha256(path)
         return CheckpointHeader(tuple(sources), _digest(said["model"], said["config"], tensors))
     except OSError as error:
         raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
@@ -84,30 +84,30 @@ def model_sources(model: str) -> tuple[str, ...]:
     """
     if is_web_name(model):
         there = local_checkpoint(model)
-        if isinstance(there, ForeignCheckpoint):
-            return _foreign_sources(there)
+        if isinstance(there, ExternalCheckpoint):
+            return _external_sources(there)
         return read_header(there).sources
-    if (foreign := foreign_checkpoint(model)) is not None:
-        return _foreign_sources(foreign)
+    if (external := external_checkpoint(model)) is not None:
+        return _external_sources(external)
     own = own_checkpoint(model)
     return get_card(model).sources if own is None else read_header(own).sources
 
 
-def _foreign_sources(foreign: ForeignCheckpoint) -> tuple[str, ...]:
+def _external_sources(external: ExternalCheckpoint) -> tuple[str, ...]:
     """Return the stems that the configuration names, and else what the checkpoint itself tells."""
-    if not is_there(foreign.path):
-        raise WeightsUnavailableError(f"{one_line(foreign.path)}: no such checkpoint")
-    if is_demucs(foreign.path):
+    if not exists(external.path):
+        raise WeightsUnavailableError(f"{one_line(external.path)}: no such checkpoint")
+    if is_demucs(external.path):
         from partita.weights.demucs_package import package_sources
 
-        return package_sources(foreign.path)
-    if foreign.config is not None:
-        config = read_config(foreign.config)
+        return package_sources(external.path)
+    if external.config is not None:
+        config = read_config(external.config)
         if config.instruments or config.target:
             return config.sources
-    from partita.weights.msst import load_foreign
+    from partita.weights.msst import load_external
 
-    return load_foreign(foreign).sources
+    return load_external(external).sources
 
 
 def model_digest(name: str) -> str:
@@ -141,9 +141,9 @@ def _plan_digest(plan: Plan) -> str:
 def _model_digest(model: str) -> str:
     if is_web_name(model):
         return _web_digest(model)
-    if (foreign := foreign_checkpoint(model)) is not None:
-        config = "" if foreign.config is None else remembered_sha256(foreign.config)
-        return _digest(remembered_sha256(foreign.path), config)
+    if (external := external_checkpoint(model)) is not None:
+        config = "" if external.config is None else cached_sha256(external.config)
+        return _digest(cached_sha256(external.path), config)
     own = own_checkpoint(model)
     if own is not None:
         return read_header(own).digest
@@ -157,10 +157,10 @@ def _model_digest(model: str) -> str:
 def _web_digest(model: str) -> str:
     pin, there = pinned_model(model), local_checkpoint(model)
     hashes = {file.filename: file.sha256 for file in pin.files}
-    if isinstance(there, ForeignCheckpoint) and there.config is not None:
+    if isinstance(there, ExternalCheckpoint) and there.config is not None:
         config = there.config  # on the web as well, or named with --config
         hashes.setdefault(config.name, "")
-        hashes[config.name] = hashes[config.name] or remembered_sha256(config)
+        hashes[config.name] = hashes[config.name] or cached_sha256(config)
     return _digest(sorted(hashes.values()))
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, get_card
-from partita.weights.foreign import foreign_checkpoint
-from partita.weights.header import read_header
-from partita.weights.own import own_checkpoint
+from partita.weights.external_checkpoints import external_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import parse_plan, plan_models
+from partita.weights.safetensors_header import read_header
 from partita.weights.web_models import stated_licence
 from partita.weights.web_names import is_web_name
 
@@ -110,7 +110,7 @@ def _parts(name: str) -> list[tuple[str, Licence]]:
     for model in plan_models(parse_plan(name)):
         if is_web_name(model):
             parts.append((model, hub_licence(stated_licence(model))))
-        elif foreign_checkpoint(model) is not None:
+        elif external_checkpoint(model) is not None:
             parts.append((model, Licence("unknown", None)))
         elif (own := own_checkpoint(model)) is not None:
             if stated := _stated(own):

@@ -18,13 +18,13 @@ from partita.models._protocol import SeparationModel
 from partita.weights.bag_file import check_member, segment_s
 from partita.weights.checkpoint import check_finite, tensors_faults
 from partita.weights.demucs_package import model_from_package
-from partita.weights.foreign import ForeignCheckpoint, is_demucs
-from partita.weights.header import read_header
+from partita.weights.external_checkpoints import ExternalCheckpoint, is_demucs
 from partita.weights.htdemucs_onnx import ONNX_SUFFIX, model_from_onnx
 from partita.weights.msst_config import MsstConfig, read_config
 from partita.weights.msst_family import MsstFamily, Shapes
 from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
 from partita.weights.msst_spectra import MASKED_SCNET, MDX23C, SCNET
+from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
 
 #: The first that recognises a checkpoint reads it.
@@ -38,7 +38,7 @@ _FAMILIES: tuple[MsstFamily, ...] = (
 _MOST_FAULTS = 3
 
 
-def load_foreign(found: ForeignCheckpoint) -> SeparationModel:
+def load_external(found: ExternalCheckpoint) -> SeparationModel:
     """Build the model of a checkpoint, and give it its weights.
 
     Returns
@@ -91,8 +91,8 @@ def tensors_for(model: SeparationModel, path: Path) -> dict[str, Tensor]:
     Raises
     ------
     WeightsCorruptError
-        As `load_foreign`; its tensors are those of another architecture. Whether they fit the model
-        is left to the caller.
+        As `load_external`; its tensors are those of another architecture. Whether they fit the
+        model is left to the caller.
     """
     state, _ = _tensors(path)
     family = _family(path, {name: tuple(tensor.shape) for name, tensor in state.items()})
@@ -138,7 +138,7 @@ def _family(path: Path, shapes: Shapes) -> MsstFamily:
 
 
 def _model(
-    found: ForeignCheckpoint, family: MsstFamily, config: MsstConfig, shapes: Shapes
+    found: ExternalCheckpoint, family: MsstFamily, config: MsstConfig, shapes: Shapes
 ) -> SeparationModel:
     """Build the model that a configuration describes, without storage."""
     values = family.config(config, shapes)
@@ -150,7 +150,7 @@ def _model(
 
 
 def _check_fit(
-    found: ForeignCheckpoint, tensors: Mapping[str, Tensor], model: SeparationModel
+    found: ExternalCheckpoint, tensors: Mapping[str, Tensor], model: SeparationModel
 ) -> None:
     has = {name: str(list(tensor.shape)) for name, tensor in tensors.items()}
     expected = {name: str(list(tensor.shape)) for name, tensor in model.state_dict().items()}

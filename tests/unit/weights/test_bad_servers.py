@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
-from partita.weights import web
+from partita.weights import http_fetch
 from partita.weights.download import download_url
 
 CONTENT = bytes(range(256)) * 400
@@ -218,7 +218,7 @@ SLOW = {
 @pytest.mark.parametrize("kind", SLOW)
 @pytest.mark.parametrize("drip", [b"", b"x"])
 def test_slow_servers(serve, tmp_path, monkeypatch, kind, drip):
-    monkeypatch.setattr(web, "_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(http_fetch, "_TIMEOUT_S", 0.5)
 
     def slow(_):
         yield SLOW[kind]

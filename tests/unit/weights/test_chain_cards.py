@@ -8,7 +8,7 @@ from partita import Separator
 from partita.errors import UnknownNameError, UsageError
 from partita.weights import cards, store
 from partita.weights.chain import Link, parse_chain
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import file_label, parse_plan, part_cards, plan_sources
 
 FOUR = ("vocals", "drums", "bass", "other")

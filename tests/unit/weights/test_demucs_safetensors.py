@@ -10,7 +10,7 @@ from demucs4_files import FOUR, SMALL, demucs_metadata, random_state, write_netw
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.demucs_package import read_package
-from partita.weights.foreign import foreign_checkpoint
+from partita.weights.external_checkpoints import external_checkpoint
 from partita.weights.identity import model_digest, model_sources
 
 
@@ -58,7 +58,7 @@ def test_half_precision(tmp_path):
 def test_what_lies_beside_it_does_not_matter(path):
     (path.parent / "one.yaml").write_text("audio: {}")
     (path.parent / "two.yaml").write_text("audio: {}")
-    assert foreign_checkpoint(str(path)).config is None
+    assert external_checkpoint(str(path)).config is None
     path.with_suffix(".json").write_text("{")
     assert_is_it(store.load_model(str(path)), load_file(path))
 
@@ -77,7 +77,7 @@ def test_a_file_of_partitas_stays_one(path):
 
     model = store.load_model(str(path))
     save_checkpoint(path, model)  # the JSON file of demucs still lies there
-    assert foreign_checkpoint(str(path)) is None
+    assert external_checkpoint(str(path)) is None
     assert_is_it(store.load_model(str(path)), model.state_dict())
 
 

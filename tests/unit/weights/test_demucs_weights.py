@@ -72,7 +72,7 @@ def test_one_file_becomes_a_model(demucs, publish, network, server):
     assert not model.training
     assert_same_estimates(demucs, model, network)
     assert len(server.asked) == 1
-    assert not list((store.home() / "downloads").iterdir())  # its content lies in the cache now
+    assert not list((store.cache_folder() / "downloads").iterdir())  # its content is in the cache
     assert_same_estimates(demucs, store.load_model(card.name), network)
     assert len(server.asked) == 1
 
@@ -84,7 +84,7 @@ def test_content_of_another_hash_is_refused_and_removed(demucs, publish, network
     with pytest.raises(WeightsCorruptError, match=r"demucs-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
     assert not store.is_cached(card)
-    assert not list((store.home() / "downloads").iterdir())
+    assert not list((store.cache_folder() / "downloads").iterdir())
     server.files[name] = good
     assert_same_estimates(demucs, store.load_model(card.name), network)
 
@@ -95,7 +95,7 @@ def test_a_file_put_there_by_hand(demucs, publish, network, server):
     server.files.clear()  # no network
     with pytest.raises(WeightsUnavailableError) as info:
         store.load_model(card.name)
-    here = store.home() / "downloads" / name
+    here = store.cache_folder() / "downloads" / name
     assert f"get {card.remote[0].files['all'].url} and put it at {here}" in str(info.value)
     assert "\n" not in str(info.value)
     here.write_bytes(content)

@@ -13,7 +13,7 @@ import torch
 from msst_files import assert_same, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights.checkpoint import save_checkpoint
-from partita.weights.foreign import described_name, foreign_checkpoint
+from partita.weights.external_checkpoints import external_checkpoint, name_with_config
 from partita.weights.identity import model_digest, model_sources
 from partita.weights.plan import file_label
 from partita.weights.store import load_model
@@ -138,27 +138,27 @@ def test_names_of_both_files(tmp_path):
     folder.mkdir()
     path = write_msst(folder, small_model(), "vocals")
     config = folder / "vocals.yaml"
-    found = foreign_checkpoint(str(path))
+    found = external_checkpoint(str(path))
     assert (found.path, found.config) == (path, config)
-    assert foreign_checkpoint(str(folder)) == found
+    assert external_checkpoint(str(folder)) == found
     assert file_label(str(path)) == "vocals"
     assert file_label(str(folder)) == "a model"
     config.rename(folder / "config_vocals.yaml")
     (folder / "another.yaml").write_text("a: 1")
-    assert foreign_checkpoint(str(path)).config.name == "config_vocals.yaml"
+    assert external_checkpoint(str(path)).config.name == "config_vocals.yaml"
     (folder / "config_vocals.yaml").rename(tmp_path / "elsewhere.yml")
     (folder / "third.yaml").touch()
     with pytest.raises(WeightsCorruptError, match="several configurations lie beside it"):
-        foreign_checkpoint(str(path))
-    name = described_name(str(path), tmp_path / "elsewhere.yml")
+        external_checkpoint(str(path))
+    name = name_with_config(str(path), tmp_path / "elsewhere.yml")
     assert load_model(name).sources == model_sources(name) == ("vocals", "other")
     assert file_label(name) == "vocals"
-    assert described_name(str(folder), tmp_path / "elsewhere.yml") == name
+    assert name_with_config(str(folder), tmp_path / "elsewhere.yml") == name
     for wrong in ("umxhq", str(tmp_path)):
         with pytest.raises(UsageError, match="--config"):
-            described_name(wrong, tmp_path / "elsewhere.yml")
+            name_with_config(wrong, tmp_path / "elsewhere.yml")
     with pytest.raises(UsageError, match="no YAML file"):
-        described_name(str(path), path)
+        name_with_config(str(path), path)
 
 
 def test_partitas_own_checkpoints_stay_its_own(tmp_path):
@@ -166,7 +166,7 @@ def test_partitas_own_checkpoints_stay_its_own(tmp_path):
     (tmp_path / "state.pt").touch()
     (tmp_path / "settings.yaml").write_text("a: 1")
     for name in (tmp_path, tmp_path / "model.safetensors"):
-        assert foreign_checkpoint(str(name)) is None
+        assert external_checkpoint(str(name)) is None
         assert load_model(str(name)).sources == ("vocals", "other")
 
 

@@ -137,7 +137,7 @@ def test_what_lies_there_by_hand_comes_first(npm, card, server):
     npm("exit 1")
     ((name, content),) = server.files.items()
     server.files.clear()
-    path = store.home() / "downloads" / name
+    path = store.cache_folder() / "downloads" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     assert store.load_model(card.name).sources == ("a",)

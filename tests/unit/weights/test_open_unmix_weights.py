@@ -85,7 +85,7 @@ def test_four_files_become_one_model(publish, contents, networks, server):
     assert not model.training
     assert_same_estimates(model, networks)
     assert len(server.asked) == 4
-    assert not list((store.home() / "downloads").iterdir())  # their content lies in the cache now
+    assert not list((store.cache_folder() / "downloads").iterdir())  # their content is in the cache
     assert_same_estimates(store.load_model(card.name), networks)
     assert len(server.asked) == 4
 
@@ -109,7 +109,7 @@ def test_content_of_another_hash_is_refused_and_removed(publish, contents, serve
     with pytest.raises(WeightsCorruptError, match=r"bass-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
     assert not store.is_cached(card)
-    left = {path.name for path in (store.home() / "downloads").iterdir()}
+    left = {path.name for path in (store.cache_folder() / "downloads").iterdir()}
     assert left == {card.remote[0].files[source].filename for source in ("vocals", "drums")}
     server.files[name] = good
     store.load_model(card.name)
@@ -124,7 +124,7 @@ def test_goes_on_with_what_is_missing(publish, contents, networks, server):
     message = str(info.value)
     assert "\n" not in message
     assert "HTTP status 404" in message
-    here = store.home() / "downloads" / files["bass"].filename
+    here = store.cache_folder() / "downloads" / files["bass"].filename
     assert f"get {files['bass'].url} and put it at {here}, and beside it" in message
     assert files["other"].url in message
     assert files["drums"].url not in message  # that is here already
@@ -140,7 +140,7 @@ def test_files_put_there_by_hand(publish, contents, networks, server):
     with pytest.raises(WeightsUnavailableError) as info:
         store.load_model(card.name)
     assert all(file.url in str(info.value) for file in card.remote[0].files.values())
-    folder = store.home() / "downloads"
+    folder = store.cache_folder() / "downloads"
     for source, file in card.remote[0].files.items():
         (folder / file.filename).write_bytes(contents[source] if source != "drums" else b"else")
     with pytest.raises(WeightsCorruptError, match=r"drums-.*the file was removed"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from partita.errors import WeightsCorruptError
-from partita.weights import spleeter, tasnet
+from partita.weights import conv_tasnet, spleeter
 from partita.weights.state_dicts import read_state_dict
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
@@ -177,7 +177,7 @@ _ENCODER, _DECODER = "encoder.conv1d_U.weight", "decoder.basis_signals.weight"
 def test_odd_tasnets(tmp_path, state):
     path = saved(tmp_path / "x.th", state)
     try:
-        tensors = tasnet.tensors_from_files({"all": path})
+        tensors = conv_tasnet.tensors_from_files({"all": path})
     except WeightsCorruptError as error:
         assert str(error).endswith("not a file of Conv-TasNet's weights")  # noqa: PT017
     else:

@@ -11,7 +11,7 @@ from demucs_reference import import_demucs
 from partita.errors import WeightsCorruptError
 from partita.models import create_model
 from partita.weights import cards, store
-from partita.weights.tasnet import tensors_from_files
+from partita.weights.conv_tasnet import tensors_from_files
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 SIZES = {"N": 12, "L": 10, "B": 7, "H": 9, "P": 3, "X": 3, "R": 2}
@@ -82,7 +82,7 @@ def test_a_file_becomes_a_model(publish, content, network, server):
     assert not model.training
     assert_same_estimates(model, network)
     assert len(server.asked) == 1
-    assert not list((store.home() / "downloads").iterdir())  # its content lies in the cache now
+    assert not list((store.cache_folder() / "downloads").iterdir())  # its content is in the cache
     assert_same_estimates(store.load_model(card.name), network)
     assert len(server.asked) == 1
 

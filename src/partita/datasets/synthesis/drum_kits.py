@@ -29,7 +29,7 @@ from partita.datasets.synthesis._sample_cache import SampleCache
 from partita.datasets.synthesis.instruments import Instrument
 from partita.datasets.synthesis.score import Note, Part
 from partita.errors import AudioReadError, UsageError, one_line
-from partita.weights.home import user_folder
+from partita.weights.cache_folder import home_folder
 
 CHARACTERS = ("acoustic", "electronic", "percussion")
 
@@ -355,8 +355,8 @@ def _layers(instrument: ElementTree.Element, folder: Path) -> Iterator[Layer]:
     for element in elements:
         # Only the last part of the name: nothing outside of the kit is read.
         path = folder / Path(_text(element, "filename") or ".").name
-        is_there = os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for too long names)
-        if is_there and not path.stem.lower().startswith("empty"):
+        exists = os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for too long names)
+        if exists and not path.stem.lower().startswith("empty"):
             if element is instrument:
                 yield Layer(path, gain=loudness)
                 continue
@@ -383,12 +383,12 @@ def _broken(path: Path, why: str) -> UsageError:
 
 
 def _data_folders() -> Iterator[Path]:
-    yield Path(os.environ.get("XDG_DATA_HOME") or user_folder() / ".local/share")
+    yield Path(os.environ.get("XDG_DATA_HOME") or home_folder() / ".local/share")
     yield from (Path("/usr/local/share"), Path("/usr/share"))
 
 
 def _hydrogen_folders() -> Iterator[Path]:
-    yield user_folder() / ".hydrogen/data/drumkits"
+    yield home_folder() / ".hydrogen/data/drumkits"
     for base in _data_folders():
         yield base / "hydrogen/data/drumkits"
 

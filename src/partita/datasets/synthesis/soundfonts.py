@@ -26,7 +26,7 @@ from partita.datasets.synthesis._soundfont_file import (
 from partita.datasets.synthesis.instruments import Instrument
 from partita.datasets.synthesis.score import Part
 from partita.errors import UnknownNameError, UsageError, one_line
-from partita.weights.home import user_folder
+from partita.weights.cache_folder import home_folder
 
 ENGINES = ("partita", "fluidsynth")
 SUFFIXES = (".sf2", ".sf3")
@@ -189,7 +189,7 @@ def _licence(file: SoundFontFile) -> str:
 
 
 def _folders() -> Iterator[Path]:
-    home = user_folder()
+    home = home_folder()
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
     for base in (data, Path("/usr/local/share"), Path("/usr/share")):
         yield from (base / "sounds/sf2", base / "sounds/sf3", base / "soundfonts")

@@ -27,7 +27,7 @@ from partita.datasets.synthesis.recordings.analysis import (
 from partita.datasets.tracks import VOCALS, StemFile, Track
 from partita.errors import UsageError, one_line
 from partita.files import whole_file
-from partita.weights.home import home
+from partita.weights.cache_folder import cache_folder
 
 Samples = npt.NDArray[np.float32]
 
@@ -138,7 +138,7 @@ def _remembered(track: Track, root: Path) -> list[Recording]:
     states = [(str(file.path.resolve()), file.stream, file.path.stat()) for file in files]
     facts = [(name, stream, state.st_size, state.st_mtime_ns) for name, stream, state in states]
     key = hashlib.sha256(json.dumps([_VERSION, list(track.stems), facts]).encode()).hexdigest()
-    path = home() / "recordings" / f"{key[:32]}.json"
+    path = cache_folder() / "recordings" / f"{key[:32]}.json"
     try:
         rows = json.loads(path.read_text("utf-8"))
         recordings = [_from_json(row, track) for row in rows]

@@ -19,15 +19,15 @@ from pathlib import Path
 
 from partita.errors import WeightsUnavailableError
 from partita.files import whole_file
+from partita.weights.cache_folder import cache_folder
 from partita.weights.download import file_sha256
-from partita.weights.home import home
 
 _HAS_CHANGE_TIME = os.name == "posix"
 _LEAST_BYTES = 20_000_000  # what is hashed in some hundredths of a second
 _SETTLED_S = 600
 
 
-def remembered_sha256(path: Path) -> str:
+def cached_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content; that of a large file is kept in the cache.
 
     Raises
@@ -64,7 +64,7 @@ def _record(path: Path) -> Path | None:
     """Return where the digest of a file is kept, None where there is no cache."""
     try:
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
-        return home() / "digests" / f"{name[:32]}.json"
+        return cache_folder() / "digests" / f"{name[:32]}.json"
     except (OSError, WeightsUnavailableError):
         return None
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from partita.errors import WeightsUnavailableError, one_line
-from partita.weights.web import HttpStatusError, fetch_bytes
+from partita.weights.http_fetch import HttpStatusError, fetch_bytes
 from partita.weights.web_names import HUB, HubName
 
 _MOST_BYTES = 20_000_000

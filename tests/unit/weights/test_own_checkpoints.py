@@ -10,7 +10,7 @@ from partita.errors import WeightsUnavailableError
 from partita.models import create_model
 from partita.weights.chain import Link, parse_chain
 from partita.weights.checkpoint import save_checkpoint
-from partita.weights.own import checkpoint_label, own_checkpoint
+from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
 from partita.weights.plan import file_label
 from partita.weights.store import load_model
 
@@ -85,5 +85,5 @@ def test_labels(run_folder, monkeypatch):
 
 
 def test_names_are_read_without_pytorch():
-    code = "import sys, partita.weights.own; sys.exit('torch' in sys.modules)"
+    code = "import sys, partita.weights.own_checkpoints; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

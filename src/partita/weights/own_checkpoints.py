@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from partita.weights.cards import CARDS
-from partita.weights.imported import imported_checkpoint
+from partita.weights.imported_checkpoints import imported_checkpoint
 from partita.weights.suffixes import SAFE as SUFFIX
 from partita.weights.web_names import is_web_name
 

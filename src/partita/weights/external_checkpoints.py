@@ -18,10 +18,10 @@ from partita.errors import (
     WeightsUnavailableError,
     one_line,
 )
+from partita.files import exists
 from partita.weights.cards import CARDS
-from partita.weights.header import read_header
-from partita.weights.home import is_there
-from partita.weights.own import own_checkpoint
+from partita.weights.own_checkpoints import own_checkpoint
+from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, PACKAGE, SAFE, TRAINING_STATES
 from partita.weights.web_names import is_web_name, web_name
 
@@ -34,7 +34,7 @@ _PathType = TypeVar("_PathType", bound=PurePath)
 
 
 @dataclass(frozen=True)
-class ForeignCheckpoint:
+class ExternalCheckpoint:
     """A file of weights, and the YAML file beside it.
 
     Attributes
@@ -48,7 +48,7 @@ class ForeignCheckpoint:
     config: Path | None
 
 
-def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
+def external_checkpoint(name: str) -> ExternalCheckpoint | None:
     """Return the checkpoint of another program's that a name means, None where it means none.
 
     Parameters
@@ -68,18 +68,18 @@ def foreign_checkpoint(name: str) -> ForeignCheckpoint | None:
     if not name or "\0" in name or name in CARDS or is_web_name(name):
         return None
     own = own_checkpoint(name)
-    if own is not None and (not is_there(own) or _is_ours(own)):
+    if own is not None and (not exists(own) or _is_ours(own)):
         return None
     whole = Path(name)
     with contextlib.suppress(OSError):
         if whole.is_dir():
             return _in_folder(whole)
     checkpoint, at, config = name.rpartition(AT)
-    if at and checkpoint and config.lower().endswith(CONFIGS) and not is_there(whole):
-        return ForeignCheckpoint(Path(checkpoint), Path(config))
-    if not _may_be_foreign(whole):
+    if at and checkpoint and config.lower().endswith(CONFIGS) and not exists(whole):
+        return ExternalCheckpoint(Path(checkpoint), Path(config))
+    if not _may_be_external(whole):
         return None
-    return ForeignCheckpoint(whole, _beside(whole))
+    return ExternalCheckpoint(whole, _beside(whole))
 
 
 def checkpoint_file(name: str) -> Path | None:
@@ -88,10 +88,10 @@ def checkpoint_file(name: str) -> Path | None:
     Raises
     ------
     WeightsCorruptError
-        As `foreign_checkpoint`.
+        As `external_checkpoint`.
     """
-    foreign = foreign_checkpoint(name)
-    return own_checkpoint(name) if foreign is None else foreign.path
+    external = external_checkpoint(name)
+    return own_checkpoint(name) if external is None else external.path
 
 
 def check_folder(name: str) -> None:
@@ -115,7 +115,7 @@ def check_folder(name: str) -> None:
         )
 
 
-def described_name(name: str, config: Path) -> str:
+def name_with_config(name: str, config: Path) -> str:
     """Return the name of a checkpoint together with its configuration.
 
     Raises
@@ -131,11 +131,11 @@ def described_name(name: str, config: Path) -> str:
         return f"{name}{AT}{config}"
     path = Path(name)
     if path.is_dir():
-        found = [each for each in _checkpoints(path) if _may_be_foreign(each)]
+        found = [each for each in _checkpoints(path) if _may_be_external(each)]
         if len(found) != 1:
             raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
-    if set(name) & set("+,") and not is_there(path):
+    if set(name) & set("+,") and not exists(path):
         raise UsageError(
             f"--config describes one checkpoint, not those of {one_line(name)}: "
             f"name each with its own, CHECKPOINT{AT}FILE.yaml"
@@ -153,17 +153,17 @@ def is_config(path: Path) -> bool:
     return path.suffix.lower() in CONFIGS
 
 
-def foreign_label(name: str) -> str:
+def external_label(name: str) -> str:
     """Return what stems of such a checkpoint are named after: its file's name, or the folder's."""
     if Path(name).is_dir():
         return Path(name).resolve().name
-    found = foreign_checkpoint(name)
+    found = external_checkpoint(name)
     return (found.path if found else Path(name)).stem
 
 
-def _may_be_foreign(path: Path) -> bool:
+def _may_be_external(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in OTHERS or (suffix == SAFE and is_there(path) and not _is_ours(path))
+    return suffix in OTHERS or (suffix == SAFE and exists(path) and not _is_ours(path))
 
 
 def is_demucs(path: Path) -> bool:
@@ -201,9 +201,9 @@ def _is_ours(path: Path) -> bool:
     return "model" in metadata or not (is_demucs(path) or _configs(path.parent))
 
 
-def _in_folder(folder: Path) -> ForeignCheckpoint | None:
-    found = [path for path in _checkpoints(folder) if _may_be_foreign(path)]
-    return ForeignCheckpoint(found[0], _beside(found[0])) if len(found) == 1 else None
+def _in_folder(folder: Path) -> ExternalCheckpoint | None:
+    found = [path for path in _checkpoints(folder) if _may_be_external(path)]
+    return ExternalCheckpoint(found[0], _beside(found[0])) if len(found) == 1 else None
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -213,7 +213,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in DESCRIBED or not is_there(path) or is_demucs(path):
+    if path.suffix.lower() in DESCRIBED or not exists(path) or is_demucs(path):
         return None
     return chosen_config(path, _configs(path.parent))
 

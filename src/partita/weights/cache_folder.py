@@ -14,12 +14,13 @@ from pathlib import Path
 import platformdirs
 
 from partita.errors import WeightsUnavailableError, one_line
+from partita.files import exists
 
 _log = logging.getLogger(__name__)
 _ADVICE = "name a folder of yours in PARTITA_HOME"
 
 
-def home() -> Path:
+def cache_folder() -> Path:
     """Return the cache folder: ``PARTITA_HOME``, or the platform's own place for caches.
 
     Where there is no home folder, as for bare user numbers in containers, or none that can be
@@ -38,31 +39,22 @@ def home() -> Path:
         return _private_folder("there is no home folder")
     if not usual.is_absolute():  # older versions of platformdirs return ~ as it is
         return _private_folder("there is no home folder")
-    if is_there(usual) or os.access(existing_folder(usual), os.W_OK | os.X_OK):
+    if exists(usual) or os.access(existing_folder(usual), os.W_OK | os.X_OK):
         return usual
     return _private_folder(f"{one_line(usual)} cannot be made")
 
 
 def existing_folder(path: Path) -> Path:
     """Return the path itself, or the first folder above it that is there."""
-    return next((each for each in (path, *path.parents) if is_there(each)), Path("/"))
+    return next((each for each in (path, *path.parents) if exists(each)), Path("/"))
 
 
-def user_folder() -> Path:
+def home_folder() -> Path:
     """Return the user's home folder; where there is none, the root, which holds nothing of ours."""
     try:
         return Path.home()
     except RuntimeError:
         return Path("/")
-
-
-def is_there(path: Path) -> bool:
-    """Tell whether there is something at a path, and we may know of it."""
-    try:
-        path.stat()
-    except OSError:  # also where we may not look
-        return False
-    return True
 
 
 @contextlib.contextmanager
@@ -79,7 +71,7 @@ def writing_cache() -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise WeightsUnavailableError(
-            f"the cache {one_line(home())} cannot be written ({reason}): "
+            f"the cache {one_line(cache_folder())} cannot be written ({reason}): "
             "free some space, or name another folder in PARTITA_HOME"
         ) from error
 

@@ -19,9 +19,9 @@ from partita.errors import (
     WeightsUnavailableError,
     one_line,
 )
-from partita.files import folded
-from partita.weights.header import read_header
-from partita.weights.home import home, is_there
+from partita.files import exists, folded
+from partita.weights.cache_folder import cache_folder
+from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import CONFIGS, OTHERS, SAFE, UNREAD_PICKLES
 
 UNKNOWN_LICENCE = "unknown"
@@ -66,7 +66,7 @@ def imported_path(name: str) -> Path:
     WeightsUnavailableError
         There is no folder for the cache.
     """
-    return home() / "imported" / f"{_composed(name)}{SAFE}"
+    return cache_folder() / "imported" / f"{_composed(name)}{SAFE}"
 
 
 def imported_checkpoint(name: str) -> Path | None:
@@ -77,13 +77,13 @@ def imported_checkpoint(name: str) -> Path | None:
         path = imported_path(name)
     except WeightsUnavailableError:
         return None
-    return path if is_there(path) else None
+    return path if exists(path) else None
 
 
 def imported_names() -> list[str]:
     """Return all names that checkpoints were imported under, in alphabetical order."""
     try:
-        found = sorted(home().glob(f"imported/*{SAFE}"))
+        found = sorted(cache_folder().glob(f"imported/*{SAFE}"))
     except (OSError, WeightsUnavailableError):
         return []
     names = [_composed(path.name.removesuffix(SAFE)) for path in found]

@@ -6,16 +6,16 @@ import time
 
 import pytest
 
-from partita.weights import digests
-from partita.weights.digests import remembered_sha256
+from partita.weights import hash_cache
+from partita.weights.hash_cache import cached_sha256
 
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A file that counts as large, and is old enough."""
     monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(digests, "_LEAST_BYTES", 4)
-    monkeypatch.setattr(digests, "_SETTLED_S", -1)
+    monkeypatch.setattr(hash_cache, "_LEAST_BYTES", 4)
+    monkeypatch.setattr(hash_cache, "_SETTLED_S", -1)
     path = tmp_path / "model.ckpt"
     path.write_bytes(b"first content")
     return path
@@ -25,13 +25,13 @@ def file(tmp_path, monkeypatch):
 def hashed(monkeypatch):
     """Which files were read."""
     found = []
-    read = digests.file_sha256
+    read = hash_cache.file_sha256
 
     def counting(path):
         found.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(digests, "file_sha256", counting)
+    monkeypatch.setattr(hash_cache, "file_sha256", counting)
     return found
 
 
@@ -42,7 +42,7 @@ def sha256(path):
 def test_it_is_computed_once(file, hashed, tmp_path):
     link = tmp_path / "link.ckpt"
     link.symlink_to(file)
-    assert remembered_sha256(file) == remembered_sha256(link) == sha256(file)
+    assert cached_sha256(file) == cached_sha256(link) == sha256(file)
     assert hashed == ["model.ckpt"]
     assert len(list((tmp_path / "cache" / "digests").iterdir())) == 1
 
@@ -69,38 +69,38 @@ def dated_back(path):
 
 @pytest.mark.parametrize("change", [written_in_place, replaced, dated_back])
 def test_changes_are_found(file, change):
-    first = remembered_sha256(file)
+    first = cached_sha256(file)
     time.sleep(0.02)  # a tick of the file system's clock
     change(file)
-    assert remembered_sha256(file) == sha256(file) != first
+    assert cached_sha256(file) == sha256(file) != first
 
 
 def test_files_that_may_still_be_written_are_hashed_each_time(file, hashed, monkeypatch, tmp_path):
-    monkeypatch.setattr(digests, "_SETTLED_S", 600)
+    monkeypatch.setattr(hash_cache, "_SETTLED_S", 600)
     for _ in range(2):
-        assert remembered_sha256(file) == sha256(file)
+        assert cached_sha256(file) == sha256(file)
     assert len(hashed) == 2
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("name", ["_LEAST_BYTES", "_HAS_CHANGE_TIME"])
 def test_where_nothing_is_remembered(file, hashed, monkeypatch, name):
-    monkeypatch.setattr(digests, name, 0 if name == "_HAS_CHANGE_TIME" else 1000)
+    monkeypatch.setattr(hash_cache, name, 0 if name == "_HAS_CHANGE_TIME" else 1000)
     for _ in range(2):
-        assert remembered_sha256(file) == sha256(file)
+        assert cached_sha256(file) == sha256(file)
     assert len(hashed) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"file": []}', "[" * 100_000, "\0"])
 def test_records_that_are_damaged(file, tmp_path, content):
-    remembered_sha256(file)
+    cached_sha256(file)
     (record,) = (tmp_path / "cache" / "digests").iterdir()
     record.write_text(content)
-    assert remembered_sha256(file) == sha256(file)
+    assert cached_sha256(file) == sha256(file)
 
 
 def test_caches_that_cannot_be_written(file, monkeypatch):
     monkeypatch.setenv("PARTITA_HOME", "/dev/null")
-    assert remembered_sha256(file) == sha256(file)
+    assert cached_sha256(file) == sha256(file)
     with pytest.raises(FileNotFoundError):
-        remembered_sha256(file.with_name("nothing"))
+        cached_sha256(file.with_name("nothing"))

@@ -15,8 +15,8 @@ from hub_server import Repo, hub_server
 from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights import web_models
-from partita.weights.export import export_folder
-from partita.weights.hub import read_repository
+from partita.weights.hub_export import export_folder
+from partita.weights.hub_repository import read_repository
 from partita.weights.identity import model_sources
 from partita.weights.licences import Licence, licence_of, require_commercial_use
 from partita.weights.store import load_model

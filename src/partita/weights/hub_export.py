@@ -12,9 +12,9 @@ from partita.files import part_of_path
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.hub_files import MIXIN_CONFIG
+from partita.weights.hub_mixin import MODEL_KEY
 from partita.weights.licences import HUB_LICENCES, Licence
-from partita.weights.mixin import MODEL_KEY
-from partita.weights.own import MODEL_FILE
+from partita.weights.own_checkpoints import MODEL_FILE
 
 _CARD = "README.md"
 _TAGS = ("audio-source-separation", "model_hub_mixin", "pytorch_model_hub_mixin")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, one_line
-from partita.files import whole_file
-from partita.weights.home import home, is_there
+from partita.files import exists, whole_file
+from partita.weights.cache_folder import cache_folder
 from partita.weights.web_names import HubName, WebAddress, is_web_name, local_file
 
 _FILE = "pin.json"
@@ -69,15 +69,15 @@ class Pin:
     fetched: str
 
 
-def asked_name(found: HubName | WebAddress) -> str:
+def requested_name(found: HubName | WebAddress) -> str:
     """Return what is fetched for a name; a configuration on this machine does not belong to it."""
     return f"{found.text}@{found.config}" if is_web_name(found.config) else found.text
 
 
 def web_folder(found: HubName | WebAddress) -> Path:
     """Return the folder of the cache where the files of a name are."""
-    digest = hashlib.sha256(asked_name(found).encode()).hexdigest()
-    return home() / "web" / f"{local_file(found.label)[:_MOST_LABEL_CHARS]}-{digest[:12]}"
+    digest = hashlib.sha256(requested_name(found).encode()).hexdigest()
+    return cache_folder() / "web" / f"{local_file(found.label)[:_MOST_LABEL_CHARS]}-{digest[:12]}"
 
 
 def read_pin(folder: Path) -> Pin | None:
@@ -89,7 +89,7 @@ def read_pin(folder: Path) -> Pin | None:
         It is damaged.
     """
     path = folder / _FILE
-    if not is_there(path):
+    if not exists(path):
         return None
     try:
         with path.open("rb") as file:

@@ -7,8 +7,13 @@ import unicodedata
 import pytest
 
 from partita.errors import UsageError
-from partita.weights.imported import check_new_name, imported_checkpoint, imported_names, is_name
-from partita.weights.own import own_checkpoint
+from partita.weights.imported_checkpoints import (
+    check_new_name,
+    imported_checkpoint,
+    imported_names,
+    is_name,
+)
+from partita.weights.own_checkpoints import own_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -59,5 +64,5 @@ def test_what_is_no_name_is_not_listed(folder):
 
 
 def test_pytorch_is_not_loaded():
-    code = "import sys, partita.weights.imported; sys.exit('torch' in sys.modules)"
+    code = "import sys, partita.weights.imported_checkpoints; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

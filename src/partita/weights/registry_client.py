@@ -28,7 +28,7 @@ os._exit(min(abs(command.wait()), 255))
 """
 
 
-def answers(command: Sequence[str]) -> bool:
+def is_installed(command: Sequence[str]) -> bool:
     """Tell whether a program is there and says its version."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         probe = subprocess.run(
@@ -38,7 +38,7 @@ def answers(command: Sequence[str]) -> bool:
     return False
 
 
-def run_tool(
+def run_client(
     name: str,
     command: Sequence[str],
     folder: Path,

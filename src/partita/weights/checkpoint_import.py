@@ -15,19 +15,25 @@ from partita.errors import (
     WeightsUnavailableError,
     one_line,
 )
+from partita.files import exists
 from partita.models._protocol import SeparationModel
 from partita.weights.bag_file import bag_file
+from partita.weights.cache_folder import cache_folder
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import file_sha256
-from partita.weights.foreign import check_folder, described_name, foreign_checkpoint, is_config
-from partita.weights.header import read_header
-from partita.weights.home import home, is_there
+from partita.weights.external_checkpoints import (
+    check_folder,
+    external_checkpoint,
+    is_config,
+    name_with_config,
+)
 from partita.weights.hub_files import MIXIN_CONFIG
-from partita.weights.imported import UNKNOWN_LICENCE, check_new_name, imported_path
-from partita.weights.msst import load_foreign
-from partita.weights.own import own_checkpoint
+from partita.weights.imported_checkpoints import UNKNOWN_LICENCE, check_new_name, imported_path
+from partita.weights.msst import load_external
+from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import require_one_model
+from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import SAFE
 
 _MOST_LICENCE_CHARS = 200
@@ -82,7 +88,7 @@ def import_checkpoint(
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise WeightsUnavailableError(
-            f"the cache {one_line(home())} cannot be written ({reason}): "
+            f"the cache {one_line(cache_folder())} cannot be written ({reason}): "
             "free some space, or name another folder in PARTITA_HOME"
         ) from error
     return path
@@ -101,7 +107,7 @@ def _source(files: Sequence[Path]) -> str:
             f"{len(others)} checkpoints and {len(configs)} configurations: give one checkpoint, "
             "and at most one YAML file that describes it"
         )
-    return described_name(str(others[0]), configs[0]) if configs else str(others[0])
+    return name_with_config(str(others[0]), configs[0]) if configs else str(others[0])
 
 
 def _is_beside(path: Path, others: Sequence[Path]) -> bool:
@@ -114,15 +120,15 @@ def _is_beside(path: Path, others: Sequence[Path]) -> bool:
 
 def _read(name: str) -> tuple[SeparationModel, str, str]:
     """Return the model of a checkpoint, its files with their SHA-256, and the licence it states."""
-    if name in CARDS and not is_there(Path(name)):
+    if name in CARDS and not exists(Path(name)):
         raise UsageError(f"{name} is no file: it has a card, and a name, already")
-    if (foreign := foreign_checkpoint(name)) is not None:
-        model = load_foreign(foreign)
-        paths = [path for path in (foreign.path, foreign.config) if path is not None]
+    if (external := external_checkpoint(name)) is not None:
+        model = load_external(external)
+        paths = [path for path in (external.path, external.config) if path is not None]
         return model, json.dumps({path.name: file_sha256(path) for path in paths}), ""
     own = own_checkpoint(name)
     check_folder(name)
-    if own is None or not is_there(own):
+    if own is None or not exists(own):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
     said = read_header(own).metadata
     origin = said.get("origin") or json.dumps({own.name: file_sha256(own)})

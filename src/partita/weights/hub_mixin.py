@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
+from partita.files import exists
 from partita.models import config_type, create_model, model_names
 from partita.models._protocol import SeparationModel
-from partita.weights.header import Header
-from partita.weights.home import is_there
 from partita.weights.hub_files import MIXIN_CONFIG
+from partita.weights.safetensors_header import Header
 
 #: The name that the Hub itself looks for.
 MODEL_KEY = "model_type"
@@ -48,7 +48,7 @@ def mixin_metadata(path: Path, header: Header) -> Mapping[str, str]:
         No ``config.json`` lies beside it, or one that describes no model of partita's.
     """
     config = path.parent / MIXIN_CONFIG
-    if not is_there(config):
+    if not exists(config):
         raise WeightsCorruptError(
             f"{one_line(path)}: not a partita checkpoint (its metadata lack 'model', and no "
             f"{MIXIN_CONFIG} lies beside it)"

@@ -11,7 +11,7 @@ from common import SMALL_UNET, SMALL_UNMIX, small_checkpoint
 from partita import models
 from partita.errors import UsageError, WeightsCorruptError
 from partita.models import OpenUnmix, UNet, create_model
-from partita.weights.export import export_folder
+from partita.weights.hub_export import export_folder
 from partita.weights.identity import model_digest, model_sources
 from partita.weights.licences import Licence
 from partita.weights.store import load_model
