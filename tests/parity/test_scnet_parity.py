@@ -5,7 +5,7 @@ import torch
 
 from msst_reference import check_parity, msst_network, noise
 from partita.models import create_model
-from partita.weights.msst_spectra import scnet_name
+from partita.weights.msst_scnet import scnet_name
 
 SMALL = {
     "sources": ["drums", "bass", "vocals"],

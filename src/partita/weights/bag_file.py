@@ -19,7 +19,7 @@ from partita.weights.external_checkpoints import AT, external_checkpoint, is_con
 from partita.weights.hash_cache import cached_sha256
 from partita.weights.imported_checkpoints import imported_checkpoint
 from partita.weights.msst_config import read_config, shown
-from partita.weights.suffixes import PACKAGE
+from partita.weights.suffixes import DEMUCS_PACKAGE
 from partita.weights.web_names import is_web_name
 
 _MODELS = "models"
@@ -105,7 +105,7 @@ def check_member(path: Path, bag: Path) -> None:
     WeightsCorruptError
         It has another hash.
     """
-    if path.suffix.lower() != PACKAGE or _MODELS not in read_config(bag).values:
+    if path.suffix.lower() != DEMUCS_PACKAGE or _MODELS not in read_config(bag).values:
         return
     _, dash, digits = path.stem.rpartition("-")
     try:

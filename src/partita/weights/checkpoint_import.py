@@ -34,7 +34,7 @@ from partita.weights.msst import load_external
 from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.plan import require_one_model
 from partita.weights.safetensors_header import read_header
-from partita.weights.suffixes import SAFE
+from partita.weights.suffixes import SAFETENSORS
 
 _MOST_LICENCE_CHARS = 200
 
@@ -115,7 +115,7 @@ def _is_beside(path: Path, others: Sequence[Path]) -> bool:
     mixin = path.name == MIXIN_CONFIG and any(
         other != path and other.parent == path.parent for other in others
     )
-    return mixin or (path.suffix == ".json" and path.with_suffix(SAFE) in others)
+    return mixin or (path.suffix == ".json" and path.with_suffix(SAFETENSORS) in others)
 
 
 def _read(name: str) -> tuple[SeparationModel, str, str]:

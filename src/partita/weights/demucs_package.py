@@ -37,7 +37,7 @@ from partita.weights.state_dicts import (
     corrupt_if_unreadable,
     load_restricted,
 )
-from partita.weights.suffixes import PACKAGE
+from partita.weights.suffixes import DEMUCS_PACKAGE
 
 _QUANTISED = "__quantized"
 _NO_PACKAGE = "not a package of demucs"
@@ -201,7 +201,7 @@ def package_sources(path: Path) -> tuple[str, ...]:
     WeightsCorruptError
         As `model_from_package`, as far as can be told from class and arguments.
     """
-    is_package = path.suffix.lower() == PACKAGE
+    is_package = path.suffix.lower() == DEMUCS_PACKAGE
     klass, args, kwargs, _ = _unpickled(path) if is_package else _said(path)
     name = one_line(path)
     model, config = demucs_config(klass, kwargs, args=args, name=name)
@@ -258,7 +258,7 @@ def model_from_package(path: Path, segment_s: float | None = None) -> Separation
     """
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
-    is_package = path.suffix.lower() == PACKAGE
+    is_package = path.suffix.lower() == DEMUCS_PACKAGE
     found = read_package(path) if is_package else read_safetensors(path)
     kwargs = dict(found.kwargs)
     if segment_s is not None and _takes_segment(found, segment_s):

@@ -22,7 +22,14 @@ from partita.files import exists
 from partita.weights.cards import CARDS
 from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.safetensors_header import read_header
-from partita.weights.suffixes import CONFIGS, DESCRIBED, OTHERS, PACKAGE, SAFE, TRAINING_STATES
+from partita.weights.suffixes import (
+    CONFIGS,
+    DEMUCS_PACKAGE,
+    EXTERNAL,
+    SAFETENSORS,
+    SELF_DESCRIBED,
+    TRAINING_STATES,
+)
 from partita.weights.web_names import is_web_name, web_name
 
 #: Between a checkpoint and its configuration, where a name says both.
@@ -140,9 +147,9 @@ def name_with_config(name: str, config: Path) -> str:
             f"--config describes one checkpoint, not those of {one_line(name)}: "
             f"name each with its own, CHECKPOINT{AT}FILE.yaml"
         )
-    if path.suffix.lower() not in (*OTHERS, SAFE):
+    if path.suffix.lower() not in (*EXTERNAL, SAFETENSORS):
         raise UsageError(
-            f"--config describes a checkpoint file ({', '.join(OTHERS)}, {SAFE}), "
+            f"--config describes a checkpoint file ({', '.join(EXTERNAL)}, {SAFETENSORS}), "
             f"which {one_line(name)} is not"
         )
     return f"{path}{AT}{config}"
@@ -163,7 +170,7 @@ def external_label(name: str) -> str:
 
 def _may_be_external(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in OTHERS or (suffix == SAFE and exists(path) and not _is_ours(path))
+    return suffix in EXTERNAL or (suffix == SAFETENSORS and exists(path) and not _is_ours(path))
 
 
 def is_demucs(path: Path) -> bool:
@@ -172,8 +179,8 @@ def is_demucs(path: Path) -> bool:
     demucs 4.1.0 keeps what a network was built with in the metadata of a safetensors file, and
     again in a JSON file beside it.
     """
-    if path.suffix.lower() != SAFE:
-        return path.suffix.lower() == PACKAGE
+    if path.suffix.lower() != SAFETENSORS:
+        return path.suffix.lower() == DEMUCS_PACKAGE
     with contextlib.suppress(WeightsCorruptError):
         metadata = read_header(path).metadata
         return DEMUCS_CLASS in metadata or (
@@ -209,11 +216,11 @@ def _in_folder(folder: Path) -> ExternalCheckpoint | None:
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the files of a folder that may be weights, by their names."""
     files = (path for path in folder.iterdir() if path.name not in TRAINING_STATES)
-    return sorted(path for path in files if path.suffix.lower() in (*OTHERS, SAFE))
+    return sorted(path for path in files if path.suffix.lower() in (*EXTERNAL, SAFETENSORS))
 
 
 def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in DESCRIBED or not exists(path) or is_demucs(path):
+    if path.suffix.lower() in SELF_DESCRIBED or not exists(path) or is_demucs(path):
         return None
     return chosen_config(path, _configs(path.parent))
 

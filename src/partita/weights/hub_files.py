@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from partita.errors import WeightsUnavailableError, one_line
 from partita.weights.external_checkpoints import chosen_config
 from partita.weights.own_checkpoints import MODEL_FILE
-from partita.weights.suffixes import CONFIGS, OTHERS, SAFE, UNREAD_PICKLES
+from partita.weights.suffixes import CONFIGS, EXTERNAL, SAFETENSORS, UNREAD_PICKLES
 from partita.weights.web_names import HubName
 
 MIXIN_CONFIG = "config.json"
@@ -40,7 +40,7 @@ def choose_files(name: HubName, paths: Sequence[str]) -> list[str]:
         return [str(checkpoint)]
     beside = [path for path in found if path.parent == checkpoint.parent]
     for described in (MIXIN_CONFIG, f"{checkpoint.stem}.json"):  # demucs has the latter
-        if checkpoint.suffix.lower() == SAFE and checkpoint.with_name(described) in beside:
+        if checkpoint.suffix.lower() == SAFETENSORS and checkpoint.with_name(described) in beside:
             return [str(checkpoint), str(checkpoint.with_name(described))]
     configs = sorted(path for path in beside if path.suffix.lower() in CONFIGS)
     config = chosen_config(checkpoint, configs)
@@ -49,8 +49,8 @@ def choose_files(name: HubName, paths: Sequence[str]) -> list[str]:
 
 def _named(name: HubName, found: Sequence[PurePosixPath]) -> PurePosixPath:
     path = PurePosixPath(name.file)
-    if path not in found or path.suffix.lower() not in (SAFE, *OTHERS):
-        known = _listed([each for each in found if each.suffix.lower() in (SAFE, *OTHERS)])
+    if path not in found or path.suffix.lower() not in (SAFETENSORS, *EXTERNAL):
+        known = _listed([each for each in found if each.suffix.lower() in (SAFETENSORS, *EXTERNAL)])
         raise WeightsUnavailableError(
             f"{name.text}: the repository has no checkpoint {one_line(name.file)}; it has {known}"
         )
@@ -58,10 +58,10 @@ def _named(name: HubName, found: Sequence[PurePosixPath]) -> PurePosixPath:
 
 
 def _only(name: HubName, found: Sequence[PurePosixPath]) -> PurePosixPath:
-    safe = [path for path in found if path.suffix.lower() == SAFE]
+    safe = [path for path in found if path.suffix.lower() == SAFETENSORS]
     usual = [path for path in safe if str(path) == MODEL_FILE]
     described = {path.parent for path in found if path.suffix.lower() in CONFIGS}
-    others = [path for path in found if path.suffix.lower() in OTHERS]
+    others = [path for path in found if path.suffix.lower() in EXTERNAL]
     pickled = [path for path in others if path.suffix.lower() != ".onnx"]
     readable = [p for p in others if p.parent in described or name.config or p not in pickled]
     revision = f"@{name.revision}" if name.revision else ""

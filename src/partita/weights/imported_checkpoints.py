@@ -22,13 +22,13 @@ from partita.errors import (
 from partita.files import exists, folded
 from partita.weights.cache_folder import cache_folder
 from partita.weights.safetensors_header import read_header
-from partita.weights.suffixes import CONFIGS, OTHERS, SAFE, UNREAD_PICKLES
+from partita.weights.suffixes import CONFIGS, EXTERNAL, SAFETENSORS, UNREAD_PICKLES
 
 UNKNOWN_LICENCE = "unknown"
 _MOST_CHARS = 64
 #: Of any script, but nothing that paths, chains and lists of models are written with.
 _NAME = re.compile(r"[^\W_][\w.-]*")
-_SUFFIXES = (SAFE, *OTHERS, *CONFIGS, *UNREAD_PICKLES, ".json")
+_SUFFIXES = (SAFETENSORS, *EXTERNAL, *CONFIGS, *UNREAD_PICKLES, ".json")
 #: Windows keeps these names for itself, whatever stands behind a dot.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -66,7 +66,7 @@ def imported_path(name: str) -> Path:
     WeightsUnavailableError
         There is no folder for the cache.
     """
-    return cache_folder() / "imported" / f"{_composed(name)}{SAFE}"
+    return cache_folder() / "imported" / f"{_composed(name)}{SAFETENSORS}"
 
 
 def imported_checkpoint(name: str) -> Path | None:
@@ -83,10 +83,10 @@ def imported_checkpoint(name: str) -> Path | None:
 def imported_names() -> list[str]:
     """Return all names that checkpoints were imported under, in alphabetical order."""
     try:
-        found = sorted(cache_folder().glob(f"imported/*{SAFE}"))
+        found = sorted(cache_folder().glob(f"imported/*{SAFETENSORS}"))
     except (OSError, WeightsUnavailableError):
         return []
-    names = [_composed(path.name.removesuffix(SAFE)) for path in found]
+    names = [_composed(path.name.removesuffix(SAFETENSORS)) for path in found]
     return [name for name in names if is_name(name)]
 
 

@@ -22,8 +22,9 @@ from partita.weights.external_checkpoints import ExternalCheckpoint, is_demucs
 from partita.weights.htdemucs_onnx import ONNX_SUFFIX, model_from_onnx
 from partita.weights.msst_config import MsstConfig, read_config
 from partita.weights.msst_family import MsstFamily, Shapes
+from partita.weights.msst_mdx23c import MDX23C
 from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
-from partita.weights.msst_spectra import MASKED_SCNET, MDX23C, SCNET
+from partita.weights.msst_scnet import MASKED_SCNET, SCNET
 from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
 

@@ -84,6 +84,37 @@ def head_of_target(config: MsstConfig, networks: int) -> int | None:
     return None
 
 
+def axis_size(shapes: Shapes, name: str, axis: int, default: int = 1) -> int:
+    """Return the size of one axis of a tensor; the default where there is none."""
+    shape = shapes.get(name, ())
+    return shape[axis] if axis < len(shape) and shape[axis] > 0 else default
+
+
+def common_settings(
+    config: MsstConfig, networks: int, segment: int, said: int | None = None
+) -> dict[str, Any]:
+    """Return the settings of stems, sample rate, level and window.
+
+    Parameters
+    ----------
+    config : MsstConfig
+    networks : int
+        How many sources the tensors give.
+    segment : int
+        Samples of a window where the file states none.
+    said : int, optional
+        How many sources the file says.
+    """
+    length, shared = config.window(segment)
+    return {
+        **stem_settings(config, networks, said),
+        "sample_rate": config.sample_rate,
+        "normalise_level": config.section("inference").get("normalize") is True,
+        "segment_s": length / config.sample_rate,
+        "overlap": shared / length,
+    }
+
+
 def count_numbers(shapes: Shapes, pattern: str) -> int:
     """Return how many different numbers a pattern's first group stands for in tensors' names."""
     compiled = re.compile(pattern)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from partita.weights.cards import CARDS
 from partita.weights.imported_checkpoints import imported_checkpoint
-from partita.weights.suffixes import SAFE as SUFFIX
+from partita.weights.suffixes import SAFETENSORS as SUFFIX
 from partita.weights.web_names import is_web_name
 
 #: What a training calls the weights that are to be used.

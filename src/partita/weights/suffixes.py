@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-SAFE = ".safetensors"
+SAFETENSORS = ".safetensors"
 #: Of demucs 3 and 4's packages.
-PACKAGE = ".th"
+DEMUCS_PACKAGE = ".th"
 #: Checkpoints of other programs that say what they hold: no configuration belongs to them.
-DESCRIBED = (PACKAGE, ".onnx")
-OTHERS = (".ckpt", ".chpt", ".pt", ".pth", *DESCRIBED)
+SELF_DESCRIBED = (DEMUCS_PACKAGE, ".onnx")
+EXTERNAL = (".ckpt", ".chpt", ".pt", ".pth", *SELF_DESCRIBED)
 #: What a training goes on from; its weights are in a file of their own.
 TRAINING_STATES = ("state.pt", "state.previous.pt")
 CONFIGS = (".yaml", ".yml")

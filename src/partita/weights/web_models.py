@@ -23,7 +23,7 @@ from partita.weights.http_fetch import HttpStatusError, NoAnswerError, fetch_tag
 from partita.weights.hub_files import MIXIN_CONFIG, choose_files
 from partita.weights.hub_repository import HubFile, Repository, read_repository, refused_file
 from partita.weights.safetensors_header import read_header
-from partita.weights.suffixes import CONFIGS, DESCRIBED, SAFE
+from partita.weights.suffixes import CONFIGS, SAFETENSORS, SELF_DESCRIBED
 from partita.weights.web_names import (
     HubName,
     WebAddress,
@@ -124,7 +124,9 @@ def local_checkpoint(name: str, *, verify: bool = False) -> Path | ExternalCheck
     if found.config and not is_web_name(found.config):
         return ExternalCheckpoint(checkpoint, Path(found.config))
     config = next(filter(is_config, others), None)
-    is_theirs = config is not None or checkpoint.suffix.lower() != SAFE or is_demucs(checkpoint)
+    is_theirs = (
+        config is not None or checkpoint.suffix.lower() != SAFETENSORS or is_demucs(checkpoint)
+    )
     return ExternalCheckpoint(checkpoint, config) if is_theirs else checkpoint
 
 
@@ -228,8 +230,8 @@ def _describes_itself(path: Path) -> bool:
     """Tell whether a checkpoint needs no other file; a damaged one is for its reader to refuse."""
     suffix = path.suffix.lower()
     try:
-        is_ours = suffix == SAFE and "model" in read_header(path).metadata
-        return is_ours or suffix in DESCRIBED or is_demucs(path)
+        is_ours = suffix == SAFETENSORS and "model" in read_header(path).metadata
+        return is_ours or suffix in SELF_DESCRIBED or is_demucs(path)
     except WeightsCorruptError:
         return True
 
@@ -240,7 +242,7 @@ def _beside(address: str) -> list[str]:
     folder, _, name = parts.path.rpartition("/")
     stem, _, suffix = name.rpartition(".")
     names = [f"{stem}{ending}" for ending in CONFIGS]
-    if suffix.lower() == SAFE.removeprefix("."):
+    if suffix.lower() == SAFETENSORS.removeprefix("."):
         names = [MIXIN_CONFIG, f"{stem}.json", *names]
     return [urlunsplit(parts._replace(path=f"{folder}/{each}")) for each in names]
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from partita.errors import UsageError, one_line
 from partita.files import part_of_path
-from partita.weights.suffixes import CONFIGS, OTHERS, SAFE
+from partita.weights.suffixes import CONFIGS, EXTERNAL, SAFETENSORS
 
 HUB = "hf:"
 _SCHEMES = ("https://", "http://")
@@ -108,10 +108,9 @@ def web_name(name: str) -> HubName | WebAddress | None:
     if text.startswith(HUB):
         return _hub_name(text, config)
     _check_address(text)
-    if PurePosixPath(file_of(text)).suffix.lower() not in (*OTHERS, SAFE):
-        raise UsageError(
-            f"{one_line(text)} is the address of no checkpoint ({', '.join((SAFE, *OTHERS))})"
-        )
+    if PurePosixPath(file_of(text)).suffix.lower() not in (*EXTERNAL, SAFETENSORS):
+        known = ", ".join((SAFETENSORS, *EXTERNAL))
+        raise UsageError(f"{one_line(text)} is not the address of a checkpoint ({known})")
     return WebAddress(text, config)
 
 
