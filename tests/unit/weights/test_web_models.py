@@ -244,8 +244,8 @@ def test_a_damaged_pin_is_said(server, ours, tmp_path):
     ("name", "fault"),
     [
         ("http://example.org/a.ckpt", "could be changed on its way here: use https://"),
-        ("https://example.org/", "is the address of no checkpoint"),
-        ("https://example.org/model.zip", "is the address of no checkpoint"),
+        ("https://example.org/", "is not the address of a checkpoint"),
+        ("https://example.org/model.zip", "is not the address of a checkpoint"),
         ("https://user:word@example.org/a.ckpt", "is no address of a file"),
         ("https://example.org/a b.ckpt", "no name of a model on the web"),
         ("https://[::1/a.ckpt", "is no address"),
