@@ -15,6 +15,9 @@
         └── WeightsCorruptError        they are not what their card promises
 
 Messages are one line: what went wrong, where, and what to do about it.
+
+Messages name parameters, in backquotes, as Python has them: ```segment_s```, ```device="cpu"```.
+The command line prints its flags in their place (`partita.cli.flags`).
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class UnknownNameError(UsageError, LookupError):
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 
-_CLOSE = 0.75  # share of equal letters, by difflib's count; 0.6 takes --float32 for --format
+_CLOSE = 0.75  # ratio of equal letters, as difflib counts; at 0.6, float32 is near format
 _MOST_NEAR = 3
 
 
@@ -75,7 +78,7 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that somebody who typed `name` may have meant, the nearest first.
 
     They are spelled nearly the same, or `name` is a word or the beginning of them, or begins with
-    them (``--output`` for ``--out``), or their initials: ``lr`` for ``learning_rate``.
+    them (``output`` for ``out``), or their initials: ``lr`` for ``learning_rate``.
     """
     typed = _words(name)
     spellings = {candidate: _words(candidate) for candidate in known}
@@ -136,17 +139,17 @@ class WeightsCorruptError(WeightsError):
 
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space or choose another folder with --out",
-    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder with --out",
+    errno.ENOSPC: "the disk is full: free some space or choose another folder with `out`",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder with `out`",
     errno.EFBIG: "the file would be larger than this system allows",
-    errno.EACCES: "permission denied: choose another folder with --out",
-    errno.EPERM: "permission denied: choose another folder with --out",
-    errno.EROFS: "the file system is read-only: choose another folder with --out",
-    errno.ENAMETOOLONG: "the path is too long: shorten it with --filename or --out",
-    errno.ENOENT: "the folder cannot be made there: choose another with --out",
-    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder with --out",
-    errno.EEXIST: "a part of the path is a file, not a folder: choose another folder with --out",
-    errno.EISDIR: "a folder of that name is in the way: remove it or choose another with --out",
+    errno.EACCES: "permission denied: choose another folder with `out`",
+    errno.EPERM: "permission denied: choose another folder with `out`",
+    errno.EROFS: "the file system is read-only: choose another folder with `out`",
+    errno.ENAMETOOLONG: "the path is too long: shorten it with `filename` or `out`",
+    errno.ENOENT: "the folder cannot be made there: choose another with `out`",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder with `out`",
+    errno.EEXIST: "a part of the path is a file, not a folder: choose another folder with `out`",
+    errno.EISDIR: "a folder of that name is in the way: remove it or choose another with `out`",
 }
 
 

@@ -104,7 +104,7 @@ def choose_stems(
     """
     if two_stems is not None:
         if stems:
-            raise UsageError("--stems and --two-stems exclude each other")
+            raise UsageError("`stems` and `two_stems` exclude each other")
         stems = [two_stems, f"{_REST}{two_stems}"]
     names = [_as_named(stem.strip(), sources) for stem in stems] or list(sources)
     if len(set(names)) < len(names):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from partita.cli.flags import with_flags
 from partita.cli.layout import terminal_columns, wrapped
 from partita.progress import Progress
 
@@ -18,7 +19,7 @@ _PLAIN_INTERVAL_S = 10.0
 
 def print_error(message: str) -> None:
     """Print one line to standard error."""
-    print(f"partita: {message}", file=sys.stderr, flush=True)
+    print(f"partita: {with_flags(message)}", file=sys.stderr, flush=True)
 
 
 def set_up_logging(*, verbose: bool, quiet: bool) -> None:
@@ -26,8 +27,13 @@ def set_up_logging(*, verbose: bool, quiet: bool) -> None:
     logger = logging.getLogger("partita")
     logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("partita: %(message)s"))
+    handler.setFormatter(_Formatter("partita: %(message)s"))
     logger.handlers[:] = [handler]
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return with_flags(super().format(record))
 
 
 def format_time(seconds: float) -> str:
@@ -128,13 +134,15 @@ class ProgressDisplay:
         return update
 
     def print(self, line: str, *, error: bool = False, whole: bool = False) -> None:
-        """Print a line above the bars; results that are long are broken, unless they are `whole`.
+        """Print a line above the bars; results that are long are broken, errors never are.
 
-        Errors never are: they can be copied, and searched for, as one line.
+        Errors can be copied, and searched for, as one line. What is `whole`, such as JSON, is
+        printed as it is.
         """
         stream = sys.stderr if error else sys.stdout
-        if not (error or whole):
-            line = wrapped(line, 4, terminal_columns())
+        if not whole:
+            line = with_flags(line)
+            line = line if error else wrapped(line, 4, terminal_columns())
         if self._bar is not None and stream.isatty():
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

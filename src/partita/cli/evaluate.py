@@ -255,7 +255,7 @@ def _present(
                 item = {"system": outcome.system, **outcome.scores.to_json()}
                 if outcome.left_out:
                     item["left_out"] = dict(outcome.left_out)
-                display.print(json.dumps(item))
+                display.print(json.dumps(item), whole=True)
     if csv is not None:
         write_csv(csv, systems)
     if systems and not (quiet or as_json):

@@ -8,6 +8,7 @@ from typing import Any
 
 from partita.audio.formats import StemFormat
 from partita.cli.console import format_time
+from partita.cli.flags import with_flags
 from partita.errors import one_line
 from partita.separation.batch import Outcome
 
@@ -78,10 +79,10 @@ def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
             "elapsed_s": round(files.elapsed_s, 3),
             **_null_facts(files.null_depth_db),
             "gain_db": round(files.gain_db, 4),
-            "warnings": list(outcome.warnings),
+            "warnings": [with_flags(text) for text in outcome.warnings],
         }
     if outcome.status == "failed":
-        result["error"] = outcome.error
+        result["error"] = with_flags(outcome.error)
     return result
 
 

@@ -19,6 +19,7 @@ from partita.audio.formats import FORMATS, stem_format
 from partita.audio.spool import is_readable_once
 from partita.cli import habits
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli.flags import with_flags
 from partita.cli.hint import hint_at_better_stems
 from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
@@ -255,7 +256,7 @@ class _Report:
                 if item not in self._told:
                     self._told.add(item)
                     facts = {"input": item, "status": "failed", "model": self.model}
-                    print(json.dumps({**facts, "error": str(error)}), flush=True)
+                    print(json.dumps({**facts, "error": with_flags(str(error))}), flush=True)
             raise
 
     def run(

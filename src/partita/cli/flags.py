@@ -1,0 +1,44 @@
+"""Messages of the library in the command line's words: parameters become flags."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+# `segment_s`, or with a value: `device="cpu"`
+_PARAMETER = re.compile(r"`([a-zA-Z][\w.]*)(?:=([^`]*))?`")
+#: Those whose flags are called otherwise.
+_OTHERWISE = {"weights": "--from", "settings": "--set", "logging.DEBUG": "--verbose"}
+
+
+def with_flags(message: str) -> str:
+    """Return a message with flags in the place of the parameters it names in backquotes.
+
+    ```segment_s``` becomes ``--segment``, ```device="cpu"``` becomes ``--device cpu``, and
+    ```resume=True``` becomes ``--resume``. What no command has a flag for stays.
+    """
+    return _PARAMETER.sub(_flag, message)
+
+
+def _flag(match: re.Match[str]) -> str:
+    name, value = match[1], match[2]
+    flag = _OTHERWISE.get(name) or "--" + name.removesuffix("_s").replace("_", "-")
+    if flag not in _flags():
+        return match[0]
+    return flag if value in (None, "True") else f"{flag} {value.strip(chr(34))}"
+
+
+@functools.cache
+def _flags() -> frozenset[str]:
+    """Return the flags of all commands."""
+    from typer.main import get_command
+
+    from partita.cli.app import app  # which imports this module
+
+    return frozenset(_flags_of(get_command(app)))
+
+
+def _flags_of(command: Any) -> set[str]:
+    flags = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    return flags.union(*map(_flags_of, getattr(command, "commands", {}).values()))
