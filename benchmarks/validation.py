@@ -50,7 +50,7 @@ from partita.evaluation.sdr import mdx_sdr_db
 from partita.files import whole_file
 from partita.models._protocol import SongFacts
 from partita.separation.chain import build_estimator
-from partita.separation.stream import Passage
+from partita.separation.stream import MixtureStream
 from partita.separation.windowed import Chain, Estimator, StageOptions
 from partita.weights.chain import Link, parse_chain, taken_stem
 from partita.weights.identity import model_digest
@@ -166,10 +166,10 @@ def links_of(name: str, options: argparse.Namespace) -> Sequence[Link]:
 def separate(estimator: Estimator, mixture: Samples, rate: int) -> dict[str, Samples]:
     """Return what `Separator` gives with ``keep_rate``."""
     stems = {name: (name,) for name in estimator.sources}
-    passage = Passage(estimator, stems, rate, len(mixture), keep_rate=True, sum_to_mix=False)
-    if passage.needs_measure:
-        passage.measure([mixture])
-    samples = torch.cat([block for _, block in passage.stream([mixture])], dim=-1)
+    stream = MixtureStream(estimator, stems, rate, len(mixture), keep_rate=True, sum_to_mix=False)
+    if stream.needs_measure:
+        stream.measure([mixture])
+    samples = torch.cat([block for _, block in stream.separate([mixture])], dim=-1)
     return dict(zip(stems, samples.numpy(), strict=True))
 
 

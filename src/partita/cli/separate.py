@@ -211,8 +211,9 @@ def separate(
             jobs=jobs,
             version=__version__,
         )
-        draw = _figures(plan, options) if figures else None
-        status = report.run(songs, plan, _once(make), options, draw)
+        separator = _once(make)
+        draw = _figures(separator, plan, options) if figures else None
+        status = report.run(songs, plan, separator, options, draw)
     if status == 0 and not (quiet or json_lines or commercial_only):
         hint_at_better_stems(name)
     return status
@@ -317,14 +318,14 @@ def _require_readable_twice(songs: Sequence[Song | Outcome]) -> None:
             )
 
 
-def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
+def _figures(separator: Any, plan: OutputPlan, options: BatchOptions) -> Any:
     """Return what draws a song once its stems are there."""
     from partita.reports.figures import Recording, require_matplotlib
     from partita.reports.song import draw_song, draw_song_factors
 
     require_matplotlib()  # rather now than after an hour
 
-    def draw(separator: Separator, song: Song, stems: Mapping[str, Path]) -> None:
+    def draw(song: Song, stems: Mapping[str, Path]) -> None:
         mixture = Recording(Path(song.source), options.stream, options.start_s, options.duration_s)
         title = f"{one_line(song.track)} · {plan.model_name}"
         draw_song(
@@ -335,7 +336,7 @@ def _figures(plan: OutputPlan, options: BatchOptions) -> Any:
             in_one=plan.form.holds_all_stems,
         )
         draw_song_factors(
-            separator,
+            separator(),
             mixture,
             plan.figure_path(song, "factors"),
             title=title,

@@ -141,14 +141,14 @@ def _first_window(
         # The models before it get a whole window too: with less they would find other stems.
         duration_s = min(max(windows_s), duration_s or max(windows_s))
     with mixture.open() as reader:  # the stereo field is one of the whole song
-        passage = separator.passage(reader, keep_rate=keep_rate)
-        if passage.needs_measure:
-            passage.measure(reader.blocks())
+        stream = separator.mixture_stream(reader, keep_rate=keep_rate)
+        if stream.needs_measure:
+            stream.measure(reader.blocks())
     with replace(mixture, duration_s=duration_s).open() as reader:
-        stream, facts = passage.estimator_input(reader.blocks())
+        blocks, facts = stream.model_input(reader.blocks())
         for joint in joints:
-            stream, facts = joint.given_to_second(stream, facts)
-        samples = torch.cat([block[0] for block in stream], dim=-1)
+            blocks, facts = joint.given_to_second(blocks, facts)
+        samples = torch.cat([block[0] for block in blocks], dim=-1)
     if facts.side is not None:
         facts = SongFacts(side=facts.side[:1])
     return samples if model.window is None else samples[:, : model.window.length], facts

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +13,7 @@ from torch import Tensor
 
 from partita.audio.formats import StemFormat
 from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
-from partita.audio.sample_store import SampleStore
 from partita.audio.signal import Audio
-from partita.audio.stem_writer import StemWriter
 from partita.devices import choose_device, choose_precision, start_threads
 from partita.dsp.levels import NullMeter
 from partita.errors import UsageError, one_line
@@ -25,7 +21,8 @@ from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.separation.chain import build_estimator, joints_before
 from partita.separation.estimates import Estimates, StemFiles
-from partita.separation.stream import Passage, Samples
+from partita.separation.stem_files import write_stems
+from partita.separation.stream import MixtureStream, Samples
 from partita.separation.windowed import Chain, Estimator, Stage, StageOptions, make_stages
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
@@ -34,7 +31,6 @@ from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, pl
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
-_T = TypeVar("_T")
 
 
 class Separator:
@@ -193,7 +189,7 @@ class Separator:
             samples[:, start : start + _BLOCK_SAMPLES]
             for start in range(0, samples.shape[1], _BLOCK_SAMPLES)
         ]
-        return _in_memory(self._passage(sample_rate, samples.shape[0], keep_rate), blocks)
+        return _in_memory(self._new_stream(sample_rate, samples.shape[0], keep_rate), blocks)
 
     def separate_file(
         self,
@@ -223,8 +219,8 @@ class Separator:
             The file cannot be read.
         """
         with open_audio(path, start_s=start_s, duration_s=duration_s) as reader:
-            passage = self.passage(reader, keep_rate=keep_rate, progress=progress)
-            return _in_memory(passage, list(reader.blocks()), reader.warnings)
+            stream = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
+            return _in_memory(stream, list(reader.blocks()), reader.warnings)
 
     def separate_to_files(
         self,
@@ -262,42 +258,12 @@ class Separator:
         ------
         AudioReadError, AudioWriteError
         """
-        started = time.perf_counter()
-        passage = self.passage(reader, keep_rate=keep_rate, progress=progress)
-        writer = StemWriter(
-            paths,
-            form,
-            sample_rate=passage.out_rate,
-            channels=passage.out_channels,
-            tags={
-                stem: reader.tags.for_stem("" if form.holds_all_stems else stem, track)
-                for stem in paths
-            },
-            root=root,
-            cancel=cancel,
-        )
-        with writer, SampleStore(root) as store:
-            blocks = _until(cancel, reader.blocks())
-            if passage.needs_measure:
-                passage.measure(store.keep(blocks))
-                blocks = store.blocks()
-            for mixture, stems in _until(cancel, passage.stream(blocks)):
-                writer.write(mixture.numpy(), stems.numpy())
-            files = writer.finish()
-        return StemFiles(
-            stems=files,
-            sample_rate=writer.file_rate,
-            channels=writer.file_channels,
-            duration_s=passage.done / passage.out_rate,
-            null_depth_db=passage.null_depth_db,
-            gain_db=writer.gain_db,
-            elapsed_s=time.perf_counter() - started,
-            warnings=tuple(reader.warnings),
-        )
+        stream = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
+        return write_stems(stream, reader, paths, form, root=root, track=track, cancel=cancel)
 
-    def passage(
+    def mixture_stream(
         self, reader: AudioReader, *, keep_rate: bool = False, progress: Progress | None = None
-    ) -> Passage:
+    ) -> MixtureStream:
         """Return the way of an open file through the models; nothing is read yet.
 
         Parameters
@@ -306,20 +272,20 @@ class Separator:
         keep_rate, progress
             As for `separate_file`.
         """
-        return self._passage(
+        return self._new_stream(
             reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
         )
 
-    def _passage(
+    def _new_stream(
         self,
         rate: int,
         channels: int,
         keep_rate: bool,
         frames: int | None = None,
         progress: Progress | None = None,
-    ) -> Passage:
+    ) -> MixtureStream:
         start_threads(self._device)
-        return Passage(
+        return MixtureStream(
             self._estimator,
             self.stems,
             rate,
@@ -347,22 +313,14 @@ def _name(model: str | Path | Sequence[str | Path]) -> str:
     return whole
 
 
-def _until(cancel: threading.Event | None, items: Iterable[_T]) -> Iterator[_T]:
-    """Yield items until somebody cancels; then raise InterruptedError."""
-    for item in items:
-        if cancel is not None and cancel.is_set():
-            raise InterruptedError
-        yield item
-
-
 def _in_memory(
-    passage: Passage, blocks: Sequence[Samples], warnings: Sequence[str] = ()
+    stream: MixtureStream, blocks: Sequence[Samples], warnings: Sequence[str] = ()
 ) -> Estimates:
-    if passage.needs_measure:
-        passage.measure(blocks)
-    samples = torch.cat([stems for _, stems in passage.stream(blocks)], dim=-1)
-    stems = {name: Audio(samples[i], passage.out_rate) for i, name in enumerate(passage.stems)}
-    return Estimates(stems, passage.null_depth_db, tuple(warnings))
+    if stream.needs_measure:
+        stream.measure(blocks)
+    samples = torch.cat([stems for _, stems in stream.separate(blocks)], dim=-1)
+    stems = {name: Audio(samples[i], stream.out_rate) for i, name in enumerate(stream.stems)}
+    return Estimates(stems, stream.null_depth_db, tuple(warnings))
 
 
 def _as_samples(mixture: Tensor | Samples) -> Samples:

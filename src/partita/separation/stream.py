@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,7 @@ Samples = npt.NDArray[np.float32]
 
 
 @dataclass
-class Passage:
+class MixtureStream:
     """One mixture on its way through an estimator.
 
     Attributes
@@ -82,7 +82,7 @@ class Passage:
         return self.in_channels > 1 and (self.estimator.channels == 2 or not self.keep_rate)
 
     def measure(self, blocks: Iterable[Samples]) -> None:
-        """Measure the stereo field of the whole mixture, which `stream` is given afterwards.
+        """Measure the stereo field of the whole mixture, which `separate` is given afterwards.
 
         It is a fact of the song, the same for all its windows: a song may well begin with a bass
         alone in the middle, which is no reason to take it for mono.
@@ -93,7 +93,7 @@ class Passage:
             meter.add(pairs)
         self.field = meter.field()
 
-    def stream(self, blocks: Iterable[Samples]) -> Iterator[tuple[Tensor, Tensor]]:
+    def separate(self, blocks: Iterable[Samples]) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
 
         Both are at the output rate. There are exactly as many samples as the input has at it.
@@ -148,7 +148,7 @@ class Passage:
                 mixture.append(converted)
             yield converted.reshape(-1, channels, block.shape[-1])
 
-    def estimator_input(
+    def model_input(
         self, blocks: Iterable[Samples], mixture: BlockBuffer | None = None
     ) -> tuple[Iterator[Tensor], SongFacts]:
         """Return what the estimator gets of a mixture: `measure` has seen it before.
@@ -180,7 +180,7 @@ class Passage:
 
     def _estimates(self, blocks: Iterable[Samples], mixture: BlockBuffer) -> Iterator[Tensor]:
         """Yield estimates ``[groups, sources, channels, samples]`` at the estimator's rate."""
-        estimates = self.estimator.estimate(*self.estimator_input(blocks, mixture))
+        estimates = self.estimator.estimate(*self.model_input(blocks, mixture))
         field = self._mapping
         return estimates if field is None else (field.undo(block) for block in estimates)
 

@@ -65,14 +65,14 @@ def test_every_error_names_its_song(tmp_path, write_song, separator):
 def test_what_one_song_needs_too_much_of_ends_no_batch(tmp_path, write_song, song):
     model = create_model("hpss", {"sources": ["harmonic", "percussive", "residual"]})
     separator = Separator(model, stems="harmonic,percussive")
-    separate_to_files = separator.separate_to_files
+    mixture_stream = separator.mixture_stream
 
-    def fails_once(reader, *arguments, **options):
+    def fails_once(reader, **options):
         if "0.wav" in reader.name:
             raise PartitaError("out of memory on cpu")
-        return separate_to_files(reader, *arguments, **options)
+        return mixture_stream(reader, **options)
 
-    separator.separate_to_files = fails_once
+    separator.mixture_stream = fails_once
     outcomes = separate(tmp_path, pair(write_song, "a", "b"), separator)
     assert [outcome.status for outcome in outcomes] == ["failed", "done"]
     assert outcomes[0].error.endswith("0.wav: out of memory on cpu")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Se
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from partita.audio.reader import AudioReader, open_audio
 from partita.errors import (
@@ -26,19 +26,27 @@ from partita.separation.batch.earlier import fault_of_stems
 from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.separation.batch.output_plan import OutputPlan
 from partita.separation.batch.songs import Outcome, Song, identity
+from partita.separation.stem_files import write_stems
+from partita.separation.stream import MixtureStream
 from partita.threads import map_awake
 from partita.weights.identity import model_digest
 
-if TYPE_CHECKING:
-    from partita.separation.separator import Separator
-
 #: Makes pictures of a song whose stems, by name, are written.
-Draw = Callable[["Separator", Song, Mapping[str, Path]], None]
+Draw = Callable[[Song, Mapping[str, Path]], None]
 
 _log = logging.getLogger(__name__)
 
 #: What every song has with ``--figures``.
 _PICTURE = "spectrograms"
+
+
+class StreamMaker(Protocol):
+    """What a batch needs of a Separator."""
+
+    def mixture_stream(
+        self, reader: AudioReader, *, keep_rate: bool, progress: Progress | None
+    ) -> MixtureStream:
+        """Return what separates an open file; nothing is read yet."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class BatchOptions:
 def separate_songs(
     songs: Iterable[Song | Outcome],
     plan: OutputPlan,
-    separator: Callable[[], Separator],
+    separator: Callable[[], StreamMaker],
     options: BatchOptions,
     *,
     progress: Callable[[Song, int, int], Progress] | None = None,
@@ -128,7 +136,7 @@ class _Task:
 @dataclass
 class _Batch:
     plan: OutputPlan
-    separator: Callable[[], Separator]
+    separator: Callable[[], StreamMaker]
     options: BatchOptions
     progress: Callable[[Song, int, int], Progress] | None
     draw: Draw | None
@@ -238,14 +246,16 @@ class _Batch:
         song, manifest = task.song, Manifest(self.plan.manifest_path(task.song))
         separator = self.separator()
         with manifest.replacing(task.paths):
-            files = separator.separate_to_files(
+            progress = self.progress and self.progress(song, task.number, task.total)
+            files = write_stems(
+                separator.mixture_stream(
+                    reader, keep_rate=self.options.keep_rate, progress=progress
+                ),
                 reader,
                 task.paths,
                 self.plan.form,
                 root=self.plan.root,
                 track=song.track.rsplit("/", 1)[-1],
-                keep_rate=self.options.keep_rate,
-                progress=self.progress and self.progress(song, task.number, task.total),
                 cancel=self.cancel,
             )
         warnings = files.warnings
@@ -256,7 +266,7 @@ class _Batch:
             text = f"{song.name}: --resume will not know how these stems were made: {reason}"
             warnings = (*warnings, text)
         if self.draw is not None:
-            self.draw(separator, song, files.stems)
+            self.draw(song, files.stems)
         return Outcome(song.source, "done", files, files.stems, redone=redone, warnings=warnings)
 
 

@@ -1,0 +1,97 @@
+"""From an open song to the files of its stems."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from partita.audio.formats import StemFormat
+from partita.audio.reader import AudioReader
+from partita.audio.sample_store import SampleStore
+from partita.audio.stem_writer import StemWriter
+from partita.separation.estimates import StemFiles
+from partita.separation.stream import MixtureStream
+
+_T = TypeVar("_T")
+
+
+def write_stems(
+    stream: MixtureStream,
+    reader: AudioReader,
+    paths: Mapping[str, Path],
+    form: StemFormat,
+    *,
+    root: Path,
+    track: str,
+    cancel: threading.Event | None = None,
+) -> StemFiles:
+    """Separate an open file into stem files, in memory that does not grow with its length.
+
+    The stereo field is measured over the whole song, so all of it is decoded before the first
+    window; songs of one channel have none.
+
+    Parameters
+    ----------
+    stream : MixtureStream
+        For this song; nothing has passed through it.
+    reader : AudioReader
+    paths : mapping of str to Path
+        Stem name → file; nothing appears there before everything is complete.
+    form : StemFormat
+    root : Path
+        The output folder, where unfinished files wait.
+    track : str
+        Title of songs that have none.
+    cancel : Event, optional
+        Once it is set, the separation stops with InterruptedError and leaves no files.
+
+    Raises
+    ------
+    AudioReadError, AudioWriteError
+    """
+    started = time.perf_counter()
+    writer = StemWriter(
+        paths,
+        form,
+        sample_rate=stream.out_rate,
+        channels=stream.out_channels,
+        tags={
+            stem: reader.tags.for_stem("" if form.holds_all_stems else stem, track)
+            for stem in paths
+        },
+        root=root,
+        cancel=cancel,
+    )
+    with writer, SampleStore(root) as store:
+        blocks = _until(cancel, reader.blocks())
+        if stream.needs_measure:
+            stream.measure(store.keep(blocks))
+            blocks = store.blocks()
+        with contextlib.closing(stream.separate(blocks)) as pairs:
+            for mixture, stems in pairs:
+                if cancel is not None and cancel.is_set():
+                    raise InterruptedError
+                writer.write(mixture.numpy(), stems.numpy())
+        files = writer.finish()
+    return StemFiles(
+        stems=files,
+        sample_rate=writer.file_rate,
+        channels=writer.file_channels,
+        duration_s=stream.done / stream.out_rate,
+        null_depth_db=stream.null_depth_db,
+        gain_db=writer.gain_db,
+        elapsed_s=time.perf_counter() - started,
+        warnings=tuple(reader.warnings),
+    )
+
+
+def _until(cancel: threading.Event | None, items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items until somebody cancels; then raise InterruptedError."""
+    for item in items:
+        if cancel is not None and cancel.is_set():
+            raise InterruptedError
+        yield item
