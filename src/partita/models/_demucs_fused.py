@@ -8,21 +8,19 @@ once.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partita.models._demucs_blocks import DemucsConfig, Down, Recurrence, Up
 from partita.models._demucs_signal import separate_with
 from partita.models._protocol import SeparationModel
-
-if TYPE_CHECKING:
-    from partita.models.demucs import Demucs, DemucsConfig, Down, Up
+from partita.models._shared_weights import with_shared_weights
 
 _STRETCH = 1 << 18  # numbers that a level makes of a stretch: a megabyte, as large as caches are
 
@@ -166,22 +164,33 @@ class FusedDemucs(SeparationModel):
 
     Parameters
     ----------
-    model : Demucs
+    registry_name : str
+        Of the model that this one stands for.
+    config : DemucsConfig
+    encoder, recurrence, decoder
+        The model's parts.
     """
 
     config: DemucsConfig
     cpu_batch: ClassVar[int] = 4
 
-    def __init__(self, model: Demucs) -> None:
-        super().__init__(model.config)
-        self.registry_name = model.registry_name  # type: ignore[misc]
-        self.window = model.window
-        self.encoder = nn.ModuleList(map(FusedDown, cast("Iterable[Down]", model.encoder)))
-        same = {id(parameter): parameter for parameter in model.parameters()}
-        self.recurrence = copy.deepcopy(model.recurrence, same)  # in a mode of its own
+    def __init__(
+        self,
+        registry_name: str,
+        config: DemucsConfig,
+        encoder: nn.ModuleList,
+        recurrence: Recurrence | None,
+        decoder: nn.ModuleList,
+    ) -> None:
+        super().__init__(config)
+        self.registry_name = registry_name  # type: ignore[misc]
+        self.window = config.window
+        self.encoder = nn.ModuleList(map(FusedDown, cast("Iterable[Down]", encoder)))
+        # A copy, because it has a mode (training or evaluation) of its own.
+        self.recurrence = None if recurrence is None else with_shared_weights(recurrence)
+        ups = cast("Sequence[Up]", decoder)
         self.decoders = nn.ModuleList(
-            nn.ModuleList(FusedUp(up, decoder) for up in cast("Iterable[Up]", model.decoder))
-            for decoder in range(model.decoders)
+            nn.ModuleList(FusedUp(up, index) for up in ups) for index in range(ups[0].decoders)
         )
         self.eval()
 

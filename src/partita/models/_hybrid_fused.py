@@ -8,9 +8,8 @@ level while they are in the cache.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +18,6 @@ from torch.nn import functional
 from partita.models._dconv import DConv, LayerScale
 from partita.models._hybrid_layers import DecoderLayer, EncoderLayer
 from partita.models._onednn import InPrecision, linear, precision_of
-
-if TYPE_CHECKING:
-    from partita.models._hybrid import HybridModel
 
 _STRETCH = 1 << 20  # numbers of a level's output at once: few calls, and they stay in the cache
 
@@ -289,33 +285,16 @@ def _channels_first(x: Tensor, over_frequency: bool) -> Tensor:
     return x if over_frequency else x.squeeze(-1)
 
 
-def fused(layer: nn.Module) -> nn.Module:
+def fused_level(layer: nn.Module) -> nn.Module:
     """Return a level in its form for inference; itself where there is none."""
     if not isinstance(layer, (EncoderLayer, DecoderLayer)):
         return layer
-    shape = layer.shape
-    if (
-        shape.only_conv
-        or shape.norm_groups
-        or (shape.kernel, 4 * shape.pad)
-        != (
-            2 * shape.stride,
-            2 * shape.stride,
-        )
-    ):
+    shape, twice = layer.shape, 2 * layer.shape.stride
+    is_usual = shape.kernel == twice and 4 * shape.pad == twice
+    if shape.only_conv or shape.norm_groups or not is_usual:
         return layer
     if layer.dconv is not None and shape.dconv and (shape.dconv.attention or shape.dconv.lstm):
         return layer
     if isinstance(layer, DecoderLayer):
         return FusedDecoder(layer)
     return layer if shape.context else FusedEncoder(layer)
-
-
-def fuse(model: HybridModel) -> HybridModel:
-    """Return a model in its form for inference on CPUs, with the weights of `model`."""
-    same = {id(parameter): parameter for parameter in model.parameters()}
-    fast = copy.deepcopy(model, same).eval()
-    for levels in (fast.encoder, fast.decoder, fast.tencoder, fast.tdecoder):
-        for index, layer in enumerate(levels):
-            levels[index] = fused(layer)
-    return fast

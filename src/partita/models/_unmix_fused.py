@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,8 @@ from torch.nn import functional
 
 from partita.models._magnitudes import MagnitudeModel
 from partita.models._spectrogram import Observation
+from partita.models._unmix_network import Connect, Signals, UnmixConfig, UnmixNetwork
 
-if TYPE_CHECKING:
-    from partita.models.open_unmix import UnmixConfig, UnmixNetwork
-
-#: A layer's output, for each network.
-Signals = Sequence[Tensor]
-#: The recurrent layers of each network, and what connects them: from the outputs of the networks'
-#: first layers ``[frames, batch, hidden]`` to what their second dense layers see.
-Recur = Callable[[Tensor], Tensor]
-Connect = Callable[[Signals, Sequence[Recur]], Signals]
 _FEW_FRAMES = 100  # of images and their inverse transforms at once: memory that is used again
 
 

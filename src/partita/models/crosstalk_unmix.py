@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from partita.models._registry import register_model
-from partita.models._unmix_fused import Connect, Recur, Signals
-from partita.models.open_unmix import UnmixConfig, UnmixModel, UnmixNetwork
+from partita.models._unmix_network import Connect, Recur, Signals, UnmixConfig, UnmixNetwork
+from partita.models.open_unmix import UnmixModel
 
 _CROSSES = {"tanh": (True, False), "lstm": (False, True), "both": (True, True)}
 _JOINS = ("concatenate", "average")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from partita.models._demucs_blocks import DemucsConfig
 from partita.models._registry import register_model
-from partita.models.demucs import Demucs, DemucsConfig
+from partita.models.demucs import Demucs
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from partita.models._dconv import DConvShape
-from partita.models._hybrid import HybridConfig, HybridModel, Level
+from partita.models._hybrid import HybridModel
+from partita.models._hybrid_config import HybridConfig, Level
 from partita.models._registry import register_model
 
 
 @dataclass(frozen=True)
 class HdemucsConfig(HybridConfig):
-    """Configuration of `Hdemucs`; see `partita.models._hybrid.HybridConfig` for the rest.
+    """Configuration of `Hdemucs`; see `partita.models._hybrid_config.HybridConfig` for the rest.
 
     Attributes
     ----------

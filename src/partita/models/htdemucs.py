@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partita.models._cross_transformer import CrossTransformer, TransformerShape
-from partita.models._hybrid import HybridConfig, HybridModel
+from partita.models._hybrid import HybridModel
+from partita.models._hybrid_config import HybridConfig
 from partita.models._registry import register_model
 from partita.models._validation import bounded
 
 
 @dataclass(frozen=True)
 class HtdemucsConfig(HybridConfig):
-    """Configuration of `Htdemucs`; see `partita.models._hybrid.HybridConfig` for the rest.
+    """Configuration of `Htdemucs`; see `partita.models._hybrid_config.HybridConfig` for the rest.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ import torch
 
 from partita.errors import ModelError
 from partita.models import create_model
-from partita.models.demucs import Up
+from partita.models._demucs_blocks import Up
 from partita.training.recipes import load_recipe
 from partita.weights.checkpoint import load_checkpoint
 
