@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from common import distance_db, in_turns, multiply_adds, own_peak_mb, printed_number
-from partita import Audio, Separator
+from partita import Separator, load_audio
 from partita.models._onednn import linear
 from partita.weights.card import NpmSource
 from partita.weights.cards import get_card
@@ -54,7 +54,7 @@ def load_song(path: Path, start: float, seconds: float) -> Tensor:
     """Return stereo ``[2, samples]`` of a file, or of the sum of a folder's files."""
     files = sorted(path.glob("*.flac")) if path.is_dir() else [path]
     first = round(start * RATE)
-    parts = [Audio.load(file).samples[:, first : first + round(seconds * RATE)] for file in files]
+    parts = [load_audio(file).samples[:, first : first + round(seconds * RATE)] for file in files]
     return torch.stack([part.expand(2, -1) for part in parts]).sum(dim=0)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import soxr
 import torch
 
-from partita import Audio, Separator
+from partita import Separator, load_audio
 from partita.models import create_model
 from partita.weights.store import load_model
 
@@ -28,7 +28,7 @@ RATE = 44100
 
 def read_minute(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return vocals and the rest, ``[2, samples]``."""
-    stems = {path.stem: Audio.load(path) for path in sorted(folder.glob("*.opus"))}
+    stems = {path.stem: load_audio(path) for path in sorted(folder.glob("*.opus"))}
     count = min(stem.samples.shape[1] for stem in stems.values())
     rate = stems["vocals"].sample_rate
     vocals = stems["vocals"].samples[:, :count].numpy()

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import partita
-from partita import Audio
+from partita import Audio, load_audio
 from partita.evaluation.sdr import sdr_db
 
 SONG = Path(__file__).resolve().parents[2] / "shared/audio/music-delta-80s-rock.stem.mp4"
@@ -39,7 +39,7 @@ def main() -> None:
 
     # Rounded to 16 bits, as musdb reads them: museval's distortion filters need that noise where a
     # lossy codec left nothing, else their equations have no stable solution.
-    streams = [_as_16_bit(Audio.load(options.song, stream=index)) for index in range(5)]
+    streams = [_as_16_bit(load_audio(options.song, stream=index)) for index in range(5)]
     mixture, drums, bass, other, vocals = streams
     separator = partita.Separator(
         "spleeter-2stems",
@@ -47,7 +47,7 @@ def main() -> None:
         precision=options.precision,
         overlap=options.overlap,
     )
-    estimates = separator(mixture, Audio.load(options.song, duration_s=0.1).sample_rate)
+    estimates = separator(mixture, load_audio(options.song, duration_s=0.1).sample_rate)
     references = {"vocals": vocals, "accompaniment": drums + bass + other}
     scores = museval.evaluate(
         np.stack([reference.numpy().T for reference in references.values()]),

@@ -29,7 +29,7 @@ import scipy.ndimage
 import scipy.signal
 
 from partita.audio.reader import AUDIO_EXTENSIONS
-from partita.audio.signal import Audio
+from partita.audio.signal import load_audio
 from partita.datasets import open_dataset
 
 OCTAVES = [31.25 * 2**k for k in range(10)]
@@ -41,7 +41,7 @@ SILENT = 1e-4
 def excerpts(path: Path, seconds: float) -> Iterator[dict[str, tuple[np.ndarray, int]]]:
     """Yield the mixture and the stems of excerpts, each ``[channels, samples]`` and its rate."""
     if path.is_file() and path.suffix.lower() in AUDIO_EXTENSIONS and ".stem." not in path.name:
-        audio = Audio.load(path)
+        audio = load_audio(path)
         yield from cut({"mixture": audio.samples.numpy()}, audio.sample_rate, seconds)
         return
     for track in open_dataset(path):

@@ -25,7 +25,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from partita import Audio
+from partita import load_audio
 from partita.weights.cards import get_card
 from partita.weights.store import example_path, fetch
 
@@ -57,7 +57,7 @@ for index, wav in enumerate(estimator.separate(torch.from_numpy(song.T))):
 
 
 def make_song(path: Path, minutes: float) -> None:
-    example = Audio.load(example_path(get_card(MODEL))).samples.numpy()
+    example = load_audio(example_path(get_card(MODEL))).samples.numpy()
     left = round(minutes * 60 * RATE)
     with av.open(str(path), "w", format="mp3") as output:
         stream = output.add_stream("libmp3lame", rate=RATE, layout="stereo")

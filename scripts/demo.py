@@ -13,7 +13,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from partita import Audio
+from partita import Audio, load_audio
 from partita.cli.choices import best_model
 from partita.evaluation.sdr import sdr_db
 from partita.weights.cards import DEFAULT_MODEL, get_card
@@ -67,7 +67,7 @@ def print_scores(models: Sequence[str], stems: Mapping[str, Tensor], out: Path) 
     estimates = {"mixture": dict.fromkeys(stems, sum(stems.values()))}
     for model in models:
         folder = out / model / KNOWN
-        estimates[model] = {name: Audio.load(folder / f"{name}.wav").samples for name in stems}
+        estimates[model] = {name: load_audio(folder / f"{name}.wav").samples for name in stems}
     print("\nHow good on the known song (SDR of the whole song, dB):")
     print("".join(f"{text:>12}" for text in ("", *stems)))
     for system, found in estimates.items():

@@ -23,7 +23,7 @@ import soxr
 import torch
 
 from partita.audio.channels import mix_channels
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, load_audio
 
 RATE = 44100
 BARS, STEPS = 8, 16
@@ -51,7 +51,7 @@ def find_samples(kit: Path) -> dict[str, list[Path]]:
 
 def load(path: Path) -> np.ndarray:
     """Return a sample as stereo with a peak of one, ``[2, samples]``."""
-    audio = Audio.load(path)
+    audio = load_audio(path)
     stereo = mix_channels(audio.samples.numpy(), 2)
     stereo = soxr.resample(stereo.T, audio.sample_rate, RATE).T
     return stereo / max(float(np.abs(stereo).max()), 1e-9)

@@ -58,7 +58,7 @@ def real_songs():
     if not path.exists():
         return []
     names = {1: "drums", 2: "bass", 3: "other", 4: "vocals"}
-    audios = {n: partita.Audio.load(path, stream=i, duration_s=REAL_S) for i, n in names.items()}
+    audios = {n: partita.load_audio(path, stream=i, duration_s=REAL_S) for i, n in names.items()}
     return [{name: audio.samples.numpy() for name, audio in audios.items()}]
 
 

@@ -332,8 +332,8 @@ def test_lossy_references_score_as_in_python(run, tracks, write_song, stems):
         partita.Audio(torch.from_numpy(signal), rate).save(tracks / f"lossy/{name}.mp3")
     write(tracks / "guess", disturbed(true), rate)
     content = json.loads(run("evaluate", "lossy", "guess", "--json").out)
-    references = {name: partita.Audio.load(tracks / f"lossy/{name}.mp3") for name in FOUR}
-    estimates = {name: partita.Audio.load(tracks / f"guess/{name}.wav") for name in FOUR}
+    references = {name: partita.load_audio(tracks / f"lossy/{name}.mp3") for name in FOUR}
+    estimates = {name: partita.load_audio(tracks / f"guess/{name}.wav") for name in FOUR}
     scores = partita.evaluate(references, estimates)
     assert {t["name"]: t["frames"] for t in content["targets"]} == {
         t["name"]: t["frames"] for t in scores.to_json()["targets"]

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from partita.audio.signal import Audio
+from partita.audio.signal import load_audio
 
 STEMS = ("voice", "flute", "rest")
 
@@ -49,14 +49,14 @@ def test_defaults(separate, write_song, tmp_path, song):
 def test_formats(separate, write_song, tmp_path, extension):
     assert separate(write_song(), "--format", extension).status == 0
     for stem in STEMS:
-        audio = Audio.load(tmp_path / f"separated/tiny/song/{stem}.{extension}")
+        audio = load_audio(tmp_path / f"separated/tiny/song/{stem}.{extension}")
         assert audio.duration_s == pytest.approx(4.0, abs=0.05)
 
 
 def test_stem_mp4_in_and_out(separate, write_song, tmp_path):
     assert separate(write_song(), "--format", "stem.mp4").status == 0
     path = tmp_path / "separated/tiny/song/song.stem.mp4"
-    mixture = Audio.load(path)
+    mixture = load_audio(path)
     assert mixture.duration_s == pytest.approx(4.0, abs=0.05)
     result = separate(path, "--out", "again")
     assert result.status == 0, result.err
@@ -200,7 +200,7 @@ def test_what_a_song_says_of_itself_comes_along(separate, write_song, tmp_path, 
     from mutagen.id3 import ID3, TBPM, TIT2, TKEY, USLT
 
     path = tmp_path / "song.mp3"
-    song = Audio.load(write_song())
+    song = load_audio(write_song())
     song.save(path)
     tags = ID3()
     for frame in (TIT2(text="Title"), TBPM(text="128"), TKEY(text="8A"), USLT(text="la\nla")):

@@ -14,7 +14,7 @@ import torch
 
 from common import SHARED
 from partita import evaluate
-from partita.audio.signal import Audio
+from partita.audio.signal import load_audio
 from partita.datasets import open_dataset
 from partita.evaluation.aggregate import summarise
 from partita.evaluation.bsseval import bss_eval
@@ -110,7 +110,7 @@ def streams():
     if not path.exists():
         pytest.skip("the real recordings (../shared/audio) are not on this machine")
     # Without the rounding the equations are too ill-conditioned for any two solvers to agree.
-    loaded = [Audio.load(path, stream=index).samples.double().numpy() for index in range(5)]
+    loaded = [load_audio(path, stream=index).samples.double().numpy() for index in range(5)]
     return [np.round(samples * 32768.0) / 32768.0 for samples in loaded]
 
 

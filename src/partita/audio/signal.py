@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def is_lossy(path: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Samples and their rate.
+    """Samples and their rate; an array ``[channels, samples]`` to NumPy.
 
     Attributes
     ----------
@@ -56,6 +57,36 @@ class Audio:
         channels = "one channel" if self.channels == 1 else f"{self.channels} channels"
         return f"{channels}, {self.duration_s:.3f} s, {self.sample_rate} Hz"
 
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the samples for NumPy; they share memory with the tensor where they can."""
+        array = self.samples.detach().cpu().numpy()
+        if copy is None:  # NumPy 1 has no such parameter
+            return np.asarray(array, dtype)
+        return np.array(array, dtype, copy=copy)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.samples[index]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and samples."""
+        return tuple(self.samples.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes: 2."""
+        return self.samples.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's type of a sample."""
+        return np.asarray(self).dtype
+
     @property
     def channels(self) -> int:
         """Number of channels."""
@@ -65,31 +96,6 @@ class Audio:
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.samples.shape[-1] / self.sample_rate
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        stream: int | None = None,
-    ) -> Self:
-        """Read a whole file, or an excerpt of it, into memory.
-
-        Parameters and errors are those of `partita.audio.reader.open_audio`.
-
-        Warns
-        -----
-        UserWarning
-            Something of the file is damaged or missing.
-        """
-        with open_audio(path, start_s=start_s, duration_s=duration_s, stream=stream) as reader:
-            blocks = list(reader.blocks())
-            for warning in reader.warnings:
-                warnings.warn(warning, stacklevel=2)
-            samples = torch.from_numpy(np.concatenate(blocks, axis=1))
-            return cls(samples, reader.sample_rate, is_lossy(Path(path)))
 
     def save(
         self,
@@ -132,8 +138,8 @@ class Audio:
         path = Path(path)
         if path.name.lower().endswith(_STEM_MP4):
             raise UsageError(
-                f"{one_line(path)}: a .stem.mp4 holds a song and its stems: partita separate "
-                "--format stem.mp4 writes it, in Python Separator.separate_to_files"
+                f"{one_line(path)}: a .stem.mp4 holds a song and its stems: "
+                'Separator.separate writes it with `format="stem.mp4"`'
             )
         gain_db = save_together({path: self}, stem_format(path.suffix, bits, bitrate))
         if gain_db:
@@ -144,6 +150,53 @@ class Audio:
                 stacklevel=2,
             )
         return gain_db
+
+
+def load_audio(
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    stream: int | None = None,
+) -> Audio:
+    """Read a file, or an excerpt of it, into memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any audio or video file.
+    start_s, duration_s : float
+        The excerpt in seconds; None reads to the end.
+    stream : int, optional
+        Which sound track of the file; by default the file's default one.
+
+    Returns
+    -------
+    Audio
+        At the file's own rate and channel count.
+
+    Raises
+    ------
+    UsageError
+        An excerpt that cannot be.
+    AudioReadError
+        The file cannot be read, or ends before the excerpt.
+
+    Warns
+    -----
+    UserWarning
+        Something of the file is damaged or missing.
+
+    Examples
+    --------
+    >>> chorus = load_audio("song.mp3", start_s=60, duration_s=20)  # doctest: +SKIP
+    """
+    with open_audio(path, start_s=start_s, duration_s=duration_s, stream=stream) as reader:
+        blocks = list(reader.blocks())
+        for warning in reader.warnings:
+            warnings.warn(warning, stacklevel=2)
+        samples = torch.from_numpy(np.concatenate(blocks, axis=1))
+        return Audio(samples, reader.sample_rate, is_lossy(Path(path)))
 
 
 def save_together(files: Mapping[Path, Audio], form: StemFormat) -> float:

@@ -9,7 +9,7 @@ import soundfile
 
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio, rechunk
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, load_audio
 from partita.errors import AudioReadError
 
 RATE = 44100
@@ -238,7 +238,7 @@ def test_audio_round_trip(tmp_path, song):
 
     audio = Audio(torch.from_numpy(song), RATE)
     audio.save(tmp_path / "song.wav", bits="float")
-    again = Audio.load(tmp_path / "song.wav")
+    again = load_audio(tmp_path / "song.wav")
     assert again.sample_rate == RATE
     assert again.channels == 2
     assert again.duration_s == pytest.approx(4.0)

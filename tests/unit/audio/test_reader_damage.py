@@ -11,7 +11,7 @@ import soundfile
 
 from audio_files import RATE, assert_seconds, encode, read, tones
 from partita.audio.reader import open_audio
-from partita.audio.signal import Audio
+from partita.audio.signal import load_audio
 from partita.errors import AudioReadError
 
 CODECS = {
@@ -307,4 +307,4 @@ def test_loading_a_damaged_file_warns(tmp_path):
     path = write(tmp_path, "flac")
     path.write_bytes(path.read_bytes()[:60_000])
     with pytest.warns(UserWarning, match=r"song\.flac: .* of the 8.000 s"):
-        Audio.load(path)
+        load_audio(path)

@@ -12,7 +12,7 @@ import torch
 from partita.audio.encode import encode_file, to_pcm
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, load_audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Cover, Tags, read_tags
 from partita.audio.work_folder import work_folder
@@ -323,7 +323,7 @@ def test_pcm_is_exact_at_full_scale():
 def test_sixteen_bit_files_survive_unchanged(tmp_path):
     values = np.arange(-32768, 32768, dtype=np.int16)
     soundfile.write(tmp_path / "in.wav", values, RATE)
-    Audio.load(tmp_path / "in.wav").save(tmp_path / "out.wav")
+    load_audio(tmp_path / "in.wav").save(tmp_path / "out.wav")
     again, _ = soundfile.read(tmp_path / "out.wav", dtype="int16")
     np.testing.assert_array_equal(again, values)
 
@@ -335,7 +335,7 @@ def test_audio_that_is_too_loud_is_softened_with_a_warning(tmp_path, stems):
     with pytest.warns(UserWarning, match=rf"loud\.wav: the peak is {excess:.2f} dB above full"):
         gain_db = loud.save(tmp_path / "loud.wav")
     assert gain_db == pytest.approx(-excess)
-    again = Audio.load(tmp_path / "loud.wav").samples
+    again = load_audio(tmp_path / "loud.wav").samples
     torch.testing.assert_close(again, loud.samples / peak, atol=2**-14, rtol=0)
     assert loud.save(tmp_path / "float.wav", bits="float") == 0  # no warning: they are errors
     assert loud.samples.abs().max() == peak

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import example_song
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, load_audio
 from partita.datasets.fingerprint import Duplicate, find_duplicates, fingerprint
 
 RATE = 44100
@@ -16,7 +16,7 @@ def recording():
 
 
 def fingerprint_of(path):
-    audio = Audio.load(path)
+    audio = load_audio(path)
     return fingerprint(audio.samples.mean(dim=0).numpy(), audio.sample_rate)
 
 
@@ -52,7 +52,7 @@ def test_real_songs_are_told_apart(shared_audio):
     songs = sorted(shared_audio.parent.glob("multitracks/*/other.opus"))[:3]
     if not songs:
         pytest.skip("the real multitracks (../shared/multitracks) are not on this machine")
-    excerpts = [Audio.load(path, start_s=60, duration_s=12) for path in songs]
+    excerpts = [load_audio(path, start_s=60, duration_s=12) for path in songs]
     bits = [fingerprint(each.samples.mean(dim=0).numpy(), each.sample_rate) for each in excerpts]
     assert find_duplicates([*bits, bits[1]]) == [Duplicate(1, 3, 0.0)]
 

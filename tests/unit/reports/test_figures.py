@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, load_audio
 from partita.dsp.stft import Stft
 from partita.errors import AudioReadError, AudioWriteError, UsageError
 from partita.reports.figures import Recording, draw_factors, draw_signals, draw_spectrograms
@@ -166,7 +166,7 @@ def test_streams_of_one_file(shared_audio, tmp_path):
 def test_files_and_signals_give_the_same_picture(write_song, song, tmp_path):
     file = write_song("song.wav", song, subtype="FLOAT")
     draw_spectrograms({"mixture": Recording(file)}, tmp_path / "a.png")
-    draw_signals({"mixture": Audio.load(file)}, tmp_path / "b.png")
+    draw_signals({"mixture": load_audio(file)}, tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

@@ -242,12 +242,12 @@ def _mono(file: StemFile, start_s: float, length_s: float) -> Samples:
     """Return an excerpt at `RATE`, silent where the file is over."""
     import soxr
 
-    from partita.audio.signal import Audio
+    from partita.audio.signal import load_audio
 
     sound = np.zeros(round(length_s * RATE), np.float32)
     if start_s >= file.header.duration_s:
         return sound
-    audio = Audio.load(file.path, start_s=start_s, duration_s=length_s, stream=file.stream)
+    audio = load_audio(file.path, start_s=start_s, duration_s=length_s, stream=file.stream)
     mono = audio.samples.numpy().mean(axis=0)
     read = soxr.resample(mono, audio.sample_rate, RATE, quality="LQ")[: len(sound)]
     sound[: len(read)] = read

@@ -30,10 +30,10 @@ def read_excerpt(
     import soxr
 
     from partita.audio.pitch_tempo import change_pitch_and_tempo
-    from partita.audio.signal import Audio
+    from partita.audio.signal import load_audio
 
     lead_s = max(0.0, begin_s - _MARGIN_S)
-    audio = Audio.load(
+    audio = load_audio(
         file.path,
         start_s=lead_s,
         duration_s=end_s + _MARGIN_S - lead_s,
