@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from partita import audio as audio
+    from partita import datasets as datasets
+    from partita import dsp as dsp
+    from partita import errors as errors
+    from partita import evaluation as evaluation
+    from partita import models as models
+    from partita import reports as reports
+    from partita import separation as separation
+    from partita import training as training
+    from partita import weights as weights
     from partita.audio.signal import Audio as Audio
+    from partita.audio.signal import load_audio as load_audio
     from partita.errors import PartitaError as PartitaError
     from partita.evaluation.evaluate import evaluate as evaluate
+    from partita.models import list_models as list_models
     from partita.models import register_model as register_model
     from partita.separation.estimates import Estimates as Estimates
     from partita.separation.separator import Separator as Separator
+    from partita.weights.cards import list_weights as list_weights
 
 # PyTorch takes over a second to import, so that nothing is imported before it is used.
 _HOMES = {
@@ -22,8 +35,15 @@ _HOMES = {
     "PartitaError": "partita.errors",
     "Separator": "partita.separation.separator",
     "evaluate": "partita.evaluation.evaluate",
+    "list_models": "partita.models",
+    "list_weights": "partita.weights.cards",
+    "load_audio": "partita.audio.signal",
     "register_model": "partita.models",
 }
+_PACKAGES = (
+    *("audio", "datasets", "dsp", "errors", "evaluation", "models", "reports", "separation"),
+    *("training", "weights"),
+)
 
 __all__ = [
     "Audio",
@@ -33,23 +53,19 @@ __all__ = [
     "__version__",
     "evaluate",
     "list_models",
+    "list_weights",
+    "load_audio",
     "register_model",
 ]
 
 
-def list_models() -> list[str]:
-    """Return the names of all sets of weights, the default first; not those of bags' networks."""
-    from partita.weights.cards import CARDS, DEFAULT_MODEL
-
-    names = [name for name, card in CARDS.items() if not card.member_of]
-    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
-
-
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"partita.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'partita' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_PACKAGES]

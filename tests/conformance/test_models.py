@@ -6,7 +6,7 @@ import torch
 
 from common import SMALL_UNET, SMALL_UNMIX
 from partita import Separator
-from partita.models import create_model, model_names
+from partita.models import create_model, list_models
 from partita.models._factorisation import FactorisationModel
 from partita.models._protocol import SeparationModel
 from partita.models._shares import ShareModel
@@ -114,7 +114,7 @@ SMALL = {
 }
 
 
-@pytest.fixture(params=model_names())
+@pytest.fixture(params=list_models())
 def model(request):
     torch.manual_seed(0)
     model = create_model(

@@ -6,11 +6,26 @@ import pytest
 import partita
 
 
+def printed_by(code):
+    """Return what a program in a process of its own prints, word by word."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
 def test_everything_public_is_there():
     assert len(partita.__all__) <= 12
     for name in partita.__all__:
         assert getattr(partita, name) is not None
-    assert dir(partita) == partita.__all__
+    assert set(partita.__all__) < set(dir(partita))
+
+
+def test_packages_are_attributes():
+    names = set(dir(partita)) - set(partita.__all__)
+    assert {"audio", "datasets", "errors", "evaluation", "models", "training", "weights"} < names
+    listed = ", ".join(f"partita.{name}.__name__" for name in sorted(names))
+    found = printed_by(f"import partita; print({listed})")
+    assert found == [f"partita.{name}" for name in sorted(names)]
 
 
 def test_nothing_else_is():
@@ -18,12 +33,18 @@ def test_nothing_else_is():
         _ = partita.separator
 
 
-def test_importing_partita_does_not_import_pytorch():
-    code = "import partita, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+def test_importing_partita_imports_nothing_of_others():
+    code = (
+        "import sys; before = set(sys.modules); import partita\n"
+        "names = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(names - set(sys.stdlib_module_names)))"
     )
-    assert result.stdout.split() == ["False", "False"]
+    assert printed_by(code) == ["partita"]
+
+
+def test_nor_do_lists_of_weights_import_pytorch():
+    code = "import partita, sys; partita.list_weights(); print('torch' in sys.modules)"
+    assert printed_by(code) == ["False"]
 
 
 def test_the_command_line_shows_help_without_pytorch():
@@ -32,16 +53,18 @@ def test_the_command_line_shows_help_without_pytorch():
         "from partita.cli import main\n"
         "try: main()\nfinally: print('torch' in sys.modules)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.split()[-1] == "False"
+    assert printed_by(code)[-1] == "False"
 
 
-def test_list_models_begins_with_the_default():
+def test_list_weights_begins_with_the_default():
     from partita.weights.cards import CARDS, DEFAULT_MODEL
 
-    listed = partita.list_models()
+    listed = partita.list_weights()
     assert listed[0] == DEFAULT_MODEL
     assert sorted(listed) == sorted(name for name, card in CARDS.items() if not card.member_of)
     assert "htdemucs_ft" in listed
+
+
+def test_list_models_names_architectures():
+    assert {"unet", "htdemucs", "hpss"} < set(partita.list_models())
+    assert "four-stems" not in partita.list_models()

@@ -1,6 +1,6 @@
 """Models: one file a family, found through the registry."""
 
-from partita.models._registry import config_type, create_model, model_names, register_model
+from partita.models._registry import config_type, create_model, list_models, register_model
 from partita.models.band_split import BandSplit
 from partita.models.bs_roformer import BsRoformer
 from partita.models.conv_tasnet import ConvTasNet
@@ -47,6 +47,6 @@ __all__ = [
     "UNet",
     "config_type",
     "create_model",
-    "model_names",
+    "list_models",
     "register_model",
 ]

@@ -44,7 +44,7 @@ def _state_config(cls: type[SeparationModel]) -> None:
     vars(cls)["__init__"].__annotations__["config"] = cls.config_type
 
 
-def model_names() -> list[str]:
+def list_models() -> list[str]:
     """Return the names of all registered models."""
     return sorted(_MODELS)
 

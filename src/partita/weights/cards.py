@@ -383,3 +383,9 @@ def get_card(name: str) -> Card:
     if name not in CARDS:
         raise UnknownNameError("model", name, [*CARDS, *imported_names()], LISTER)
     return CARDS[name]
+
+
+def list_weights() -> list[str]:
+    """Return the names of all sets of weights, the default first; not those of bags' networks."""
+    names = [name for name, card in CARDS.items() if not card.member_of]
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))

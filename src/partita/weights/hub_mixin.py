@@ -14,7 +14,7 @@ from typing import Any
 
 from partita.errors import ModelError, UnknownNameError, WeightsCorruptError, one_line
 from partita.files import exists
-from partita.models import config_type, create_model, model_names
+from partita.models import config_type, create_model, list_models
 from partita.models._protocol import SeparationModel
 from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.safetensors_header import Header
@@ -113,7 +113,7 @@ def _taking(settings: Mapping[str, Any]) -> list[str]:
     """
     fields = {
         name: {field.name for field in dataclasses.fields(config_type(name))}
-        for name in model_names()
+        for name in list_models()
     }
     whole = [name for name, known in fields.items() if known == settings.keys()]
     taking = whole or [name for name, known in fields.items() if settings.keys() <= known]

@@ -360,6 +360,6 @@ def test_stems_of_untitled_songs_are_named_after_the_file():
 
 def test_audio_is_no_stem_file(tmp_path):
     path = tmp_path / "song.Stem.mp4"
-    with pytest.raises(UsageError, match=r"a \.stem\.mp4 holds a song and its stems: partita sep"):
+    with pytest.raises(UsageError, match=r"a \.stem\.mp4 holds a song and its stems: Separator"):
         Audio(torch.zeros(2, 1000), RATE).save(path)
     assert not list(tmp_path.iterdir())

@@ -1,12 +1,12 @@
 import pytest
 
 from partita.errors import ModelError, UnknownNameError
-from partita.models import create_model, model_names, register_model
+from partita.models import create_model, list_models, register_model
 from partita.models.unet import UNetConfig
 
 
 def test_names_are_unique():
-    assert "unet" in model_names()
+    assert "unet" in list_models()
     with pytest.raises(ValueError, match="two models"):
         register_model("unet")(object)
 

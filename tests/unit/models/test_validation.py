@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partita.errors import ModelError, UnknownNameError
-from partita.models import create_model, model_names
+from partita.models import create_model, list_models
 from partita.models._protocol import ModelConfig
 from partita.models._registry import config_type
 
@@ -50,7 +50,7 @@ def configurations(draw, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", list_models())
 @settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_a_configuration_holds(name, data):
@@ -68,7 +68,7 @@ def test_whatever_a_configuration_holds(name, data):
     assert time.process_time() - started < 5  # a tenth of it, usually; machines are shared
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize(
     ("key", "value", "fault"),
     [

@@ -132,7 +132,7 @@ def test_huggingface_hub_both_ways(tmp_path, base):
 def test_constructors_state_the_class_of_their_configuration():
     """By which huggingface_hub makes one of config.json."""
     classes = [each for each in vars(models).values() if hasattr(each, "registry_name")]
-    assert sorted(each.registry_name for each in classes) == models.model_names()
+    assert sorted(each.registry_name for each in classes) == models.list_models()
     for each in classes:
         annotation = inspect.signature(each).parameters["config"].annotation
         assert annotation is each.config_type

@@ -169,11 +169,11 @@ def test_nothing_but_arrays_is_unpickled(tmp_path):
 
 @pytest.mark.parametrize("card", cards.CARDS.values(), ids=lambda card: card.name)
 def test_cards_are_complete(card):
-    from partita.models import model_names
+    from partita.models import list_models
 
     if card.has_parts:  # test_chain_cards.py looks at these
         return
-    assert card.model in model_names()
+    assert card.model in list_models()
     assert create_model(card.model, card.config, initialise=False).sources == card.sources
     assert card.summary
     assert card.paper

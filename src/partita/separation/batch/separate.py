@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Se
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from partita.audio.reader import AudioReader, open_audio
 from partita.errors import (
@@ -26,10 +26,11 @@ from partita.separation.batch.earlier import fault_of_stems
 from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.separation.batch.output_plan import OutputPlan
 from partita.separation.batch.songs import Outcome, Song, identity
-from partita.separation.stem_files import write_stems
-from partita.separation.stream import MixtureStream
 from partita.threads import map_awake
 from partita.weights.identity import model_digest
+
+if TYPE_CHECKING:
+    from partita.separation.stream import MixtureStream
 
 #: Makes pictures of a song whose stems, by name, are written.
 Draw = Callable[[Song, Mapping[str, Path]], None]
@@ -243,6 +244,8 @@ class _Batch:
     def _separate(
         self, task: _Task, reader: AudioReader, source: FileMark | None, redone: str
     ) -> Outcome:
+        from partita.separation.stem_files import write_stems  # which imports PyTorch
+
         song, manifest = task.song, Manifest(self.plan.manifest_path(task.song))
         separator = self.separator()
         with manifest.replacing(task.paths):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from partita.errors import UsageError
-from partita.models import config_type, model_names
+from partita.models import config_type, list_models
 from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 
@@ -51,7 +51,7 @@ def test_augmentations_that_cannot_be(values, message):
 def test_every_setting_can_be_set_by_its_name_and_is_described():
     fields = dataclasses.fields(Augmentation)
     names = {field.name for field in fields}
-    for other in (TrainingSettings, *map(config_type, model_names())):
+    for other in (TrainingSettings, *map(config_type, list_models())):
         assert not names & {field.name for field in dataclasses.fields(other)}, other
     recipe = load_recipe("accompaniment-stems")
     for field in fields:
