@@ -4,43 +4,37 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 from partita.dsp.overlap_add import Window
-from partita.models._protocol import ModelConfig
+from partita.models._residual_config import ResidualConfig
 from partita.models._validation import bounded
 
 
 @dataclass(frozen=True)
-class HybridConfig(ModelConfig):
-    """Configuration common to hybrid models.
+class HybridConfig(ResidualConfig):
+    """Configuration common to hybrid models; see `ResidualConfig` for the rest.
 
     Attributes
     ----------
-    hidden : int
-        Channels of the outermost level.
     hidden_time : int
-        The same in the time branch; 0: as many.
-    growth : float
-        By which channels multiply from level to level, inwards.
-    depth : int
-        Levels of the encoder, and of the decoder.
+        Channels of the time branch's outermost level; 0: `hidden`.
     fft_samples : int
         Frame length of the short-time Fourier transform, four hops.
     complex_as_channels : bool
         Whether the network maps complex spectrograms to complex ones, real and imaginary parts as
         channels; False: magnitudes to magnitudes.
     wiener_iterations : int
-        Of the Wiener filter behind magnitudes; 0: they take the mixture's phases; -1: the same, but
-        where the mixture is all but silent.
+        Of the Wiener filter behind magnitudes; 0: no filter, magnitudes get the mixture's phases;
+        -1: the same, and nearly silent bins fade out.
     wiener_residual : bool
-        Whether that filter counts with one source more, what the others leave.
+        Whether the Wiener filter has a residual: one more source, the mixture minus all others.
     stride : int
         Of the convolutions that lead from level to level; they are twice as wide.
     time_stride : int
-        The same in levels behind the one where the branches join.
-    context, encoder_context : int
-        Neighbours on each side that gated convolutions of the decoder and the encoder see.
+        The same in levels below the one where the branches join.
+    encoder_context : int
+        Neighbours on each side that the encoder's gated convolutions see.
     bands : tuple of float
         Where frequency bands end whose layers have weights of their own, as parts of all bins; the
         last one ends with them. Empty: there is one band.
@@ -52,23 +46,17 @@ class HybridConfig(ModelConfig):
         By which its learned numbers are multiplied.
     embedding_smooth : bool
         Whether neighbouring frequencies' resemble each other before training.
-    norm_from : int
-        The first level with group normalisations.
-    norm_groups : int
-    dconv : str
-        Where residual branches are: ``none``, ``encoder``, ``decoder``, ``both``.
-    dconv_depth, dconv_compress, dconv_scale
-        Of those; see `partita.models._dconv.DConvShape`.
-    rescale : float
-        The deviation that convolutions' first weights are brought nearer to; 0: they stay.
-    segment_s, overlap : float
-        Length of a window, and the part of it that neighbours share.
     """
 
-    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
+    key_order: ClassVar[str] = """
+        sources sample_rate channels hidden hidden_time growth depth fft_samples complex_as_channels
+        wiener_iterations wiener_residual stride time_stride context encoder_context bands
+        band_levels embedding embedding_scale embedding_smooth norm_from norm_groups dconv
+        dconv_depth dconv_compress dconv_scale rescale segment_s overlap
+    """
+
     hidden: int = 48
     hidden_time: int = 0
-    growth: float = 2.0
     depth: int = bounded(6, most=12)
     fft_samples: int = 4096
     complex_as_channels: bool = True
@@ -76,44 +64,24 @@ class HybridConfig(ModelConfig):
     wiener_residual: bool = False
     stride: int = bounded(4, most=64)
     time_stride: int = bounded(2, most=64)
-    context: int = bounded(1, most=64)
     encoder_context: int = bounded(0, most=64)
     bands: tuple[float, ...] = ()
     band_levels: int = bounded(2, most=12)
     embedding: float = 0.2
     embedding_scale: float = 10.0
     embedding_smooth: bool = True
-    norm_from: int = 4
-    norm_groups: int = 4
-    dconv: Literal["none", "encoder", "decoder", "both"] = "encoder"
-    dconv_depth: int = bounded(2, most=16)
-    dconv_compress: float = 4.0
-    dconv_scale: float = 1e-4
-    rescale: float = 0.1
-    segment_s: float = 40.0
-    overlap: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.hidden >= 1 and self.depth >= 1, "hidden and depth must be positive")
         self.require(self.hidden_time >= 0, "hidden_time must not be negative")
-        self.require(self.growth >= 1, "growth must be at least 1")
         is_whole = self.fft_samples >= 8 and self.fft_samples % 8 == 0
         self.require(is_whole, "fft_samples must be a multiple of 8")
-        even = self.stride >= 2 and self.stride % 2 == 0
-        self.require(even, "stride must be even and positive")
-        even = self.time_stride >= 2 and self.time_stride % 2 == 0
-        self.require(even, "time_stride must be even and positive")
+        for name in ("stride", "time_stride"):
+            stride = getattr(self, name)
+            self.require(stride >= 2 and stride % 2 == 0, f"{name} must be even and positive")
         self.require(self.wiener_iterations >= -1, "wiener_iterations must be -1 or more")
-        self.require(min(self.context, self.encoder_context) >= 0, "contexts must not be negative")
-        self.require(min(self.norm_from, self.norm_groups) >= 0, "norms must not be negative")
-        self.require(self.dconv_depth >= 0, "dconv_depth must not be negative")
-        wide = 0 < self.dconv_compress <= self.hidden
-        self.require(wide, "dconv_compress must be positive, and hidden at most")
-        self.require(self.rescale >= 0, "rescale must not be negative")
+        self.require(self.encoder_context >= 0, "encoder_context must not be negative")
         self.require(self.embedding_scale > 0, "embedding_scale must be positive")
-        self.require(self.segment_samples >= 1, "segment_s is too short")
-        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
         self._check_bands()
         levels = self.levels
         for level in levels:
@@ -133,11 +101,6 @@ class HybridConfig(ModelConfig):
             )
             plain = plain and self.band_levels <= self.norm_from
             self.require(plain, "bands need outer levels, without normalisation")
-
-    @property
-    def segment_samples(self) -> int:
-        """Samples of a window."""
-        return int(self.segment_s * self.sample_rate + 1e-6)  # 7.8 s are 343980, not one less
 
     @property
     def window(self) -> Window:

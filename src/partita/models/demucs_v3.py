@@ -8,102 +8,62 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from partita.dsp.overlap_add import Window
 from partita.models._dconv import BiLstm, DConv, DConvShape, rescale_convolutions
 from partita.models._demucs_signal import centred, padded_samples, separate_with
-from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models._protocol import SeparationModel
 from partita.models._registry import register_model
+from partita.models._residual_config import ResidualConfig
 from partita.models._validation import bounded
 
 
 @dataclass(frozen=True)
-class DemucsV3Config(ModelConfig):
-    """Configuration of `DemucsV3`.
+class DemucsV3Config(ResidualConfig):
+    """Configuration of `DemucsV3`; see `partita.models._residual_config` for the rest.
 
     Attributes
     ----------
-    hidden : int
-        Channels of the outermost level.
-    depth : int
-        Levels of the encoder, and of the decoder.
-    growth : float
-        By which channels multiply from level to level, inwards.
     kernel, stride : int
         Of the convolutions that lead from level to level.
-    context : int
-        Neighbours on each side that the decoder's gated convolutions see.
     rewrite, glu, gelu : bool
         Whether there are gated convolutions, gates behind them (else ReLUs), and GELUs behind the
         others (else ReLUs).
     lstm_layers : int
         At the bottom; 0: none.
-    norm_from : int
-        The first level with group normalisations.
-    norm_groups : int
-    dconv : str
-        Where residual branches are: ``none``, ``encoder``, ``decoder``, ``both``.
-    dconv_depth, dconv_compress, dconv_scale
-        Of those; see `partita.models._dconv.DConvShape`.
     dconv_attention, dconv_lstm : int
         The first level whose residual branches have local attention, and an LSTM.
-    rescale : float
-        The deviation that convolutions' first weights are brought nearer to; 0: they stay.
     resample : bool
         Whether the network works at twice the sample rate.
     normalise : bool
         Whether it sees mixtures whose mean over the channels has mean 0 and deviation 1.
-    segment_s, overlap : float
-        Length of a window, and the part of it that neighbours share.
     """
 
-    sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
-    hidden: int = 64
-    depth: int = bounded(6, most=16)
-    growth: float = 2.0
+    key_order: ClassVar[str] = """
+        sources sample_rate channels hidden depth growth kernel stride context rewrite glu gelu
+        lstm_layers norm_from norm_groups dconv dconv_depth dconv_compress dconv_scale
+        dconv_attention dconv_lstm rescale resample normalise segment_s overlap
+    """
+
     kernel: int = bounded(8, most=1024)
     stride: int = bounded(4, most=1024)
-    context: int = bounded(1, most=64)
     rewrite: bool = True
     glu: bool = True
     gelu: bool = True
     lstm_layers: int = bounded(0, most=64)
-    norm_from: int = 4
-    norm_groups: int = 4
-    dconv: Literal["none", "encoder", "decoder", "both"] = "encoder"
-    dconv_depth: int = bounded(2, most=16)
-    dconv_compress: float = 4.0
-    dconv_scale: float = 1e-4
     dconv_attention: int = 4
     dconv_lstm: int = 4
-    rescale: float = 0.1
     resample: bool = True
     normalise: bool = True
-    segment_s: float = 40.0
-    overlap: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.hidden >= 1 and self.depth >= 1, "hidden and depth must be positive")
-        self.require(self.growth >= 1, "growth must be at least 1")
         self.require(1 <= self.stride <= self.kernel, "stride must be 1 up to kernel")
-        self.require(self.context >= 0, "context must not be negative")
         self.require(self.lstm_layers >= 0, "lstm_layers must not be negative")
         self.require(self.norm_groups >= 1, "norm_groups must be positive")
-        self.require(self.dconv_depth >= 0, "dconv_depth must not be negative")
-        wide = 0 < self.dconv_compress <= self.hidden
-        self.require(wide, "dconv_compress must be positive, and hidden at most")
-        self.require(self.rescale >= 0, "rescale must not be negative")
-        self.require(self.segment_samples >= 1, "segment_s is too short")
-        self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
-
-    @property
-    def segment_samples(self) -> int:
-        """Samples of a window."""
-        return int(self.segment_s * self.sample_rate + 1e-6)
 
     @property
     def window(self) -> Window:
