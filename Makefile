@@ -9,8 +9,9 @@ JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
-# What make gpu-pack packs beside this machine's SoundFonts and kits: docs/research/gpu.md.
+# What make gpu-pack packs beside this machine's SoundFonts and kits: packages/partita-synthesis/docs/gpu.md.
 GPU_PACK ?=
+SYNTHESIS := packages/partita-synthesis
 
 .PHONY: demo test quick test-matrix fuzz check bench gpu-pack clean
 
@@ -21,8 +22,7 @@ test: $(VENV)/test.stamp  ## run all tests
 	$(PYTEST)
 
 quick: $(VENV)/test.stamp  ## run units and models, but nothing slow, no pictures, no synthesis
-	$(PYTEST) -q -m "not slow" --ignore tests/unit/reports \
-		--ignore tests/unit/datasets/synthesis tests/unit tests/conformance/test_models.py
+	$(PYTEST) -q -m "not slow" --ignore tests/unit/reports tests/unit tests/conformance/test_models.py
 
 test-matrix: $(VENV)/demo.stamp  ## test the oldest and newest dependencies on the oldest and newest Python
 	$(BIN)/python scripts/test_matrix.py
@@ -42,23 +42,23 @@ bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python -m pytest -q tests/parity
 
 gpu-pack: $(VENV)/test.stamp  ## pack sounds and wheels for some minutes on a GPU
-	$(BIN)/python scripts/gpu_pack.py gpu-pack $(GPU_PACK)
+	$(BIN)/python $(SYNTHESIS)/scripts/gpu_pack.py gpu-pack $(GPU_PACK)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml $(SYNTHESIS)/pyproject.toml constraints.txt
+	$(INSTALL) --editable . --editable $(SYNTHESIS)
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt requirements-demucs4.txt
-	$(INSTALL) --editable ".[test]"
+	$(INSTALL) --editable ".[test]" --editable $(SYNTHESIS)
 	$(INSTALL) --no-deps --requirement requirements-peers.txt
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/peers/demucs4 --requirement requirements-demucs4.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
-	$(INSTALL) --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]" --editable $(SYNTHESIS)
 	@touch $@
 
 clean:

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 import partita
+import partita_synthesis
 
 NOBODY = 54321
 #: The project, and the packages that it needs: another Python of this version may read them.
-PACKAGES = (Path(partita.__file__).parents[1], sysconfig.get_path("purelib"))
+PACKAGES = (
+    *(Path(package.__file__).parents[1] for package in (partita, partita_synthesis)),
+    sysconfig.get_path("purelib"),
+)
 SHOW_HOME = "from partita.weights.cache_folder import cache_folder; print(cache_folder())"
 
 
@@ -42,7 +46,7 @@ def python():
     for each in (sys.executable, other):
         with contextlib.suppress(OSError):
             environment = {"PYTHONPATH": os.pathsep.join(map(str, PACKAGES))}
-            code = "import torch, partita"
+            code = "import torch, partita, partita_synthesis"
             if as_nobody(each, "-c", code, env=environment, cwd="/").returncode == 0:
                 return each
     pytest.skip("other users cannot run this Python")
@@ -126,7 +130,7 @@ def test_a_folder_of_ours_that_others_could_read(bare):
 
 def test_looking_for_sounds(bare):
     code = (
-        "from partita.datasets.synthesis import drum_kits, soundfonts\n"
+        "from partita_synthesis import drum_kits, soundfonts\n"
         "print(*soundfonts._folders(), *drum_kits._hydrogen_folders())"
     )
     result = bare(code=code)

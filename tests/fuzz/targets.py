@@ -18,12 +18,6 @@ from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.reader import open_audio
 from partita.audio.tags import read_tags
-from partita.datasets.synthesis._soundfont_file import open_soundfont_file
-from partita.datasets.synthesis._soundfont_player import play_notes
-from partita.datasets.synthesis.drum_kits import open_hydrogen_kit
-from partita.datasets.synthesis.midi import read_midi
-from partita.datasets.synthesis.score import Note
-from partita.datasets.synthesis.soundfonts import open_soundfont
 from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
@@ -33,7 +27,6 @@ from partita.training.augmentation import Augmentation
 from partita.training.recipes import TrainingSettings, load_recipe
 from partita.training.run_folder import RunFolder
 from partita.training.settings import parse_settings
-from partita.training.synthesized import SynthesisPlan
 from partita.weights.bag_file import read_bag
 from partita.weights.checkpoint import load_checkpoint
 from partita.weights.demucs_package import model_from_package
@@ -41,6 +34,13 @@ from partita.weights.external_checkpoints import ExternalCheckpoint
 from partita.weights.htdemucs_onnx import state_from_file
 from partita.weights.identity import read_header
 from partita.weights.msst import load_external
+from partita_synthesis._soundfont_file import open_soundfont_file
+from partita_synthesis._soundfont_player import play_notes
+from partita_synthesis.drum_kits import open_hydrogen_kit
+from partita_synthesis.midi import read_midi
+from partita_synthesis.score import Note
+from partita_synthesis.song_pools import SynthesisPlan
+from partita_synthesis.soundfonts import open_soundfont
 
 HUB_SETTINGS = {**SMALL_UNET, "widths": [2, 2], "sources": ["a", "b"]}
 _FORMATS = ("flac", "mp3", "opus", "m4a", "wav", "ogg")

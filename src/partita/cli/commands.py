@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.cli.habits import is_known, own_spelling, translate
 from partita.errors import UnknownNameError, UsageError, near_names
+from partita.plugins import COMMANDS, is_plugin, load_plugin, plugin_names
 from partita.separation.batch.songs import is_url
 
 _SEPARATE = "separate"
@@ -87,8 +89,24 @@ class SeparateCommand(Command):
 class Group(TyperGroup):
     """Commands with a line each in the help, however narrow the terminal is.
 
-    A call without any shows the help, in all versions of Typer.
+    Those of plug-ins are among them. A call without any shows the help, in all versions of Typer.
     """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands; called by Typer."""
+        path = _plugin_path(ctx)
+        names = (name[len(path) :] for name in plugin_names(COMMANDS) if name.startswith(path))
+        return [*super().list_commands(ctx), *(name for name in names if "." not in name)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, imported where it is a plug-in's; called by Typer."""
+        found = super().get_command(ctx, cmd_name)
+        name = _plugin_path(ctx) + cmd_name
+        if found is not None or "." in cmd_name or not is_plugin(COMMANDS, name):
+            return found
+        app = typer.Typer(rich_markup_mode=None, add_completion=False)
+        app.command(cmd_name, cls=Command)(load_plugin(COMMANDS, name, name.replace(".", " ")))
+        return typer.main.get_command(app)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
@@ -107,6 +125,11 @@ class Group(TyperGroup):
             )
 
 
+def _plugin_path(ctx: Any) -> str:
+    """Return what the names of a group's plug-ins begin with: ``data.`` for ``partita data``."""
+    return "".join(f"{word}." for word in ctx.command_path.split()[1:])
+
+
 class Commands(Group):
     """The commands of ``partita``; songs or options of `SeparateCommand`'s alone mean that one."""
 
@@ -115,7 +138,8 @@ class Commands(Group):
         first = args[0] if args else _HELP
         if not first.strip() and not os.path.lexists(first):
             raise UsageError("INPUT is empty: type a name (partita --help shows the usage)")
-        if first not in self.commands and first not in (*takes_value(self), _HELP):
+        known = (*self.commands, *plugin_names(COMMANDS), *takes_value(self), _HELP)
+        if first not in known or "." in first:
             if _is_song(first) or is_known(first, takes_value(self.commands[_SEPARATE])):
                 args = [_SEPARATE, *args]
             elif not first.startswith("-"):

@@ -13,7 +13,6 @@ import typer
 
 from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, format_time
-from partita.cli.synthesize import synthesize
 from partita.errors import one_line
 
 if TYPE_CHECKING:
@@ -26,9 +25,6 @@ _UNALIGNED = (
 )
 
 app = typer.Typer(help="Look into data sets of songs with known stems, or make one.")
-
-
-app.command("synthesize", cls=Command)(synthesize)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""What a training learns from: songs of a data set, or songs that are synthesised."""
+"""What a training learns from: songs of a data set, or those of a plug-in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from partita.datasets.tracks import order_stems
 from partita.datasets.unaligned import hold_out, random_songs
 from partita.errors import UnknownNameError, UsageError, near_names, one_line
 from partita.models._protocol import SeparationModel
+from partita.plugins import SONG_SOURCES, is_plugin, load_plugin
 from partita.progress import Progress
 from partita.training.cache.prepared import Prepared, prepare
 from partita.training.excerpts import Excerpt
@@ -25,10 +26,8 @@ from partita.training.recipes import Recipe
 from partita.weights.cache_folder import cache_folder
 
 _log = logging.getLogger(__name__)
-_PLAN_SUFFIX = ".toml"
 _MOST_NAMED = 12  # stems in a message
 _NOT_IN_SOURCES = frozenset("+/\\. ,")  # characters of stems that no model can be named after
-#: Seconds of music read so far, and in all.
 
 
 class Supply(Protocol):
@@ -89,7 +88,8 @@ def open_songs(
     Parameters
     ----------
     data : Path
-        Root of a data set, or a ``.toml`` file as `SynthesisPlan.read` takes it.
+        Root of a data set, or a file for a plug-in (`partita.plugins`), such as a ``.toml`` file
+        of partita-synthesis.
     subset : str or None
         Tracks to learn from; ``train`` where the data set has that, else all of them.
     recipe : Recipe
@@ -103,12 +103,14 @@ def open_songs(
     UsageError
         Whatever is wrong with data set or file.
     """
-    if data.suffix == _PLAN_SUFFIX:
+    suffix = data.suffix.removeprefix(".")
+    if is_plugin(SONG_SOURCES, suffix) and not data.is_dir():
         if subset is not None:
-            raise UsageError(f"{one_line(data)}: synthesised songs have no subset {subset!r}")
+            raise UsageError(f"{one_line(data)}: is no data set, it has no subset {subset!r}")
         if layout != AUTO:
-            raise UsageError(f"{one_line(data)}: synthesised songs have no layout {layout!r}")
-        return SynthesizedSongs(data, recipe, model)
+            raise UsageError(f"{one_line(data)}: is no data set, it has no layout {layout!r}")
+        songs: Songs = load_plugin(SONG_SOURCES, suffix, data)(data, recipe, model)
+        return songs
     return RecordedSongs(data, subset, recipe, model, layout)
 
 
@@ -128,7 +130,7 @@ class RecordedSongs:
         tracks = [*self._train, *(self._valid or ())]
         targets = {name for track in tracks for name in track.targets}
         stems = {name for track in tracks for name in track.stems}
-        _require_sources(data, model.learned, targets, order_stems(stems))
+        require_sources(data, model.learned, targets, order_stems(stems))
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -153,38 +155,7 @@ class RecordedSongs:
         yield _divide(prepared, len(self._train))
 
 
-class SynthesizedSongs:
-    """Songs that are synthesised while the training runs."""
-
-    def __init__(self, path: Path, recipe: Recipe, model: SeparationModel) -> None:
-        from partita.training.synthesized import SynthesisPlan
-
-        self._learned, self._workers = model.learned, recipe.training.workers
-        self._plan = SynthesisPlan.read(
-            path, sources=model.sources, sample_rate=model.sample_rate, channels=model.channels
-        )
-        stems = self._plan.synthesis.stems
-        _require_sources(path, self._learned, stems, stems)
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """All settings of the songs."""
-        return {"data": dataclasses.asdict(self._plan)}
-
-    @contextmanager
-    def material(self, progress: Progress | None) -> Iterator[Material]:  # noqa: ARG002 (nothing is read)
-        """Begin to make songs."""
-        from partita.training.synthesized import SongPools, file_digests
-
-        pools = SongPools(self._plan, self._learned, self._workers)
-        try:
-            digests = file_digests(self._plan.synthesis)
-            yield Material(pools, pools.held_out(), digests=digests)
-        finally:
-            pools.close()
-
-
-def _require_sources(
+def require_sources(
     data: Path, sources: Sequence[str], targets: Collection[str], stems: Sequence[str]
 ) -> None:
     """Raise UsageError where data lack a source, with the sources that they have."""

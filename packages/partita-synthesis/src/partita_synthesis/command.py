@@ -1,0 +1,100 @@
+"""``partita data synthesize``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from partita.cli.console import ProgressDisplay, format_time, set_up_logging
+from partita.errors import one_line
+
+
+def synthesize(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the songs.")],
+    stems: Annotated[
+        str, typer.Option(help="What the songs consist of; rest or other is whatever is left.")
+    ] = "vocals,drums,bass,other",
+    songs: Annotated[int, typer.Option(help="How many.")] = 10,
+    duration: Annotated[float, typer.Option(help="Seconds of each.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Another seed, other songs.")] = 0,
+    styles: Annotated[
+        list[str],
+        typer.Option("--style", metavar="NAME", help="Draw from these; may be repeated."),
+    ] = [],  # noqa: B006 (typer copies it)
+    soundfonts: Annotated[
+        list[Path],
+        typer.Option("--soundfont", metavar="FILE", help="Play these; may be repeated."),
+    ] = [],  # noqa: B006
+    midi: Annotated[
+        Path | None, typer.Option(help="Play excerpts of the MIDI files in a folder.")
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(help="A data set whose vocals and drums take part in some songs."),
+    ] = None,
+    rate: Annotated[int, typer.Option(help="Sample rate in hertz.")] = 44100,
+    mono: Annotated[bool, typer.Option("--mono", help="One channel.")] = False,
+    effects: Annotated[
+        bool, typer.Option("--effects/--no-effects", help="Mix like a record, or levels only.")
+    ] = True,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="auto")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+) -> int:
+    """Make songs with known stems out of nothing, to train on.
+
+    Composed, played by SoundFonts and own synthesis, sung, and mixed like
+    records. The same options give the same songs; a call that was broken off
+    goes on where it was. manifest.json holds the licences of all sounds.
+
+    Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    from partita_synthesis import SynthesisSettings, write_songs
+
+    settings = SynthesisSettings(
+        stems=tuple(name.strip() for name in stems.split(",") if name.strip()),
+        duration_s=duration,
+        sample_rate=rate,
+        channels=1 if mono else 2,
+        seed=seed,
+        styles=tuple(styles),
+        soundfonts=tuple(os.fspath(path) for path in soundfonts),
+        midi=None if midi is None else os.fspath(midi),
+        recordings=None if recordings is None else os.fspath(recordings),
+        effects=effects,
+    )
+    begun = time.monotonic()
+    with ProgressDisplay(enabled=not quiet) as display:
+        manifest = write_songs(
+            settings,
+            songs,
+            out,
+            jobs=jobs,
+            progress=display.song("synthesising"),
+        )
+    if not quiet:
+        _summarise(out, manifest, time.monotonic() - begun)
+    return 0
+
+
+def _summarise(out: Path, manifest: Mapping[str, Any], elapsed_s: float) -> None:
+    songs = manifest["songs"]
+    styles = Counter(song["style"] for song in songs)
+    seconds = len(songs) * manifest["settings"]["duration_s"]
+    print(
+        f"{one_line(out)}: {len(songs)} song{'' if len(songs) == 1 else 's'}, "
+        f"{format_time(seconds)} in {format_time(elapsed_s)}"
+    )
+    print(f"  {', '.join(f'{count} {name}' for name, count in styles.most_common())}")
+    for sound, licence in manifest["licences"].items():
+        print(f"  {one_line(sound)}: {one_line(licence)}")
+    print(f"  look: partita data info {one_line(out)}")

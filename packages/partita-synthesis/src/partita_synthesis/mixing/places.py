@@ -1,0 +1,116 @@
+"""Faders and pan pots: how loud and where everybody is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from partita_synthesis.mixing import profiles
+from partita_synthesis.mixing.gains import Clock, block_powers, playing_level_db
+
+Samples = npt.NDArray[np.float32]
+
+#: Level of a part at 0 dB: both channels' mean squares together, while it plays.
+REFERENCE_DB = -20.0
+_LEAD_WITHOUT_SINGER_DB = 2.0
+_GUITAR_PAIR = (0.7, 1.0)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part is in the mix.
+
+    Attributes
+    ----------
+    level_db : float
+        While it plays, over `REFERENCE_DB`.
+    pan : float
+        −1 (left) to 1.
+    width : float
+        Factor of the difference between left and right.
+    takes : int
+        How many parts of its role play this instrument: two guitars are a pair.
+    """
+
+    level_db: float
+    pan: float
+    width: float
+    takes: int
+
+
+def draw_places(
+    players: Sequence[tuple[str, str]], style: str, chance: np.random.Generator
+) -> list[Place]:
+    """Draw a place for each role and instrument, left and right in turn off the middle."""
+    profile = profiles.profile_of(style)
+    takes = Counter(players)
+    keys = Counter(role for role, _ in takes)
+    crowd = max(1, sum(keys[role] for role in profiles.CROWD))
+    side = float(chance.choice([-1, 1]))
+    distances: dict[tuple[str, str], float] = {}
+    places = []
+    for player in players:
+        role, instrument = player
+        mean, spread = profiles.LEVELS_DB[role]
+        if role == "lead" and not keys["vocals"]:
+            mean += _LEAD_WITHOUT_SINGER_DB
+        most = profiles.FARTHEST_LEVEL_DB
+        level = mean + float(np.clip(chance.normal(0, spread), -most, most))
+        level += profile.levels_db.get(role, 0.0) - 10 * math.log10(takes[player])
+        if role in profiles.CROWD:
+            level -= profiles.CROWD_DB_PER_DECADE * math.log10(crowd)
+        else:
+            level -= 10 * math.log10(keys[role])
+        is_pair = takes[player] > 1 and profiles.is_guitar(instrument)
+        distance = float(chance.uniform(*(_GUITAR_PAIR if is_pair else profiles.PLACES[role])))
+        distance = distances.setdefault(player, distance)  # takes of one part are a pair
+        if profiles.PLACES[role][0] > 0:
+            side = -side
+        width = float(chance.uniform(*profiles.WIDTHS.get(role, profiles.OTHER_WIDTH)))
+        places.append(Place(level, side * distance, width, takes[player]))
+    return places
+
+
+def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
+    """Return a part at its place ``[2, samples]``, at its level.
+
+    Parameters
+    ----------
+    samples : ndarray ``[1 or 2, samples]``
+        Not silent.
+    place : Place
+    clock : Clock
+    """
+    is_wide = len(samples) == 2 and place.takes == 1  # stays nearer to the middle
+    angle = (place.pan * (0.5 if is_wide else 1) + 1) * math.pi / 4
+    left, right = np.float32(math.cos(angle)), np.float32(math.sin(angle))
+    stereo = np.empty((2, samples.shape[1]), np.float32)
+    if len(samples) == 1:  # both sides together have the power of the one
+        factor = np.float32(_factor(samples, place.level_db, clock))
+        np.multiply(samples[0], left * factor, out=stereo[0])
+        np.multiply(samples[0], right * factor, out=stereo[1])
+        return stereo
+    louder = max(left, right)  # a balance control: the near side stays as it is
+    own, others = np.float32(0.5 * (1 + place.width)), np.float32(0.5 * (1 - place.width))
+    for side, (near, far), gain in zip(
+        stereo, (samples, samples[::-1]), (left / louder, right / louder), strict=True
+    ):
+        np.multiply(near, own * gain, out=side)
+        np.add(side, far * (others * gain), out=side)
+    set_level(stereo, place.level_db, clock)
+    return stereo
+
+
+def set_level(samples: Samples, level_db: float, clock: Clock) -> None:
+    """Scale samples, in place, to a level over `REFERENCE_DB`; silence stays."""
+    samples *= np.float32(_factor(samples, level_db, clock))
+
+
+def _factor(samples: Samples, level_db: float, clock: Clock) -> float:
+    now = playing_level_db(block_powers(samples, clock), clock)
+    return float(10 ** ((REFERENCE_DB + level_db - now) / 20)) if math.isfinite(now) else 1.0

@@ -1,0 +1,264 @@
+"""Mixing: what holds of every mix, whatever was drawn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita.errors import UnknownNameError, UsageError
+
+pytest.importorskip("pedalboard", reason="needs the extra 'synthesis'")
+pytest.importorskip("scipy", reason="needs the extra 'synthesis'")
+
+from partita_synthesis.mixing import Channel, Mix, mix
+
+STEMS = ("vocals", "drums", "bass", "other")
+PLAYERS = (
+    ("drums", "drums", "standard_kit"),
+    ("bass", "bass", "finger_bass"),
+    ("vocals", "vocals", "singer"),
+    ("other", "chords", "clean_guitar"),
+    ("other", "pad", "warm_pad"),
+    ("other", "chords", "clean_guitar"),
+    ("vocals", "backing_vocals", "singer"),
+    ("drums", "percussion", "room_kit"),
+)
+
+
+def played(
+    kind: str, channels: int, samples: int, sample_rate: int, chance: np.random.Generator
+) -> np.ndarray:
+    audio = np.zeros((channels, samples), np.float32)
+    if kind == "noise":
+        audio += 0.3 * chance.standard_normal((channels, samples), dtype=np.float32)
+    elif kind == "hit":
+        audio[:, samples // 3] = 1
+    elif kind == "notes":
+        time_s = np.arange(samples) / sample_rate
+        for start_s in np.arange(0, samples / sample_rate, 0.25):
+            after = np.maximum(time_s - start_s, 0)
+            frequency = chance.uniform(80, 800)
+            audio += (np.sin(2 * np.pi * frequency * after) * np.exp(-after * 6)).astype(np.float32)
+    return audio
+
+
+def band(count: int, kinds: tuple[str, ...], seconds: float, sample_rate: int, seed: int):
+    chance = np.random.default_rng(seed)
+    return [
+        Channel(
+            *player,
+            played(kind, 1 + index % 2, round(seconds * sample_rate), sample_rate, chance),
+        )
+        for index, (player, kind) in enumerate(zip(PLAYERS[:count], kinds, strict=False))
+    ]
+
+
+def mixed(channels, sample_rate=22050, seed=0, **options) -> Mix:
+    options = {"tempo_bpm": 120.0, "style": "pop"} | options
+    return mix(channels, STEMS, sample_rate, np.random.default_rng(seed), **options)
+
+
+def check_laws(result: Mix, samples: int, channels: int) -> None:
+    assert tuple(result.stems) == STEMS
+    total = np.zeros((channels, samples), np.float32)
+    for stem in result.stems.values():
+        assert stem.shape == (channels, samples)
+        assert stem.dtype == np.float32
+        assert np.isfinite(stem).all()
+        assert np.abs(stem).max(initial=0) <= 0.99
+        total += stem
+    np.testing.assert_array_equal(total, result.mixture)
+    assert np.abs(result.mixture).max(initial=0) <= 0.99
+    json.dumps(result.notes, allow_nan=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    sample_rate=st.sampled_from([16000, 22050, 44100]),
+    kinds=st.lists(
+        st.sampled_from(["notes", "noise", "hit", "silence"]), min_size=1, max_size=6
+    ).map(tuple),
+    seconds=st.sampled_from([0.3, 3.0]),
+    style=st.sampled_from(["pop", "techno", "jazz trio", "nobody knows"]),
+    channels_out=st.sampled_from([1, 2]),
+    effects=st.booleans(),
+    tempo_bpm=st.sampled_from([20.0, 120.0, 900.0]),
+)
+def test_every_mix_adds_up_and_stays_in_range(
+    seed, sample_rate, kinds, seconds, style, channels_out, effects, tempo_bpm
+):
+    channels = band(len(kinds), kinds, seconds, sample_rate, seed)
+    before = [each.samples.copy() for each in channels]
+    options = {
+        "style": style,
+        "channels_out": channels_out,
+        "effects": effects,
+        "tempo_bpm": tempo_bpm,
+    }
+    result = mixed(channels, sample_rate, seed, **options)
+    check_laws(result, round(seconds * sample_rate), channels_out)
+    for each, copy in zip(channels, before, strict=True):
+        np.testing.assert_array_equal(each.samples, copy)
+    for stem, samples in result.stems.items():
+        parts = [each for each in channels if each.stem == stem]
+        assert samples.any() == any(each.samples.any() for each in parts)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 63, 64, 65, 700])
+@pytest.mark.parametrize("effects", [False, True])
+def test_very_short_songs(samples, effects):
+    channels = [Channel(*player, np.full((1, samples), 0.5, np.float32)) for player in PLAYERS[:4]]
+    check_laws(mixed(channels, effects=effects), samples, 2)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 40000, 96000])
+def test_unusual_sample_rates(sample_rate):
+    for seed in range(4):
+        channels = band(4, ("notes",) * 4, 0.5, sample_rate, seed)
+        check_laws(mixed(channels, sample_rate, seed), sample_rate // 2, 2)
+
+
+@pytest.mark.parametrize("effects", [False, True])
+def test_silence_stays_silent(effects):
+    result = mixed(band(6, ("silence",) * 6, 1.0, 22050, 0), effects=effects)
+    assert not result.mixture.any()
+    assert result.notes["loudness_lufs"] is None
+
+
+def test_a_mix_depends_on_the_seed_alone():
+    channels = band(8, ("notes", "noise") * 4, 1.0, 22050, 0)
+    first, again, other = mixed(channels, seed=3), mixed(channels, seed=3), mixed(channels, seed=4)
+    np.testing.assert_array_equal(first.mixture, again.mixture)
+    assert first.notes == again.notes
+    for stem in STEMS:
+        np.testing.assert_array_equal(first.stems[stem], again.stems[stem])
+        assert not np.array_equal(first.stems[stem], other.stems[stem])
+
+
+def test_how_loud_the_parts_come_in_does_not_matter():
+    channels = band(6, ("notes",) * 6, 1.0, 22050, 0)
+    factors = (8.0, 0.25, 2.0, 1.0, 0.5, 64.0)
+    louder = [
+        Channel(each.stem, each.role, each.instrument, each.samples * np.float32(factor))
+        for each, factor in zip(channels, factors, strict=True)
+    ]
+    for effects in (False, True):
+        one, two = mixed(channels, effects=effects), mixed(louder, effects=effects)
+        np.testing.assert_allclose(two.mixture, one.mixture, atol=1e-4)
+
+
+def test_without_effects_every_stem_is_a_constant_gain():
+    """One mono part a stem: both channels are multiples of what came in."""
+    channels = [
+        Channel(*player, played("notes", 1, 22050, 22050, np.random.default_rng(index)))
+        for index, player in enumerate(PLAYERS[:4])
+    ]
+    result = mixed(channels, effects=False)
+    for each in channels:
+        for row in result.stems[each.stem]:
+            gain = (row @ each.samples[0]) / (each.samples[0] @ each.samples[0])
+            np.testing.assert_allclose(row, gain * each.samples[0], atol=1e-6)
+            assert gain > 0
+
+
+def test_levels_and_places_are_the_same_with_effects_and_without():
+    channels = band(8, ("notes",) * 8, 0.5, 22050, 0)
+    wet, plain = mixed(channels).notes, mixed(channels, effects=False).notes
+    assert wet["loudness_target_lufs"] == plain["loudness_target_lufs"]
+    for one, other in zip(wet["channels"], plain["channels"], strict=True):
+        assert (one["level_db"], one["pan"]) == (other["level_db"], other["pan"])
+        assert "equaliser" in one
+        assert "equaliser" not in other
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+def test_parts_stay_where_they_are_in_time(sample_rate):
+    """A hit is where it was within 1 ms, codecs included."""
+    place, codecs = sample_rate // 2, set()
+    for seed in range(24):
+        audio = np.zeros((1 + seed % 2, sample_rate), np.float32)
+        shape = np.hanning(round(0.002 * sample_rate)).astype(np.float32)
+        audio[:, place : place + len(shape)] = shape
+        player = PLAYERS[seed % 3]
+        result = mixed([Channel(*player, audio)], sample_rate, seed)
+        codecs.add(result.notes.get("codec", " ").split()[0] if "codec" in result.notes else "")
+        peak = np.abs(result.stems[player[0]]).max(axis=0).argmax()
+        assert abs(int(peak) - place - len(shape) // 2) <= sample_rate // 1000
+    assert len(codecs) > 1
+
+
+def test_a_seldom_part_is_not_blown_up():
+    """Levels are those while playing: one note is as loud alone as among many."""
+    often = played("notes", 1, 22050 * 8, 22050, np.random.default_rng(0))
+    seldom = often.copy()
+    seldom[:, 22050:] = 0
+    steady = Channel(
+        *PLAYERS[1], played("noise", 1, often.shape[1], 22050, np.random.default_rng(1))
+    )
+    gains = []
+    for samples in (often, seldom):
+        result = mixed([Channel(*PLAYERS[2], samples), steady], effects=False, style="folk")
+        voice, bass = (result.stems[stem][:, :22050] for stem in ("vocals", "bass"))
+        gains.append(np.square(voice).sum() / np.square(bass).sum())
+    assert 10 * np.log10(gains[1] / gains[0]) == pytest.approx(0, abs=1.5)
+
+
+def test_the_bass_drum_ducks_the_bass_of_techno():
+    """In some songs of an electronic style, and never where there is no drum."""
+    hits = np.zeros((1, 44100), np.float32)
+    time_s = np.arange(2205) / 22050
+    for start in (0, 11025, 22050, 33075):
+        hits[0, start : start + 2205] = np.sin(2 * np.pi * 55 * time_s) * np.exp(-time_s * 20)
+    noise = played("noise", 1, 44100, 22050, np.random.default_rng(0))
+    lead = Channel("vocals", "lead", "violin", noise)  # is not ducked; the master's gain is shared
+    depths = []
+    for seed in range(12):
+        channels = [Channel(*PLAYERS[0], hits), Channel(*PLAYERS[1], noise), lead]
+        result = mixed(channels, seed=seed, style="techno")
+        bass, other = (np.square(result.stems[stem]).sum(axis=0) for stem in ("bass", "vocals"))
+        after, before = slice(11025 + 600, 11025 + 1700), slice(22050 - 1500, 22050)
+        ducked = bass[after].sum() / other[after].sum()
+        depth = 10 * np.log10(bass[before].sum() / other[before].sum() / ducked)
+        depths.append((result.notes["channels"][1].get("duck_db", 0.0), depth))
+    most, least = max(depths), min(depths)
+    assert least[0] == 0
+    assert most[0] > 4
+    assert most[1] > least[1] + 2
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"channels": []}, "nothing to mix"),
+        ({"stems": ()}, "nothing to mix"),
+        ({"channels_out": 3}, "1 or 2 channels"),
+        ({"channels": [Channel("vocals", "solo", "singer", np.zeros((1, 9), np.float32))]}, "role"),
+        ({"stems": ("drums",)}, "stem"),
+        (
+            {
+                "channels": [
+                    Channel(*PLAYERS[2], np.zeros((1, 9), np.float32)),
+                    Channel(*PLAYERS[2], np.zeros((1, 8), np.float32)),
+                ]
+            },
+            "not .1 or 2, 9.",
+        ),
+    ],
+)
+def test_requests_that_make_no_sense(options, what):
+    channels = [Channel(*PLAYERS[2], np.zeros((1, 9), np.float32))]
+    arguments = {"channels": channels, "stems": STEMS} | options
+    with pytest.raises(UsageError, match=what) as caught:
+        mix(
+            **arguments,
+            sample_rate=16000,
+            chance=np.random.default_rng(0),
+            tempo_bpm=100,
+            style="pop",
+        )
+    assert isinstance(caught.value, UnknownNameError) == (what in ("role", "stem"))

@@ -1,0 +1,282 @@
+"""What the mixing desk is built from, each against what it must do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("pedalboard", reason="needs the extra 'synthesis'")
+pytest.importorskip("scipy", reason="needs the extra 'synthesis'")
+
+from scipy import signal
+
+from partita_synthesis.instruments import instruments
+from partita_synthesis.mixing import gains, profiles
+from partita_synthesis.mixing.codec import Codec, draw_codec
+from partita_synthesis.mixing.equaliser import Band, convolve, equalise, sections
+from partita_synthesis.mixing.gains import Clock, Compressor
+from partita_synthesis.mixing.loudness import (
+    WEIGHTING,
+    gained,
+    integrated_lufs,
+    step_powers,
+)
+from partita_synthesis.mixing.master import PLAIN, Mastering, fit, master, measured_lufs
+from partita_synthesis.mixing.places import draw_places
+from partita_synthesis.mixing.space import Delay, draw_reverb
+from partita_synthesis.score import ROLES
+
+
+def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((channels, samples), dtype=np.float32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(samples=st.integers(1, 3000), taps=st.integers(1, 700))
+def test_convolution_is_the_textbook_one(samples, taps):
+    audio, responses = noise(1, samples)[0], noise(2, taps, 1)
+    expected = [np.convolve(audio, response)[:samples] for response in responses.astype(float)]
+    np.testing.assert_allclose(convolve(audio, responses), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("band", "gains_db"),
+    [  # at a tenth of the frequency, at it, and at ten times
+        (Band("highpass", 800), (-40, -3, 0)),
+        (Band("lowpass", 800), (0, -3, -42)),
+        (Band("peak", 800, 6.0, 2.0), (0, 6, 0)),
+        (Band("low_shelf", 800, -6.0), (-6, -3, 0)),
+        (Band("high_shelf", 800, 6.0), (0, 3, 6)),
+    ],
+)
+def test_bands_do_what_their_names_say(band, gains_db):
+    _, response = signal.freqz_sos(sections([band], 44100), [80, 800, 8000], fs=44100)
+    np.testing.assert_allclose(20 * np.log10(np.abs(response)), gains_db, atol=0.7)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+def test_the_equaliser_is_the_recursive_filter(sample_rate):
+    bands = [Band("highpass", 60), Band("peak", 300, -4, 1.2), Band("high_shelf", 5000, 3)]
+    audio = noise(2, sample_rate)
+    expected = signal.sosfilt(sections(bands, sample_rate), audio)
+    error = np.square(equalise(audio, bands, sample_rate) - expected).mean()
+    assert error < 1e-5 * np.square(expected).mean()
+
+
+def test_bands_above_the_sample_rate_are_left_out():
+    assert len(sections([Band("high_shelf", 9000, 3), Band("peak", 900, 3)], 16000)) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), blocks=st.integers(1, 400), ceiling=st.floats(0.1, 1))
+def test_the_limiter_keeps_every_sample_under_the_ceiling(seed, blocks, ceiling):
+    clock = Clock.of(44100)
+    chance = np.random.default_rng(seed)
+    audio = noise(2, blocks * clock.hop, seed) * chance.exponential(size=blocks).repeat(clock.hop)
+    audio = audio.astype(np.float32)
+    edges = gains.limit(gains.block_peaks(audio, clock), ceiling, clock)
+    gains.apply_gain(audio, edges, clock)
+    assert np.abs(audio).max() <= ceiling * (1 + 1e-5)
+    assert (edges <= 0).all()
+
+
+def test_the_limiter_leaves_alone_what_is_low_and_far():
+    clock = Clock.of(44100)
+    peaks = np.full(2000, 0.5)
+    assert not gains.limit(peaks, 0.6, clock).any()
+    peaks[1000] = 1.2
+    edges = gains.limit(peaks, 0.6, clock)
+    assert edges.min() == pytest.approx(-6.02, abs=0.01)
+    np.testing.assert_allclose(edges[:990], 0, atol=1e-9)
+    np.testing.assert_allclose(edges[1300:], 0, atol=1e-9)
+
+
+def test_the_compressor_evens_out_levels():
+    clock = Clock.of(44100)
+    powers = np.repeat([1.0, 0.01], 700)  # 20 dB apart, a second each
+    gain_db = gains.compress(powers, Compressor(-6, 4, 0.005, 0.1), clock)
+    assert gain_db[600] == pytest.approx(-(6 + 3) * 0.75, abs=0.3)  # the mean is 3 dB lower
+    assert gain_db[-1] == pytest.approx(0, abs=0.01)
+
+
+def test_gains_are_straight_lines_between_edges():
+    clock = Clock(16000, 4)
+    audio = np.ones((2, 8), np.float32)
+    gains.apply_gain(audio, 20 * np.log10([1.0, 0.5, 0.1]), clock)
+    expected = [1, 0.875, 0.75, 0.625, 0.5, 0.4, 0.3, 0.2]
+    np.testing.assert_allclose(audio, [expected, expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("seed", range(3))
+def test_loudness_is_that_of_bs_1770(sample_rate, seed):
+    meter = pytest.importorskip("pyloudnorm").Meter(sample_rate)
+    chance = np.random.default_rng(seed)
+    audio = noise(2, 4 * sample_rate, seed) * np.repeat(
+        chance.choice([0.001, 0.05, 0.3], 8), sample_rate // 2
+    )
+    band = [Band("lowpass", float(chance.uniform(100, 6000)))]
+    audio = signal.sosfilt(sections(band, sample_rate), audio).astype(np.float32)
+    measured = integrated_lufs(step_powers(audio, sample_rate))
+    weighted = signal.sosfilt(sections(WEIGHTING, sample_rate), audio)[
+        :, : 40 * (sample_rate // 10)
+    ]
+    filtered = np.square(weighted.reshape(2, 40, -1)).mean(axis=2).sum(axis=0)
+    assert measured == pytest.approx(integrated_lufs(filtered), abs=0.05)
+    # pyloudnorm's shelf begins 180 Hz lower than the standard's
+    assert measured == pytest.approx(meter.integrated_loudness(audio.T), abs=0.3)
+
+
+def test_loudness_of_almost_nothing():
+    assert measured_lufs(np.zeros((2, 44100), np.float32), 44100) is None
+    assert measured_lufs(np.full((2, 44100), 1e-9, np.float32), 44100) is None
+    assert measured_lufs(noise(2, 100), 44100) is not None
+
+
+def test_gains_can_be_tried_on_powers_alone():
+    clock = Clock.of(44100)
+    audio = 0.1 * noise(2, 2048 * clock.hop)
+    powers, steps = gains.block_powers(audio, clock), step_powers(audio, 44100)
+    gain_db = gains.tremolo(len(powers), 0.7, 12, clock)
+    tried = integrated_lufs(gained(steps, powers, gain_db, clock))
+    gains.apply_gain(audio, gains.edges_of(gain_db), clock)
+    assert tried == pytest.approx(integrated_lufs(step_powers(audio, 44100)), abs=0.05)
+
+
+@pytest.mark.parametrize("target_lufs", [-16.0, -12.0, -9.0])
+def test_the_master_reaches_its_loudness_where_the_limiter_allows_it(target_lufs):
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    clock = Clock.of(44100)
+    setting = Mastering(0.9, Compressor(0, 2, 0.01, 0.2), has_limiter=True)
+    stems = [0.01 * noise(2, 1400 * clock.hop, seed) for seed in range(3)]
+    facts = master(stems, target_lufs, setting, clock)
+    mixture = np.sum(stems, axis=0)
+    loudness = pyloudnorm.Meter(44100).integrated_loudness(mixture.T)
+    assert facts["limiter_reduction_db"] <= 8
+    assert loudness == pytest.approx(target_lufs, abs=0.5)
+    assert np.abs(mixture).max() <= 0.9 * (1 + 1e-5)
+
+
+def test_the_master_rather_stays_low_than_crushes():
+    clock = Clock.of(44100)
+    for setting, reduction in ((Mastering(0.9, None, has_limiter=True), 8), (PLAIN, 0)):
+        stem = 0.01 * noise(2, 1400 * clock.hop)
+        stem[:, 5000] = 2
+        facts = master([stem], -7.0, setting, clock)
+        assert facts["limiter_reduction_db"] == pytest.approx(reduction)
+        assert np.abs(stem).max() == pytest.approx(setting.ceiling, abs=0.1)
+        assert measured_lufs(stem, 44100) < -20
+
+
+def test_stems_that_cancel_each_other_stay_under_the_ceiling_too():
+    clock = Clock.of(44100)
+    stem = 0.1 * noise(2, 1400 * clock.hop)
+    stems = [stem, -0.9 * stem]
+    master(stems, -7.0, Mastering(0.9, None, has_limiter=True), clock)
+    assert max(np.abs(each).max() for each in stems) <= 0.9 * (1 + 1e-5)
+
+
+def test_one_gain_brings_all_down():
+    stems = [np.full((2, 5), value, np.float32) for value in (0.75, 0.75, -0.5)]
+    low = [each.copy() for each in stems[::2]]
+    np.testing.assert_array_equal(fit(low), low[0] + low[1])
+    assert low[0][0, 0] == 0.75
+    mixture = fit([*stems[:2]])
+    assert mixture.max() == pytest.approx(0.99, abs=0.002)
+    np.testing.assert_array_equal(stems[0], stems[1])
+    np.testing.assert_array_equal(stems[0] + stems[1], mixture)
+
+
+@pytest.mark.parametrize("ping_pong", [False, True])
+def test_echoes_come_in_time(ping_pong):
+    send = np.zeros(10000, np.float32)
+    send[100] = 1
+    echoes = Delay(0.1, 0.5, ping_pong, (Band("highpass", 5), Band("high_shelf", 3000, 0.0)))(
+        send, 8000
+    )
+    for number in (1, 2, 3, 4):
+        places = echoes[:, 100 + number * 800 - 5 : 100 + number * 800 + 20]
+        loud = np.abs(places).max(axis=1)
+        expected = 0.5 ** (number - 1) * np.array(
+            [number % 2, (number + 1) % 2] if ping_pong else [0.707, 0.707]
+        )
+        np.testing.assert_allclose(loud, expected * loud.max() / expected.max(), atol=0.01)
+        assert loud.max() == pytest.approx(expected.max(), rel=0.02)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+def test_reverbs_die_away_as_said(sample_rate):
+    for seed in range(6):
+        reverb = draw_reverb(sample_rate, np.random.default_rng(seed))
+        assert np.square(reverb.response).sum() == pytest.approx(1, rel=1e-3)
+        left = np.square(reverb.response).sum(axis=0)[::-1].cumsum()[::-1]
+        half = 10 * np.log10(left[round(0.5 * reverb.decay_s * sample_rate)])
+        assert -50 < half < -20
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("codec", [Codec("mp3", 2.0), Codec("aac", 96)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_codecs_are_aligned_to_the_sample(sample_rate, codec, channels):
+    audio = 0.1 * noise(channels, sample_rate + 17)
+    audio = signal.sosfilt(sections([Band("lowpass", 2000)] * 2, sample_rate), audio)
+    audio = audio.astype(np.float32)
+    decoded = codec(audio, sample_rate)
+    assert decoded.shape == audio.shape
+    assert decoded.dtype == np.float32
+    middle = slice(3000, -3000)
+    likeness = {
+        lag: float((decoded[:, middle] * np.roll(audio, lag, axis=1)[:, middle]).sum())
+        for lag in range(-3, 4)
+    }
+    assert max(likeness, key=likeness.__getitem__) == 0
+    assert np.square(decoded - audio).mean() < 0.05 * np.square(audio).mean()
+    assert not np.array_equal(decoded, audio)
+
+
+def test_codecs_are_drawn_now_and_then():
+    drawn = [draw_codec(44100, np.random.default_rng(seed)) for seed in range(300)]
+    assert 10 < sum(each is not None for each in drawn) < 40
+    assert {each.name for each in drawn if each} == {"mp3", "aac"}
+    assert all(draw_codec(11025, np.random.default_rng(seed)) is None for seed in range(30))
+
+
+def test_there_is_a_profile_for_everybody():
+    for role in ROLES:
+        assert role in profiles.LEVELS_DB
+        assert role in profiles.PLACES
+        for instrument in ("nobody", *instruments()):
+            assert profiles.family_of(role, instrument) in profiles.EQUALISERS
+    assert profiles.profile_of("Techno").pumping > profiles.profile_of("folk").pumping
+
+
+def test_two_takes_of_a_guitar_are_a_pair():
+    players = [("drums", "standard_kit"), *[("riff", "overdriven_guitar")] * 2]
+    for seed in range(20):
+        drums, left, right = draw_places(players, "rock", np.random.default_rng(seed))
+        assert abs(drums.pan) < 0.1
+        assert left.pan == -right.pan
+        assert abs(left.pan) >= 0.7
+
+
+def test_stems_are_about_alike_in_level():
+    """Over many bands: vocals, drums, bass and the rest, none more than 4 dB off."""
+    players = [
+        ("vocals", "singer"),
+        ("drums", "standard_kit"),
+        ("bass", "finger_bass"),
+        ("chords", "grand_piano"),
+        ("riff", "clean_guitar"),
+        ("pad", "warm_pad"),
+    ]
+    levels = np.array(
+        [
+            [place.level_db for place in draw_places(players, "pop", np.random.default_rng(seed))]
+            for seed in range(200)
+        ]
+    )
+    powers = 10 ** (levels / 10)
+    stems = 10 * np.log10([*powers[:, :3].T, powers[:, 3:].sum(axis=1)])
+    assert np.ptp(np.median(stems, axis=1)) < 4

@@ -1,5 +1,0 @@
-"""Mixing like a record: from the players' tracks to stems whose sum is the mixture."""
-
-from partita.datasets.synthesis.mixing.desk import Channel, Mix, mix
-
-__all__ = ["Channel", "Mix", "mix"]
