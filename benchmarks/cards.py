@@ -31,10 +31,10 @@ from safetensors.torch import load_file, save_file
 from partita import Audio, Separator
 from partita.datasets import Dataset, open_dataset
 from partita.evaluation.aggregate import Summary, summarise
-from partita.evaluation.evaluate import ScoreOptions
 from partita.evaluation.runs import benchmark
 from partita.evaluation.scores import TrackScores
-from partita.evaluation.work import RunOptions
+from partita.evaluation.scoring import ScoreOptions
+from partita.evaluation.tasks import RunOptions
 from partita.files import whole_file
 from partita.separation.estimates import Estimates
 

@@ -268,7 +268,7 @@ def test_tracks_on_one_side_only(run, tracks):
     result = run("evaluate", "true", "system")
     assert result.status == 1
     missing, extra = sorted(result.err.splitlines(), key=lambda line: "Three:" in line)
-    assert "Two: no estimates of that name in system; estimates there: Three" in missing
+    assert "Two: no estimates of that name in system; estimates there: One, Three" in missing
     assert "Three: no references of that name in true; references there: One, Two" in extra
     assert "2 left out" in result.out
 

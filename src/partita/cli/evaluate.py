@@ -7,9 +7,10 @@ import itertools
 import json
 import os
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,10 +22,8 @@ from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
 
 if TYPE_CHECKING:
-    from partita.evaluation.evaluate import ScoreOptions
     from partita.evaluation.scores import TrackScores
-    from partita.evaluation.work import RunOptions, ScoredTrack
-    from partita.separation.separator import Separator
+    from partita.evaluation.tasks import RunOptions, ScoredTrack
 
 _MOST_JOBS = 4
 _SHOWN_NAMES = 3
@@ -89,15 +88,16 @@ def evaluate(
     Exit status: 0 all done, 1 some track failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    score = _score_options(bss, window, hop, targets)
-    options = _run_options(score, out, resume, jobs or min(os.cpu_count() or 1, _MOST_JOBS))
+    options = _run_options(bss, window, hop, targets, out, resume)
+    options = replace(options, jobs=jobs or min(os.cpu_count() or 1, _MOST_JOBS))
     from partita.datasets import open_dataset
     from partita.evaluation.runs import score_datasets
 
-    true, guessed = open_dataset(references), open_dataset(estimates)
-    _check_names([guessed.root.resolve().name], published)
-    run = score_datasets(true, guessed, options)
-    return _present(run, len(true), published, csv, as_json=as_json, quiet=quiet)
+    true, estimated = open_dataset(references), open_dataset(estimates)
+    _check_names([estimated.root.resolve().name], published)
+    run = score_datasets(true, estimated, options)
+    report = _Report(as_json=as_json, quiet=quiet)
+    return report.show(run, len(true), published, csv)
 
 
 def benchmark(
@@ -144,48 +144,51 @@ def benchmark(
         raise UsageError("--data and --model belong together")
     if data is None and not published:
         raise UsageError("nothing to do: name --data and --model, or --published")
-    score = _score_options(bss, window, hop, targets)
-    separation = {"precision": precision, "shifts": shifts}
-    options = _run_options(score, out, resume, jobs or 1, separation)
+    options = replace(_run_options(bss, window, hop, targets, out, resume), jobs=jobs or 1)
     from partita.datasets import open_dataset
     from partita.evaluation.oracles import ORACLES
     from partita.evaluation.runs import benchmark as run_benchmark
     from partita.evaluation.runs import system_labels
+    from partita.separation.separator import Separator
 
     models = [habits.model_name(model) for model in models]
     learned = [model for model in models if model not in ORACLES]
     check_licences(learned, commercial_only=commercial_only)
     _check_names(list(system_labels(models).values()), published)
-
-    def make(name: str) -> Separator:
-        from partita.separation.separator import Separator
-
-        return Separator(name, device=device, precision=precision, shifts=shifts)
-
-    run, total = _nothing(), 0
-    if data is not None:
-        dataset = open_dataset(data, subset=subset)
-        run, total = run_benchmark(dataset, models, options, separator=make), len(dataset)
-    return _present(
-        run,
-        total * len(models),
-        published,
-        csv,
-        as_json=as_json,
-        quiet=quiet,
-        several=len(models) + len(published) > 1,
+    report = _Report(as_json=as_json, quiet=quiet, several=len(models) + len(published) > 1)
+    if data is None:
+        return report.show(_no_tracks(), 0, published, csv)
+    dataset = open_dataset(data, subset=subset)
+    run = run_benchmark(
+        dataset,
+        models,
+        options,
+        separator=partial(Separator, device=device),
+        settings={"precision": precision, "shifts": shifts},
     )
+    return report.show(run, len(dataset) * len(models), published, csv)
 
 
-def _nothing() -> Generator[ScoredTrack, None, None]:
+def _no_tracks() -> Generator[ScoredTrack, None, None]:
     yield from ()
 
 
-def _score_options(bss: str, window: float, hop: float | None, targets: str | None) -> ScoreOptions:
-    from partita.evaluation.evaluate import ScoreOptions
+def _run_options(
+    bss: str,
+    window: float,
+    hop: float | None,
+    targets: str | None,
+    out: Path | None,
+    resume: bool,
+) -> RunOptions:
+    from partita.evaluation.scoring import ScoreOptions
+    from partita.evaluation.tasks import RunOptions
 
     names = tuple(normal_name(name.strip()) for name in targets.split(",")) if targets else ()
-    return ScoreOptions(bss, window, window if hop is None else hop, names)
+    score = ScoreOptions(bss, window, window if hop is None else hop, names)
+    if resume and out is None:
+        raise UsageError("--resume needs --out: that is where the earlier scores are")
+    return RunOptions(score, out, resume)
 
 
 def _check_names(systems: Sequence[str], published: Sequence[Path]) -> None:
@@ -196,71 +199,69 @@ def _check_names(systems: Sequence[str], published: Sequence[Path]) -> None:
             raise UsageError(f"two systems are called {one_line(name)!r}: rename one's folder")
 
 
-def _run_options(
-    score: ScoreOptions,
-    out: Path | None,
-    resume: bool,
-    jobs: int,
-    separation: Mapping[str, Any] = MappingProxyType({}),
-) -> RunOptions:
-    from partita.evaluation.work import RunOptions
+class _Report:
+    """What people see of a run: lines while it goes on, then a table.
 
-    if resume and out is None:
-        raise UsageError("--resume needs --out: that is where the earlier scores are")
-    return RunOptions(score, out, resume, jobs, separation)
-
-
-def _present(
-    run: Generator[ScoredTrack, None, None],
-    total: int,
-    published: Sequence[Path],
-    csv: Path | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-    several: bool = False,
-) -> int:
-    """Show what comes in, then the table; return the exit status.
-
-    Where there are several systems, lines about the estimates of one say whose they are.
+    Parameters
+    ----------
+    as_json, quiet : bool
+    several : bool
+        Whether lines about the estimates of a system say whose they are.
     """
-    from partita.evaluation.runs import read_published
-    from partita.evaluation.tables import comparison_rows, write_csv
 
-    systems: dict[str, list[TrackScores]] = {}
-    failed: list[str] = []
-    told: set[str] = set()
-    missing = _Missing()
-    with (
-        ProgressDisplay(enabled=not (quiet or as_json)) as display,
-        contextlib.closing(run) as scored,
-    ):
+    def __init__(self, *, as_json: bool, quiet: bool, several: bool = False) -> None:
+        self._as_json, self._quiet, self._several = as_json, quiet, several
+        self._display = ProgressDisplay(enabled=not (quiet or as_json))
+        self._systems: dict[str, list[TrackScores]] = {}
+        self._failed: list[str] = []
+        self._warned: set[str] = set()
+        self._missing = _Missing()
+
+    def show(
+        self,
+        run: Generator[ScoredTrack, None, None],
+        total: int,
+        published: Sequence[Path],
+        csv: Path | None,
+    ) -> int:
+        """Show what a run scores, and published scores beside it; return the exit status."""
+        from partita.evaluation.runs import read_published
+        from partita.evaluation.tables import comparison_rows, write_csv
+
         others = itertools.chain.from_iterable(map(read_published, published))
-        count = display.count("scoring", total)
-        for done, outcome in enumerate(itertools.chain(scored, others), start=1):
-            count(done)
-            whose = f"{one_line(outcome.system)}: " if several and outcome.system else ""
-            for warning in () if quiet else outcome.warnings:
-                line = warning if _OF_REFERENCES in warning else whose + warning
-                if line not in told:
-                    display.print(f"partita: warning: {line}", error=True)
-                told.add(line)
-            if outcome.scores is None:
-                failed.append(whose + outcome.track)
-                display.print(f"partita: {whose}{outcome.error}", error=True)
-                continue
-            systems.setdefault(outcome.system, []).append(outcome.scores)
-            missing.add(outcome)
-            if as_json:
-                item = {"system": outcome.system, **outcome.scores.to_json()}
-                if outcome.left_out:
-                    item["left_out"] = dict(outcome.left_out)
-                display.print(json.dumps(item), whole=True)
-    if csv is not None:
-        write_csv(csv, systems)
-    if systems and not (quiet or as_json):
-        print_comparison(comparison_rows(systems), failed, missing.lines(systems))
-    return int(bool(failed))
+        with self._display as display, contextlib.closing(run):
+            count = display.count("scoring", total)
+            for done, outcome in enumerate(itertools.chain(run, others), start=1):
+                count(done)
+                self._add(outcome)
+        if csv is not None:
+            write_csv(csv, self._systems)
+        if self._systems and not (self._quiet or self._as_json):
+            rows, remarks = comparison_rows(self._systems), self._missing.lines(self._systems)
+            print_comparison(rows, self._failed, remarks)
+        return int(bool(self._failed))
+
+    def _add(self, outcome: ScoredTrack) -> None:
+        is_named = self._several and outcome.system
+        system = f"{one_line(outcome.system)}: " if is_named else ""
+        for warning in () if self._quiet else outcome.warnings:
+            self._warn(warning if _OF_REFERENCES in warning else system + warning)
+        if outcome.scores is None:
+            self._failed.append(system + outcome.track)
+            self._display.print(f"partita: {system}{outcome.error}", error=True)
+            return
+        self._systems.setdefault(outcome.system, []).append(outcome.scores)
+        self._missing.add(outcome)
+        if self._as_json:
+            item = {"system": outcome.system, **outcome.scores.to_json()}
+            if outcome.left_out:
+                item["left_out"] = dict(outcome.left_out)
+            self._display.print(json.dumps(item), whole=True)
+
+    def _warn(self, line: str) -> None:
+        if line not in self._warned:
+            self._display.print(f"partita: warning: {line}", error=True)
+        self._warned.add(line)
 
 
 class _Missing:

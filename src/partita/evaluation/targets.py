@@ -32,6 +32,16 @@ class Match:
     left_out: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
+    @property
+    def references(self) -> list[str]:
+        """The references that targets are made of."""
+        return list(dict.fromkeys(name for ours, _ in self.targets.values() for name in ours))
+
+    @property
+    def estimates(self) -> list[str]:
+        """The estimates that targets are made of."""
+        return list(dict.fromkeys(name for _, theirs in self.targets.values() for name in theirs))
+
 
 def match_targets(
     references: Sequence[str], estimates: Sequence[str], targets: Sequence[str] = ()
@@ -189,7 +199,7 @@ def _complete(
 
 
 def _uncovered(problem: str, both: str) -> UsageError:
-    return UsageError(f"{problem}: name the targets to score together (--targets); {both}")
+    return UsageError(f"{problem}: name the `targets` to score together; {both}")
 
 
 def _single_sources(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 
 from partita import Audio, evaluate
 from partita.errors import ScoresError, UsageError
-from partita.evaluation.evaluate import ScoreOptions
+from partita.evaluation.scoring import ScoreOptions
 
 FOUR = ["vocals", "drums", "bass", "other"]
 

@@ -1,0 +1,234 @@
+"""Scoring many tracks: a result for each whatever happens, and earlier results taken over."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from partita.datasets import Track
+from partita.devices import worker_pool
+from partita.errors import (
+    AudioWriteError,
+    PartitaError,
+    ScoresError,
+    UsageError,
+    one_line,
+    write_error,
+)
+from partita.evaluation.loading import load_references
+from partita.evaluation.scores import TrackScores, read_scores
+from partita.evaluation.scoring import ScoreOptions, score_signals, sum_targets
+from partita.evaluation.systems import System
+from partita.evaluation.targets import Match
+from partita.files import folded
+from partita.threads import map_awake
+
+_log = logging.getLogger(__name__)
+_MADE_OF = "made_of"  # in the settings of score files
+
+
+@dataclass(frozen=True)
+class ScoredTrack:
+    """What became of one track.
+
+    Attributes
+    ----------
+    system : str
+        Whose estimates.
+    track : str
+    scores : TrackScores or None
+        None: it failed.
+    error : str
+        One line, where it failed.
+    warnings : tuple of str
+    resumed : bool
+        The scores are those of an earlier run.
+    left_out : mapping of str to str
+        What could not be scored → the side that lacks it, ``references`` or ``estimates``.
+    """
+
+    system: str
+    track: str
+    scores: TrackScores | None = None
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    resumed: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How many tracks are scored.
+
+    Attributes
+    ----------
+    score : ScoreOptions
+    out : Path or None
+        Where score files go, as ``SYSTEM/SUBSET/TRACK.json``, which museval reads.
+    resume : bool
+        Take score files that are there already, if they were made in the same way.
+    jobs : int
+        Tracks at once.
+    """
+
+    score: ScoreOptions
+    out: Path | None = None
+    resume: bool = False
+    jobs: int = 1
+
+
+def score_tracks(
+    system: System, tracks: Iterable[Track], options: RunOptions
+) -> Generator[ScoredTrack, None, None]:
+    """Score a system's estimates of tracks, several at once where the options say so.
+
+    Yields
+    ------
+    ScoredTrack
+        For every track, in their order; an error in one stops none of the others.
+    """
+    tasks = _tasks(system, tracks, options)
+    if options.jobs == 1:
+        yield from map(_run, tasks)
+        return
+    with worker_pool(options.jobs, torch.get_num_threads()) as pool:
+        yield from map_awake(pool, _run, tasks)
+
+
+def _run(task: Task | ScoredTrack) -> ScoredTrack:
+    return task.run() if isinstance(task, Task) else task
+
+
+def _tasks(
+    system: System, tracks: Iterable[Track], options: RunOptions
+) -> list[Task | ScoredTrack]:
+    """Return what is to be scored of each track, or why it cannot be.
+
+    A track whose scores would replace another's fails, even if only some file systems take the
+    names of both for one.
+    """
+    owners: dict[str, str] = {}
+    found: list[Task | ScoredTrack] = []
+    for track in tracks:
+        try:
+            task = Task(system, track, system.match(track, options.score.targets), options)
+            owner = owners.setdefault(folded(task.path), track.name) if task.path else None
+            if owner not in (None, track.name):
+                raise UsageError(f"its scores would get the file of {owner}'s: rename one")
+            found.append(task)
+        except UsageError as error:
+            line = one_line(f"{track.name}: {error}")
+            found.append(ScoredTrack(system.name, track.name, error=line))
+    return found
+
+
+@dataclass(frozen=True)
+class Task:
+    """A track that is to be scored.
+
+    Attributes
+    ----------
+    system : System
+        Whose estimates.
+    track : Track
+    match : Match
+        What is scored against what.
+    options : RunOptions
+    """
+
+    system: System
+    track: Track
+    match: Match
+    options: RunOptions
+
+    def run(self) -> ScoredTrack:
+        """Score the track, or take over the scores of an earlier run."""
+        failed = ScoredTrack(self.system.name, self.track.name)
+        name = one_line(self.track.name)
+        try:
+            scores, resumed = self._scores()
+        except AudioWriteError as error:
+            return replace(failed, error=str(error))
+        except PartitaError as error:
+            text = str(error)
+            return replace(failed, error=text if text.startswith(name) else f"{name}: {text}")
+        except Exception as error:
+            _log.debug("%s", name, exc_info=True)
+            reason = one_line(f"{type(error).__name__}: {error}")
+            return replace(
+                failed, error=f"{name}: failed unexpectedly ({reason}); `logging.DEBUG` tells more"
+            )
+        return ScoredTrack(
+            self.system.name,
+            self.track.name,
+            scores,
+            warnings=tuple(f"{name}: {warning}" for warning in scores.warnings),
+            resumed=resumed,
+            left_out=self.match.left_out,
+        )
+
+    @property
+    def path(self) -> Path | None:
+        """Where the scores go; museval looks for tracks below ``test``."""
+        if self.options.out is None:
+            return None
+        folder = self.track.subset or "test"
+        file = f"{self.track.name.replace('/', '_')}.json"
+        return self.options.out / self.system.name / folder / file
+
+    def _scores(self) -> tuple[TrackScores, bool]:
+        """Return scores, and whether an earlier run made them."""
+        if self.path is None:
+            return self._score(), False
+        made_of = self._made_of()
+        earlier = self._earlier(self.path, made_of) if self.options.resume else None
+        if earlier is not None:
+            return earlier, True
+        scores = self._score()
+        if made_of:
+            scores = replace(scores, settings={**scores.settings, _MADE_OF: made_of})
+        try:
+            scores.save(self.path)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return scores, False
+
+    def _score(self) -> TrackScores:
+        """Get references and estimates, and compare them."""
+        references = load_references(self.track, self.match.references)
+        estimates, warnings = self.system.estimate(self.track, self.match, references)
+        true, estimated, fitted = sum_targets(self.match.targets, references.stems, estimates)
+        return score_signals(
+            true,
+            estimated,
+            [*self.match.remarks, *references.warnings, *warnings, *fitted],
+            sample_rate=references.sample_rate,
+            options=self.options.score,
+            track=self.track.name,
+            look_for_mistakes=self.system.look_for_mistakes,
+        )
+
+    def _made_of(self) -> str:
+        """Return a digest that changes when scores would; empty where a file is missing."""
+        try:
+            return hashlib.sha256(self.system.mark(self.track).encode()).hexdigest()
+        except OSError:
+            return ""
+
+    def _earlier(self, path: Path, made_of: str) -> TrackScores | None:
+        """Return the scores of an earlier run that was asked for the same, of the same files."""
+        if not path.exists() or not made_of:
+            return None
+        try:
+            scores = read_scores(path)
+        except ScoresError as error:
+            _log.warning("%s; scoring the track again", error)
+            return None
+        asked = replace(self.options.score, targets=tuple(self.match.targets)).as_settings()
+        wanted = {**asked, _MADE_OF: made_of}
+        return scores if wanted.items() <= dict(scores.settings).items() else None
