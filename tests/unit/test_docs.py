@@ -1,0 +1,163 @@
+"""Documentation: links lead somewhere, commands parse, the code of how-to pages runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+from partita.cli.app import app
+from partita.cli.commands import takes_value
+from partita.models import _registry
+from partita.training.recipes import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for folder in (ROOT, ROOT / "packages")
+    for path in folder.glob("*.md" if folder == ROOT else "**/*.md")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+) + sorted((ROOT / "docs").rglob("*.md"))
+CODE = re.compile(r"```.*?```", re.S)
+#: In blocks for the terminal, or indented; arguments may go on in a line that is indented further.
+COMMAND = re.compile(r"^(?:\$ |    |)(?:\S+ -m )?partita ((?!→).+?)(?:\s+#.*)?$", re.M)
+#: Options that no command lists: of other programs, and Typer's own.
+ALIASES = {("separate.md", "--mp3"), ("separate.md", "--help")}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def ids(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def anchors(page):
+    """Return what GitHub lets links to a page point to."""
+    found, counts = set(), {}
+    for title in re.findall(r"^#+ (.+)$", CODE.sub("", page.read_text()), re.M):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).strip().lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        number = counts.get(slug, 0)
+        counts[slug] = number + 1
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(CODE.sub("", page.read_text())):
+        if re.match(r"\w+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_contents():
+    contents = ROOT / "docs/README.md"
+    linked = {(contents.parent / link).resolve() for link in LINK.findall(contents.read_text())}
+    assert set((ROOT / "docs").rglob("*.md")) - {contents} <= linked
+
+
+def commands(page):
+    """Return the calls of partita on a page, each as its arguments."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.S)
+    text = CODE.sub("", page.read_text())
+    blocks += re.findall(r"(?:^    .*\n)+", text, re.M)
+    lines = "\n".join(blocks).replace("\\\n", " ")
+    return [shlex.split(found) for found in COMMAND.findall(lines)]
+
+
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=ids(WITH_COMMANDS))
+def test_commands_parse(page):
+    for arguments in commands(page):
+        command = typer.main.get_command(app)
+        context = command.make_context("partita", list(arguments))
+        while hasattr(command, "commands") and (left := _left(context)):
+            name, command, left = command.resolve_command(context, left)
+            context = command.make_context(name, left, parent=context)
+
+
+GUIDE = [ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md"))]
+
+
+def test_options_in_sentences_exist():
+    command = typer.main.get_command(app)
+    groups = [command, *(each for each in command.commands.values() if hasattr(each, "commands"))]
+    every = {option for group in groups for each in group.commands.values() for option in
+             takes_value(each)}  # fmt: skip
+    named = {
+        (page.name, option)
+        for page in GUIDE
+        for span in re.findall(r"`((?:partita|--)[^`]*)`", CODE.sub("", page.read_text()))
+        for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]+", span)
+    }
+    assert len(named) > 40
+    assert {each for each in named if each[1] not in every} <= ALIASES
+
+
+def test_unknown_options_do_not_parse():
+    context = typer.main.get_command(app).make_context("partita", ["separate", "a", "--nonsense"])
+    command = typer.main.get_command(app).commands["separate"]
+    with pytest.raises(Exception, match="nonsense"):
+        command.make_context("separate", _left(context)[1:], parent=context)
+
+
+def _left(context):
+    """Return the arguments of a group's command: Typer's versions keep them in two places."""
+    protected = getattr(context, "_protected_args", None) or getattr(context, "protected_args", [])
+    return [*protected, *context.args]
+
+
+def code(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
+
+
+@pytest.fixture
+def names(monkeypatch, tmp_path, write_song, song):
+    """Run the code of a page in a folder with songs; return its names."""
+    monkeypatch.setattr(_registry, "_MODELS", dict(_registry._MODELS))
+    monkeypatch.chdir(tmp_path)
+    for name in ("vocals", "drums"):
+        write_song(f"songs/one/{name}.wav", song[:, :4410])
+        write_song(f"flat/one-{name}.wav", song[:, :4410])
+
+    def run(page):
+        found = {"__name__": page}
+        for block in code(page, "python"):
+            exec(compile(block, page, "exec", dont_inherit=True), found)
+        return found
+
+    return run
+
+
+def test_add_a_model(names):
+    found = names("docs/development/add_a_model.md")
+    assert found["estimates"].shape == (1, 4, 2, 44100)
+    assert torch.isfinite(found["estimates"]).all()
+
+
+def test_add_a_metric(names, capsys):
+    found = names("docs/development/add_a_metric.md")
+    signal = torch.ones(2, 10)
+    assert found["level_error_db"](signal, 10 * signal) == pytest.approx(20)
+    assert capsys.readouterr().out.count("one ") == 2
+
+
+def test_add_a_reader(names):
+    reading = names("docs/development/add_a_reader.md")["read_flat"](Path("flat"))
+    (track,) = reading.tracks
+    assert (track.name, list(track.stems)) == ("one", ["vocals", "drums"])
+
+
+@pytest.mark.parametrize("page", ["docs/development/add_a_recipe.md", "docs/guide/training.md"])
+def test_recipes(page, tmp_path):
+    (text,) = code(page, "toml")
+    (tmp_path / "mine.toml").write_text(text)
+    assert load_recipe(str(tmp_path / "mine.toml")).summary in text
