@@ -70,7 +70,7 @@ def test_mono_files_have_all_stems(song, tmp_path):
     mid = sum(song.values()).mean(axis=0, keepdims=True)
     partita.Audio(torch.from_numpy(mid), 44100).save(tmp_path / "song.wav", bits="float")
     separator = partita.Separator("four-stems")
-    estimates = separator.separate_file(tmp_path / "song.wav", keep_rate=True)
+    estimates = separator(tmp_path / "song.wav", keep_rate=True)
     levels = {}
     for stem, audio in estimates.items():
         assert audio.samples.shape == mid.shape

@@ -152,6 +152,50 @@ class Audio:
         return gain_db
 
 
+def as_audio(mixture: Audio | Tensor | npt.NDArray[Any], sample_rate: int | None = None) -> Audio:
+    """Return a copy of samples as float32 in this process's memory.
+
+    Parameters
+    ----------
+    mixture : Audio, Tensor or ndarray ``[channels, samples]``
+        Floating-point samples of 1 to 8 channels; never changed.
+    sample_rate : int, optional
+        In hertz; needed for arrays.
+
+    Raises
+    ------
+    UsageError
+        It is something else, empty, or holds NaN or infinite samples; no sample rate, or two.
+    """
+    rate = mixture.sample_rate if isinstance(mixture, Audio) else sample_rate
+    if rate is None:
+        raise UsageError("arrays do not know their sample rate: `sample_rate` says it, in hertz")
+    if sample_rate not in (None, rate):
+        raise UsageError(f"the audio is at {rate} Hz, `sample_rate` says {sample_rate}")
+    if not float(rate).is_integer() or rate <= 0:
+        raise UsageError(f"`sample_rate` is a whole number of hertz above 0, not {rate}")
+    samples = mixture.samples if isinstance(mixture, Audio) else mixture
+    if isinstance(samples, Tensor):
+        samples = samples.detach().cpu()
+        array = (samples.float() if samples.is_floating_point() else samples).numpy()
+    else:
+        array = np.asarray(samples)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(
+            f"a mixture holds floating-point samples, full scale ±1, not {array.dtype}"
+        )
+    if array.ndim != 2 or not 1 <= array.shape[0] <= MAX_CHANNELS or array.shape[1] == 0:
+        raise UsageError(
+            f"a mixture is [channels, samples] with 1 to 8 channels, not {list(array.shape)}"
+        )
+    # A copy: PyTorch wants neither negative strides nor memory that it may not write to.
+    with np.errstate(over="ignore"):  # becomes infinite, which is found next
+        copied = np.array(array, dtype=np.float32, order="C")
+    if not np.isfinite(copied).all():
+        raise UsageError("the mixture holds NaN or infinite samples")
+    return Audio(torch.from_numpy(copied), int(rate))
+
+
 def load_audio(
     path: str | Path,
     *,

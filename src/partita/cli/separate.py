@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita import __version__
 from partita.audio.formats import FORMATS, stem_format
 from partita.audio.spool import is_readable_once
 from partita.cli import habits
@@ -31,6 +30,7 @@ from partita.separation.batch import (
     OutputPlan,
     Song,
     find_songs,
+    recorded_settings,
     separate_songs,
 )
 from partita.stem_names import choose_stems
@@ -172,12 +172,8 @@ def separate(
     with report.failures(inputs):
         start_s = habits.seconds("--start", start)
         duration_s = None if duration is None else habits.seconds("--duration", duration)
-        if duration_s == 0:
-            raise UsageError(f"--duration {duration} is not a positive number of seconds")
         if device.isdecimal():
             raise UsageError(f"--device {device} is none; --duration {device} sets the length")
-        if resume and overwrite:
-            raise UsageError("--resume and --overwrite exclude each other")
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
         check_licences([name], commercial_only=commercial_only)
@@ -205,11 +201,10 @@ def separate(
             duration_s=duration_s,
             keep_rate=keep_rate,
             stream=stream,
-            settings=_recorded(settings),
+            settings=recorded_settings(settings),
             resume=resume,
             overwrite=overwrite,
             jobs=jobs,
-            version=__version__,
         )
         separator = _once(make)
         draw = _figures(separator, plan, options) if figures else None
@@ -217,16 +212,6 @@ def separate(
     if status == 0 and not (quiet or json_lines or commercial_only):
         hint_at_better_stems(name)
     return status
-
-
-def _recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that stems depend on, in the command's words."""
-    recorded = {name.removesuffix("_s"): value for name, value in settings.items()}
-    if not recorded["shifts"]:
-        del recorded["seed"]  # of the delays, of which there are none
-    if recorded["precision"] == "auto":
-        recorded["precision"] = "float32"
-    return recorded
 
 
 @dataclass

@@ -45,21 +45,21 @@ class Estimates(Mapping[str, Audio]):
 
     def save(
         self,
-        folder: str | Path,
+        out: str | Path,
         *,
         format: str = "wav",
         bits: str | int | None = None,
         bitrate: str | int | None = None,
     ) -> SavedStems:
-        """Write all stems to ``FOLDER/STEM.FORMAT``: every file, or none.
+        """Write all stems to ``OUT/STEM.FORMAT``: every file, or none.
 
         All stems get one gain, so that their balance stays: where the loudest peak is beyond
         full scale, what keeps it from clipping; 0 dB otherwise and with ``bits="float"``.
 
         Parameters
         ----------
-        folder : str or Path
-            Made where it is missing; files that are there are replaced.
+        out : str or Path
+            The folder; made where it is missing; files that are there are replaced.
         format : str
             ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
         bits, bitrate : str or int, optional
@@ -81,10 +81,10 @@ class Estimates(Mapping[str, Audio]):
         if form.holds_all_stems:
             raise UsageError(
                 f"{form.name} holds the mixture too, which estimates do not: "
-                "Separator.separate_to_files writes it"
+                "Separator.separate writes it"
             )
         names = file_names(self.stems)
-        paths = {stem: Path(folder) / f"{name}.{form.name}" for stem, name in names.items()}
+        paths = {stem: Path(out) / f"{name}.{form.name}" for stem, name in names.items()}
         gain_db = save_together({paths[stem]: self.stems[stem] for stem in paths}, form)
         return SavedStems(paths, gain_db)
 
@@ -114,7 +114,7 @@ class SavedStems(Mapping[str, Path]):
 
 @dataclass(frozen=True)
 class StemFiles:
-    """What `Separator.separate_to_files` did.
+    """The files of a separated song.
 
     Attributes
     ----------

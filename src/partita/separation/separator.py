@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, overload
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from partita.audio.formats import StemFormat
-from partita.audio.reader import MAX_CHANNELS, AudioReader, open_audio
-from partita.audio.signal import Audio
+from partita.audio.formats import stem_format
+from partita.audio.reader import AudioReader, open_audio
+from partita.audio.signal import Audio, as_audio
 from partita.devices import choose_device, choose_precision, start_threads
 from partita.dsp.levels import NullMeter
 from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
 from partita.progress import Progress
+from partita.separation.batch import (
+    DEFAULT_TEMPLATE,
+    BatchOptions,
+    Outcome,
+    OutputPlan,
+    Song,
+    find_songs,
+    recorded_settings,
+    separate_songs,
+)
 from partita.separation.chain import build_estimator, joints_before
-from partita.separation.estimates import Estimates, StemFiles
-from partita.separation.stem_files import write_stems
+from partita.separation.estimates import Estimates
 from partita.separation.stream import MixtureStream, Samples
 from partita.separation.windowed import Chain, Estimator, Stage, StageOptions, make_stages
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
+from partita.weights.checkpoint import tensors_digest
 from partita.weights.identity import model_sources
 from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
+_OUT = "separated"
 
 
 class Separator:
@@ -83,7 +95,7 @@ class Separator:
     Examples
     --------
     >>> separator = Separator("spleeter-2stems", stems=["vocals"])  # doctest: +SKIP
-    >>> separator.separate_file("song.mp3").save("stems", format="flac")  # doctest: +SKIP
+    >>> separator.separate("song.mp3", "stems", format="flac")  # doctest: +SKIP
     """
 
     def __init__(
@@ -106,15 +118,15 @@ class Separator:
         self._device = choose_device(device)
         start_threads(self._device)
         sources: tuple[str, ...] | None = None
-        options = StageOptions(
-            self._device,
-            choose_precision(precision),
-            segment_s=segment_s,
-            overlap=overlap,
-            shifts=shifts,
-            seed=seed,
-            wiener=wiener,
-        )
+        windows: dict[str, Any] = {
+            "segment_s": segment_s,
+            "overlap": overlap,
+            "shifts": shifts,
+            "seed": seed,
+            "wiener": wiener,
+        }
+        options = StageOptions(self._device, choose_precision(precision), **windows)
+        self._settings = {**windows, "precision": precision, "sum_to_mix": sum_to_mix}
         self._sum_to_mix = sum_to_mix
         self._estimator: Estimator
         self.plan: Plan | None = None
@@ -163,103 +175,257 @@ class Separator:
         """The model's channel count; of several, the first one's."""
         return self._estimator.channels
 
+    @overload
     def __call__(
-        self, mixture: Tensor | Samples, sample_rate: int, *, keep_rate: bool = False
+        self,
+        mixture: str | Path,
+        *,
+        start_s: float = ...,
+        duration_s: float | None = ...,
+        stream: int | None = ...,
+        keep_rate: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Estimates: ...
+    @overload
+    def __call__(
+        self, mixture: Audio, *, keep_rate: bool = ..., progress: Progress | None = ...
+    ) -> Estimates: ...
+    @overload
+    def __call__(
+        self,
+        mixture: Tensor | npt.NDArray[Any],
+        sample_rate: int,
+        *,
+        keep_rate: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Estimates: ...
+    def __call__(
+        self,
+        mixture: str | Path | Audio | Tensor | npt.NDArray[Any],
+        sample_rate: int | None = None,
+        *,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        stream: int | None = None,
+        keep_rate: bool = False,
+        progress: Progress | None = None,
     ) -> Estimates:
-        """Separate a mixture in memory.
+        """Separate a mixture into memory.
 
         Parameters
         ----------
-        mixture : Tensor or ndarray ``[channels, samples]``
-            1 to 8 channels; never changed.
-        sample_rate : int
-            In hertz.
+        mixture : str, Path, Audio, Tensor or ndarray ``[channels, samples]``
+            A file that `partita.load_audio` opens, or samples of 1 to 8 channels; never changed.
+        sample_rate : int, optional
+            In hertz; needed for arrays. Files and `Audio` know theirs.
+        start_s, duration_s : float
+            Of a file: the excerpt in seconds.
+        stream : int, optional
+            Of a file: which sound track.
         keep_rate : bool
-            Return stems at `sample_rate` and with the mixture's channels instead of the model's.
+            Return stems at the mixture's sample rate and with its channels instead of the model's.
+        progress : callable, optional
+            Called after every window, see `partita.progress`.
 
         Raises
         ------
         UsageError
-            The mixture is empty, not two-dimensional, or holds NaN or infinite values.
+            The mixture is empty, not two-dimensional, or holds NaN or infinite values; an array
+            without a sample rate.
+        AudioReadError
+            The file cannot be read.
+
+        Examples
+        --------
+        >>> estimates = separator("song.mp3", start_s=60, duration_s=30)  # doctest: +SKIP
+        >>> estimates["vocals"].save("vocals.wav")  # doctest: +SKIP
         """
-        samples = _as_samples(mixture)
-        if sample_rate <= 0:
-            raise UsageError(f"a sample rate of {sample_rate} Hz is not positive")
+        if isinstance(mixture, str | Path):
+            with open_audio(
+                mixture, start_s=start_s, duration_s=duration_s, stream=stream
+            ) as reader:
+                if sample_rate not in (None, reader.sample_rate):
+                    raise UsageError(
+                        f"{reader.name} is at {reader.sample_rate} Hz, not {sample_rate}: "
+                        "files need no `sample_rate`"
+                    )
+                through = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
+                return _in_memory(through, list(reader.blocks()), reader.warnings)
+        if start_s or duration_s is not None or stream is not None:
+            raise UsageError(
+                "`start_s`, `duration_s` and `stream` are for files: cut the array instead"
+            )
+        audio = as_audio(mixture, sample_rate)
+        samples = audio.samples.numpy()
         blocks = [
             samples[:, start : start + _BLOCK_SAMPLES]
             for start in range(0, samples.shape[1], _BLOCK_SAMPLES)
         ]
-        return _in_memory(self._new_stream(sample_rate, samples.shape[0], keep_rate), blocks)
+        through = self._new_stream(
+            audio.sample_rate, audio.channels, keep_rate, samples.shape[1], progress
+        )
+        return _in_memory(through, blocks)
 
-    def separate_file(
+    def separate(
         self,
         path: str | Path,
+        out: str | Path = _OUT,
         *,
+        filename: str = DEFAULT_TEMPLATE,
+        format: str = "wav",
+        bits: str | int | None = None,
+        bitrate: str | int | None = None,
         start_s: float = 0.0,
         duration_s: float | None = None,
+        stream: int | None = None,
         keep_rate: bool = False,
+        resume: bool = False,
+        overwrite: bool = False,
         progress: Progress | None = None,
-    ) -> Estimates:
-        """Separate a file into memory.
+    ) -> Outcome:
+        """Separate a file into files, as ``partita separate`` does.
+
+        Memory does not grow with the length of the song.
 
         Parameters
         ----------
         path : str or Path
-            Anything that `partita.audio.reader.open_audio` opens.
+            Any audio or video file; ``"-"`` is standard input.
+        out : str or Path
+            The output folder.
+        filename : str
+            Where each stem goes below it; fields ``{model} {track} {stem} {ext}``.
+        format : str
+            ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus``, ``m4a`` or ``stem.mp4``.
+        bits, bitrate : str or int, optional
+            As for `partita.audio.formats.stem_format`.
         start_s, duration_s : float
             The excerpt in seconds.
+        stream : int, optional
+            Which sound track of the file.
         keep_rate : bool
-            Return stems in the file's own sample rate and channel count.
+            Write stems in the song's own sample rate and channel count.
+        resume : bool
+            Do nothing where the stems are all there, made of this song in this way.
+        overwrite : bool
+            Replace stems that are there; without either, they are an error.
         progress : callable, optional
-            Called after every window.
+            Called after every window, see `partita.progress`.
+
+        Returns
+        -------
+        Outcome
+            ``paths`` of the stems by name; ``files``: rate, gain and null depth.
 
         Raises
         ------
-        AudioReadError
-            The file cannot be read.
+        UsageError
+            Options that do not fit, or a folder or a pattern in the place of a file.
+        AudioReadError, AudioWriteError
+            The song cannot be read, or the stems cannot be written.
+
+        Examples
+        --------
+        >>> result = separator.separate("song.mp3", "stems", format="flac")  # doctest: +SKIP
+        >>> result.paths["vocals"]  # doctest: +SKIP
+        PosixPath('stems/four-stems/song/vocals.flac')
         """
-        with open_audio(path, start_s=start_s, duration_s=duration_s) as reader:
-            stream = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
-            return _in_memory(stream, list(reader.blocks()), reader.warnings)
+        songs = list(find_songs([str(path)], outputs=[]))
+        if len(songs) != 1 or Path(path).is_dir():
+            raise UsageError(f"{one_line(path)} is more than a file: separate_many takes those")
+        plan = self._output_plan(out, filename, format, bits, bitrate)
+        options = self._batch_options(
+            start_s=start_s,
+            duration_s=duration_s,
+            stream=stream,
+            keep_rate=keep_rate,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        reports = None if progress is None else lambda *_: progress
+        (outcome,) = separate_songs(songs, plan, lambda: self, options, progress=reports)
+        if outcome.exception is not None:
+            raise outcome.exception
+        return outcome
 
-    def separate_to_files(
+    def separate_many(
         self,
-        reader: AudioReader,
-        paths: Mapping[str, Path],
-        form: StemFormat,
+        inputs: Iterable[str | Path],
+        out: str | Path = _OUT,
         *,
-        root: Path,
-        track: str,
+        filename: str = DEFAULT_TEMPLATE,
+        format: str = "wav",
+        bits: str | int | None = None,
+        bitrate: str | int | None = None,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        stream: int | None = None,
         keep_rate: bool = False,
+        resume: bool = False,
+        overwrite: bool = False,
+        jobs: int = 1,
         progress: Progress | None = None,
-        cancel: threading.Event | None = None,
-    ) -> StemFiles:
-        """Separate an open file into stem files, in memory that does not grow with its length.
-
-        A song's stereo field is a fact of all of it, so the whole song is decoded and measured
-        before the first window; songs of one channel have none.
+    ) -> Iterator[Outcome]:
+        """Separate many files into files, as ``partita separate`` does.
 
         Parameters
         ----------
-        reader : AudioReader
-        paths : mapping of str to Path
-            Stem name → file; nothing appears there before everything is complete.
-        form : StemFormat
-        root : Path
-            The output folder, where unfinished files wait.
-        track : str
-            Title of songs that have none.
-        keep_rate, progress
-            As for `separate_file`.
-        cancel : Event, optional
-            Once it is set, the separation stops with InterruptedError and leaves no files.
+        inputs : iterable of str or Path
+            Files, folders (searched through), patterns (``album/*.flac``).
+        out, filename, format, bits, bitrate, start_s, duration_s, stream, keep_rate
+            As for `separate`.
+        resume, overwrite
+            As for `separate`, for each song.
+        jobs : int
+            Songs at once.
+        progress : callable, optional
+            Called with the seconds of all songs so far; how many there will be is not known.
+
+        Returns
+        -------
+        iterator of Outcome
+            For each song, in order; its ``status`` is ``done``, ``skipped`` or ``failed``, and one
+            that failed stops no other. A song is separated when the iterator gets to it.
 
         Raises
         ------
-        AudioReadError, AudioWriteError
+        PartitaError
+            What no song would survive: options that do not fit, weights that cannot be had.
+
+        Examples
+        --------
+        >>> for result in separator.separate_many(["album"], "stems", jobs=2):  # doctest: +SKIP
+        ...     print(result.name, result.status, result.error)
         """
-        stream = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
-        return write_stems(stream, reader, paths, form, root=root, track=track, cancel=cancel)
+        plan = self._output_plan(out, filename, format, bits, bitrate)
+        options = self._batch_options(
+            start_s=start_s,
+            duration_s=duration_s,
+            stream=stream,
+            keep_rate=keep_rate,
+            resume=resume,
+            overwrite=overwrite,
+            jobs=jobs,
+        )
+        names = [inputs] if isinstance(inputs, str | Path) else inputs
+        songs = find_songs(map(str, names), outputs=[plan.root, plan.root / plan.model_name])
+        reports = None if progress is None else _total_progress(progress)
+        return separate_songs(songs, plan, lambda: self, options, progress=reports)
+
+    def _output_plan(
+        self,
+        out: str | Path,
+        filename: str,
+        format: str,
+        bits: str | int | None,
+        bitrate: str | int | None,
+    ) -> OutputPlan:
+        form = stem_format(format, bits, bitrate)
+        return OutputPlan(Path(out), filename, form, self._name, list(self.stems))
+
+    def _batch_options(self, **options: Any) -> BatchOptions:
+        digest = "" if self.plan is not None else tensors_digest(self.model.state_dict())
+        return BatchOptions(settings=recorded_settings(self._settings), weights=digest, **options)
 
     def mixture_stream(
         self, reader: AudioReader, *, keep_rate: bool = False, progress: Progress | None = None
@@ -270,7 +436,7 @@ class Separator:
         ----------
         reader : AudioReader
         keep_rate, progress
-            As for `separate_file`.
+            As for `separate`.
         """
         return self._new_stream(
             reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
@@ -313,33 +479,30 @@ def _name(model: str | Path | Sequence[str | Path]) -> str:
     return whole
 
 
+def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
+    """Return what makes the progress functions of songs that run side by side."""
+    done, lock = dict[int, float](), threading.Lock()
+
+    def of_song(_song: Song, number: int, _count: int) -> Progress:
+        def update(done_s: float, _total_s: float | None) -> None:
+            with lock:
+                done[number] = done_s
+                progress(sum(done.values()), None)
+
+        return update
+
+    return of_song
+
+
 def _in_memory(
     stream: MixtureStream, blocks: Sequence[Samples], warnings: Sequence[str] = ()
 ) -> Estimates:
     if stream.needs_measure:
         stream.measure(blocks)
-    samples = torch.cat([stems for _, stems in stream.separate(blocks)], dim=-1)
-    stems = {name: Audio(samples[i], stream.out_rate) for i, name in enumerate(stream.stems)}
+    pieces = [stems for _, stems in stream.separate(blocks)]  # [stems, channels, samples]
+    stems = {
+        # In memory of its own: one stem that is kept, or pickled, keeps no other.
+        name: Audio(torch.cat([piece[index] for piece in pieces], dim=-1), stream.out_rate)
+        for index, name in enumerate(stream.stems)
+    }
     return Estimates(stems, stream.null_depth_db, tuple(warnings))
-
-
-def _as_samples(mixture: Tensor | Samples) -> Samples:
-    if isinstance(mixture, Tensor):
-        mixture = mixture.detach().cpu()
-        array = (mixture.float() if mixture.is_floating_point() else mixture).numpy()
-    else:
-        array = np.asarray(mixture)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise UsageError(
-            f"a mixture holds floating-point samples, full scale ±1, not {array.dtype}"
-        )
-    if array.ndim != 2 or not 1 <= array.shape[0] <= MAX_CHANNELS or array.shape[1] == 0:
-        raise UsageError(
-            f"a mixture is [channels, samples] with 1 to 8 channels, not {list(array.shape)}"
-        )
-    # A copy: PyTorch wants neither negative strides nor memory that it may not write to.
-    with np.errstate(over="ignore"):  # becomes infinite, which is found next
-        samples = np.array(array, dtype=np.float32, order="C")
-    if not np.isfinite(samples).all():
-        raise UsageError("the mixture holds NaN or infinite samples")
-    return samples

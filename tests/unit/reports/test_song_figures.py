@@ -11,6 +11,7 @@ from partita.models import create_model
 from partita.models.nmf import BlindNmf
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
 from partita.reports.song import draw_song, draw_song_factors
+from partita.separation.stem_files import write_stems
 from partita.weights.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.slow  # pictures of several megapixels
@@ -39,8 +40,9 @@ def height(path):
 def separate(song, paths, form):
     separator = Separator("hpss", stems=list(paths))
     with open_audio(song, duration_s=1.0) as reader:
-        return separator.separate_to_files(
-            reader, paths, stem_format(form), root=song.parent, track="song"
+        stream = separator.mixture_stream(reader)
+        return write_stems(
+            stream, reader, paths, stem_format(form), root=song.parent, track="song"
         ).stems
 
 
@@ -90,7 +92,7 @@ def test_factors_of_every_member_of_a_chain(write_song, tmp_path, song):
     drawn = draw_song_factors(chain, recording, path, title="Song")
     assert drawn == (path, tmp_path / "factors-2.png")
     # The second model hears what the first one made, and no more.
-    stem = write_song("stem.wav", Separator("hpss").separate_file(recording.path)["harmonic"]
+    stem = write_song("stem.wav", Separator("hpss")(recording.path)["harmonic"]
                       .samples, subtype="FLOAT")  # fmt: skip
     alone = tmp_path / "alone.png"
     draw_song_factors(Separator("nmfd"), Recording(stem), alone, title="Song · harmonic")
@@ -219,7 +221,7 @@ def test_the_picture_is_of_what_is_separated(
 
     monkeypatch.setattr(BlindNmf, "factorise", noting)
     separator = Separator(narrow_chain)
-    separator.separate_file(path, keep_rate=keep_rate)
+    separator(path, keep_rate=keep_rate)
     assert draw_song_factors(
         separator, Recording(path), tmp_path / "factors.png", keep_rate=keep_rate
     )

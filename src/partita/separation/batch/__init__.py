@@ -1,7 +1,7 @@
 """Many songs: find, plan, separate, say what became of each."""
 
 from partita.separation.batch.output_plan import DEFAULT_TEMPLATE, OutputPlan, check_template
-from partita.separation.batch.separate import BatchOptions, separate_songs
+from partita.separation.batch.separate import BatchOptions, recorded_settings, separate_songs
 from partita.separation.batch.songs import Outcome, Song, find_songs
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "Song",
     "check_template",
     "find_songs",
+    "recorded_settings",
     "separate_songs",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from partita import __version__
 from partita.audio.reader import AudioReader, open_audio
 from partita.errors import (
     AudioWriteError,
@@ -57,7 +58,7 @@ class BatchOptions:
     Attributes
     ----------
     start_s, duration_s, keep_rate
-        As for `partita.Separator.separate_file`.
+        As for `partita.Separator.separate`.
     stream : int or None
         Which sound track of each file; None: the default one.
     settings : mapping of str to int, float, str, bool or None
@@ -68,8 +69,8 @@ class BatchOptions:
         Replace stems that are there; without either, they are an error.
     jobs : int
         Songs at once.
-    version : str
-        partita's: recorded beside the stems.
+    weights : str
+        SHA-256 of a model in memory; empty: the plan's model is a name, which stands for its own.
     """
 
     start_s: float = 0.0
@@ -80,7 +81,33 @@ class BatchOptions:
     resume: bool = False
     overwrite: bool = False
     jobs: int = 1
-    version: str = ""
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            raise UsageError("`resume` and `overwrite` exclude each other")
+        if self.jobs < 1:
+            raise UsageError(f"`jobs` {self.jobs} is below 1")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise UsageError(
+                f"`duration_s` {self.duration_s:g} is not a positive number of seconds"
+            )
+
+
+def recorded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Separator's settings as they are recorded beside the stems.
+
+    Parameters
+    ----------
+    settings : mapping of str to int, float, str, bool or None
+        By the names of the Separator's parameters.
+    """
+    recorded = {name.removesuffix("_s"): value for name, value in settings.items()}
+    if not recorded["shifts"]:
+        del recorded["seed"]  # of the delays, of which there are none
+    if recorded["precision"] == "auto":
+        recorded["precision"] = "float32"
+    return recorded
 
 
 def separate_songs(
@@ -146,9 +173,9 @@ class _Batch:
     def __post_init__(self) -> None:
         form, options, stems = self.plan.form, self.options, list(self.plan.stems)
         self._making = Making(
-            options.version,
+            __version__,
             self.plan.model,
-            model_digest(self.plan.model),
+            options.weights or model_digest(self.plan.model),
             {
                 **options.settings,
                 "start": options.start_s,
@@ -177,9 +204,9 @@ class _Batch:
                     _check_target(path, inputs, taken)
                 self._check_present(paths)
             except PartitaError as error:
-                tasks.append(_failed(song, str(error)))
+                tasks.append(_failed(song, error))
             except OSError as error:
-                tasks.append(_failed(song, str(write_error(error.filename or "", error))))
+                tasks.append(_failed(song, write_error(error.filename or "", error)))
             else:
                 tasks.append(_Task(song, paths, number, len(songs)))
                 taken.update({folded(path): (path, song) for path in paths.values()})
@@ -190,7 +217,7 @@ class _Batch:
         if present is not None and not (self.options.resume or self.options.overwrite):
             raise AudioWriteError(
                 f"{one_line(present)} is there already; "
-                "--overwrite replaces it, --resume skips finished songs"
+                "`overwrite=True` replaces it, `resume=True` skips finished songs"
             )
 
     def run(self, task: Outcome | _Task) -> Outcome:
@@ -210,11 +237,12 @@ class _Batch:
         except (UsageError, ModelError, WeightsError):  # no other song would fare better
             raise
         except PartitaError as error:
-            return _failed(song, str(error))
+            return _failed(song, error)
         except Exception as error:
             _log.debug("%s", song.name, exc_info=True)
             reason = one_line(f"{type(error).__name__}: {error}")
-            return _failed(song, f"failed unexpectedly ({reason}); --verbose tells more")
+            text = f"failed unexpectedly ({reason}); `logging.DEBUG` tells more"
+            return _failed(song, error, text)
 
     def _open(self, song: Song) -> AudioReader:
         return open_audio(
@@ -273,10 +301,11 @@ class _Batch:
         return Outcome(song.source, "done", files, files.stems, redone=redone, warnings=warnings)
 
 
-def _failed(song: Song, error: str) -> Outcome:
+def _failed(song: Song, error: Exception, text: str = "") -> Outcome:
     """Return the outcome of a song that failed; the line begins with its name."""
-    text = error if error.startswith(f"{song.name}: ") else f"{song.name}: {error}"
-    return Outcome(song.source, "failed", error=text)
+    text = text or str(error)
+    line = text if text.startswith(f"{song.name}: ") else f"{song.name}: {text}"
+    return Outcome(song.source, "failed", error=line, exception=error)
 
 
 def _mark(song: Song) -> FileMark | None:

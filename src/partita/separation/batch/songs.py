@@ -70,6 +70,8 @@ class Outcome:
         Stem name → file, when done or skipped.
     error : str
         One line, when failed.
+    exception : Exception or None
+        What was raised, when separating failed.
     redone : str
         Why stems that were there did not do, when they were looked at.
     warnings : tuple of str
@@ -80,6 +82,7 @@ class Outcome:
     files: StemFiles | None = None
     paths: Mapping[str, Path] | None = None
     error: str = ""
+    exception: Exception | None = field(default=None, repr=False, compare=False)
     redone: str = ""
     warnings: tuple[str, ...] = ()
 
