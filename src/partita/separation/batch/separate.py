@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from partita import __version__
+from partita._version import __version__
 from partita.audio.reader import AudioReader, open_audio
 from partita.errors import (
     AudioWriteError,
