@@ -6,7 +6,6 @@ import torch
 
 import example_song
 import partita
-from partita.evaluation.aggregate import track_medians
 
 #: SDR of BSS Eval v4 in dB, medians over windows, of `example_song.render()`.
 RECORDED = {"vocals": 14.93, "drums": 6.08, "bass": 10.69, "other": 11.08}
@@ -23,7 +22,7 @@ def test_the_recorded_score_is_reached(song):
     assert separator.sources == ("vocals", "drums", "bass", "other")
     estimates = separator(sum(song.values()), 44100)
     assert estimates.null_depth_db < -100
-    medians = track_medians(partita.evaluate(song, estimates, sample_rate=44100))
+    medians = partita.evaluate(song, estimates, sample_rate=44100).medians()
     found = {name: medians[name]["SDR"] for name in song}
     assert found == pytest.approx(RECORDED, abs=0.05)
 

@@ -42,7 +42,7 @@ _MULTITRACKS = ("slakh", "medleydb", "moisesdb")
 _EXPECTED = "TRACK.stem.mp4, TRACK/STEM.wav, STEM/TRACK.wav, SOURCE/ANYTHING.wav or one csv file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """The tracks of a data set.
 
@@ -64,6 +64,11 @@ class Dataset:
     tracks: Sequence[Track]
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
+
+    def __repr__(self) -> str:
+        tracks = "one track" if len(self.tracks) == 1 else f"{len(self.tracks)} tracks"
+        problems = f", problems: {len(self.problems)}" if self.problems else ""
+        return f"Dataset({str(self.root)!r}: {tracks}, layout {self.layout}{problems})"
 
     def __iter__(self) -> Iterator[Track]:
         return iter(self.tracks)

@@ -118,7 +118,7 @@ class StemFile:
         return f"{self.path} (stream {self.stream})" if self.stream else str(self.path)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Track:
     """A song whose stems are known; nothing is read before it is asked for.
 
@@ -142,6 +142,10 @@ class Track:
     subset: str
     stems: Mapping[str, StemFile]
     mixture: StemFile | None = None
+
+    def __repr__(self) -> str:
+        subset = f" of {self.subset}" if self.subset else ""
+        return f"Track({self.name!r}{subset}: {', '.join(self.stems)})"
 
     @property
     def files(self) -> Mapping[str, StemFile]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.datasets.tracks import order_stems
-from partita.evaluation.scores import METRICS, TrackScores
+from partita.evaluation.scores import TrackScores, median
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -44,20 +44,6 @@ class Summary:
     scored_with: tuple[str, ...]
 
 
-def track_medians(scores: TrackScores) -> dict[str, dict[str, float]]:
-    """Return target → metric → median over windows; whole-track figures as they are.
-
-    Windows without a figure are left out, as museval does.
-    """
-    return {
-        name: {
-            **{metric: _median([frame[metric] for frame in target.frames]) for metric in METRICS},
-            **target.whole,
-        }
-        for name, target in scores.targets.items()
-    }
-
-
 def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summary]:
     """Aggregate the scores of a system.
 
@@ -81,7 +67,7 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
     values: dict[str, dict[str, list[float]]] = {}
     sets: dict[str, set[tuple[str, ...]]] = {}
     for scores in tracks:
-        for target, figures in track_medians(scores).items():
+        for target, figures in scores.medians().items():
             for metric, value in figures.items():
                 values.setdefault(target, {}).setdefault(metric, []).append(value)
             together = tuple(order_stems(scores.targets[target].scored_with))
@@ -89,7 +75,7 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
     return {
         target: Summary(
             target=target,
-            medians={metric: _median(found) for metric, found in metrics.items()},
+            medians={metric: median(found) for metric, found in metrics.items()},
             intervals={metric: _interval(found, seed) for metric, found in metrics.items()},
             tracks=sum(not math.isnan(value) for value in metrics["SDR"]),
             unscored=sum(math.isnan(value) for value in metrics["SDR"]),
@@ -97,14 +83,6 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
         )
         for target, metrics in values.items()
     }
-
-
-def _median(values: Sequence[float]) -> float:
-    finite = _finite(values)
-    if finite.size:
-        return float(np.median(finite))
-    infinite = [value for value in values if math.isinf(value)]  # such as of a perfect estimate
-    return infinite[0] if infinite else math.nan
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:

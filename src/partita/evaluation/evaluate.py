@@ -71,7 +71,7 @@ def evaluate(
     Examples
     --------
     >>> scores = evaluate(references, estimates, sample_rate=44100)  # doctest: +SKIP
-    >>> scores.targets["vocals"].frames[0]["SDR"]  # doctest: +SKIP
+    >>> scores.medians()["vocals"]["SDR"]  # doctest: +SKIP
     """
     names = targets.split(",") if isinstance(targets, str) else targets
     asked = tuple(normal_name(name.strip()) for name in names)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import statistics
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from partita.errors import ScoresError, one_line
+from partita.errors import ScoresError, UsageError, one_line
 from partita.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas
 
 #: Figures of BSS Eval in museval's spelling; all in dB.
 METRICS = ("SDR", "ISR", "SIR", "SAR")
@@ -20,7 +24,7 @@ _JSON_SUFFIXES = (".json", ".json.gz")
 _BYTES_MAX = 100_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TargetScores:
     """Scores of one target of one track.
 
@@ -44,8 +48,12 @@ class TargetScores:
     scored_with: tuple[str, ...] = ()
     reason: str = ""
 
+    def __repr__(self) -> str:
+        sdr = median([frame["SDR"] for frame in self.frames])
+        return f"TargetScores({self.name!r}: median SDR {sdr:.2f} dB of {len(self.frames)} windows)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class TrackScores:
     """Scores of one track.
 
@@ -67,6 +75,55 @@ class TrackScores:
     hop_s: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        figures = ", ".join(
+            f"{name} {median['SDR']:.2f}" for name, median in self.medians().items()
+        )
+        track = f"{self.track!r}: " if self.track else ""
+        return f"TrackScores({track}median SDR in dB: {figures})"
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        """Return target → metric → median over windows; whole-track figures as they are.
+
+        Windows without a figure are left out, as museval does.
+
+        Examples
+        --------
+        >>> scores.medians()["vocals"]["SDR"]  # doctest: +SKIP
+        """
+        return {
+            name: {
+                **{m: median([frame[m] for frame in target.frames]) for m in METRICS},
+                **target.whole,
+            }
+            for name, target in self.targets.items()
+        }
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a table with a row for each target and window.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``track``, ``target``, ``time_s`` (the window's start) and the `METRICS` in dB,
+            NaN where one is not defined.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError("tables need pandas: pip install pandas") from error
+        rows = [
+            {"track": self.track, "target": name, "time_s": index * self.hop_s, **frame}
+            for name, target in self.targets.items()
+            for index, frame in enumerate(target.frames)
+        ]
+        return pandas.DataFrame(rows, columns=["track", "target", "time_s", *METRICS])
 
     def to_json(self) -> dict[str, Any]:
         """Return an object of museval's schema, with ``track`` and our own keys added."""
@@ -103,6 +160,15 @@ class TrackScores:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             partial.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median of the finite values; NaN where no value is defined."""
+    finite = [value for value in values if math.isfinite(value)]
+    if finite:
+        return float(statistics.median(finite))
+    infinite = [value for value in values if math.isinf(value)]  # such as of a perfect estimate
+    return infinite[0] if infinite else math.nan
 
 
 def _rounded(value: float) -> float:

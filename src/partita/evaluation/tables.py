@@ -10,7 +10,7 @@ from pathlib import Path
 
 from partita.datasets.tracks import order_stems
 from partita.errors import write_error
-from partita.evaluation.aggregate import Summary, summarise, track_medians
+from partita.evaluation.aggregate import Summary, summarise
 from partita.evaluation.scores import TrackScores
 
 Systems = Mapping[str, Sequence[TrackScores]]
@@ -70,7 +70,7 @@ def write_csv(path: Path, systems: Systems) -> None:
 def _lines(systems: Systems) -> Iterable[list[str]]:
     for system, tracks in systems.items():
         for scores in tracks:
-            for target, figures in track_medians(scores).items():
+            for target, figures in scores.medians().items():
                 together = "+".join(scores.targets[target].scored_with)
                 for metric, value in figures.items():
                     text = "" if math.isnan(value) else f"{value:.5f}"

@@ -89,7 +89,7 @@ class Estimates(Mapping[str, Audio]):
         return SavedStems(paths, gain_db)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SavedStems(Mapping[str, Path]):
     """Files of stems by name.
 
@@ -102,6 +102,10 @@ class SavedStems(Mapping[str, Path]):
     paths: Mapping[str, Path]
     gain_db: float
 
+    def __repr__(self) -> str:
+        gain = f"; gain {self.gain_db:.2f} dB" if self.gain_db else ""
+        return f"SavedStems({', '.join(str(path) for path in self.paths.values())}{gain})"
+
     def __getitem__(self, stem: str) -> Path:
         return self.paths[stem]
 
@@ -112,7 +116,7 @@ class SavedStems(Mapping[str, Path]):
         return len(self.paths)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StemFiles:
     """The files of a separated song.
 
@@ -140,3 +144,7 @@ class StemFiles:
     gain_db: float
     elapsed_s: float
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        form = f"{self.duration_s:.3f} s, {self.sample_rate} Hz"
+        return f"StemFiles({', '.join(self.stems)}: {form}, in {self.elapsed_s:.1f} s)"

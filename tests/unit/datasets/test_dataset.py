@@ -97,3 +97,12 @@ def test_two_tracks_of_one_name(tmp_path, write_track):
     assert [track.subset for track in data] == ["train"]
     (problem,) = data.problems
     assert str(problem) == "A: two tracks have this name (train and test), the second is left out"
+
+
+def test_data_sets_and_tracks_fit_into_a_line(write_track, tmp_path):
+    write_track("data/train/A", seed=1)
+    write_track("data/test/B", seed=2)
+    dataset = open_dataset(tmp_path / "data")
+    assert repr(dataset) == f"Dataset({str(tmp_path / 'data')!r}: 2 tracks, layout tracks)"
+    track = next(track for track in dataset if track.name == "A")
+    assert repr(track) == f"Track('A' of train: {', '.join(track.stems)})"

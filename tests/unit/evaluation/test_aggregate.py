@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from partita.evaluation.aggregate import summarise, track_medians
+from partita.evaluation.aggregate import summarise
 from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 
 
@@ -12,10 +12,10 @@ def track(name, sdr, together=("vocals", "rest")):
 
 
 def test_medians_leave_windows_without_a_figure_out():
-    medians = track_medians(track("a", [1.0, math.nan, 2.0, 9.0, math.nan]))
+    medians = track("a", [1.0, math.nan, 2.0, 9.0, math.nan]).medians()
     assert medians["vocals"]["SDR"] == 2.0
     assert medians["vocals"]["uSDR"] == 3.0
-    assert math.isnan(track_medians(track("b", [math.nan]))["vocals"]["SIR"])
+    assert math.isnan(track("b", [math.nan]).medians()["vocals"]["SIR"])
 
 
 def test_median_of_medians():

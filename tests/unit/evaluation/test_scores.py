@@ -1,10 +1,11 @@
 import gzip
 import json
 import math
+import sys
 
 import pytest
 
-from partita.errors import ScoresError
+from partita.errors import ScoresError, UsageError
 from partita.evaluation.scores import TargetScores, TrackScores, find_score_files, read_scores
 
 
@@ -34,6 +35,24 @@ def test_written_and_read_again(scores, tmp_path):
     assert math.isnan(first["SIR"])  # museval writes infinities as NaN
     assert all(map(math.isnan, second.values()))
     assert [p.name for p in path.parent.iterdir()] == ["A – Song.json"]
+
+
+def test_medians_and_a_table(scores, monkeypatch):
+    medians = scores.medians()
+    assert medians["vocals"] == {"SDR": 1.123456789, "ISR": 2.0, "SIR": math.inf, "SAR": -3.0,
+                                 "uSDR": 4.0}  # fmt: skip
+    assert math.isnan(medians["rest"]["SDR"])
+    assert repr(scores) == "TrackScores('A – Song': median SDR in dB: vocals 1.12, rest nan)"
+    assert repr(scores.targets["vocals"]) == (
+        "TargetScores('vocals': median SDR 1.12 dB of 2 windows)"
+    )
+    table = scores.to_pandas()
+    assert list(table.columns) == ["track", "target", "time_s", "SDR", "ISR", "SIR", "SAR"]
+    assert table["time_s"].tolist() == [0.0, 0.25]
+    assert table.groupby("target")["SDR"].median()["vocals"] == 1.123456789
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
+    with pytest.raises(UsageError, match="tables need pandas: pip install pandas"):
+        scores.to_pandas()
 
 
 def test_frames_have_their_times(scores):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from partita import Audio, Separator, load_audio
+from partita import Audio, Estimates, Separator, load_audio
 from partita.errors import AudioReadError, AudioWriteError, UsageError
 from partita.models import create_model
 
@@ -73,6 +73,8 @@ def test_files_in_files_out_as_the_command_does(separator, write_song, tmp_path,
                                 progress=lambda *at: seen.append(at))  # fmt: skip
     assert (result.status, result.name) == ("done", str(path))
     assert result.paths["harmonic"] == tmp_path / "out/hpss/song/harmonic.flac"
+    assert repr(result) == f"Outcome({str(path)!r} done: harmonic, percussive, residual)"
+    assert repr(result.files).startswith("StemFiles(harmonic, percussive, residual: 4.000 s, 441")
     assert seen[-1] == (4.0, 4.0)
     assert result.files.null_depth_db < -80
     command = ("separate", path, "-n", "hpss", "--format", "flac", "--bits", "24", "--out")
@@ -133,3 +135,11 @@ def test_models_in_memory_separate_files(write_song, tmp_path, song):
     result = Separator(model).separate(path, tmp_path)
     assert result.paths["residual"] == tmp_path / "hpss/song/residual.wav"
     assert Separator(model).separate(path, tmp_path, resume=True).status == "skipped"
+
+
+def test_saved_stems_fit_into_a_line(tmp_path):
+    loud = Audio(torch.full((1, 100), 2.0), 8000)
+    saved = Estimates({"a": loud, "b": loud}, None).save(tmp_path)
+    paths = f"{tmp_path / 'a.wav'}, {tmp_path / 'b.wav'}"
+    assert repr(saved) == f"SavedStems({paths}; gain {saved.gain_db:.2f} dB)"
+    assert saved.gain_db < -6

@@ -56,7 +56,7 @@ class Song:
         return _name_of(self.source)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What became of one input.
 
@@ -82,9 +82,13 @@ class Outcome:
     files: StemFiles | None = None
     paths: Mapping[str, Path] | None = None
     error: str = ""
-    exception: Exception | None = field(default=None, repr=False, compare=False)
+    exception: Exception | None = field(default=None, compare=False)
     redone: str = ""
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        made = self.error if self.paths is None else ", ".join(self.paths)
+        return f"Outcome({self.source!r} {self.status}: {made})"
 
     @property
     def name(self) -> str:
