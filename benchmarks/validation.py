@@ -31,7 +31,7 @@ import argparse
 import hashlib
 import json
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +49,14 @@ from partita.evaluation.oracles import get_oracle
 from partita.evaluation.sdr import mdx_sdr_db
 from partita.files import whole_file
 from partita.models._protocol import SongFacts
-from partita.separation.chain import build_estimator
+from partita.separation.chain import Chain, build_estimator
 from partita.separation.stream import MixtureStream
-from partita.separation.windowed import Chain, Estimator, StageOptions
+from partita.separation.windowed import (
+    Estimator,
+    InferenceOptions,
+    Separation,
+    estimate_blocks,
+)
 from partita.weights.chain import Link, parse_chain, taken_stem
 from partita.weights.identity import model_digest
 from partita.weights.plan import file_label, parse_plan
@@ -107,28 +112,25 @@ class Cached:
         self.sources = stage.sources
         self.sample_rate = stage.sample_rate
         self.channels = stage.channels
-        self.stages = stage.stages
+        self.models = stage.models
 
-    def estimate(
-        self,
-        blocks: Iterable[Tensor],
-        facts: SongFacts = _UNKNOWN,
-        pool: ThreadPoolExecutor | None = None,
-    ) -> Generator[Tensor, None, None]:
-        """Separate a stream, as `Estimator.estimate` says, or remember what came of it."""
-        mixture = torch.cat(list(blocks), dim=-1)  # [groups, channels, samples]
-        if self._folder is None:
-            yield from self._stage.estimate([mixture], facts, pool)
-            return
-        path = self._folder / f"{self._key(mixture, facts)}.safetensors"
-        if path.exists():
-            yield load_file(path)["estimates"]
-            return
-        estimates = torch.cat(list(self._stage.estimate([mixture], facts, pool)), dim=-1)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
-            save_file({"estimates": estimates.contiguous()}, partial)
-        yield estimates
+    def start(self, _: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+        """Begin with a stream, as `Estimator.start` says."""
+        return _CachedSeparation(self, facts)
+
+    def whole(self, mixture: Tensor, facts: SongFacts) -> Tensor:
+        """Separate a whole stream, or remember what came of it."""
+        path = None
+        if self._folder is not None:
+            path = self._folder / f"{self._key(mixture, facts)}.safetensors"
+            if path.exists():
+                return load_file(path)["estimates"]
+        estimates = torch.cat(list(estimate_blocks(self._stage, [mixture], facts)), dim=-1)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as partial:
+                save_file({"estimates": estimates.contiguous()}, partial)
+        return estimates
 
     def _key(self, mixture: Tensor, facts: SongFacts) -> str:
         digest = hashlib.sha256(self._digest.encode())
@@ -137,9 +139,24 @@ class Cached:
         return digest.hexdigest()
 
 
+class _CachedSeparation:
+    """A stream, separated once all of it is there."""
+
+    def __init__(self, cached: Cached, facts: SongFacts) -> None:
+        self._cached, self._facts = cached, facts
+        self._blocks: list[Tensor] = []
+
+    def push(self, block: Tensor, last: bool = False) -> Tensor:
+        """Return all estimates with the last block, as `Separation.push` does."""
+        self._blocks.append(block)
+        if last:
+            return self._cached.whole(torch.cat(self._blocks, dim=-1), self._facts)
+        return block.new_zeros(len(block), len(self._cached.sources), *block.shape[1:-1], 0)
+
+
 def chained(links: Sequence[Link], options: argparse.Namespace) -> Estimator:
     """Return the chain of models from left to right; the first stage is cached."""
-    stage_options = StageOptions(choose_device(options.device), torch.float32)
+    stage_options = InferenceOptions(choose_device(options.device), torch.float32)
     found: Estimator | None = None
     for link in links:
         stage = build_estimator(parse_plan(link.model), stage_options, load_model)

@@ -100,7 +100,7 @@ def test_segments_of_bags_with_and_without_a_transformer(demucs4, tmp_path):
         [demucs4.hf.load_safetensors_model(path) for path in files], None, 2
     )
     lengths = [int(network.segment * network.samplerate) for network in theirs.models]
-    assert [stage.window.length for stage in Separator(bag).stages] == lengths
+    assert [each.window.length for each in Separator(bag).models] == lengths
 
 
 def test_long_songs_where_single_windows_tell(demucs4, tmp_path):
@@ -111,7 +111,7 @@ def test_long_songs_where_single_windows_tell(demucs4, tmp_path):
     networks = [demucs4.hf.load_safetensors_model(path) for path in files]
     theirs = demucs4.apply.BagOfModels(networks, weights)
     separator = Separator(bag)
-    window = separator.stages[0].window
+    window = separator.models[0].window
     song = noise(3 * window.hop + window.length)
     expected = demucs4.apply.apply_model(theirs, song[None], shifts=0, overlap=0.25)[0]
     found = stems_of(separator, song)

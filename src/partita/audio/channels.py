@@ -27,7 +27,7 @@ _STEREO_GAINS = {
 
 
 def mix_channels(block: Samples, channels: int) -> Samples:
-    """Bring ``[channels_in, samples]`` to the channel count of a model.
+    """Bring ``[..., channels_in, samples]`` to the channel count of a model.
 
     Mono is copied to both sides; more than two channels are mixed down to stereo after
     ITU-R BS.775 and scaled so that the sum cannot clip.
@@ -37,14 +37,15 @@ def mix_channels(block: Samples, channels: int) -> Samples:
     ValueError
         `channels` is neither 1 nor 2 nor the block's own count.
     """
-    if block.shape[0] == channels:
+    own = block.shape[-2]
+    if own == channels:
         return block
     if channels not in (1, 2):
-        raise ValueError(f"cannot make {channels} channels of {block.shape[0]}")
-    gains = np.array(_STEREO_GAINS[block.shape[0]], np.float32).T  # [2, channels_in]
+        raise ValueError(f"cannot make {channels} channels of {own}")
+    gains = np.array(_STEREO_GAINS[own], np.float32).T  # [2, channels_in]
     gains /= max(1.0, float(gains.sum(axis=1).max()))
     stereo: Samples = gains @ block
-    return stereo if channels == 2 else stereo.mean(axis=0, keepdims=True)
+    return stereo if channels == 2 else stereo.mean(axis=-2, keepdims=True)
 
 
 #: Names of the channels of each layout, in FFmpeg's order.
@@ -59,22 +60,24 @@ _NAMES = {
 
 
 def fit_channels(block: Samples, channels: int) -> Samples:
-    """Bring ``[channels_in, samples]`` to any channel count up to 8.
+    """Bring ``[..., channels_in, samples]`` to any channel count up to 8.
 
     As `mix_channels` for one and two. Elsewhere every channel keeps its place; one that the new
     layout lacks goes to left and right, and channels that the block lacks are silent.
     """
-    if block.shape[0] == channels or channels in (1, 2):
+    count = block.shape[-2]
+    if count == channels or channels in (1, 2):
         return mix_channels(block, channels)
     names = _NAMES[channels]
-    wide = np.zeros((channels, block.shape[1]), np.float32)
-    own = {1: ("C",), 2: ("L", "R"), **_NAMES}[block.shape[0]]
-    for name, gains, signal in zip(own, _STEREO_GAINS[block.shape[0]], block, strict=True):
+    wide = np.zeros((*block.shape[:-2], channels, block.shape[-1]), np.float32)
+    own = {1: ("C",), 2: ("L", "R"), **_NAMES}[count]
+    for number, (name, gains) in enumerate(zip(own, _STEREO_GAINS[count], strict=True)):
+        signal = block[..., number, :]
         if name in names:
-            wide[names.index(name)] += signal
+            wide[..., names.index(name), :] += signal
         else:
-            wide[0] += gains[0] * signal
-            wide[1] += gains[1] * signal
+            wide[..., 0, :] += gains[0] * signal
+            wide[..., 1, :] += gains[1] * signal
     return wide
 
 
@@ -87,7 +90,7 @@ def split_channels(block: Samples, group: int) -> Samples:
     missing = -block.shape[0] % group
     if missing:
         block = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)])
-    return block.reshape(-1, group, block.shape[-1])
+    return block.reshape(len(block) // group, group, block.shape[-1])
 
 
 def join_channels(groups: Samples, channels: int) -> Samples:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from partita.audio.conversion import convert_blocks
 from partita.audio.formats import StemFormat
-from partita.audio.resample import resample_blocks
 from partita.audio.tag_writer import write_tags
 from partita.audio.tags import Tags
 from partita.errors import AudioWriteError
@@ -194,8 +194,8 @@ class AvWriter:
     def convert(
         self, blocks: Iterable[Samples], sample_rate: int, channels: int
     ) -> Iterator[Samples]:
-        """Bring a signal to the rate that the codec takes."""
-        return resample_blocks(blocks, channels, sample_rate, self.rate)
+        """Bring a signal to a channel count, and to the rate that the codec takes."""
+        return convert_blocks(blocks, sample_rate, self.rate, channels)
 
     def write(self, index: int, block: Samples) -> None:
         """Encode ``[channels, samples]`` into stream `index`."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from partita.audio.channels import mix_channels
 from partita.audio.encode import AvWriter
 from partita.audio.formats import StemFormat
 from partita.audio.mp4_boxes import read_box, set_user_data
@@ -77,7 +76,6 @@ def encode_stem_mp4(
     form: StemFormat,
     *,
     sample_rate: int,
-    channels: int,
     tags: Tags,
 ) -> None:
     """Write mixture and stems as stereo streams and add the ``stem`` box that players look for.
@@ -90,7 +88,7 @@ def encode_stem_mp4(
     stems : mapping of str to iterable of ndarray
         At most four, in the same blocks as the mixture, at the places that `stem_streams` says;
         silent streams fill up to four, since players expect exactly that many.
-    form, channels, tags
+    form, tags
         As for `partita.audio.encode.encode_file`; mono becomes stereo.
     sample_rate : int
         Brought to 44.1 or 48 kHz, `stem_mp4_rate`.
@@ -104,12 +102,9 @@ def encode_stem_mp4(
     writer = AvWriter(path, form, rate, layouts, ["mixture", *names])
     with contextlib.closing(writer):
         signals = [(0, mixture), *((places[stem], blocks) for stem, blocks in stems.items())]
-        streams = [writer.convert(blocks, sample_rate, channels) for _, blocks in signals]
+        streams = [writer.convert(blocks, sample_rate, _CHANNELS) for _, blocks in signals]
         for blocks in zip(*streams, strict=True):
-            found = {
-                index: mix_channels(block, _CHANNELS)
-                for (index, _), block in zip(signals, blocks, strict=True)
-            }
+            found = {index: block for (index, _), block in zip(signals, blocks, strict=True)}
             silence = np.zeros_like(found[0])
             for index in range(1 + STEM_COUNT):
                 writer.write(index, found.get(index, silence))

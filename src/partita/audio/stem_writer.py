@@ -210,7 +210,6 @@ class StemWriter:
                 {stem: self._read_spool(index) for index, stem in enumerate(self._stems)},
                 self._form,
                 sample_rate=self._sample_rate,
-                channels=self._channels,
                 tags=self._tags[self._stems[0]],
             )
             sync_file(path)

@@ -9,8 +9,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from partita.audio.channels import fit_channels
-from partita.audio.resample import resample_blocks
+from partita.audio.conversion import convert_blocks
 
 Samples = npt.NDArray[np.float32]
 
@@ -178,8 +177,7 @@ def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, i
 def uniform(pieces: Iterator[tuple[Samples, int]], channels: int, rate: int) -> Iterator[Samples]:
     """Yield ``[channels, samples]`` at one rate, whatever the pieces have."""
     for own_rate, run in groupby(pieces, key=lambda piece: piece[1]):
-        blocks = (fit_channels(samples, channels) for samples, _ in run)
-        yield from resample_blocks(blocks, channels, own_rate, rate)
+        yield from convert_blocks((samples for samples, _ in run), own_rate, rate, channels)
 
 
 def trimmed(blocks: Iterator[Samples], skip: int, limit: int | None) -> Iterator[Samples]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from partita.audio.resample import resample_blocks
+from partita.audio.conversion import convert_blocks
 
 _RATE = 5500  # hertz
 _FRAME_SAMPLES, _HOP_SAMPLES = 2048, 64  # 0.37 s and 11.6 ms, as in the paper
@@ -72,7 +72,7 @@ def fingerprint(samples: npt.NDArray[np.float32], sample_rate: int) -> Tensor:
         int8: 1 and -1, and 0 in frames that are silent.
     """
     beginning = samples[: round(FINGERPRINT_S * sample_rate)]
-    blocks = list(resample_blocks([beginning[None]], 1, sample_rate, _RATE))
+    blocks = list(convert_blocks([beginning[None]], sample_rate, _RATE))
     mono = torch.from_numpy(np.concatenate(blocks, axis=1)[0])
     mono = pad(mono, (0, max(0, _FRAME_SAMPLES - len(mono))))
     energies = _band_energies(mono)  # [bands, frames]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+#: A Tensor or an ndarray ``[..., samples]``.
+Block = TypeVar("Block", bound=Any)
 
 
 class BlockBuffer:
@@ -37,7 +41,9 @@ class BlockBuffer:
             if after > start and position < end:
                 pieces.append(block[..., max(start - position, 0) : end - position])
             position = after
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces or self._blocks[:1], dim=-1)
+        if not pieces:
+            return self._blocks[0][..., :0]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
 
     def drop(self, before: int) -> None:
         """Forget everything before a position."""
@@ -54,29 +60,52 @@ class BlockBuffer:
         return taken
 
 
-def side_by_side(streams: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
-    """Yield pieces of several streams of one length, as many samples of each at a time.
-
-    The stream that is furthest behind is always read next, so that little has to be kept.
+class Aligner:
+    """Several streams of one signal, each with a delay of its own, brought into step.
 
     Parameters
     ----------
-    streams : sequence of iterator of Tensor ``[..., samples]``
-
-    Yields
-    ------
-    list of Tensor ``[..., samples]``
-        One of each stream.
+    count : int
+        Of the streams.
     """
-    buffers = [BlockBuffer() for _ in streams]
-    unfinished = set(range(len(streams)))
-    while unfinished:
-        behind = min(sorted(unfinished), key=lambda index: buffers[index].end)
-        block = next(streams[behind], None)
-        if block is None:
-            unfinished.remove(behind)
-            continue
-        buffers[behind].append(block)
-        common = min(buffer.end - buffer.start for buffer in buffers)
-        if common:
-            yield [buffer.take(common) for buffer in buffers]
+
+    def __init__(self, count: int) -> None:
+        self._buffers = [BlockBuffer() for _ in range(count)]
+
+    def push(self, blocks: Sequence[Tensor], last: bool = False) -> list[Tensor]:
+        """Return what all streams have by now, in equal numbers of samples.
+
+        Parameters
+        ----------
+        blocks : sequence of Tensor ``[..., samples]``
+            The next of each stream; any may be empty.
+        last : bool
+            The streams end. The first one says how long they are, conversions of the rate may have
+            cost the others a sample or two: surplus is left out, silence takes the place of what is
+            missing.
+
+        Returns
+        -------
+        list of Tensor ``[..., samples]``
+        """
+        for buffer, block in zip(self._buffers, blocks, strict=True):
+            buffer.append(block)
+        if last:
+            first = self._buffers[0]
+            for buffer, block in zip(self._buffers[1:], blocks[1:], strict=True):
+                missing = (first.end - first.start) - (buffer.end - buffer.start)
+                buffer.append(block.new_zeros(*block.shape[:-1], max(0, missing)))
+        common = min(buffer.end - buffer.start for buffer in self._buffers)
+        return [buffer.take(common) for buffer in self._buffers]
+
+
+def until_last(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
+    """Yield blocks ``[..., samples]`` as they come, then an empty one that is marked as the last.
+
+    So a stream's end is known without waiting for it. Where there are no blocks, nothing comes.
+    """
+    block = None
+    for block in blocks:
+        yield block, False
+    if block is not None:
+        yield block[..., :0], True

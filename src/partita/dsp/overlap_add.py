@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partita.dsp.blocks import BlockBuffer, side_by_side
+from partita.dsp.blocks import BlockBuffer
 
-#: Maps windows ``[..., length]`` to estimates ``[..., length]``, in order; may read ahead.
-WindowMap = Callable[[Iterator[Tensor]], Iterator[Tensor]]
+#: Maps a window ``[..., length]`` to its estimates ``[..., length]``.
+WindowMap = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -74,29 +73,113 @@ class _Excerpt:
     is_last: bool
 
 
-def _cut(blocks: Iterable[Tensor], window: Window) -> Iterator[_Excerpt]:
-    """Cut a stream into windows of one length.
+class OverlapAdd:
+    """A stream on its way through a model: cut into windows, whose estimates are crossfaded.
 
-    The last window ends where the stream ends and begins earlier than its turn, so that it is as
-    long as the others and sees real signal instead of padding, but for what is missing to a whole
-    step. Only a stream shorter than one window makes a shorter one.
+    Parameters
+    ----------
+    window : Window or None
+        Overlaps beyond half a window are fine: more than two windows are averaged then. None: the
+        whole stream is one window.
+    delay : int
+        Samples of silence before the stream, which the estimates are without again.
+
+    Notes
+    -----
+    Departures from the usual loop (demucs, open-unmix): the last window is moved back instead of
+    padded with zeros, and ramps are squared sines, whose slope is continuous.
     """
-    held = BlockBuffer()
-    turn = 0
-    for block in blocks:
+
+    def __init__(self, window: Window | None, delay: int = 0) -> None:
+        self._window = window
+        self._held = BlockBuffer()
+        self._turn = 0  # where the next window begins
+        self._cut: deque[_Excerpt] = deque()  # whose estimates are still to come
+        self._ramp = torch.zeros(0)
+        self._done = 0
+        self._total: Tensor | None = None  # [..., samples], faded estimates from `_done` on
+        self._weights = torch.zeros(0)  # [samples], of their fades
+        self._silence = self._skipped = delay
+
+    def cut(self, block: Tensor, last: bool = False) -> Iterator[Tensor]:
+        """Yield the windows that a further block completes.
+
+        The last window ends where the stream ends and begins earlier than its turn, so that it is
+        as long as the others and sees real signal instead of padding, but for what is missing to a
+        whole step. Only a stream shorter than one window makes a shorter one.
+
+        Parameters
+        ----------
+        block : Tensor ``[..., samples]``
+        last : bool
+            The stream ends with this block, which may be empty.
+
+        Yields
+        ------
+        Tensor ``[..., length]``
+        """
+        held, window = self._held, self._window
+        if self._silence and block.shape[-1]:
+            block = functional.pad(block, (self._silence, 0))
+            self._silence = 0
         held.append(block)
         # One sample beyond the window proves that it is not the last.
-        while held.end > turn + window.length:
-            samples = held.read(turn, turn + window.length)
-            yield _Excerpt(samples, turn, turn + window.length, turn, is_last=False)
-            held.drop(turn)  # the last window may begin anywhere after this one's start
-            turn += window.hop
-    if held.end > 0:
-        start = max(0, math.ceil((held.end - window.length) / window.step) * window.step)
-        samples = held.read(start, held.end)
-        if start:
-            samples = functional.pad(samples, (0, window.length - samples.shape[-1]))
-        yield _Excerpt(samples, start, held.end, turn, is_last=True)
+        while window is not None and held.end > self._turn + window.length:
+            end = self._turn + window.length
+            samples = held.read(self._turn, end)
+            self._cut.append(_Excerpt(samples, self._turn, end, self._turn, is_last=False))
+            yield samples
+            held.drop(self._turn)  # the last window may begin anywhere after this one's start
+            self._turn += window.hop
+        if last and held.end:
+            start = 0
+            if window is not None:
+                steps = math.ceil((held.end - window.length) / window.step)
+                start = max(0, steps * window.step)
+            samples = held.read(start, held.end)
+            if start and window is not None:
+                samples = functional.pad(samples, (0, window.length - samples.shape[-1]))
+            self._cut.append(_Excerpt(samples, start, held.end, self._turn, is_last=True))
+            yield samples
+
+    def join(self, estimates: Tensor) -> Tensor:
+        """Return the samples that the estimates of the next window complete.
+
+        Parameters
+        ----------
+        estimates : Tensor ``[..., length]``
+            Of the windows in the order in which they were cut.
+
+        Returns
+        -------
+        Tensor ``[..., samples]``
+            Over all windows, as many samples as the stream had.
+        """
+        excerpt = self._cut.popleft()
+        finished = self._crossfaded(estimates, excerpt)
+        skipped = min(self._skipped, finished.shape[-1])
+        self._skipped -= skipped
+        return finished[..., skipped:]
+
+    def _crossfaded(self, estimates: Tensor, excerpt: _Excerpt) -> Tensor:
+        used = estimates[..., excerpt.used_from - excerpt.start : excerpt.end - excerpt.start]
+        if self._window is None or (self._total is None and excerpt.is_last):
+            return used
+        if not (len(self._ramp) or excerpt.is_last):
+            self._ramp = _ramp(self._window)
+        weights = _fade(torch.ones(used.shape[-1]), excerpt, self._ramp)
+        if self._total is None:
+            self._total = used.new_zeros(*used.shape[:-1], 0)
+        begin = excerpt.used_from - self._done
+        total = _add_at(self._total, begin, _fade(used, excerpt, self._ramp.to(used.device)))
+        weights = _add_at(self._weights, begin, weights)
+        count = total.shape[-1] if excerpt.is_last else begin + self._window.hop
+        # Fades add up to one by themselves unless more than two windows overlap.
+        is_sum_one = self._window.overlap <= self._window.length // 2
+        finished = total[..., :count]
+        self._total, self._weights = total[..., count:], weights[count:]
+        self._done += count
+        return finished if is_sum_one else finished / weights[:count].to(used.device)
 
 
 def _ramp(window: Window) -> Tensor:
@@ -119,61 +202,6 @@ def _fade(signal: Tensor, excerpt: _Excerpt, ramp: Tensor) -> Tensor:
     return faded
 
 
-def overlap_add(blocks: Iterable[Tensor], estimate: WindowMap, window: Window) -> Iterator[Tensor]:
-    """Run windows of a stream through a model and crossfade the results.
-
-    Parameters
-    ----------
-    blocks : iterable of Tensor ``[..., samples]``
-        The stream, in blocks of any length; the result does not depend on them.
-    estimate : WindowMap
-        Called once with the iterator of windows ``[..., length]``; yields for each of them, in
-        order, a tensor that ends in the same number of samples.
-    window : Window
-        Overlaps beyond half a window are fine: more than two windows are averaged then.
-
-    Yields
-    ------
-    Tensor ``[..., samples]``
-        Estimates, as many samples in all as the stream had. Memory holds about two windows,
-        whatever the length of the stream.
-
-    Notes
-    -----
-    Departures from the usual loop (demucs, open-unmix): the last window is moved back instead of
-    padded with zeros, and ramps are squared sines, whose slope is continuous.
-    """
-    pending: deque[_Excerpt] = deque()
-
-    def windows() -> Iterator[Tensor]:
-        for excerpt in _cut(blocks, window):
-            pending.append(excerpt)
-            yield excerpt.samples
-
-    ramp = torch.zeros(0)
-    done = 0
-    total: Tensor | None = None  # [..., samples], faded estimates from position `done` on
-    weight_sum = torch.zeros(0)  # [samples], of their fades
-    for estimates in estimate(windows()):
-        excerpt = pending.popleft()
-        used = estimates[..., excerpt.used_from - excerpt.start : excerpt.end - excerpt.start]
-        if not (len(ramp) or excerpt.is_last):  # a song of one window needs none
-            ramp = _ramp(window)
-        weights = _fade(torch.ones(used.shape[-1]), excerpt, ramp)
-        if total is None:
-            total = used.new_zeros(*used.shape[:-1], 0)
-        begin = excerpt.used_from - done
-        total = _add_at(total, begin, _fade(used, excerpt, ramp.to(used.device)))
-        weight_sum = _add_at(weight_sum, begin, weights)
-        count = total.shape[-1] if excerpt.is_last else begin + window.hop
-        # Fades add up to one by themselves unless more than two windows overlap.
-        is_sum_one = window.overlap <= window.length // 2
-        finished = total[..., :count]
-        yield finished if is_sum_one else finished / weight_sum[:count].to(used.device)
-        total, weight_sum = total[..., count:], weight_sum[count:]
-        done += count
-
-
 def _add_at(total: Tensor, begin: int, signal: Tensor) -> Tensor:
     """Return ``[..., samples]`` longer by as much as `signal`, added at `begin`, reaches out."""
     shared = total.shape[-1] - begin
@@ -183,52 +211,23 @@ def _add_at(total: Tensor, begin: int, signal: Tensor) -> Tensor:
     )
 
 
-def average_shifts(
-    blocks: Iterable[Tensor],
-    separate: Callable[[Iterator[Tensor]], Iterator[Tensor]],
-    offsets: list[int],
-) -> Iterator[Tensor]:
-    """Average what a model says of a stream delayed by several offsets.
-
-    Randomised equivariant stabilisation of Défossez et al., "Music Source Separation in the
-    Waveform Domain" (2019), section 4: a model that is not shift-equivariant gives slightly
-    different estimates for each delay, and their errors partly cancel.
+def overlap_add(signal: Tensor, estimate: WindowMap, window: Window) -> Tensor:
+    """Run windows of a signal through a model and crossfade the results.
 
     Parameters
     ----------
-    blocks : iterable of Tensor ``[..., samples]``
-    separate : callable
-        Maps one stream to its estimates; called once for each offset.
-    offsets : list of int
-        Delays in samples; see `random_offsets`.
+    signal : Tensor ``[..., samples]``
+    estimate : callable
+        Maps a window ``[..., length]`` to a tensor that ends in the same number of samples.
+    window : Window
 
-    Yields
-    ------
+    Returns
+    -------
     Tensor ``[..., samples]``
-        The mean of the realigned estimates.
     """
-    copies = itertools.tee(blocks, len(offsets))
-    streams = [
-        _undelayed(separate(_delayed(copy, offset)), offset)
-        for copy, offset in zip(copies, offsets, strict=True)
-    ]
-    for pieces in side_by_side(streams):
-        yield torch.stack(pieces).mean(dim=0)
-
-
-def _delayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
-    first = next(blocks, None)
-    if first is not None:
-        yield functional.pad(first, (offset, 0))
-        yield from blocks
-
-
-def _undelayed(blocks: Iterator[Tensor], offset: int) -> Iterator[Tensor]:
-    for block in blocks:
-        skipped = min(offset, block.shape[-1])
-        offset -= skipped
-        if skipped < block.shape[-1]:
-            yield block[..., skipped:]
+    stream = OverlapAdd(window)
+    made = [stream.join(estimate(each)) for each in stream.cut(signal, last=True)]
+    return torch.cat(made, dim=-1)
 
 
 def random_offsets(count: int, longest: int, seed: int) -> list[int]:

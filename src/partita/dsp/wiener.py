@@ -83,12 +83,11 @@ def refine(estimates: Tensor, mixture: Tensor, iterations: int) -> Tensor:
     with the mixture's, because they know where a source is.
     """
 
-    def filtered(windows: Iterator[Tensor]) -> Iterator[Tensor]:
-        for window in windows:  # [B, 1 + S, C, T]
-            yield _refine_window(window[:, 1:], window[:, 0], iterations)
+    def filtered(window: Tensor) -> Tensor:  # [B, 1 + S, C, T]
+        return _refine_window(window[:, 1:], window[:, 0], iterations)
 
     together = torch.cat([mixture.unsqueeze(1), estimates], dim=1)  # [B, 1 + S, C, T]
-    return torch.cat(list(overlap_add([together], filtered, _WINDOW)), dim=-1)
+    return overlap_add(together, filtered, _WINDOW)
 
 
 def _refine_window(estimates: Tensor, mixture: Tensor, iterations: int) -> Tensor:

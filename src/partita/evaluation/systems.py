@@ -132,7 +132,7 @@ class SeparatorSystem(System):
     def __init__(self, name: str, separator: Separator, settings: Mapping[str, Any]) -> None:
         super().__init__(name)
         self._separator = separator
-        models = [stage.runner.model for stage in separator.stages]
+        models = [each.model for each in separator.models]
         facts = [
             [type(model).__name__, repr(model.config), tensors_digest(model.state_dict())]
             for model in models

@@ -13,8 +13,9 @@ from partita.dsp.bands import band_matrix
 from partita.models._factorisation import FactorisationModel
 from partita.models._protocol import SongFacts
 from partita.reports.figures import Recording, draw_factors, draw_spectrograms
+from partita.separation.chain import Chain
 from partita.separation.separator import Separator
-from partita.separation.windowed import Chain, Stage
+from partita.separation.windowed import WindowedModel
 
 
 def draw_song(
@@ -84,16 +85,16 @@ def draw_song_factors(
     UsageError, AudioReadError, AudioWriteError
     """
     drawn: list[Path] = []
-    for stage in separator.stages:
-        if not isinstance(stage.runner.model, FactorisationModel):
+    for each in separator.models:
+        if not isinstance(each.model, FactorisationModel):
             continue
-        joints = separator.joints_before(stage)
-        window, facts = _first_window(separator, stage, joints, mixture, keep_rate)
-        model = stage.runner.for_song(facts).model
+        chains = separator.chains_before(each)
+        window, facts = _first_window(separator, each, chains, mixture, keep_rate)
+        model = each.for_song(facts).model
         assert isinstance(model, FactorisationModel)
-        taken = f"{title} · {joints[-1].taken}" if joints else title
+        taken = f"{title} · {chains[-1].taken}" if chains else title
         place = path.with_stem(f"{path.stem}-{len(drawn) + 1}") if drawn else path
-        _draw_factors(model, window.to(stage.runner.device), place, taken)
+        _draw_factors(model, window.to(each.device), place, taken)
         drawn.append(place)
     return tuple(drawn)
 
@@ -124,20 +125,20 @@ def _draw_factors(model: FactorisationModel, window: torch.Tensor, path: Path, t
 
 def _first_window(
     separator: Separator,
-    stage: Stage,
-    joints: Sequence[Chain],
+    windowed: WindowedModel,
+    chains: Sequence[Chain],
     mixture: Recording,
     keep_rate: bool,
 ) -> tuple[torch.Tensor, SongFacts]:
-    """Return ``[channels, samples]`` of the first window that a stage gets."""
-    stages = [*(before for joint in joints for before in joint.first.stages), stage]
-    model, duration_s = stage.runner.model, mixture.duration_s
+    """Return ``[channels, samples]`` of the first window that a model gets."""
+    models = [*(before for chain in chains for before in chain.first.models), windowed]
+    model, duration_s = windowed.model, mixture.duration_s
     windows_s = [
-        each.runner.model.window.length / each.sample_rate
-        for each in stages
-        if each.runner.model.window is not None
+        each.model.window.length / each.sample_rate
+        for each in models
+        if each.model.window is not None
     ]
-    if len(windows_s) == len(stages):  # else somebody has to hear the whole song
+    if len(windows_s) == len(models):  # else one of them sees whole songs
         # The models before it get a whole window too: with less they would find other stems.
         duration_s = min(max(windows_s), duration_s or max(windows_s))
     with mixture.open() as reader:  # the stereo field is one of the whole song
@@ -146,8 +147,8 @@ def _first_window(
             stream.measure(reader.blocks())
     with replace(mixture, duration_s=duration_s).open() as reader:
         blocks, facts = stream.model_input(reader.blocks())
-        for joint in joints:
-            blocks, facts = joint.given_to_second(blocks, facts)
+        for chain in chains:
+            blocks, facts = chain.input_of_second(blocks, facts)
         samples = torch.cat([block[0] for block in blocks], dim=-1)
     if facts.side is not None:
         facts = SongFacts(side=facts.side[:1])

@@ -1,39 +1,154 @@
-"""Ensembles: several estimators of one mixture, averaged; and what a plan's parts become."""
+"""Chains and ensembles: several models that separate one stream together."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from partita.dsp.blocks import side_by_side
+from partita.audio.conversion import Conversion
+from partita.dsp.blocks import Aligner, until_last
+from partita.errors import UsageError
 from partita.models._protocol import SeparationModel, SongFacts
 from partita.separation.windowed import (
-    Chain,
     Estimator,
-    Stage,
-    StageOptions,
-    check_windows,
-    join_stages,
+    InferenceOptions,
+    Separation,
+    WindowedModel,
+    estimate_blocks,
 )
+from partita.weights.chain import chained_sources, taken_stem
 from partita.weights.plan import ChainPlan, EnsemblePlan, Plan
 
 _UNKNOWN = SongFacts()
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """The weighted mean of what several estimators find in one mixture.
+class Chain:
+    """Two estimators, of which the second separates one stem of the first.
 
-    They run side by side: none is further ahead than its windows are long, so that memory does not
-    grow with the song. All take their threads from one pool, so that no more windows are computed
-    at once than by one model alone.
+    Rate and channel count are the first's. Estimates that both have by one name are added, so that
+    a chain's estimates add up to what the first's do, if the second's add up to what it is given.
+
+    Attributes
+    ----------
+    first, second : Estimator
+    taken : str
+        The source of the first that the second separates.
+    """
+
+    first: Estimator
+    second: Estimator
+    taken: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The first's sources but for the one taken, then the second's."""
+        return chained_sources(self.first.sources, self.taken, self.second.sources)
+
+    @property
+    def sample_rate(self) -> int:
+        """The first's sample rate in hertz."""
+        return self.first.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """The first's channel count."""
+        return self.first.channels
+
+    @property
+    def models(self) -> tuple[WindowedModel, ...]:
+        """Those of the first, then those of the second."""
+        return self.first.models + self.second.models
+
+    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+        """Begin with a stream, as `Estimator.start` says."""
+        return _ChainSeparation(self, pool, facts)
+
+    def facts_of_second(self, facts: SongFacts) -> SongFacts:
+        """Return what the second is told of a stream.
+
+        These are the facts of the mixture, not of the stem, which are not known before its end;
+        and what an estimate has in its side where the mixture has nothing is error.
+        """
+        is_copied = self.first.channels == 1 and self.second.channels == 2
+        return SongFacts(side=torch.zeros(1)) if is_copied else facts
+
+    def input_of_second(
+        self, blocks: Iterable[Tensor], facts: SongFacts
+    ) -> tuple[Iterator[Tensor], SongFacts]:
+        """Return what the second is given of a stream, and what it is told.
+
+        Parameters
+        ----------
+        blocks : iterable of Tensor ``[groups, channels, samples]``
+        facts : SongFacts
+            Of the stream.
+
+        Returns
+        -------
+        stem : iterator of Tensor ``[groups, channels, samples]``
+            At the second's rate and channel count.
+        facts : SongFacts
+        """
+        taken = self.first.sources.index(self.taken)
+        to_second = _Converted(self.first, self.second)
+        estimates = estimate_blocks(self.first, blocks, facts)
+        stem = (to_second.push(block[:, taken], last) for block, last in until_last(estimates))
+        return stem, self.facts_of_second(facts)
+
+
+class _ChainSeparation:
+    """One stream on its way through a chain; see `Separation`."""
+
+    def __init__(self, chain: Chain, pool: ThreadPoolExecutor, facts: SongFacts) -> None:
+        self._chain = chain
+        self._taken = chain.first.sources.index(chain.taken)
+        self._others = [n for n in range(len(chain.first.sources)) if n != self._taken]
+        self._first = chain.first.start(pool, facts)
+        self._second = chain.second.start(pool, chain.facts_of_second(facts))
+        self._to_second = _Converted(chain.first, chain.second)
+        self._back = _Converted(chain.second, chain.first)
+        self._aligner = Aligner(2)
+
+    def push(self, block: Tensor, last: bool = False) -> Tensor:
+        estimates = self._first.push(block, last)  # [groups, sources, channels, samples]
+        stem = self._to_second.push(estimates[:, self._taken], last)
+        parts = self._back.push(self._second.push(stem, last), last)
+        others, parts = self._aligner.push([estimates[:, self._others], parts], last)
+        return self._merged(others, parts)
+
+    def _merged(self, others: Tensor, parts: Tensor) -> Tensor:
+        """Return ``[groups, sources, channels, samples]``, equal names added."""
+        names = (name for name in self._chain.first.sources if name != self._chain.taken)
+        merged = dict(zip(names, others.unbind(1), strict=True))
+        for name, part in zip(self._chain.second.sources, parts.unbind(1), strict=True):
+            merged[name] = merged[name] + part if name in merged else part
+        return torch.stack(list(merged.values()), dim=1)
+
+
+class _Converted:
+    """A stream of one estimator's rate and channel count, brought to another's."""
+
+    def __init__(self, given: Estimator, wanted: Estimator) -> None:
+        self._conversion = Conversion(given.sample_rate, wanted.sample_rate, wanted.channels)
+
+    def push(self, block: Tensor, last: bool) -> Tensor:
+        """Map ``[..., channels, samples]``, as `Conversion.push` does."""
+        return torch.from_numpy(self._conversion.push(block.numpy(), last))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The weighted mean of several estimators of one stream.
+
+    All get the same blocks, so that none is further ahead than its windows are long and memory does
+    not grow with the song. All share one pool of threads, so that no more windows are computed at
+    once than by one model alone.
 
     Attributes
     ----------
@@ -59,54 +174,55 @@ class Ensemble:
         return self.members[0].channels
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def models(self) -> tuple[WindowedModel, ...]:
         """Those of all members, from first to last."""
-        return tuple(stage for member in self.members for stage in member.stages)
+        return tuple(model for member in self.members for model in member.models)
 
-    def estimate(
-        self,
-        blocks: Iterable[Tensor],
-        facts: SongFacts = _UNKNOWN,
-        pool: ThreadPoolExecutor | None = None,
-    ) -> Generator[Tensor, None, None]:
-        """Separate a stream, as `Estimator.estimate` says."""
-        totals = [sum(column) for column in zip(*self.weights, strict=True)]
-        copies = itertools.tee(blocks, len(self.members))
-        with ExitStack() as stack:
-            if pool is None:
-                pool = stack.enter_context(self.stages[0].runner.workers())
-            shares: list[Iterator[Tensor]] = []
-            places: list[list[int]] = []
-            for member, weights, copy in zip(self.members, self.weights, copies, strict=True):
-                stream = stack.enter_context(closing(member.estimate(copy, facts, pool)))
-                has = [place for place, weight in enumerate(weights) if weight > 0]
-                theirs = [member.sources.index(self.sources[place]) for place in has]
-                scale = torch.tensor([weights[place] / totals[place] for place in has])
-                shares.append(_shares(stream, theirs, scale))
-                places.append(has)
-            for pieces in side_by_side(shares):
-                first = pieces[0]
-                mean = first.new_zeros(len(first), len(self.sources), *first.shape[2:])
-                for piece, has in zip(pieces, places, strict=True):
-                    mean[:, has] += piece
-                yield mean
+    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+        """Begin with a stream, as `Estimator.start` says."""
+        return _EnsembleSeparation(self, pool, facts)
 
 
-def _shares(estimates: Iterator[Tensor], places: Sequence[int], scale: Tensor) -> Iterator[Tensor]:
-    """Yield what a member gives to the mean, of the sources that it has a weight for."""
-    for block in estimates:
-        yield block[:, list(places)] * scale[:, None, None]
+class _EnsembleSeparation:
+    """One stream on its way through an ensemble; see `Separation`."""
+
+    def __init__(self, ensemble: Ensemble, pool: ThreadPoolExecutor, facts: SongFacts) -> None:
+        self._sources = len(ensemble.sources)
+        self._members = [member.start(pool, facts) for member in ensemble.members]
+        self._aligner = Aligner(len(ensemble.members))
+        totals = [sum(column) for column in zip(*ensemble.weights, strict=True)]
+        # Of each member: the sources that it has a weight for, and where it has them.
+        self._has: list[list[int]] = []
+        self._theirs: list[list[int]] = []
+        self._scales: list[Tensor] = []
+        for member, weights in zip(ensemble.members, ensemble.weights, strict=True):
+            has = [place for place, weight in enumerate(weights) if weight > 0]
+            self._has.append(has)
+            self._theirs.append([member.sources.index(ensemble.sources[n]) for n in has])
+            self._scales.append(torch.tensor([weights[n] / totals[n] for n in has])[:, None, None])
+
+    def push(self, block: Tensor, last: bool = False) -> Tensor:
+        parts = [
+            member.push(block, last)[:, theirs] * scale
+            for member, theirs, scale in zip(self._members, self._theirs, self._scales, strict=True)
+        ]
+        parts = self._aligner.push(parts, last)
+        first = parts[0]
+        mean = first.new_zeros(len(first), self._sources, *first.shape[2:])
+        for part, has in zip(parts, self._has, strict=True):
+            mean[:, has] += part
+        return mean
 
 
 def build_estimator(
-    plan: Plan, options: StageOptions, load: Callable[[str], SeparationModel]
+    plan: Plan, options: InferenceOptions, load: Callable[[str], SeparationModel]
 ) -> Estimator:
     """Return what separates as a plan says.
 
     Parameters
     ----------
     plan : Plan
-    options : StageOptions
+    options : InferenceOptions
         The same for all models, but for the members of ensembles, each of which has delays of its
         own where `shifts` are asked for.
     load : callable
@@ -119,20 +235,24 @@ def build_estimator(
         fit a model.
     """
     estimator = _built(plan, options, load)
-    check_windows(estimator.stages, options)
+    check_windows(estimator, options)
     return estimator
 
 
-def _built(plan: Plan, options: StageOptions, load: Callable[[str], SeparationModel]) -> Estimator:
+def _built(
+    plan: Plan, options: InferenceOptions, load: Callable[[str], SeparationModel]
+) -> Estimator:
     if isinstance(plan, ChainPlan):
-        parts = [_built(part, options, load) for part in plan.parts]
-        return join_stages(parts, plan.links[1:])
+        joined, *others = [_built(part, options, load) for part in plan.parts]
+        for second, link in zip(others, plan.links[1:], strict=True):
+            joined = Chain(joined, second, taken_stem(link, joined.sources))
+        return joined
     if not isinstance(plan, EnsemblePlan):
-        return Stage(load(plan.model), options)
+        return WindowedModel(load(plan.model), options)
     members: list[Estimator] = []
     for number, member in enumerate(plan.members):
-        others = dataclasses.replace(options, seed=options.seed + number)
-        members.append(_built(member.plan, others, load))
+        others_options = dataclasses.replace(options, seed=options.seed + number)
+        members.append(_built(member.plan, others_options, load))
         first, last = members[0], members[-1]
         plan.check_form(
             number, (last.sample_rate, last.channels), (first.sample_rate, first.channels)
@@ -141,25 +261,37 @@ def _built(plan: Plan, options: StageOptions, load: Callable[[str], SeparationMo
     return Ensemble(tuple(members), sources, weights)
 
 
-def joints_before(estimator: Estimator, stage: Stage) -> tuple[Chain, ...]:
-    """Return the chains that a stage is in the second part of, from the outermost inwards.
+def check_windows(estimator: Estimator, options: InferenceOptions) -> None:
+    """Check that options of windows have something to apply to.
 
-    Each of them takes a stem of what comes before: `Chain.given_to_second` of one after the other
-    gives what the stage is given of a mixture.
+    Raises
+    ------
+    UsageError
+        Windows are asked for and no model has any.
+    """
+    wants_windows = options.segment_s is not None or options.overlap is not None
+    if wants_windows and all(model.window is None for model in estimator.models):
+        raise UsageError("this model sees whole tracks: --segment and --overlap do not apply")
+
+
+def chains_before(estimator: Estimator, model: WindowedModel) -> tuple[Chain, ...]:
+    """Return the chains that a model is in the second part of, from the outermost inwards.
+
+    `Chain.input_of_second` of one after the other gives what the model is given of a mixture.
 
     Parameters
     ----------
     estimator : Estimator
-    stage : Stage
+    model : WindowedModel
         One of the estimator's.
     """
     if isinstance(estimator, Ensemble):
         parts: tuple[Estimator, ...] = estimator.members
     elif isinstance(estimator, Chain):
-        if any(each is stage for each in estimator.second.stages):
-            return estimator, *joints_before(estimator.second, stage)
+        if any(each is model for each in estimator.second.models):
+            return estimator, *chains_before(estimator.second, model)
         parts = (estimator.first,)
     else:
         return ()
-    inside = next(part for part in parts if any(each is stage for each in part.stages))
-    return joints_before(inside, stage)
+    inside = next(part for part in parts if any(each is model for each in part.models))
+    return chains_before(inside, model)

@@ -30,10 +30,10 @@ from partita.separation.batch import (
     recorded_settings,
     separate_songs,
 )
-from partita.separation.chain import build_estimator, joints_before
+from partita.separation.chain import Chain, build_estimator, chains_before, check_windows
 from partita.separation.estimates import Estimates
 from partita.separation.stream import MixtureStream, Samples
-from partita.separation.windowed import Chain, Estimator, Stage, StageOptions, make_stages
+from partita.separation.windowed import Estimator, InferenceOptions, WindowedModel
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.checkpoint import tensors_digest
@@ -125,13 +125,14 @@ class Separator:
             "seed": seed,
             "wiener": wiener,
         }
-        options = StageOptions(self._device, choose_precision(precision), **windows)
+        options = InferenceOptions(self._device, choose_precision(precision), **windows)
         self._settings = {**windows, "precision": precision, "sum_to_mix": sum_to_mix}
         self._sum_to_mix = sum_to_mix
         self._estimator: Estimator
         self.plan: Plan | None = None
         if isinstance(model, SeparationModel):
-            (self._estimator,) = make_stages([model], options)
+            self._estimator = WindowedModel(model, options)
+            check_windows(self._estimator, options)
             self._name = model.registry_name
         else:
             self._name = _name(model)
@@ -152,18 +153,18 @@ class Separator:
         return f"Separator({name!r}: {stems}; {self.sample_rate} Hz, {self._device})"
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def models(self) -> tuple[WindowedModel, ...]:
         """All models that are run."""
-        return self._estimator.stages
+        return self._estimator.models
 
     @property
     def model(self) -> SeparationModel:
         """The model in its form for inference; the first one of several."""
-        return self.stages[0].runner.model
+        return self.models[0].model
 
-    def joints_before(self, stage: Stage) -> tuple[Chain, ...]:
-        """Return what takes stems apart before a stage: see `chain.joints_before`."""
-        return joints_before(self._estimator, stage)
+    def chains_before(self, model: WindowedModel) -> tuple[Chain, ...]:
+        """Return the chains in whose second part a model is: see `chain.chains_before`."""
+        return chains_before(self._estimator, model)
 
     @property
     def sample_rate(self) -> int:

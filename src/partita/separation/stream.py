@@ -1,4 +1,4 @@
-"""One mixture on its way through an estimator: rates, channels, sums, levels."""
+"""One mixture's way to its stems: rate and channels, sums, null meter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from partita.audio.channels import join_channels, mix_channels, split_channels
-from partita.audio.resample import resample_blocks
-from partita.dsp.blocks import BlockBuffer
+from partita.audio.conversion import Conversion
+from partita.dsp.blocks import Aligner, until_last
 from partita.dsp.levels import NullMeter, spread_residual
 from partita.dsp.stereo import StereoField, StereoMeter
 from partita.models._protocol import SongFacts
 from partita.progress import Progress
-from partita.separation.windowed import Estimator, in_step
+from partita.separation.windowed import Estimator
 
 Samples = npt.NDArray[np.float32]
 
@@ -98,17 +98,85 @@ class MixtureStream:
 
         Both are at the output rate. There are exactly as many samples as the input has at it.
         """
-        mixture = BlockBuffer()
-        selection = self._selection()
-        estimates = self._out_domain(self._estimates(blocks, mixture))
-        for heard, guessed in in_step(mixture, estimates):
-            yield self._finish(heard, guessed, selection)
+        there, back = self._conversion(), Conversion(self.estimator.sample_rate, self.rate)
+        aligner, select = Aligner(2), self._selection()
+        with self.estimator.models[0].pool() as pool:
+            separation = self.estimator.start(pool, self._facts)
+            for block, last in until_last(blocks):
+                mixture, groups = self._to_model(there, block, last)
+                estimates = self._from_model(back, separation.push(groups, last), last)
+                mixture, estimates = aligner.push([mixture, estimates], last)
+                if mixture.shape[-1]:
+                    yield self._finish(mixture, estimates, select)
+
+    def model_input(self, blocks: Iterable[Samples]) -> tuple[Iterator[Tensor], SongFacts]:
+        """Return what the estimator gets of a mixture: `measure` has seen it before.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray ``[channels, samples]``
+
+        Returns
+        -------
+        groups : iterator of Tensor ``[groups, channels, samples]``
+            At the estimator's rate and channel count.
+        facts : SongFacts
+        """
+        there = self._conversion()
+        groups = (self._to_model(there, block, last)[1] for block, last in until_last(blocks))
+        return groups, self._facts
+
+    @property
+    def _mapping(self) -> StereoField | None:
+        """What is done with the channels on the way to the estimator, and undone afterwards."""
+        if self.estimator.channels == 1:
+            return None
+        return StereoField.mono() if self.in_channels == 1 else self.field
+
+    @property
+    def _facts(self) -> SongFacts:
+        return SongFacts() if self._mapping is None else SongFacts(side=self._mapping.given_side)
 
     def _selection(self) -> Tensor:
         """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems."""
         sources = self.estimator.sources
         rows = [[float(s in members) for s in sources] for members in self.stems.values()]
         return torch.tensor(rows)
+
+    def _conversion(self) -> Conversion:
+        """Return what brings the mixture to the estimator's rate and channel count."""
+        return Conversion(self.rate, self.estimator.sample_rate, self.estimator.channels)
+
+    def _to_model(
+        self, conversion: Conversion, block: Samples, last: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return a block as the stems will be, and what the estimator gets of it.
+
+        They are ``[channels, samples]`` and ``[groups, channels, samples]``.
+        """
+        given, channels, mapping = block, self.estimator.channels, self._mapping
+        if self.keep_rate:
+            given = split_channels(block, channels)
+        elif channels == 1 and self.field is not None and self.field.is_turned:
+            left, right = mix_channels(block, 2)  # channels that would cancel each other
+            given = (left - right)[None] / 2
+        converted = torch.from_numpy(conversion.push(given, last))
+        mixture = torch.from_numpy(block) if self.keep_rate else converted
+        groups = converted if self.keep_rate else converted[None]
+        return mixture, groups if mapping is None else mapping.apply(groups)
+
+    def _from_model(self, conversion: Conversion, estimates: Tensor, last: bool) -> Tensor:
+        """Return ``[sources, channels, samples]`` as the stems will be.
+
+        The estimates are ``[groups, sources, channels, samples]``.
+        """
+        if self._mapping is not None:
+            estimates = self._mapping.undo(estimates)
+        if not self.keep_rate:
+            return estimates[0]
+        by_source = estimates.movedim(0, 1).numpy()  # [sources, groups, channels, samples]
+        joined = join_channels(by_source, self.in_channels)
+        return torch.from_numpy(conversion.push(joined, last))
 
     def _finish(self, mixture: Tensor, estimates: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
         if self.sum_to_mix:
@@ -120,84 +188,3 @@ class MixtureStream:
             total_s = None if self.frames is None else self.frames / self.rate
             self.progress(self.done / self.out_rate, total_s)
         return mixture, torch.einsum("ts,scn->tcn", select, estimates)
-
-    def _model_domain(
-        self, blocks: Iterable[Samples], mixture: BlockBuffer | None
-    ) -> Iterator[Tensor]:
-        """Yield ``[groups, channels, samples]`` at the estimator's rate; tap the mixture."""
-        rate, channels = self.estimator.sample_rate, self.estimator.channels
-        is_turned = channels == 1 and self.field is not None and self.field.is_turned
-
-        def native() -> Iterator[Samples]:
-            for block in blocks:
-                if self.keep_rate:
-                    if mixture is not None:
-                        mixture.append(torch.from_numpy(block))
-                    groups = split_channels(block, channels)
-                    yield groups.reshape(-1, block.shape[-1])  # [groups * channels, samples]
-                elif is_turned:  # channels that would cancel each other
-                    left, right = mix_channels(block, 2)
-                    yield (left - right)[None] / 2
-                else:
-                    yield mix_channels(block, channels)
-
-        rows = -(-self.in_channels // channels) * channels if self.keep_rate else channels
-        for block in resample_blocks(native(), rows, self.rate, rate):
-            converted = torch.from_numpy(block)
-            if mixture is not None and not self.keep_rate:
-                mixture.append(converted)
-            yield converted.reshape(-1, channels, block.shape[-1])
-
-    def model_input(
-        self, blocks: Iterable[Samples], mixture: BlockBuffer | None = None
-    ) -> tuple[Iterator[Tensor], SongFacts]:
-        """Return what the estimator gets of a mixture: `measure` has seen it before.
-
-        Parameters
-        ----------
-        blocks : iterable of ndarray ``[channels, samples]``
-        mixture : BlockBuffer, optional
-            Takes ``[channels, samples]`` of the mixture as the stems will be: as it came with
-            `keep_rate`, else at the estimator's rate and channel count.
-
-        Returns
-        -------
-        stream : iterator of Tensor ``[groups, channels, samples]``
-            At the estimator's rate and channel count.
-        facts : SongFacts
-        """
-        stream, field = self._model_domain(blocks, mixture), self._mapping
-        if field is None:
-            return stream, SongFacts()
-        return (field.apply(block) for block in stream), SongFacts(side=field.given_side)
-
-    @property
-    def _mapping(self) -> StereoField | None:
-        """What is done with the channels on the way to the estimator, and undone afterwards."""
-        if self.estimator.channels == 1:
-            return None
-        return StereoField.mono() if self.in_channels == 1 else self.field
-
-    def _estimates(self, blocks: Iterable[Samples], mixture: BlockBuffer) -> Iterator[Tensor]:
-        """Yield estimates ``[groups, sources, channels, samples]`` at the estimator's rate."""
-        estimates = self.estimator.estimate(*self.model_input(blocks, mixture))
-        field = self._mapping
-        return estimates if field is None else (field.undo(block) for block in estimates)
-
-    def _out_domain(self, estimates: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield estimates ``[sources, channels, samples]`` at the output rate."""
-        if not self.keep_rate:
-            for block in estimates:
-                yield block[0]
-            return
-
-        def joined() -> Iterator[Samples]:
-            for block in estimates:  # [groups, sources, channels, samples]
-                by_source = block.movedim(0, 1).numpy()  # [sources, groups, channels, samples]
-                together = join_channels(by_source, self.in_channels)
-                yield together.reshape(-1, together.shape[-1])
-
-        count = len(self.estimator.sources)
-        rows = count * self.in_channels
-        for rows_block in resample_blocks(joined(), rows, self.estimator.sample_rate, self.rate):
-            yield torch.from_numpy(rows_block).reshape(count, self.in_channels, -1)

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita.dsp.overlap_add import Window, average_shifts, overlap_add, random_offsets
+from partita.dsp.blocks import until_last
+from partita.dsp.overlap_add import OverlapAdd, Window, overlap_add, random_offsets
 
 
 def cut(signal, sizes):
@@ -18,12 +19,16 @@ def cut(signal, sizes):
         start += size
 
 
-def each(function):
-    return lambda windows: map(function, windows)
+def made(blocks, function, window, delay=0):
+    """Yield what comes of a stream, as soon as it is there."""
+    stream = OverlapAdd(window, delay)
+    for block, last in until_last(blocks):
+        for excerpt in stream.cut(block, last):
+            yield stream.join(function(excerpt))
 
 
-def run(signal, sizes, function, window):
-    return torch.cat(list(overlap_add(cut(signal, sizes), each(function), window)), dim=-1)
+def run(signal, sizes, function, window, delay=0):
+    return torch.cat(list(made(cut(signal, sizes), function, window, delay)), dim=-1)
 
 
 windows = st.integers(1, 60).flatmap(
@@ -78,8 +83,19 @@ def test_crossfade_hides_a_step():
     assert result.diff().abs().max() < 0.02
 
 
-def test_no_blocks_no_estimates():
-    assert list(overlap_add([], each(lambda x: x), Window(10, 5))) == []
+def test_a_signal_is_a_stream_of_one_block():
+    signal = torch.randn(2, 777, generator=torch.Generator().manual_seed(0))
+    window = Window(100, 30)
+    assert torch.equal(
+        overlap_add(signal, torch.tanh, window), run(signal, [50], torch.tanh, window)
+    )
+
+
+def test_without_a_window_all_of_it_is_one():
+    seen = []
+    signal = torch.randn(2, 777, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(run(signal, [50], lambda x: seen.append(x) or x, None), signal)
+    assert [tuple(each.shape) for each in seen] == [(2, 777)]
 
 
 def test_the_last_window_reads_real_signal_not_padding():
@@ -131,24 +147,13 @@ def test_impossible_windows_are_refused(length, overlap, step):
         Window(length, overlap, step)
 
 
-@given(st.integers(1, 200), st.lists(st.integers(0, 40), min_size=1, max_size=4), block_sizes)
-def test_shifts_are_undone(count, offsets, sizes):
+@given(st.integers(1, 200), st.integers(0, 40), block_sizes, windows | st.none())
+def test_delays_are_undone(count, delay, sizes, window):
     signal = torch.randn(2, count, generator=torch.Generator().manual_seed(count))
-    shifted = average_shifts(cut(signal, sizes), lambda blocks: blocks, offsets)
-    result = torch.cat(list(shifted), dim=-1)
+    seen = []
+    result = run(signal, sizes, lambda x: seen.append(x) or x, window, delay)
     torch.testing.assert_close(result, signal)
-
-
-def test_shifts_average_what_the_model_says():
-    signal = torch.ones(1, 100)
-    factors = iter([1.0, 3.0])
-
-    def scale(blocks):
-        factor = next(factors)
-        return (block * factor for block in blocks)
-
-    result = torch.cat(list(average_shifts(cut(signal, [10]), scale, [0, 5])), dim=-1)
-    torch.testing.assert_close(result, 2 * signal)
+    assert not seen[0][..., :delay].any()
 
 
 def test_offsets_are_seeded():
@@ -167,7 +172,7 @@ def test_memory_does_not_grow_with_the_stream():
             taken += 1
             yield torch.zeros(1, 50)
 
-    results = overlap_add(blocks(), each(lambda x: x), Window(100, 50))
+    results = made(blocks(), lambda x: x, Window(100, 50))
     for _ in range(3):
         next(results)
     assert taken < 10

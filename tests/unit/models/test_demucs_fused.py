@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from partita.models import _demucs_fused, create_model
 from partita.models._demucs_fused import Product
-from partita.separation.model_runner import ModelRunner
+from partita.separation.windowed import InferenceOptions, WindowedModel
 
 pytestmark = pytest.mark.slow
 
@@ -310,8 +310,8 @@ def test_in_bfloat16_it_is_close(name, values):
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_it_is_what_runs(precision):
     model, mixture = build(), noise(301, 2)
-    runner = ModelRunner(model, torch.device("cpu"), precision)
+    runner = WindowedModel(model, InferenceOptions(torch.device("cpu"), precision))
     assert (type(runner.model), runner.batch) == (_demucs_fused.FusedDemucs, 4)
     with torch.inference_mode():
         tolerance = 1e-5 if precision == torch.float32 else 10 ** (-30 / 20)
-        assert_alike(runner.run(mixture), model(mixture), tolerance)
+        assert_alike(runner.estimate([mixture])[0], model(mixture), tolerance)

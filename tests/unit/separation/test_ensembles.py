@@ -7,13 +7,13 @@ import torch
 from partita.dsp.overlap_add import Window
 from partita.errors import UsageError
 from partita.models._protocol import ModelConfig, SeparationModel
-from partita.separation.chain import Ensemble, build_estimator, joints_before
-from partita.separation.windowed import Chain, StageOptions
+from partita.separation.chain import Chain, Ensemble, build_estimator, chains_before
+from partita.separation.windowed import InferenceOptions, estimate_blocks
 from partita.weights.chain import Link
 from partita.weights.plan import ChainPlan, EnsemblePlan, Member, ModelPlan
 
 RATE = 44100
-CPU = StageOptions(torch.device("cpu"), torch.float32)
+CPU = InferenceOptions(torch.device("cpu"), torch.float32)
 
 
 class Powers(SeparationModel):
@@ -58,7 +58,7 @@ def ensemble(*models, weights=(), options=CPU):
 
 
 def estimated(estimator, mixture, block=777):
-    return torch.cat(list(estimator.estimate(torch.split(mixture, block, dim=-1))), dim=-1)
+    return torch.cat(list(estimate_blocks(estimator, torch.split(mixture, block, dim=-1))), dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_memory_does_not_grow():
     most = []
     for count in (100, 400):
         read, written, waiting = 0, 0, 0
-        for block in both.estimate(blocks(count)):
+        for block in estimate_blocks(both, blocks(count)):
             waiting = max(waiting, read - written)
             written += block.shape[-1]
         assert written == read
@@ -123,16 +123,18 @@ def test_no_more_windows_at_once_than_of_one_model():
 def test_threads_are_given_back(blocks_read):
     both = ensemble(Powers("a b"), Powers("a b", 2, 600))
     before = torch.get_num_threads(), threading.active_count()
-    with contextlib.closing(both.estimate(torch.split(noise(1, 2, 20000), 500, dim=-1))) as stream:
+    with contextlib.closing(
+        estimate_blocks(both, torch.split(noise(1, 2, 20000), 500, dim=-1))
+    ) as stream:
         for _, _ in zip(range(blocks_read or 1000), stream, strict=False):
             pass
     assert (torch.get_num_threads(), threading.active_count()) == before
 
 
 def test_each_member_has_delays_of_its_own():
-    options = StageOptions(CPU.device, CPU.precision, shifts=2, seed=3)
+    options = InferenceOptions(CPU.device, CPU.precision, shifts=2, seed=3)
     both = ensemble(Powers("a b"), Powers("a b"), options=options)
-    first, second = (stage._offsets for stage in both.stages)
+    first, second = (model.offsets for model in both.models)
     assert first != second
     mixture = noise(1, 2, 9000)
     expected = torch.stack([mixture, 2 * mixture], dim=1)
@@ -168,20 +170,20 @@ def test_an_ensemble_within_a_chain_and_a_chain_within_an_ensemble():
     parts = [(2.5 + 2) / 2, (12.5 + 3) / 2, (15 + 1) / 2]
     expected = torch.stack([part * mixture for part in parts], dim=1)
     torch.testing.assert_close(estimated(whole, mixture), expected)
-    one, two, last, alone = whole.stages
-    assert [stage.runner.model.sources[0] for stage in (one, two, last, alone)] == [
+    one, two, last, alone = whole.models
+    assert [model.sources[0] for model in (one, two, last, alone)] == [
         "vocals", "accompaniment", "drums", "bass"
     ]  # fmt: skip
     assert isinstance(whole, Ensemble)
-    assert [joints_before(whole, stage) for stage in (one, two, alone)] == [(), (), ()]
-    (joint,) = joints_before(whole, last)
-    assert isinstance(joint, Chain)
-    assert joint.taken == "accompaniment"
+    assert [chains_before(whole, model) for model in (one, two, alone)] == [(), (), ()]
+    (before,) = chains_before(whole, last)
+    assert isinstance(before, Chain)
+    assert before.taken == "accompaniment"
 
 
 def test_windows_apply_to_the_members_that_have_some():
-    options = StageOptions(CPU.device, CPU.precision, segment_s=0.2, overlap=0.5)
+    options = InferenceOptions(CPU.device, CPU.precision, segment_s=0.2, overlap=0.5)
     both = ensemble(Powers("a b", window=None), Powers("a b"), options=options)
-    assert [stage.window for stage in both.stages] == [None, Window(8820, 4410)]
+    assert [model.window for model in both.models] == [None, Window(8820, 4410)]
     with pytest.raises(UsageError, match="sees whole tracks: --segment"):
         ensemble(Powers("a", window=None), Powers("a", window=None), options=options)

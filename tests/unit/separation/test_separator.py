@@ -125,7 +125,7 @@ def test_shifts_are_seeded_and_change_little(song, tiny_model):
 def test_segment_and_overlap(song):
     model = Halves()
     separator = Separator(model, segment_s=0.5, overlap=0.5)
-    assert separator.stages[0].window == Window(22050, 11025)
+    assert separator.models[0].window == Window(22050, 11025)
     separator(song, RATE)
     assert {shape[-1] for shape in model.seen} == {22050}
 
@@ -190,7 +190,7 @@ def test_batched_windows_change_nothing(song, batch, channels):
     mixture = np.tile(song, (channels // 2, 1))
     model = Halves()
     separator = Separator(model)
-    separator.stages[0].runner.batch = batch
+    separator.models[0].batch = batch
     estimates = separator(mixture, RATE, keep_rate=True)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(mixture) / 2)
     assert max(shape[0] for shape in model.seen) == batch * channels // 2
@@ -204,7 +204,7 @@ def test_batches_shrink_where_memory_ends(song):
             return super().forward(mixture)
 
     separator = Separator(Small())
-    separator.stages[0].runner.batch = 4
+    separator.models[0].batch = 4
     estimates = separator(song, RATE)
     torch.testing.assert_close(estimates["left_half"].samples, torch.from_numpy(song) / 2)
 
@@ -331,8 +331,8 @@ def test_a_chain_is_its_models_one_behind_the_other(song):
 def test_chains_of_checkpoints(song, tiny_model):
     separator = Separator(f"{tiny_model}:rest+hpss", segment_s=0.5)
     assert separator.sources == ("voice", "flute", "harmonic", "percussive", "residual")
-    assert [stage.window.length for stage in separator.stages] == [RATE // 2] * 2
-    assert separator.model is separator.stages[0].runner.model
+    assert [each.window.length for each in separator.models] == [RATE // 2] * 2
+    assert separator.model is separator.models[0].model
     assert separator(song, 48000)["voice"].sample_rate == RATE
 
 

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from partita.dsp.blocks import BlockBuffer
+from partita.audio.conversion import convert_blocks
 from partita.dsp.overlap_add import Window
 from partita.errors import UnknownNameError, UsageError
 from partita.models._protocol import ModelConfig, SeparationModel, SongFacts
-from partita.separation import windowed
-from partita.separation.windowed import StageOptions, in_step, join_stages, make_stages
+from partita.separation.chain import build_estimator
+from partita.separation.windowed import InferenceOptions, estimate_blocks
 from partita.weights.chain import Link
+from partita.weights.plan import ChainPlan, ModelPlan
 
 RATE = 44100
 
@@ -39,9 +40,11 @@ class Alone(Signs):
 
 def chain(*models, stems=(), **options):
     """Models that take `stems`, one each for all but the first; the accompaniment by default."""
-    links = [Link("", stem) for stem in stems or [None] * (len(models) - 1)]
-    cpu = StageOptions(torch.device("cpu"), torch.float32, **options)
-    return join_stages(make_stages(models, cpu), links)
+    links = [Link("", stem) for stem in [None, *(stems or [None] * (len(models) - 1))]]
+    parts = [ModelPlan(str(number)) for number in range(len(models))]
+    cpu = InferenceOptions(torch.device("cpu"), torch.float32, **options)
+    plan = ChainPlan(tuple(parts), tuple(links)) if len(parts) > 1 else parts[0]
+    return build_estimator(plan, cpu, lambda name: models[int(name)])
 
 
 def noise(*shape, seed=0):
@@ -54,7 +57,7 @@ def tone(samples, channels=2, hertz=200):
 
 
 def estimated(estimator, mixture, block=777):
-    return torch.cat(list(estimator.estimate(torch.split(mixture, block, dim=-1))), dim=-1)
+    return torch.cat(list(estimate_blocks(estimator, torch.split(mixture, block, dim=-1))), dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_memory_does_not_grow(rate):
     written, most = 0, []
     for count in (100, 400):
         read, written, waiting = 0, 0, 0
-        for block in both.estimate(blocks(count)):
+        for block in estimate_blocks(both, blocks(count)):
             waiting = max(waiting, read - written)
             written += block.shape[-1]
         assert written == read
@@ -153,16 +156,17 @@ def test_memory_does_not_grow(rate):
     assert most[1] < most[0] + 1000
 
 
-def test_shifts_apply_to_every_stage():
+def test_shifts_apply_to_every_model():
     models = Signs("vocals accompaniment", 0.1), Signs("x y", -0.1)
     mixture = noise(1, 2, 9000)
     plain, shifted = (estimated(chain(*models, shifts=count), mixture) for count in (0, 2))
     torch.testing.assert_close(shifted, plain, atol=1e-6, rtol=0)
     both = chain(*models, shifts=2, seed=3)
-    assert both.first._offsets == both.second._offsets != []
+    assert both.first.offsets == both.second.offsets
+    assert len(both.first.offsets) == 2
 
 
-def test_windows_apply_to_the_stages_that_have_some():
+def test_windows_apply_to_the_models_that_have_some():
     whole, cut = Signs("a accompaniment", window=None), Signs("x y")
     both = chain(whole, cut, segment_s=0.2, overlap=0.5)
     assert (both.first.window, both.second.window) == (None, Window(8820, 4410))
@@ -170,7 +174,7 @@ def test_windows_apply_to_the_stages_that_have_some():
         chain(whole, Signs("x y", window=None), overlap=0.5)
 
 
-def test_wiener_needs_two_sources_in_every_stage():
+def test_wiener_needs_two_sources_in_every_model():
     both = chain(Signs("a accompaniment", 0.1), Signs("x y", -0.1), wiener=1)
     mixture = noise(1, 2, 3000)
     total = estimated(both, mixture).sum(dim=1)
@@ -191,7 +195,7 @@ def test_stems_that_are_not_there():
 def test_threads_are_given_back(blocks_read):
     models = Signs("a accompaniment"), Signs("b accompaniment"), Signs("x y", 0, 800, 22050)
     before = torch.get_num_threads(), threading.active_count()
-    stream = chain(*models).estimate(torch.split(noise(1, 2, 20000), 500, dim=-1))
+    stream = estimate_blocks(chain(*models), torch.split(noise(1, 2, 20000), 500, dim=-1))
     with contextlib.closing(stream):
         for _, _ in zip(range(blocks_read or 1000), stream, strict=False):
             pass
@@ -205,24 +209,8 @@ def test_threads_are_given_back_after_errors():
 
     before = torch.get_num_threads(), threading.active_count()
     with pytest.raises(OSError, match="no more"):
-        list(chain(Signs("a accompaniment"), Signs("x y")).estimate(broken()))
+        list(estimate_blocks(chain(Signs("a accompaniment"), Signs("x y")), broken()))
     assert (torch.get_num_threads(), threading.active_count()) == before
-
-
-@pytest.mark.parametrize("made", [[3, 4], [10], [3, 7, 2]])
-def test_in_step(made):
-    held = BlockBuffer()
-
-    def blocks():
-        for index, count in enumerate(made):
-            held.append(torch.arange(5.0) + 5 * index if index < 2 else torch.zeros(0))
-            yield torch.ones(2, count)
-
-    pairs = list(in_step(held, blocks()))
-    given = min(len(made), 2) * 5
-    assert torch.equal(torch.cat([one for one, _ in pairs]), torch.arange(float(given)))
-    expected = (torch.arange(given) < sum(made)).float().expand(2, given)
-    assert torch.equal(torch.cat([other for _, other in pairs], dim=-1), expected)
 
 
 class Told(Signs):
@@ -238,7 +226,7 @@ def test_both_models_of_a_chain_are_told_of_the_song(channels, expected):
     """What a model of one channel gives has no side, whatever the song had."""
     first, second = Told("vocals accompaniment", channels=channels), Told("low high")
     facts = SongFacts(side=torch.tensor([0.5, 1.0]))
-    list(chain(first, second).estimate([noise(2, channels, 3000)], facts))
+    list(estimate_blocks(chain(first, second), [noise(2, channels, 3000)], facts))
     assert first.facts is facts
     assert second.facts.side.tolist() == expected
 
@@ -255,13 +243,13 @@ def test_what_is_given_to_the_second_is_what_it_separates():
     mixture = torch.split(noise(1, 2, 9000), 777, dim=-1)
     for side in (1.0, 0.5):
         facts = SongFacts(side=torch.tensor([side]))
-        stem, known = both.given_to_second(mixture, facts)
+        stem, known = both.input_of_second(mixture, facts)
         assert known is facts
-        parts = torch.cat(list(both.second.estimate(stem, known)), dim=-1)
-        expected = torch.cat(list(both.estimate(mixture, facts)), dim=-1)[:, 1:]
-        back = torch.cat(list(windowed._converted(iter([parts]), both.second, both.first)), dim=-1)
-        torch.testing.assert_close(back[..., :9000], expected)
-    stem, known = chain(Signs("a accompaniment", channels=1), Signs("low high")).given_to_second(
+        parts = torch.cat(list(estimate_blocks(both.second, stem, known)), dim=-1)
+        expected = torch.cat(list(estimate_blocks(both, mixture, facts)), dim=-1)[:, 1:]
+        back = np.concatenate([*convert_blocks([parts.numpy()], 22050, RATE)], axis=-1)
+        np.testing.assert_allclose(back[..., :9000], expected.numpy(), atol=1e-6)
+    stem, known = chain(Signs("a accompaniment", channels=1), Signs("low high")).input_of_second(
         [noise(1, 1, 900)], SongFacts()
     )
     assert known.side.tolist() == [0.0]

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from common import SHARED
-from partita.audio.resample import resample_blocks
+from partita.audio.conversion import convert_blocks
 from partita.datasets import open_dataset
 from partita.datasets.tracks import StemFile
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError
@@ -123,7 +123,7 @@ def test_rates_and_channels_are_converted_file_by_file(album, ready, rate):
     assert prepared.channels == 1
     assert prepared.tracks[0].samples == 20 * rate
     mono = signals["vocals"].mean(axis=1, dtype=np.float32, keepdims=True).T
-    expected = np.concatenate([*resample_blocks([mono], 1, RATE, rate)], axis=1).T
+    expected = np.concatenate([*convert_blocks([mono], RATE, rate)], axis=1).T
     assert np.allclose(whole(prepared, 0, 0), expected, atol=STEP)
     assert prepared.tracks[0].audible[1].all()
 
@@ -355,7 +355,7 @@ def test_real_stems(tmp_path):
     assert prepared.has_rest
     for row, name in enumerate(("vocals", "drums")):
         audio = dataset.tracks[0].load(name, duration_s=20.0)  # at 48 kHz
-        blocks = resample_blocks([audio.samples.numpy()], 2, 48000, 44100)
+        blocks = convert_blocks([audio.samples.numpy()], 48000, 44100)
         whole = np.concatenate(list(blocks), axis=1)[:, :-4410]  # but for where the excerpt ends
         part = track.read(row, 0, whole.shape[1]).numpy()
         assert np.abs(part - whole).max() <= track.scales[row]

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from partita.audio.channels import mix_channels
+from partita.audio.conversion import convert_blocks
 from partita.audio.reader import BLOCK_SAMPLES
-from partita.audio.resample import resample_blocks
 from partita.datasets.audio_checks import SILENT_PEAK, sum_limit_db
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import StemFile, Track
@@ -118,8 +117,8 @@ class Converter:
         try:
             with file.open() as reader:
                 blocks = self._watched(reader.blocks(), reader.sample_rate)
-                for block in resample_blocks(
-                    blocks, self._channels, reader.sample_rate, self._sample_rate
+                for block in convert_blocks(
+                    blocks, reader.sample_rate, self._sample_rate, self._channels
                 ):
                     _add(spool, np.ascontiguousarray(block.T))
                     samples += block.shape[1]
@@ -131,7 +130,7 @@ class Converter:
 
     def _watched(self, blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:
         for block in blocks:
-            yield mix_channels(block, self._channels)
+            yield block
             self._advance(block.shape[1] / rate)
 
     def _check_sum(self, spools: Sequence[IO[bytes]], mixture: IO[bytes]) -> Iterator[Problem]:

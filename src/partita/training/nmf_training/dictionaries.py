@@ -12,8 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from partita.audio.channels import mix_channels
-from partita.audio.resample import resample_blocks
+from partita.audio.conversion import convert_blocks
 from partita.datasets import Dataset
 from partita.datasets.tracks import StemFile, order_stems
 from partita.dsp.nmf import Factors
@@ -193,9 +192,8 @@ def _pieces(file: StemFile, model: Nmfd, recipe: DictionaryRecipe) -> Sequence[T
 def _cut(file: StemFile, sample_rate: int, length: int) -> Iterator[Tensor]:
     """Yield ``[1, length]`` of a stem's mean over channels, the last one shorter."""
     with file.open() as reader:
-        mono = (mix_channels(block, 1) for block in reader.blocks())
         waiting = torch.zeros(1, 0)
-        for block in resample_blocks(mono, 1, reader.sample_rate, sample_rate):
+        for block in convert_blocks(reader.blocks(), reader.sample_rate, sample_rate, 1):
             waiting = torch.cat([waiting, torch.from_numpy(block)], dim=1)
             while waiting.shape[1] >= length:
                 yield waiting[:, :length].clone()

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from partita.audio.channels import mix_channels
-from partita.audio.resample import resample_blocks
+from partita.audio.conversion import convert_blocks
 from partita.datasets import Dataset
 from partita.datasets.tracks import Track
 from partita.dsp.masks import ratio_masks
@@ -70,8 +69,9 @@ def _of_track(track: Track, model: Nmfd, count: int) -> Iterator[Tensor]:
         stems = track.load_stems(names, start_s=float(start_s), duration_s=_EXCERPT_S)
         part = torch.zeros(len(model.sources), samples)
         for name, audio in stems.items():
-            mono = mix_channels(audio.samples.numpy(), 1)
-            blocks = resample_blocks([mono], 1, audio.sample_rate, model.sample_rate)
+            blocks = convert_blocks(
+                [audio.samples.numpy()], audio.sample_rate, model.sample_rate, 1
+            )
             fitting = torch.cat([torch.from_numpy(block)[0] for block in blocks])[:samples]
             part[model.sources.index(name), : len(fitting)] = fitting
         yield part

@@ -1,0 +1,100 @@
+"""Streams of one sample rate and channel count brought to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from partita.audio.channels import fit_channels
+
+Samples = npt.NDArray[np.float32]
+
+
+class Conversion:
+    """A stream on its way to another sample rate and channel count.
+
+    The result does not depend on how the stream is cut into blocks. Rates are converted by soxr, in
+    high quality.
+
+    Parameters
+    ----------
+    from_rate, to_rate : int
+        In hertz.
+    channels : int, optional
+        As for `partita.audio.channels.fit_channels`; as many as there are by default.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int | None = None) -> None:
+        self._from_rate, self._to_rate, self._channels = from_rate, to_rate, channels
+        self._resampler: soxr.ResampleStream | None = None
+        self._read = self._written = 0
+
+    def push(self, block: Samples, last: bool = False) -> Samples:
+        """Return what a further block completes.
+
+        Parameters
+        ----------
+        block : ndarray ``[..., channels, samples]``
+        last : bool
+            The stream ends with this block, which may be empty.
+
+        Returns
+        -------
+        ndarray ``[..., channels, samples]``
+            Of ``n`` samples in all, ``round(n * to_rate / from_rate)``, but at least one.
+        """
+        if self._channels is not None:
+            block = fit_channels(block, self._channels)
+        if self._from_rate == self._to_rate:
+            return block
+        rows = block.reshape(math.prod(block.shape[:-1]), block.shape[-1])
+        if self._resampler is None:
+            self._resampler = soxr.ResampleStream(
+                self._from_rate, self._to_rate, len(rows), dtype="float32", quality="HQ"
+            )
+        pieces = []
+        if rows.shape[1]:
+            pieces.append(self._resampler.resample_chunk(np.ascontiguousarray(rows.T)))
+        self._read += rows.shape[1]
+        self._written += sum(map(len, pieces))
+        if last:
+            pieces.append(self._rest(self._resampler, len(rows)))
+        found = np.concatenate(pieces) if pieces else np.zeros((0, len(rows)), np.float32)
+        return np.ascontiguousarray(found.T).reshape(*block.shape[:-1], len(found))
+
+    def _rest(self, resampler: soxr.ResampleStream, rows: int) -> Samples:
+        """Return ``[samples, rows]``: what the resampler still holds, in the number wanted."""
+        rest = resampler.resample_chunk(np.zeros((0, rows), np.float32), last=True)
+        wanted = max(1, round(self._read * self._to_rate / self._from_rate)) if self._read else 0
+        tail = np.zeros((max(0, wanted - self._written), rows), np.float32)
+        tail[: len(rest)] = rest[: len(tail)]
+        return tail
+
+
+def convert_blocks(
+    blocks: Iterable[Samples], from_rate: int, to_rate: int, channels: int | None = None
+) -> Iterator[Samples]:
+    """Bring a stream to another sample rate and channel count.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray ``[..., channels, samples]``
+        In blocks of any length.
+    from_rate, to_rate, channels
+        As for `Conversion`.
+
+    Yields
+    ------
+    ndarray ``[..., channels, samples]``
+    """
+    conversion, block = Conversion(from_rate, to_rate, channels), None
+    for block in blocks:
+        converted = conversion.push(block)
+        if converted.shape[-1]:
+            yield converted
+    if block is not None and (rest := conversion.push(block[..., :0], last=True)).shape[-1]:
+        yield rest
