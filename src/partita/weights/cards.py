@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from partita.errors import UnknownNameError
+from partita.errors import UnknownNameError, UsageError
 from partita.weights.card import (
     Card,
     Layout,
@@ -375,19 +375,43 @@ CARDS: Mapping[str, Card] = {
 
 #: The command that lists all cards.
 LISTER = "partita models"
+_MOST_NAMED = 3
 
 
 def get_card(name: str) -> Card:
-    """Return the card of that name.
+    """Return the card of that name; registered models that learn nothing need none of their own.
 
     Raises
     ------
     UnknownNameError
         There is none; suggests the near ones, of imported checkpoints too.
+    UsageError
+        It is the name of a model that has to learn; says which weights of it there are.
     """
-    if name not in CARDS:
+    if name in CARDS:
+        return CARDS[name]
+    from partita.models import create_model  # which imports PyTorch
+    from partita.models._registry import find_model
+
+    if (found := find_model(name)) is None:
         raise UnknownNameError("model", name, [*CARDS, *imported_names()], LISTER)
-    return CARDS[name]
+    model = create_model(name, initialise=False)
+    if any(True for _ in model.parameters()):
+        raise UsageError(_without_weights(name))
+    summary = (found.__doc__ or name).splitlines()[0]
+    return Card(name=name, summary=summary, model=name, config=model.config.to_dict())
+
+
+def _without_weights(model: str) -> str:
+    """Return what is wrong with the name of a model in the place of weights."""
+    names = [card.name for card in CARDS.values() if card.model == model and not card.member_of]
+    more = ", …" if len(names) > _MOST_NAMED else ""
+    listed = ", ".join(names[:_MOST_NAMED]) + more
+    there = f"name weights of it ({listed}), or " if names else ""
+    return (
+        f"{model} is a model without weights: {there}train it (partita train {model}) and name "
+        "the folder of the training"
+    )
 
 
 def list_weights() -> list[str]:
