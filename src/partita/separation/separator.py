@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -291,6 +292,81 @@ class Separator:
         )
         return _in_memory(through, blocks)
 
+    @property
+    def latency_s(self) -> float:
+        """How far, in seconds of audio, the stems of `stream` are behind the mixture, at most.
+
+        The model's window; of a chain, all windows one after the other. Infinite where a model sees
+        whole tracks. It holds at `sample_rate`: converting from another rate takes up to 1200
+        samples of the lower of both rates more, and as much again with `keep_rate`. Not counted are
+        the length of a block and the time of computing, which must be shorter than the audio.
+        """
+        return self._estimator.latency_s
+
+    def stream(
+        self,
+        blocks: Iterable[Audio | Tensor | npt.NDArray[Any]],
+        sample_rate: int | None = None,
+        *,
+        keep_rate: bool = False,
+    ) -> Iterator[Estimates]:
+        """Separate live audio, such as of a microphone, while it comes in.
+
+        Parameters
+        ----------
+        blocks : iterable of Audio, Tensor or ndarray ``[channels, samples]``
+            Of any lengths, one sample rate and one channel count. Read as they are needed: waiting
+            for the next one is up to the iterable.
+        sample_rate : int, optional
+            In hertz; needed for arrays.
+        keep_rate : bool
+            Return stems at the mixture's sample rate and with its channels instead of the model's.
+
+        Returns
+        -------
+        iterator of Estimates
+            Each goes on where the one before ended, and the first begins where the blocks began:
+            stems are aligned with the mixture and, in all, as long. An item comes as soon as a
+            window is complete, at most `latency_s` behind the mixture.
+
+        Raises
+        ------
+        UsageError
+            A model sees whole tracks; blocks that are no audio, or differ in rate or channels.
+
+        Notes
+        -----
+        Of a song, the stereo field is measured before it is separated: a silent channel, one of
+        opposite polarity, instruments on one side only are made up for. Of live audio it is not
+        known. It is taken for ordinary stereo, or for mono where there is one channel, so that such
+        mixtures are separated worse than from a file.
+
+        Examples
+        --------
+        >>> separator = Separator("four-stems", segment_s=1)  # doctest: +SKIP
+        >>> for estimates in separator.stream(microphone, 44100):  # doctest: +SKIP
+        ...     play(estimates["vocals"])
+        """
+        for model in self.models:
+            if model.window is None:
+                raise UsageError(
+                    f"{one_line(self._name)} sees whole tracks: it cannot separate live audio"
+                )
+        return self._live(_live_blocks(blocks, sample_rate), keep_rate)
+
+    def _live(self, blocks: Iterator[Audio], keep_rate: bool) -> Iterator[Estimates]:
+        first = next(blocks, None)
+        if first is None:
+            return
+        stream = self._new_stream(first.sample_rate, first.channels, keep_rate)
+        samples = (audio.samples.numpy() for audio in itertools.chain([first], blocks))
+        for _, stems in stream.separate(samples, is_live=True):
+            parts = {
+                name: Audio(stems[index].clone(), stream.out_rate)
+                for index, name in enumerate(stream.stems)
+            }
+            yield Estimates(parts, stream.null_depth_db)
+
     def separate(
         self,
         path: str | Path,
@@ -517,6 +593,24 @@ def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
         return update
 
     return of_song
+
+
+def _live_blocks(
+    blocks: Iterable[Audio | Tensor | npt.NDArray[Any]], sample_rate: int | None
+) -> Iterator[Audio]:
+    """Yield blocks as audio of one form, without those that are empty."""
+    form = None
+    for block in blocks:
+        if block.ndim == 2 and not block.shape[1]:
+            continue
+        audio = as_audio(block, sample_rate)
+        if form not in (None, (audio.sample_rate, audio.channels)):
+            raise UsageError(
+                f"blocks of one stream differ: {audio.form}, after blocks of "
+                f"{form[1]} channels, {form[0]} Hz"
+            )
+        form = audio.sample_rate, audio.channels
+        yield audio
 
 
 def _in_memory(
