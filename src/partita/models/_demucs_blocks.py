@@ -13,7 +13,7 @@ from partita.dsp.overlap_add import Window
 from partita.models._demucs_signal import centred, padded_samples
 from partita.models._lstm import Lstm
 from partita.models._protocol import ModelConfig
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

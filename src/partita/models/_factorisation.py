@@ -11,7 +11,7 @@ from torch import Tensor
 
 from partita.dsp.nmf import Factors
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _PIECE = 1 << 22  # numbers of all sources: sixteen megabytes
 

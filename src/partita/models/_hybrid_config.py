@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from partita.dsp.overlap_add import Window
 from partita.models._residual_config import ResidualConfig
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

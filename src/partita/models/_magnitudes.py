@@ -10,7 +10,7 @@ from torch import Tensor
 
 from partita.dsp.wiener import expectation_maximisation, wiener
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 #: Of the Wiener filter; as openunmix has it, a noise 70 dB below the peak. With less of it, sources
 #: that all leave one channel to nobody become hundreds of times too loud and cancel each other.

@@ -11,11 +11,10 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from partita.dsp.overlap_add import Window
-from partita.errors import ModelError, UnknownNameError, one_line
-from partita.models._validation import shown, type_fault
+from partita.errors import ModelError, one_line
 from partita.stem_names import is_source_name
+from partita.validation import STRICT, check_keys, find_fault, shown
 
-_KEY_CHARS = 60
 _LEAST_RATE, _MOST_RATE = 1000, 768_000  # what audio files have
 
 
@@ -23,7 +22,7 @@ _LEAST_RATE, _MOST_RATE = 1000, 768_000  # what audio files have
 class ModelConfig:
     """Base of the models' configurations; each adds its own fields and checks them.
 
-    Types and bounds are checked here, by the fields' annotations (`partita.models._validation`);
+    Types and bounds are checked here, by the fields' annotations (`partita.validation`);
     subclasses check what is special to them, after ``super().__post_init__()``. Whole numbers are
     within a million, or what the field says: ``layers: int = bounded(3, most=64)``.
 
@@ -46,7 +45,7 @@ class ModelConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):  # JSON and YAML have no tuples
                 object.__setattr__(self, field.name, tuple(value))
-        fault = type_fault(self)
+        fault = find_fault(type(self), vars(self), STRICT)
         self.require(fault is None, fault or "")
         self.require(len(self.sources) >= 1, "sources must name at least one source")
         self.require(len(set(self.sources)) == len(self.sources), "sources must differ")
@@ -72,12 +71,9 @@ class ModelConfig:
         ModelError
             A value of another type than its field's, or out of range.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, Mapping):
             raise ModelError(f"{cls.__name__}: a configuration is a table, not {shown(values)}")
-        for key in values:
-            if key not in known:
-                raise UnknownNameError(f"{cls.__name__} key", str(key)[:_KEY_CHARS], known)
+        check_keys(values, cls, f"{cls.__name__} key")
         try:
             return cls(**values)
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from partita.models._protocol import ModelConfig
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from partita.models._roformer_layers import (
     Transformer,
     TransformerSizes,
 )
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _CACHED_TOKENS = 800  # whose queries, keys, values and dense layers a core's cache holds
 

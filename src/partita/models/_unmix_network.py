@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from partita.models._lstm import Lstm
 from partita.models._magnitudes import MagnitudeConfig
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 #: A layer's output, for each network.
 Signals = Sequence[Tensor]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from partita.models._lstm import Lstm
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _FEW_FRAMES = 100  # whose masks are made at once: memory that is used again
 #: Bandwidths in hertz, each up to a frequency: as fine as what lives there is close together.

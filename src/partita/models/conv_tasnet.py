@@ -18,7 +18,7 @@ from torch.nn import functional
 from partita.dsp.overlap_add import Window
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _EPS = 1e-8
 _MASKS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -18,7 +18,7 @@ from partita.models._demucs_signal import centred, padded_samples, separate_with
 from partita.models._protocol import SeparationModel
 from partita.models._registry import register_model
 from partita.models._residual_config import ResidualConfig
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

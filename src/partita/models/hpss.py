@@ -10,7 +10,7 @@ from torch import Tensor
 from partita.dsp.hpss import hpss
 from partita.models._registry import register_model
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

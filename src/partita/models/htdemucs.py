@@ -16,7 +16,7 @@ from partita.models._cross_transformer import CrossTransformer, TransformerShape
 from partita.models._hybrid import HybridModel
 from partita.models._hybrid_config import HybridConfig
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from partita.models._registry import register_model
 from partita.models._roformer import RoformerConfig, RoformerModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 #: Slaney's mel scale: linear up to 1 kHz, a mel each 200/3 Hz; logarithmic above.
 _LINEAR_HZ = 200.0 / 3

@@ -13,7 +13,7 @@ from partita.dsp.nmf import Factors, nmf
 from partita.dsp.nmfd import nmfd
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _BANDS = 40  # of the spectral envelopes that are compared
 _CEPSTRA = slice(1, 14)  # without the first, which is the level

@@ -16,7 +16,7 @@ from partita.dsp.nmfd import nmfd
 from partita.dsp.repet import repet
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _PERIOD_S = (0.8, 8.0)  # of what repeats: Rafii & Pardo's range
 _HARMONIC_FRAMES, _PERCUSSIVE_BANDS = 31, 17

@@ -19,7 +19,7 @@ from partita.dsp.overlap_add import Window
 from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
 from partita.models._dual_path import SeparationNet
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _MASK_CHANNELS = 64
 

@@ -21,7 +21,7 @@ from torch.nn.utils import fusion
 from partita.models._lstm import Lstm
 from partita.models._registry import register_model
 from partita.models._shares import ShareConfig, ShareModel
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _TIME, _FREQUENCY = 1, 2  # axes of [batch, frames, places, channels]
 

@@ -18,7 +18,7 @@ from partita.dsp.overlap_add import Window
 from partita.errors import ModelError
 from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
 from partita.models._registry import register_model
-from partita.models._validation import bounded
+from partita.validation import bounded
 
 _GROUPS, _ELU = "GroupNorm", "elu"
 _NORMS: dict[str, Callable[[int], nn.Module]] = {

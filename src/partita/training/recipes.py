@@ -7,27 +7,24 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
 from partita.training.augmentation import BY_SOURCE, Augmentation
-from partita.training.settings import parse_settings, read_toml, settings_from
+from partita.training.settings import Settings, parse_settings, read_toml, settings_from
+from partita.validation import bounded
 
 _FOLDER = Path(__file__).parent / "recipe_files"
 _SUFFIX = ".toml"
 #: The recipe that `partita.training.nmf_training.dictionaries` carries out: no loop, no file.
 DICTIONARIES = "nmfd"
-LOSSES = ("magnitude", "l1", "l2", "multi-domain")
-OPTIMISERS = ("adam", "adamw", "rmsprop")
-SCHEDULES = ("plateau", "cosine")
 _TEXTS = ("summary", "paper", "model")
 _TABLES = ("training", "augmentation", "model_config")
-_PRECISIONS = ("float32", "bfloat16", "float16")
 _MOST_WORKERS = 256  # each is a thread with excerpts of its own
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """How a model is trained.
 
     Attributes
@@ -85,69 +82,43 @@ class TrainingSettings:
         How often the state of the training is saved.
     """
 
-    epochs: int = 50
-    steps_per_epoch: int = 100
-    minutes: float = 0.0
-    batch_size: int = 8
-    accumulate: int = 1
-    excerpt_s: float = 6.0
-    loss: str = "magnitude"
+    epochs: int = bounded(50, least=1)
+    steps_per_epoch: int = bounded(100, least=1)
+    minutes: float = bounded(0.0, least=0)
+    batch_size: int = bounded(8, least=1)
+    accumulate: int = bounded(1, least=1)
+    excerpt_s: float = bounded(6.0, least=0.1, most=600)
+    loss: Literal["magnitude", "l1", "l2", "multi-domain"] = "magnitude"
     combinations: bool = False
-    optimiser: str = "adam"
+    optimiser: Literal["adam", "adamw", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    schedule: str = "plateau"
-    warmup_steps: int = 0
+    weight_decay: float = bounded(1e-5, least=0)
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_steps: int = bounded(0, least=0)
     decay_factor: float = 0.3
-    decay_patience: int = 80
-    stop_patience: int = 0
-    clip_norm: float = 0.0
+    decay_patience: int = bounded(80, least=0)
+    stop_patience: int = bounded(0, least=0)
+    clip_norm: float = bounded(0.0, least=0)
     ema_decay: float = 0.0
-    precision: str = "float32"
-    valid_tracks: int = 1
-    valid_excerpts: int = 32
-    seed: int = 0
-    workers: int = 2
-    threads: int = 0
-    checkpoint_minutes: float = 5.0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    valid_tracks: int = bounded(1, least=0)
+    valid_excerpts: int = bounded(32, least=1)
+    seed: int = bounded(0, least=0, most=(1 << 63) - 1)
+    workers: int = bounded(2, least=1, most=_MOST_WORKERS)
+    threads: int = bounded(0, least=0, most=_MOST_WORKERS)
+    checkpoint_minutes: float = bounded(5.0, least=0)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size", "accumulate", "workers",
-                     "valid_excerpts"):  # fmt: skip
-            self._require(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in ("workers", "threads"):
-            self._require(
-                getattr(self, name) <= _MOST_WORKERS, f"{name} must be at most {_MOST_WORKERS}"
-            )
-        for name in (
-            "decay_patience", "stop_patience", "valid_tracks", "seed", "threads", "warmup_steps"
-        ):  # fmt: skip
-            self._require(getattr(self, name) >= 0, f"{name} must not be negative")
-        for name in ("weight_decay", "clip_norm", "checkpoint_minutes", "minutes"):
-            self._require(getattr(self, name) >= 0, f"{name} must not be negative")
-        self._require(self.seed < 1 << 63, "seed has more than 63 bits")
-        self._require(self.learning_rate > 0, "learning_rate must be positive")
-        self._require(0 < self.decay_factor < 1, "decay_factor must be between 0 and 1")
-        self._require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
-        self._require(0.1 <= self.excerpt_s <= 600, "excerpt_s must be 0.1 to 600")
+        super().__post_init__()
+        self.require(self.learning_rate > 0, "learning_rate must be positive")
+        self.require(0 < self.decay_factor < 1, "decay_factor must be between 0 and 1")
+        self.require(0 <= self.ema_decay < 1, "ema_decay must be 0 or more and below 1")
         parts = fitting_parts(self.batch_size, self.accumulate)
-        self._require(
+        self.require(
             not parts,
             f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}: "
             f"set accumulate={parts} as well",
         )
-        for name, known in (
-            ("loss", LOSSES),
-            ("optimiser", OPTIMISERS),
-            ("schedule", SCHEDULES),
-            ("precision", _PRECISIONS),
-        ):
-            if getattr(self, name) not in known:
-                raise UnknownNameError(name, getattr(self, name), known)
-
-    def _require(self, condition: bool, message: str) -> None:
-        if not condition:
-            raise UsageError(message)
 
     def progress(self, step: int, elapsed_s: float) -> float:
         """Return which part of the training is behind it: 0 to 1."""
@@ -251,9 +222,9 @@ def load_recipe(name: str) -> Recipe:
     Parameters
     ----------
     name : str
-        One of `recipe_names` but `DICTIONARIES`; the name of a model, which is trained with the
-        default settings; or the path of a ``.toml`` file: ``summary``, ``model`` and optionally
-        ``paper``, and tables ``[model_config]``, ``[training]`` and ``[augmentation]``.
+        One of `recipe_names` but `DICTIONARIES`, or the path of a ``.toml`` file: ``summary``,
+        ``model`` and optionally ``paper``, and tables ``[model_config]``, ``[training]`` and
+        ``[augmentation]``.
 
     Raises
     ------
@@ -266,10 +237,6 @@ def load_recipe(name: str) -> Recipe:
         return _read(Path(name))
     files = _files()
     if name not in files:
-        from partita.models._registry import find_model
-
-        if name != DICTIONARIES and find_model(name) is not None:
-            return Recipe(name, f"{name}, all settings as they are by default", name)
         raise UnknownNameError("recipe", name, files if name == DICTIONARIES else recipe_names())
     return _read(files[name])
 

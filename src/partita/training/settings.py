@@ -8,17 +8,11 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from partita.errors import UnknownNameError, UsageError, one_line
+from partita.validation import check_keys, find_fault
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "int": int,
-    "float": (int, float),
-    "bool": bool,
-    "str": str,
-}
-_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 #: How other programs call it, where that is no part of our name.
 _ELSEWHERE = {
     **dict.fromkeys(("n_fft", "nfft", "stft_size"), "fft_samples"),
@@ -29,8 +23,22 @@ _ELSEWHERE = {
     "lrate": "learning_rate",
 }
 _BYTES_MAX = 1 << 24  # of a file of settings
-_TUPLE, _OPTIONAL = "tuple[", " | None"
-Settings = TypeVar("Settings")
+
+
+class Settings:
+    """Base of frozen dataclasses of settings: their fields say what values may be."""
+
+    def __post_init__(self) -> None:
+        fault = find_fault(type(self), vars(self))
+        self.require(fault is None, fault or "")
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise `UsageError` unless a condition holds."""
+        if not condition:
+            raise UsageError(message)
+
+
+_Settings = TypeVar("_Settings")
 
 
 def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
@@ -52,22 +60,48 @@ def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
     UnknownNameError
         A key that none of the types has.
     """
-    fields = {f.name: str(f.type) for each in reversed(types) for f in dataclasses.fields(each)}
-    fields = {name: kind for name, kind in fields.items() if not kind.startswith("Mapping")}
+    fields = {field.name: cls for cls in reversed(types) for field in dataclasses.fields(cls)}
+    hints = {name: get_type_hints(cls)[name] for name, cls in fields.items()}
+    hints = {name: hint for name, hint in hints.items() if get_origin(hint) is not Mapping}
     values: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"--set {text!r} is not of the form key=value")
-        if key not in fields:
+            raise UsageError(f"`settings`: {text!r} is not of the form key=value")
+        if key not in hints:
             meant = _ELSEWHERE.get(key.lower())
-            if meant in fields:
+            if meant in hints:
                 raise UsageError(f"unknown setting {key!r}; it is called {meant}")
-            raise UnknownNameError("setting", key, fields)
+            raise UnknownNameError("setting", key, hints)
         if key in values:
-            raise UsageError(f"--set names {key!r} twice")
-        values[key] = _read(key, value, fields[key])
+            raise UsageError(f"`settings` name {key!r} twice")
+        values[key] = _read(value, hints[key])
+        if fault := find_fault(fields[key], {key: values[key]}):
+            raise UsageError(f"`settings`: {fault}")
     return values
+
+
+def _read(text: str, hint: Any) -> Any:
+    """Return the value that a text stands for; of texts that fit nothing, the text itself."""
+    optional = type(None) in get_args(hint)
+    if optional and text == "null":
+        return None
+    if optional:
+        (hint,) = (each for each in get_args(hint) if each is not type(None))
+    if get_origin(hint) is not tuple:
+        return text if hint is str else _plain(text)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(parts if get_args(hint)[0] is str else map(_plain, parts))
+
+
+def _plain(text: str) -> Any:
+    """Return a number or truth as JSON has it, else the text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    is_finite = isinstance(value, float) and math.isfinite(value)
+    return value if is_finite or isinstance(value, int) else text
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -88,7 +122,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{one_line(path.name)}: is not TOML: {one_line(error)}") from None
 
 
-def settings_from(values: Mapping[str, Any], cls: type[Settings], where: str) -> Settings:
+def settings_from(values: Mapping[str, Any], cls: type[_Settings], where: str) -> _Settings:
     """Fill a dataclass with values as a file of settings holds them, lists standing for tuples.
 
     Parameters
@@ -101,63 +135,11 @@ def settings_from(values: Mapping[str, Any], cls: type[Settings], where: str) ->
     Raises
     ------
     UsageError
-        A value of the wrong type.
+        A value of the wrong type, or out of range.
     UnknownNameError
         A key that the dataclass does not have.
     """
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    plain: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in kinds:
-            raise UnknownNameError(f"setting in {where}", key, kinds)
-        if not _fits(value, kinds[key]):
-            raise UsageError(f"{where}: {key} = {value!r} is not {_name(kinds[key])}")
-        plain[key] = tuple(value) if isinstance(value, list) else value
-    return cls(**plain)
-
-
-def _fits(value: Any, kind: str) -> bool:
-    if kind.endswith(_OPTIONAL):
-        return value is None or _fits(value, kind.removesuffix(_OPTIONAL))
-    if kind.startswith(_TUPLE):
-        return isinstance(value, (list, tuple)) and all(_fits(v, _each(kind)) for v in value)
-    if kind not in _KINDS:
-        return True
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    return isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")
-
-
-def _each(kind: str) -> str:
-    """Return the kind of a tuple's items."""
-    return kind.removeprefix(_TUPLE).partition(",")[0]
-
-
-def _name(kind: str) -> str:
-    if kind.endswith(_OPTIONAL):
-        return f"{_name(kind.removesuffix(_OPTIONAL))} or null"
-    if kind.startswith(_TUPLE):
-        return f"a list, each item {_name(_each(kind))}"
-    return _NAMES[kind]
-
-
-def _read(key: str, text: str, kind: str) -> Any:
-    value: Any
-    if kind.startswith(_TUPLE) and not (kind.endswith(_OPTIONAL) and text == "null"):
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        value = tuple(parts if _each(kind) == "str" else map(_plain, parts))
-    else:
-        value = text if kind == "str" else _plain(text)
-    if not _fits(value, kind):
-        raise UsageError(f"--set {key}={text}: {text!r} is not {_name(kind)}")
-    return value
-
-
-def _plain(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if isinstance(value, (list, dict)):
-        return text
-    return text if isinstance(value, float) and not math.isfinite(value) else value
+    check_keys(values, cls, f"setting in {where}")
+    if fault := find_fault(cls, values):
+        raise UsageError(f"{where}: {fault}")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -6,19 +6,19 @@ Nothing here imports PyTorch.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailableError, one_line
 from partita.files import exists
+from partita.validation import shown, value_fault
 from partita.weights.card import BagMember
 from partita.weights.external_checkpoints import AT, external_checkpoint, is_config
 from partita.weights.hash_cache import cached_sha256
 from partita.weights.imported_checkpoints import imported_checkpoint
-from partita.weights.msst_config import read_config, shown
+from partita.weights.msst_config import read_config
 from partita.weights.suffixes import DEMUCS_PACKAGE
 from partita.weights.web_names import is_web_name
 
@@ -90,8 +90,9 @@ def segment_s(path: Path) -> float | None:
     found = read_config(path).values.get("segment")
     if found is None:
         return None
-    if not _is_number(found) or not 0 < found <= 3600:
-        raise WeightsCorruptError(f"{one_line(path)}: segment is {shown(found)}, not seconds")
+    fault = value_fault("segment (in seconds)", found, float, least=0.001, most=3600)
+    if fault:
+        raise WeightsCorruptError(f"{one_line(path)}: {fault}")
     return float(found)
 
 
@@ -124,12 +125,14 @@ def _signatures(name: str, values: Mapping[str, Any]) -> list[str]:
             f"{name}: names no models, as a bag does; what describes a checkpoint is named with "
             "--config"
         )
-    if not isinstance(found, Sequence) or isinstance(found, str) or not found:
-        raise WeightsCorruptError(f"{name}: models is {shown(found)}, not a list of names")
+    if fault := value_fault("models", found, tuple[str, ...]):
+        raise WeightsCorruptError(f"{name}: {fault}")
+    if not found:
+        raise WeightsCorruptError(f"{name}: models is empty")
     if len(found) > _MOST_MEMBERS:
         raise WeightsCorruptError(f"{name}: names {len(found):,} models")
     for signature in found:
-        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
+        if not _SIGNATURE.fullmatch(signature):
             raise WeightsCorruptError(f"{name}: a model is called {shown(signature)}")
     return list(found)
 
@@ -138,26 +141,17 @@ def _weights(name: str, values: Mapping[str, Any], count: int) -> list[tuple[flo
     rows = values.get("weights")
     if rows is None:
         return [(1.0,)] * count
-    if not _is_list(rows) or len(rows) != count or not all(map(_is_list, rows)):
-        raise WeightsCorruptError(f"{name}: weights are no list with a row for each of its models")
+    if fault := value_fault("weights", rows, tuple[tuple[float, ...], ...], least=0):
+        raise WeightsCorruptError(f"{name}: {fault}")
+    if len(rows) != count:
+        raise WeightsCorruptError(f"{name}: weights have {len(rows)} rows for {count} models")
     if len(set(map(len, rows))) > 1 or not rows[0]:
         raise WeightsCorruptError(f"{name}: the rows of weights differ in length")
-    for weight in (weight for row in rows for weight in row):
-        if not _is_number(weight) or not 0 <= weight < math.inf:
-            raise WeightsCorruptError(f"{name}: a weight is {shown(weight)}, not 0 or more")
     return [tuple(map(float, row)) for row in rows]
 
 
 def _sums(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _member_file(path: Path, signature: str) -> Path:

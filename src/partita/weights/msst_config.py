@@ -6,14 +6,14 @@ Nothing here imports PyTorch.
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.stem_names import is_source_name
+from partita.validation import shown, value_fault
 
 _MOST_BYTES = 200_000
 #: What aliases may make of that.
@@ -21,8 +21,6 @@ _MOST_EXPANDED = 1_000_000
 _TUPLE = "tag:yaml.org,2002:python/tuple"
 _RESIDUAL = "residual"
 _DEFAULT_RATE = 44100
-_short = reprlib.Repr()
-_short.maxlevel, _short.maxstring, _short.maxother = 2, 60, 60
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,10 @@ class MsstConfig:
         found = self.section(section).get(key)
         if found is None:
             return default
-        if type(found) is not int or found < 1:
-            raise self.error(f"{section}.{key} is {shown(found)}, not a positive whole number")
-        return found
+        if fault := value_fault(f"{section}.{key}", found, int, least=1):
+            raise self.error(fault)
+        number: int = found
+        return number
 
     def error(self, fault: str) -> WeightsCorruptError:
         """Return the error that says what is wrong with the file."""
@@ -95,8 +94,10 @@ class MsstConfig:
         found = self.section("training").get("instruments")
         if found is None:
             return ()
-        if not isinstance(found, Sequence) or isinstance(found, str) or not found:
-            raise self.error(f"training.instruments is {shown(found)}, not a list of names")
+        if fault := value_fault("training.instruments", found, tuple[str, ...]):
+            raise self.error(fault)
+        if not found:
+            raise self.error("training.instruments is empty")
         return tuple(self._stem_name(name) for name in found)
 
     @property
@@ -227,8 +228,3 @@ def _reason(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     reason = one_line(problem or error)[:200]
     return f"line {mark.line + 1}: {reason}" if mark is not None else reason
-
-
-def shown(value: object) -> str:
-    """Return a value for a message: short, however much it holds."""
-    return one_line(_short.repr(value))

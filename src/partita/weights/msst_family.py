@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from partita.weights.msst_config import MsstConfig, shown
+from partita.validation import shown, value_fault
+from partita.weights.msst_config import MsstConfig
 
 _MOST_SHOWN = 3
 
@@ -123,7 +124,7 @@ def count_numbers(shapes: Shapes, pattern: str) -> int:
 
 def plain_values(
     config: MsstConfig,
-    kinds: Mapping[str, type | tuple[type, ...]],
+    kinds: Mapping[str, Any],
     ignored: Sequence[str],
     title: str,
 ) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def plain_values(
     Parameters
     ----------
     config : MsstConfig
-    kinds : mapping of str to type
+    kinds : mapping of str to annotation
         The settings that the model has, and the types of their values.
     ignored : sequence of str
         Settings of training or of the other program's speed.
@@ -154,10 +155,8 @@ def plain_values(
             if value not in (False, 0, ""):
                 unknown.append(f"model.{key} ({shown(value)})")
             continue
-        kind = kinds[key]
-        is_right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-        if not is_right:
-            raise config.error(f"model.{key} is {shown(value)}")
+        if fault := value_fault(f"model.{key}", value, kinds[key]):
+            raise config.error(fault)
         found[key] = value
     if unknown:
         more = len(unknown) - _MOST_SHOWN

@@ -20,9 +20,8 @@ from partita.weights.msst_family import (
     stems_missing,
 )
 
-_LIST = (list, tuple)
 _SEGMENT_SAMPLES = 261_120  # where the YAML file states none
-_SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
+_SETTINGS: Mapping[str, tuple[str, Any]] = {
     "act": ("activation", str),
     "bottleneck_factor": ("bottleneck", int),
     "growth": ("growth", int),
@@ -31,7 +30,7 @@ _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "num_channels": ("width", int),
     "num_scales": ("depth", int),
     "num_subbands": ("subbands", int),
-    "scale": ("scale", _LIST),
+    "scale": ("scale", tuple[int, ...]),
 }
 _BLOCK = "encoder_blocks.0.tfc_tdf.blocks"
 _FIRST, _LAST = "first_conv.weight", "final_conv.2.weight"

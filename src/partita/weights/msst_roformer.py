@@ -22,7 +22,7 @@ from partita.weights.msst_family import (
 
 _Value = TypeVar("_Value")
 #: MSST's settings → ours, and their types.
-_SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
+_SETTINGS: Mapping[str, tuple[str, Any]] = {
     "dim": ("features", int),
     "depth": ("layers", int),
     "time_transformer_depth": ("time_depth", int),
@@ -30,8 +30,8 @@ _SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "linear_transformer_depth": ("linear_depth", int),
     "heads": ("heads", int),
     "dim_head": ("head_features", int),
-    "attn_dropout": ("attention_dropout", (int, float)),
-    "ff_dropout": ("dropout", (int, float)),
+    "attn_dropout": ("attention_dropout", float),
+    "ff_dropout": ("dropout", float),
     "stft_n_fft": ("fft_samples", int),
     "stft_hop_length": ("hop_samples", int),
     "stft_win_length": ("window_samples", int),
@@ -137,11 +137,11 @@ def _masks_of(shapes: Shapes) -> dict[str, Any]:
 
 
 def _settings(
-    config: MsstConfig, shapes: Shapes, title: str, bands: Mapping[str, type | tuple[type, ...]]
+    config: MsstConfig, shapes: Shapes, title: str, bands: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the model's settings: the file's, else those of the shapes, else the reference's."""
     kinds = {key: kind for key, (_, kind) in _SETTINGS.items()}
-    extra: dict[str, type | tuple[type, ...]] = {
+    extra: dict[str, Any] = {
         "stereo": bool, "use_pope": bool,
         "sample_rate": int, "num_residual_streams": int, "num_residual_fracs": int,
         "add_value_residual": bool,
@@ -193,7 +193,7 @@ def _is_stereo(shapes: Shapes, fft_samples: int) -> bool:
 
 
 def _bs_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
-    settings = _settings(config, shapes, "BS-RoFormer", {"freqs_per_bands": (list, tuple)})
+    settings = _settings(config, shapes, "BS-RoFormer", {"freqs_per_bands": tuple[int, ...]})
     said = config.section("model").get("freqs_per_bands")
     bands = [size // (2 * settings["channels"]) for size in _inputs(shapes)]
     settings["band_bins"] = bands if said is None else list(said)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from partita.weights.msst_config import MsstConfig, shown
+from partita.validation import shown
+from partita.weights.msst_config import MsstConfig
 from partita.weights.msst_family import (
     MsstFamily,
     Shapes,
@@ -20,23 +21,23 @@ from partita.weights.msst_family import (
     stems_missing,
 )
 
-_NUMBER, _LIST = (int, float), (list, tuple)
-_SETTINGS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
+_WHOLES = tuple[int, ...]
+_SETTINGS: Mapping[str, tuple[str, Any]] = {
     "nfft": ("fft_samples", int),
     "hop_size": ("hop_samples", int),
     "normalized": ("normalised", bool),
-    "band_stride": ("strides", _LIST),
-    "band_kernel": ("kernels", _LIST),
-    "conv_depths": ("convolutions", _LIST),
+    "band_stride": ("strides", _WHOLES),
+    "band_kernel": ("kernels", _WHOLES),
+    "conv_depths": ("convolutions", _WHOLES),
     "compress": ("compression", int),
     "conv_kernel": ("conv_kernel", int),
     "num_dplayer": ("dual_layers", int),
     "expand": ("expansion", int),
 }
-_OTHERS: Mapping[str, type | tuple[type, ...]] = {
-    "sources": _LIST,
-    "dims": _LIST,
-    "band_SR": _LIST,
+_OTHERS: Mapping[str, Any] = {
+    "sources": tuple[str, ...],
+    "dims": _WHOLES,
+    "band_SR": tuple[float, float, float],
     "win_size": int,
     "audio_channels": int,
 }
@@ -100,13 +101,11 @@ def _scnet_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
     levels = range(count_numbers(shapes, r"encoder\.(\d+)\."))
     seen = 2 * _scnet_channels(shapes)
     outputs = (axis_size(shapes, f"encoder.{level}.SDlayer.convs.0.weight", 0) for level in levels)
-    dims = _numbers(config, "dims", said.get("dims", [seen, *outputs]), int)
-    shares = _numbers(config, "band_SR", said.get("band_SR", [0.175, 0.392, 0.433]), _NUMBER)
+    dims = said.get("dims", [seen, *outputs])
+    shares = said.get("band_SR", [0.175, 0.392, 0.433])
     channels = said.get("audio_channels", seen // 2)
     if not dims or dims[0] != 2 * channels:
         raise config.error(f"model.dims is {shown(dims)}: must begin with {2 * channels}")
-    if len(shares) != 3:
-        raise config.error(f"model.band_SR is {shown(shares)}: must be three numbers")
     fft_samples = said.get("nfft", 4096)
     if said.get("win_size", fft_samples) != fft_samples:
         raise config.error("model.win_size differs from model.nfft: partita has no such transform")
@@ -119,14 +118,6 @@ def _scnet_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
         "widths": list(dims[1:]),
         "band_shares": list(shares[:2]),
     }
-
-
-def _numbers(
-    config: MsstConfig, key: str, found: Sequence[Any], kind: type | tuple[type, ...]
-) -> Sequence[Any]:
-    if not all(isinstance(each, kind) and not isinstance(each, bool) for each in found):
-        raise config.error(f"model.{key} is {shown(found)}")
-    return found
 
 
 def _masked_scnet_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:

@@ -231,13 +231,13 @@ def test_files_that_cannot_be_read(album):
     ("values", "message"),
     [
         ({"seconds": 1.0, "piece_s": 2.0}, "seconds 1 hold no piece of 2 s"),
-        ({"seconds": float("inf")}, "seconds inf hold no piece"),
-        ({"seconds": float("nan")}, "seconds nan hold no piece"),
-        ({"piece_s": 0.0}, "piece_s 0 is not 0.1 or more"),
-        ({"piece_s": 1e-6}, "piece_s 1e-06 is not 0.1 or more"),
-        ({"piece_s": float("nan")}, "piece_s nan is not 0.1 or more"),
-        ({"learn_iterations": 0}, "learn_iterations must be at least 1"),
-        ({"seed": 1 << 63}, "more than 63 bits"),
+        ({"seconds": float("inf")}, "seconds must be a finite number, not inf"),
+        ({"seconds": float("nan")}, "seconds must be a finite number, not nan"),
+        ({"piece_s": 0.0}, "piece_s must be a finite number of 0.1 or more, not 0.0"),
+        ({"piece_s": 1e-6}, "piece_s must be a finite number of 0.1 or more, not 1e-06"),
+        ({"piece_s": float("nan")}, "piece_s must be a finite number of 0.1 or more, not nan"),
+        ({"learn_iterations": 0}, "learn_iterations must be a whole number of 1 or more"),
+        ({"seed": 1 << 63}, "seed must be a whole number within ±9,223,372,036,854,775,807"),
     ],
 )
 def test_recipes_that_cannot_be(values, message):
@@ -255,7 +255,9 @@ def test_recipes_from_settings():
         DictionaryRecipe.from_settings(["second=3"])
     with pytest.raises(UnknownNameError, match="unknown setting 'model'"):
         DictionaryRecipe.from_settings(["model=nmf"])
-    with pytest.raises(UsageError, match="'many' is not a whole number"):
+    with pytest.raises(
+        UsageError, match="components must be a whole number within ±1,000, not 'many'"
+    ):
         DictionaryRecipe.from_settings(["components=many"])
     with pytest.raises(UsageError, match="learn_iterations"):
         DictionaryRecipe.from_settings(["learn_iterations=0"])

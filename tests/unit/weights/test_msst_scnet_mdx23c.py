@@ -126,9 +126,17 @@ def test_a_wrong_yaml_names_the_first_mismatches(name, tmp_path):
     [
         ("scnet", {"model": {"dims": [2, 8]}}, "model.dims is [2, 8]: must begin with 4"),
         ("scnet", {"model": {"dims": []}}, "must begin with 4"),
-        ("scnet", {"model": {"dims": [4, "8"]}}, "model.dims is [4, '8']"),
-        ("scnet", {"model": {"band_SR": [0.5, 0.5]}}, "must be three numbers"),
-        ("scnet", {"model": {"band_SR": [0.5, True, 0.5]}}, "model.band_SR is"),
+        (
+            "scnet",
+            {"model": {"dims": [4, "8"]}},
+            "model.dims must be a list of whole numbers, not [4, '8']",
+        ),
+        (
+            "scnet",
+            {"model": {"band_SR": [0.5, 0.5]}},
+            "model.band_SR must be 3 finite numbers, not [0.5, 0.5]",
+        ),
+        ("scnet", {"model": {"band_SR": [0.5, True, 0.5]}}, "model.band_SR must be"),
         ("scnet", {"model": {"band_SR": [0.9, 0.3, 0.1]}}, "describes no SCNet"),
         ("scnet", {"model": {"band_stride": [1, 4]}}, "strides must be 3 whole numbers"),
         ("scnet", {"model": {"win_size": 256}}, "model.win_size differs"),
@@ -143,9 +151,13 @@ def test_a_wrong_yaml_names_the_first_mismatches(name, tmp_path):
         ("scnet-masked", {"training": {"target_instrument": "vocals"}}, "no parts of single"),
         ("mdx23c", {"model": {"norm": "LayerNorm"}}, "norm must be one of"),
         ("mdx23c", {"model": {"act": "silu"}}, "activation must be"),
-        ("mdx23c", {"model": {"scale": 2}}, "model.scale is 2"),
+        ("mdx23c", {"model": {"scale": 2}}, "model.scale must be a list of whole numbers, not 2"),
         ("mdx23c", {"audio": {"dim_f": 100}}, "bins must be a multiple of 8"),
-        ("mdx23c", {"audio": {"n_fft": "8192"}}, "audio.n_fft is '8192'"),
+        (
+            "mdx23c",
+            {"audio": {"n_fft": "8192"}},
+            "audio.n_fft must be a whole number of 1 or more, not '8192'",
+        ),
         ("mdx23c", {"audio": {"num_channels": 3}}, "channels must be 1 or 2"),
     ],
 )

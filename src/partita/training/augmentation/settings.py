@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from partita.errors import UsageError
+from partita.training.settings import Settings
+from partita.validation import bounded
 
-MAX_SEMITONES, MAX_TEMPO_PERCENT, MAX_EQUALISER_DB, MAX_GAIN_DB, MAX_WIDTH = 12, 50, 24, 60, 4
-_PROBABILITIES = (
-    "remix",
-    "swap_channels",
-    "flip_polarity",
-    "silence",
-    "mono_stems",
-    "change_width",
-    "pan",
-    "same_place",
-    "hard_panned",
-    "leave_out",
-    "mono_mixtures",
-    "narrow_mixtures",
-    "one_sided",
-    "flip_channel",
-    "tilted_mixtures",
-    "band_limited_mixtures",
-    "noisy_mixtures",
-    "clipped_mixtures",
-    "coded_mixtures",
-)
-#: A value for each source, or none at all; from 0 to what.
-BY_SOURCE = {"source_gains_db": MAX_GAIN_DB, "dull_sources": 1, "boomy_sources": 1}
+#: A value for each source, or none at all.
+BY_SOURCE = ("source_gains_db", "dull_sources", "boomy_sources")
+#: The lowest and the highest of what is drawn.
+_RANGES = ("gains", "gains_db", "side_factors", "mixture_gains_db")
 #: At most one of these happens, so they add up to 1 at most.
 _EXCLUSIVE = (
     ("mono_stems", "change_width"),
@@ -40,8 +22,12 @@ _EXCLUSIVE = (
 )
 
 
+def _probability(default: float) -> Any:
+    return bounded(default, least=0, most=1)
+
+
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Settings):
     """How excerpts differ from what the songs hold.
 
     Places need stereo: where there is one channel, `mono_stems`, `change_width`, `pan`,
@@ -130,61 +116,47 @@ class Augmentation:
         source: models learn the sources as they were.
     """
 
-    remix: float = 1.0
-    gains: tuple[float, float] = (0.25, 1.25)
-    gains_db: tuple[float, float] = (0.0, 0.0)
-    source_gains_db: tuple[float, ...] = ()
-    dull_sources: tuple[float, ...] = ()
-    boomy_sources: tuple[float, ...] = ()
-    leave_out: float = 0.0
-    swap_channels: float = 0.5
-    flip_polarity: float = 0.0
-    pitch_semitones: float = 0.0
-    tempo_percent: float = 0.0
-    speed_percent: float = 0.0
-    equaliser_db: float = 0.0
-    silence: float = 0.1
-    mono_stems: float = 0.0
-    change_width: float = 0.0
-    side_factors: tuple[float, float] = (0.0, 1.5)
-    pan: float = 0.0
-    same_place: float = 0.0
-    hard_panned: float = 0.0
-    mono_mixtures: float = 0.0
-    narrow_mixtures: float = 0.0
-    one_sided: float = 0.0
-    flip_channel: float = 0.0
-    mixture_gains_db: tuple[float, float] = (0.0, 0.0)
-    tilted_mixtures: float = 0.0
-    band_limited_mixtures: float = 0.0
-    noisy_mixtures: float = 0.0
-    clipped_mixtures: float = 0.0
-    coded_mixtures: float = 0.0
+    remix: float = _probability(1.0)
+    gains: tuple[float, float] = bounded((0.25, 1.25), least=0)
+    gains_db: tuple[float, float] = bounded((0.0, 0.0), most=60)
+    source_gains_db: tuple[float, ...] = bounded((), least=0, most=60)
+    dull_sources: tuple[float, ...] = bounded((), least=0, most=1)
+    boomy_sources: tuple[float, ...] = bounded((), least=0, most=1)
+    leave_out: float = _probability(0.0)
+    swap_channels: float = _probability(0.5)
+    flip_polarity: float = _probability(0.0)
+    pitch_semitones: float = bounded(0.0, least=0, most=12)
+    tempo_percent: float = bounded(0.0, least=0, most=50)
+    speed_percent: float = bounded(0.0, least=0, most=50)
+    equaliser_db: float = bounded(0.0, least=0, most=24)
+    silence: float = _probability(0.1)
+    mono_stems: float = _probability(0.0)
+    change_width: float = _probability(0.0)
+    side_factors: tuple[float, float] = bounded((0.0, 1.5), least=0, most=4)
+    pan: float = _probability(0.0)
+    same_place: float = _probability(0.0)
+    hard_panned: float = _probability(0.0)
+    mono_mixtures: float = _probability(0.0)
+    narrow_mixtures: float = _probability(0.0)
+    one_sided: float = _probability(0.0)
+    flip_channel: float = _probability(0.0)
+    mixture_gains_db: tuple[float, float] = bounded((0.0, 0.0), most=60)
+    tilted_mixtures: float = _probability(0.0)
+    band_limited_mixtures: float = _probability(0.0)
+    noisy_mixtures: float = _probability(0.0)
+    clipped_mixtures: float = _probability(0.0)
+    coded_mixtures: float = _probability(0.0)
 
     def __post_init__(self) -> None:
-        for name in _PROBABILITIES:
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name} {value:g} is no probability: it is 0 to 1")
+        super().__post_init__()
         for names in _EXCLUSIVE:
             total = sum(getattr(self, name) for name in names)
-            if total > 1 + 1e-9:
-                raise UsageError(f"{' + '.join(names)} is {total:g}: together they are 1 at most")
-        for name, most in BY_SOURCE.items():
-            if not all(0 <= value <= most for value in getattr(self, name)):
-                raise UsageError(f"{name} {getattr(self, name)} are not all 0 to {most}")
-        self._check_range("gains", 0, math.inf, "factors")
-        for name in ("gains_db", "mixture_gains_db"):
-            self._check_range(name, -MAX_GAIN_DB, MAX_GAIN_DB, f"dB from -60 to {MAX_GAIN_DB}")
-        self._check_range("side_factors", 0, MAX_WIDTH, f"factors up to {MAX_WIDTH}")
-        for name, most in (
-            ("pitch_semitones", MAX_SEMITONES),
-            ("tempo_percent", MAX_TEMPO_PERCENT),
-            ("speed_percent", MAX_TEMPO_PERCENT),
-            ("equaliser_db", MAX_EQUALISER_DB),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise UsageError(f"{name} {getattr(self, name):g} is not 0 to {most}")
+            self.require(
+                total <= 1 + 1e-9, f"{' + '.join(names)} is {total:g}: together they are 1 at most"
+            )
+        for name in _RANGES:
+            low, high = getattr(self, name)
+            self.require(low <= high, f"{name} must be the lower one first, not {low:g},{high:g}")
 
     def check_sources(self, sources: Sequence[str]) -> None:
         """Refuse values by source that are not as many as the sources.
@@ -198,21 +170,13 @@ class Augmentation:
             if count not in (0, len(sources)):
                 raise UsageError(
                     f"{name} has {count} values, but there are {len(sources)} sources "
-                    f"({', '.join(sources)}): --set {name}= takes them away"
+                    f"({', '.join(sources)}): `settings={name}=` takes them away"
                 )
 
     @property
     def distorts(self) -> bool:
         """Whether mixtures may hold what no source does."""
         return bool(self.noisy_mixtures or self.clipped_mixtures or self.coded_mixtures)
-
-    def _check_range(self, name: str, least: float, most: float, what: str) -> None:
-        values = getattr(self, name)
-        if len(values) == 2:
-            low, high = values
-            if least <= low <= high <= most and math.isfinite(high):
-                return
-        raise UsageError(f"{name} {values} are not two {what}, the lower one first")
 
 
 NO_AUGMENTATION = Augmentation(remix=0, gains=(1, 1), swap_channels=0, silence=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,14 +19,14 @@ from partita.dsp.nmfd import nmfd
 from partita.errors import UnknownNameError, UsageError
 from partita.models.nmfd import Nmfd, NmfdConfig
 from partita.training.nmf_training.gains import can_have_gains, excerpts, learn_gains
-from partita.training.settings import parse_settings
+from partita.training.settings import Settings, parse_settings
+from partita.validation import bounded
 
-_SHORTEST_S = 0.1
 _AUDIBLE = 1e-2  # of the loudest piece's energy: what is below it counts as silence
 
 
 @dataclass(frozen=True)
-class DictionaryRecipe:
+class DictionaryRecipe(Settings):
     """How dictionaries are learned.
 
     Attributes
@@ -37,7 +36,7 @@ class DictionaryRecipe:
     seconds : float
         Of each stem of each track, taken in pieces from where it is heard.
     piece_s : float
-        Length of a piece, 0.1 or more.
+        Length of a piece.
     learn_iterations : int
         Of the factorisation of each source.
     model : mapping
@@ -51,24 +50,19 @@ class DictionaryRecipe:
 
     sources: tuple[str, ...] = ()
     seconds: float = 20.0
-    piece_s: float = 2.0
-    learn_iterations: int = 40
-    mixtures: int = 100
-    gain_steps: int = 100
-    seed: int = 0
+    piece_s: float = bounded(2.0, least=0.1)
+    learn_iterations: int = bounded(40, least=1)
+    mixtures: int = bounded(100, least=1)
+    gain_steps: int = bounded(100, least=0)
+    seed: int = bounded(0, most=(1 << 63) - 1)
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _SHORTEST_S <= self.piece_s < math.inf:
-            raise UsageError(f"piece_s {self.piece_s:g} is not {_SHORTEST_S:g} or more")
-        if not self.piece_s <= self.seconds < math.inf:
-            raise UsageError(f"seconds {self.seconds:g} hold no piece of {self.piece_s:g} s")
-        if abs(self.seed) >= 1 << 63:
-            raise UsageError(f"seed {self.seed} has more than 63 bits")
-        if self.mixtures < 1 or self.gain_steps < 0:
-            raise UsageError("mixtures must be at least 1, gain_steps not negative")
-        if self.learn_iterations < 1:
-            raise UsageError("learn_iterations must be at least 1")
+        super().__post_init__()
+        self.require(
+            self.piece_s <= self.seconds,
+            f"seconds {self.seconds:g} hold no piece of {self.piece_s:g} s",
+        )
 
     @classmethod
     def from_settings(cls, texts: Iterable[str]) -> Self:

@@ -13,34 +13,43 @@ from partita.training.recipes import TrainingSettings, load_recipe
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"remix": 1.1}, "remix 1.1 is no probability"),
-        ({"silence": -0.1}, "silence -0.1 is no probability"),
-        ({"flip_polarity": float("nan")}, "flip_polarity nan is no probability"),
-        ({"swap_channels": 2}, "swap_channels 2 is no probability"),
+        ({"remix": 1.1}, "remix must be a finite number from 0 to 1, not 1.1"),
+        ({"silence": -0.1}, "silence must be a finite number from 0 to 1, not -0.1"),
+        (
+            {"flip_polarity": float("nan")},
+            "flip_polarity must be a finite number from 0 to 1, not nan",
+        ),
+        ({"swap_channels": 2}, "swap_channels must be a finite number from 0 to 1, not 2"),
         ({"gains": (1, 0.5)}, "gains"),
         ({"gains": (-1, 0.5)}, "gains"),
         ({"gains": (0, float("inf"))}, "gains"),
         ({"gains": (1,)}, "gains"),
-        ({"pitch_semitones": 13}, "pitch_semitones 13 is not 0 to 12"),
-        ({"tempo_percent": 51}, "tempo_percent 51 is not 0 to 50"),
-        ({"tempo_percent": -1}, "tempo_percent -1 is not 0 to 50"),
-        ({"speed_percent": 51}, "speed_percent 51 is not 0 to 50"),
-        ({"pan": 1.5}, "pan 1.5 is no probability"),
-        ({"leave_out": -1}, "leave_out -1 is no probability"),
-        ({"gains_db": (-61, 0)}, "gains_db .* are not two dB from -60 to 60"),
+        ({"pitch_semitones": 13}, "pitch_semitones must be a finite number from 0 to 12, not 13"),
+        ({"tempo_percent": 51}, "tempo_percent must be a finite number from 0 to 50, not 51"),
+        ({"tempo_percent": -1}, "tempo_percent must be a finite number from 0 to 50, not -1"),
+        ({"speed_percent": 51}, "speed_percent must be a finite number from 0 to 50, not 51"),
+        ({"pan": 1.5}, "pan must be a finite number from 0 to 1, not 1.5"),
+        ({"leave_out": -1}, "leave_out must be a finite number from 0 to 1, not -1"),
+        ({"gains_db": (-61, 0)}, "gains_db must be 2 finite numbers within ±60, not"),
         ({"gains_db": (0, float("nan"))}, "gains_db"),
         ({"gains_db": ()}, "gains_db"),
         ({"mixture_gains_db": (0, 61)}, "mixture_gains_db"),
-        ({"coded_mixtures": 2}, "coded_mixtures 2 is no probability"),
-        ({"side_factors": (0, 5)}, "side_factors .* are not two factors up to 4"),
+        ({"coded_mixtures": 2}, "coded_mixtures must be a finite number from 0 to 1, not 2"),
+        ({"side_factors": (0, 5)}, "side_factors must be 2 finite numbers from 0 to 4"),
         ({"side_factors": (-0.5, 1)}, "side_factors"),
         ({"mono_stems": 0.6, "change_width": 0.5}, r"mono_stems \+ change_width is 1.1"),
         ({"same_place": 0.6, "hard_panned": 0.5}, r"same_place \+ hard_panned is 1.1"),
         ({"mono_mixtures": 0.9, "flip_channel": 0.2}, "flip_channel is 1.1: together they are 1"),
-        ({"equaliser_db": 25}, "equaliser_db 25 is not 0 to 24"),
-        ({"source_gains_db": (0, 61)}, "source_gains_db .* are not all 0 to 60"),
-        ({"dull_sources": (0, -0.1)}, "dull_sources .* are not all 0 to 1"),
-        ({"boomy_sources": (float("nan"),)}, "boomy_sources .* are not all 0 to 1"),
+        ({"equaliser_db": 25}, "equaliser_db must be a finite number from 0 to 24, not 25"),
+        (
+            {"source_gains_db": (0, 61)},
+            "source_gains_db must be a list of finite numbers from 0 to 60",
+        ),
+        ({"dull_sources": (0, -0.1)}, "dull_sources must be a list of finite numbers from 0 to 1"),
+        (
+            {"boomy_sources": (float("nan"),)},
+            "boomy_sources must be a list of finite numbers from 0 to 1",
+        ),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):
@@ -74,7 +83,7 @@ def test_values_by_source_are_as_many_as_sources():
     augmentation.check_sources(["drums", "bass"])
     Augmentation().check_sources(["drums"])
     with pytest.raises(
-        UsageError, match=r"2 values, but there are 1 sources \(bass\): --set dull_"
+        UsageError, match=r"2 values, but there are 1 sources \(bass\): `settings=dull_"
     ):
         augmentation.check_sources(["bass"])
 
