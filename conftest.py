@@ -78,7 +78,7 @@ def band(monkeypatch, tmp_path):
         bundled=PackageSource(str(tmp_path / "second.safetensors")),
         tensors_sha256=tensors_digest(model.state_dict()),
         trained_on="nothing",
-        takes="accompaniment",
+        input_stem="accompaniment",
         **free,
     )
     chain = Card(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from partita import Audio, load_audio
-from partita.cli.choices import best_model
+from partita.cli.recommendations import best_model
 from partita.evaluation.sdr import sdr_db
 from partita.weights.cards import DEFAULT_MODEL, get_card
 from partita.weights.licences import licence_text

@@ -4,6 +4,7 @@
 group                     name, for instance  object
 ========================  ==================  ================================================
 ``partita.commands``      ``data.synthesize``  function of ``partita data synthesize``, for Typer
+``partita.models``        ``mine``            class of a model, a `partita.models.SeparationModel`
 ``partita.song_sources``  ``toml``            reads the file behind ``train --data songs.toml``:
                                               called with path, recipe and model, it returns
                                               `partita.training.song_sources.Songs`
@@ -17,7 +18,8 @@ from typing import Any
 
 from partita.errors import UsageError, one_line
 
-COMMANDS, SONG_SOURCES = "partita.commands", "partita.song_sources"
+COMMANDS, MODELS = "partita.commands", "partita.models"
+SONG_SOURCES = "partita.song_sources"
 #: Names that are worth a hint where no distribution has them: partita's extra that installs it.
 _EXTRAS = {(COMMANDS, "data.synthesize"): "synthesis", (SONG_SOURCES, "toml"): "synthesis"}
 

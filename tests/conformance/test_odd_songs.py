@@ -118,7 +118,11 @@ def cases(name):
     if set(CARDS[name].sources) == {"kick", "snare", "hats"}:
         stems = ["kick", "snare", "hats"]
     else:
-        stems = ["drums", "bass", *(["vocals"] if CARDS[name].takes != "accompaniment" else [])]
+        stems = [
+            "drums",
+            "bass",
+            *(["vocals"] if CARDS[name].input_stem != "accompaniment" else []),
+        ]
     for stem in stems:
         reason = FAILS.get((name, stem))
         failing = pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError)

@@ -74,8 +74,8 @@ def test_show(run, band):
     whole, first, second = result.out.split("\n\n")
     assert "repet+second" in whole
     assert "vocals, drums, bass, other" in whole
-    assert "none: nothing is learned" in first
-    assert "comes with partita" in second
+    assert "none needed" in first
+    assert "ships with partita" in second
     facts = json.loads(run("models", "show", "band", "--json").out)
     assert (facts["licence"], facts["download_bytes"]) == ("MIT", 0)
     assert [part["name"] for part in facts["parts"]] == ["repet", "second"]
@@ -95,4 +95,4 @@ def test_fetch_finds_what_is_missing(run, band, tmp_path):
     (tmp_path / "second.safetensors").unlink()
     result = run("models", "fetch", "band")
     assert result.status == 1
-    assert "second.safetensors: not there, though it comes with partita" in result.err
+    assert "second.safetensors: missing, though it ships with partita" in result.err

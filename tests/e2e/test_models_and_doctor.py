@@ -49,7 +49,7 @@ def test_fetch(run, spleeter):
 def test_weights_that_come_with_partita(run):
     result = run("models", "show", "nmfd")
     assert result.status == 0
-    assert "comes with partita, as nmfd.safetensors" in result.out
+    assert "nmfd.safetensors, ships with partita" in result.out
     facts = json.loads(run("models", "show", "nmfd", "--json").out)
     assert facts["sources"] == ["vocals", "drums", "bass", "other"]
     assert facts["trained_on"]
@@ -73,7 +73,7 @@ def test_lists_say_where_weights_come_from(run, monkeypatch, tmp_path):
     for name in ("nmfd", "nmfd-drums", "nmf", "nmfd-paper", "hpss"):
         assert rows[name][-2:] == ["–", "here"]
     show = json.loads(run("models", "show", "nmf", "--json").out)
-    assert show["weights"] == "none: nothing is learned"
+    assert show["weights"] == "none needed"
     assert "licence" not in show
     assert not (tmp_path / "home").exists()
 
@@ -88,7 +88,7 @@ def test_the_list_is_for_people(run):
     assert rows["htdemucs"][0] == "8.8"
     assert rows["four-stems"][:2] == ["(default)", "–"]  # nothing is published of it
     assert "no" in rows["demucs"]
-    assert "¹ two of the songs chose among its weights" in notes
+    assert "¹ two of the songs were used to select its weights" in notes
     assert "four-stems (the default)" in choices
     assert "--model htdemucs (no commercial use)" in choices
 
@@ -103,7 +103,7 @@ def test_published_and_measured_scores_say_how_they_are_counted(run):
         assert scores["convention"].startswith("BSS Eval v4 (museval), median over windows")
     assert measured["scored_together"] == list(measured["SDR"])
     assert measured["songs"] == list(SONGS)
-    assert "chose" in measured["favoured"]
+    assert "select" in measured["caveat"]
     assert "published" not in ours
 
 

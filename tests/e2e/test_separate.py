@@ -253,7 +253,7 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
         (["-", "--figures"], "a second time, which standard input does not allow"),
         (["song.wav", "/dev/null", "--figures"], "a second time, which /dev/null does not allow"),
         (["song.wav", "--jobs", "0"], "--jobs"),
-        (["song.wav", "--start", "-1"], "--start -1 is no time"),
+        (["song.wav", "--start", "-1"], "--start -1 is not a time"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(run, arguments, message):

@@ -95,9 +95,9 @@ def test_web_addresses(run):
         (["--vresion"], "did you mean --version? (partita --help"),
         (["sepparate", "x"], "unknown command 'sepparate'; did you mean separate?"),
         (["frobnicate"], "unknown command 'frobnicate'; known: benchmark, data, doctor"),
-        (["x.wav", "--clip-mode", "clamp"], "there is no --clip-mode: nothing is ever clipped"),
+        (["x.wav", "--clip-mode", "clamp"], "there is no --clip-mode: stems are never clipped"),
         (["x.wav", "-d", "30"], "--duration 30 sets the length"),
-        (["x.wav", "--start", "1:75"], "--start 1:75 is no time"),
+        (["x.wav", "--start", "1:75"], "--start 1:75 is not a time"),
         (["x.wav", "--format", "FLACC"], "did you mean flac?"),
     ],
 )

@@ -12,9 +12,9 @@ _INTERRUPTED, _TERMINATED = 130, 143
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 all done, 1 something failed, 2 wrong usage.
+    """Run the command line and exit with 0: all done, 1: something failed, 2: wrong usage.
 
-    Everything else is imported in here, so that Ctrl-C is no traceback from the first moment on.
+    Everything else is imported here, so that Ctrl-C never prints a traceback.
     """
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
@@ -26,7 +26,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = _INTERRUPTED
-    except OSError as error:  # the reader of our output went away, or its disk is full
+    except OSError as error:  # the reader of our output has ended, or the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print(f"partita: cannot write the output: {error.strerror}", file=sys.stderr)
@@ -40,9 +40,9 @@ def main() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Make sure that both streams are there, and that any file name can be printed."""
+    """Make sure that both streams are open and that any file name can be printed."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
@@ -50,10 +50,9 @@ def _open_streams() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, or end at once where that would be fatal.
+    """Raise KeyboardInterrupt, or exit at once while PyTorch is being imported.
 
-    While PyTorch is being imported its C++ code calls Python and takes no exception: it aborts.
-    Nothing is written as early as that.
+    PyTorch's C++ code aborts on exceptions during its import. No file is open by then.
     """
     spec = getattr(sys.modules.get("torch"), "__spec__", None)
     if getattr(spec, "_initializing", False):
@@ -63,7 +62,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _end_at_once(number: int, _frame: object) -> NoReturn:
-    """End a program that is ending: what Python calls then prints the exceptions of handlers."""
+    """Exit at once: during shutdown, Python would print exceptions of signal handlers."""
     os._exit(128 + number)
 
 

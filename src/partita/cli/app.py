@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command line with all its commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from partita.errors import PartitaError, UsageError, one_line
 app = typer.Typer(
     name="partita",
     cls=Commands,
-    help="Take songs apart into stems.",
+    help="Music source separation: separate songs into stems, train and score models.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -41,14 +41,14 @@ def _show_version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Take songs apart into stems."""
+    """Music source separation."""
 
 
 def run() -> int:
-    """Run the command line; return 0 all done, 1 something failed, 2 wrong usage."""
+    """Run the command line; return 0: all done, 1: something failed, 2: wrong usage."""
     command = typer.main.get_command(app)
     try:
         return int(command.main(prog_name="partita", standalone_mode=False) or 0)

@@ -1,4 +1,4 @@
-"""Commands that take what people type: a song without a command, other programs' options."""
+"""Command classes: a song without a command, other programs' options, underscores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from partita.audio.reader import AUDIO_EXTENSIONS
-from partita.cli.habits import is_known, own_spelling, translate
+from partita.cli.other_programs import is_known, own_spelling, translate
 from partita.errors import UnknownNameError, UsageError, near_names
 from partita.plugins import COMMANDS, is_plugin, load_plugin, plugin_names
 from partita.separation.batch.songs import is_url
@@ -25,7 +25,7 @@ _HELP = "--help"
 
 @contextlib.contextmanager
 def _naming(ctx: Any) -> Iterator[None]:
-    """Let errors of Typer's know their command: that of a missing value does not."""
+    """Attach the command to Typer's errors; a missing value lacks it."""
     try:
         yield
     except Exception as error:
@@ -35,7 +35,7 @@ def _naming(ctx: Any) -> Iterator[None]:
 
 
 def takes_value(command: Any) -> dict[str, bool]:
-    """Return a command's options, and whether a value follows each."""
+    """Return a command's options, and whether each takes a value."""
     return {
         name: not param.is_flag
         for param in command.params
@@ -45,7 +45,7 @@ def takes_value(command: Any) -> dict[str, bool]:
 
 
 def _refuse_blanks(command: Any, ctx: Any, args: list[str]) -> None:
-    """Refuse empty values, as of shell variables that are not set: to Path, "" is this folder."""
+    """Refuse empty values, such as unset shell variables: Path("") is the current folder."""
     values, _, _ = command.make_parser(ctx).parse_args(args=list(args))
     for param in command.params:
         found = values.get(param.name)
@@ -63,7 +63,7 @@ def _refuse_blanks(command: Any, ctx: Any, args: list[str]) -> None:
 
 
 class Command(TyperCommand):
-    """A command whose long options may be typed with underscores."""
+    """A command whose long options may be written with underscores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
@@ -72,14 +72,14 @@ class Command(TyperCommand):
         return self.parse_spelled(ctx, spelled)
 
     def parse_spelled(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse arguments that are in the command's own words."""
+        """Parse arguments after translation to the command's own options."""
         with _naming(ctx):
             _refuse_blanks(self, ctx, args)
             return super().parse_args(ctx, args)
 
 
 class SeparateCommand(Command):
-    """``partita separate``, which knows other programs' options too."""
+    """``partita separate``, which accepts other programs' options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
@@ -87,9 +87,9 @@ class SeparateCommand(Command):
 
 
 class Group(TyperGroup):
-    """Commands with a line each in the help, however narrow the terminal is.
+    """A group, plug-ins included, whose help shows the whole first line of each command.
 
-    Those of plug-ins are among them. A call without any shows the help, in all versions of Typer.
+    Without arguments it prints the help, in all versions of Typer.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -99,7 +99,7 @@ class Group(TyperGroup):
         return [*super().list_commands(ctx), *(name for name in names if "." not in name)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, imported where it is a plug-in's; called by Typer."""
+        """Return a command, imported if it is a plug-in; called by Typer."""
         found = super().get_command(ctx, cmd_name)
         name = _plugin_path(ctx) + cmd_name
         if found is not None or "." in cmd_name or not is_plugin(COMMANDS, name):
@@ -131,7 +131,7 @@ def _plugin_path(ctx: Any) -> str:
 
 
 class Commands(Group):
-    """The commands of ``partita``; songs or options of `SeparateCommand`'s alone mean that one."""
+    """The commands of ``partita``; without a command, songs and options mean ``separate``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; called by Typer."""
@@ -161,14 +161,14 @@ def _in_dashes(word: str, options: set[str]) -> str:
 
 
 def wrong_usage(error: Any) -> str:
-    """Return one line about an exception of Typer's."""
+    """Return one line for a usage error of Typer."""
     message = error.format_message()
     context = getattr(error, "ctx", None)
     option = getattr(error, "option_name", None)
     is_unknown = hasattr(error, "possibilities")
     if (
         is_unknown and option is not None and context is not None
-    ):  # what Typer finds near is often far off
+    ):  # Typer's own suggestions are often unrelated
         near = near_names(option, takes_value(context.command))
         message = f"No such option: {option}"
         message += f"; did you mean {' or '.join(near)}?" if near else ""

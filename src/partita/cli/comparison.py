@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from partita.cli.layout import fitting, terminal_columns
+from partita.cli.terminal import fitting, terminal_columns
 from partita.errors import one_line
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -11,10 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from partita.cli.flags import with_flags
-from partita.cli.layout import terminal_columns, wrapped
+from partita.cli.terminal import terminal_columns, wrapped
+from partita.errors import UsageError, one_line
 from partita.progress import Progress
 
 _PLAIN_INTERVAL_S = 10.0
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
 
 
 def print_error(message: str) -> None:
@@ -43,8 +46,24 @@ def format_time(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def parse_time(option: str, text: str) -> float:
+    """Return the seconds of a time: ``90``, ``1:30``, ``1:02:03.5``.
+
+    Raises
+    ------
+    UsageError
+        It is not a time; the message names the option.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None or (match[2] and float(match[3]) >= 60) or (match[1] and int(match[2]) >= 60):
+        raise UsageError(
+            f"{option} {one_line(text)} is not a time: type seconds, m:ss or h:mm:ss (90, 1:30)"
+        )
+    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])
+
+
 class ProgressDisplay:
-    """A progress bar for every running song on a terminal, a line now and then elsewhere."""
+    """A progress bar for each running song on a terminal, a line every ten seconds elsewhere."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -78,7 +97,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def song(self, name: str, number: int = 1, total: int = 1) -> Progress:
-        """Return the progress function of one song, of several perhaps; say which one it is."""
+        """Return the progress function of one song; of several, its label has the number."""
         if not self._enabled:
             return _show_nothing
         place = f"song {number} of {total}, " if total > 1 else ""
@@ -93,7 +112,7 @@ class ProgressDisplay:
         return update
 
     def count(self, name: str, total: int) -> Callable[[int], None]:
-        """Return the progress function of something that is counted."""
+        """Return the progress function of a count."""
         if self._bar is None or total < 2:
             return lambda _done: None
         task = self._bar.add_task(f"{name} 0 of {total}", total=total)
@@ -104,7 +123,7 @@ class ProgressDisplay:
         return update
 
     def steps(self, total: int) -> Callable[[int, str], None]:
-        """Return the progress function of steps with something to say about each; only a bar."""
+        """Return the progress function of steps with a text each; it needs a terminal."""
         if self._bar is None:
             return lambda _done, _text: None
         task = self._bar.add_task("", total=total)
@@ -115,7 +134,7 @@ class ProgressDisplay:
         return update
 
     def finish(self, name: str) -> None:
-        """Take away the bar of a song that is over, however it ended."""
+        """Remove the bar of a song that is done or failed."""
         if name in self._tasks:
             self._bar.remove_task(self._tasks.pop(name))
 
@@ -134,10 +153,10 @@ class ProgressDisplay:
         return update
 
     def print(self, line: str, *, error: bool = False, whole: bool = False) -> None:
-        """Print a line above the bars; results that are long are broken, errors never are.
+        """Print a line above the bars; long results are wrapped, errors never are.
 
-        Errors can be copied, and searched for, as one line. What is `whole`, such as JSON, is
-        printed as it is.
+        Errors stay on one line, so that they can be copied and searched for. With `whole`, the line
+        (JSON) is printed unchanged.
         """
         stream = sys.stderr if error else sys.stdout
         if not whole:
@@ -150,7 +169,7 @@ class ProgressDisplay:
 
 
 def _show_nothing(_done_s: float, _total_s: float | None) -> None:
-    """Take progress without a word."""
+    """Ignore progress."""
 
 
 def _shorten(name: str, limit: int = 40) -> str:

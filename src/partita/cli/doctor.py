@@ -1,4 +1,4 @@
-"""``partita doctor``: what this installation can do, and whether it works."""
+"""``partita doctor``: versions, devices and a self test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.cli.layout import terminal_columns, wrapped
+from partita.cli.terminal import terminal_columns, wrapped
 
 _PACKAGES = ("partita", "torch", "numpy", "soundfile", "av", "soxr", "safetensors")
 _FORMATS_TRIED = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
@@ -22,9 +22,9 @@ _TEST_RATE = 44100
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Show versions, devices, threads, caches and decoders, and separate ten seconds."""
+    """Print versions, devices, threads, cache and formats, and separate ten seconds."""
     report = {
         "versions": _versions(),
         "devices": _devices(),
@@ -78,13 +78,13 @@ def _cache() -> dict[str, Any]:
     ]
     return {
         "folder": str(folder),
-        "weights": ", ".join(cached) or "none yet; partita models fetch NAME",
+        "weights": ", ".join(cached) or "none yet (partita models fetch NAME)",
         "free_space": f"{shutil.disk_usage(existing_folder(folder)).free / 1e9:.1f} GB",
     }
 
 
 def _formats() -> dict[str, str]:
-    """Write and read back a tenth of a second in every format."""
+    """Encode and decode a tenth of a second in every format."""
     import torch
 
     from partita.audio.signal import Audio, load_audio
@@ -98,7 +98,7 @@ def _formats() -> dict[str, str]:
                 Audio(tone, _TEST_RATE).save(path)
                 read = load_audio(path)
                 quiet = not 0.2 < float(read.samples.abs().max()) < 0.8
-                states[name] = "reads back wrongly" if quiet else "ok"
+                states[name] = "decoded wrongly" if quiet else "ok"
             except Exception as error:
                 states[name] = f"{type(error).__name__}: {error}"
     return states

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partita.cli import habits
+from partita.cli import other_programs
 from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
@@ -151,7 +151,7 @@ def benchmark(
     from partita.evaluation.runs import system_labels
     from partita.separation.separator import Separator
 
-    models = [habits.model_name(model) for model in models]
+    models = [other_programs.model_name(model) for model in models]
     learned = [model for model in models if model not in ORACLES]
     check_licences(learned, commercial_only=commercial_only)
     _check_names(list(system_labels(models).values()), published)

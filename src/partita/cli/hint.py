@@ -1,4 +1,4 @@
-"""A hint for who separates with the default: better stems exist. Once a day, on terminals only."""
+"""A hint that better weights than the default exist: once a day, on terminals only."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from partita.cli.choices import better_stems
+from partita.cli.recommendations import better_weights
 from partita.errors import PartitaError
 from partita.weights.cache_folder import cache_folder
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.licences import wants_commercial_only
 
 
-def hint_at_better_stems(model: str) -> None:
-    """Say on a terminal that better stems exist than the default's, and how to get them.
+def hint_at_better_weights(model: str) -> None:
+    """Print on a terminal which weights are better than the default.
 
-    Where nothing can be kept in the cache folder, nothing is said.
+    If the cache folder is not writable, no hint is printed.
     """
     if model != DEFAULT_MODEL or wants_commercial_only():
         return
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         return
-    better = better_stems()
+    better = better_weights()
     if better and _is_first_today():
         from rich.console import Console
 
-        text = f"Better stems, slower: {better}; see partita models"
+        text = f"Better, slower weights: {better}; see partita models"
         console = Console(stderr=True, highlight=False, markup=False)
         console.print(text, style="dim", soft_wrap=True)
 
 
 def _is_first_today() -> bool:
-    """Tell whether nothing was said today; from now on, something was.
+    """Return True on the first call of a day.
 
-    An empty file is named after the day: of several processes, one alone can make it.
+    An empty file named after the day records it: only one of several processes can create it.
     """
     name = f"{date.today():%Y-%m-%d}"
     try:
@@ -43,7 +43,7 @@ def _is_first_today() -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).touch(exist_ok=False)
         _remove_others(folder, name)
-    except (OSError, PartitaError):  # also FileExistsError: it was said
+    except (OSError, PartitaError):  # FileExistsError too: not the first call
         return False
     return True
 

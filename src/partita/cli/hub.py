@@ -1,4 +1,4 @@
-"""Models that come from the web, and folders that go there."""
+"""Models on the web, and export to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.cli import habits
+from partita.cli import other_programs
 from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import PartitaError, one_line
@@ -18,7 +18,7 @@ from partita.weights.web_pins import web_folder
 
 
 def fetch_named(name: str, *, accept_changed: bool) -> None:
-    """Fetch a model on the web, make sure that it is one, and print where it is."""
+    """Fetch a model from the web, load it to verify it, and print its path."""
     from partita.weights.store import load_model
 
     pin = fetch_web_model(name, accept_changed=accept_changed)
@@ -27,7 +27,7 @@ def fetch_named(name: str, *, accept_changed: bool) -> None:
 
 
 def web_facts(name: str) -> dict[str, Any]:
-    """Return what is known of a model on the web, which is fetched where it is not here."""
+    """Return the facts of a model on the web; it is fetched if it is not cached."""
     from partita.weights.identity import model_sources
 
     pin = pinned_model(name)
@@ -37,7 +37,7 @@ def web_facts(name: str) -> dict[str, Any]:
         "sources": list(model_sources(name)),
         "licence": licence.text,
         "commercial_use": licence.commercial_use,
-        "licence_evidence": "the repository's card" if pin.licence else "nothing states it",
+        "licence_evidence": "the repository's card" if pin.licence else "not stated",
         "origin": {file.filename: file.address for file in pin.files},
         "size": {file.filename: f"{file.size:,} bytes" for file in pin.files},
         "sha256": {file.filename: file.sha256 for file in pin.files},
@@ -54,13 +54,15 @@ def _path(name: str, filename: str) -> Path:
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="Weights, a checkpoint or the folder of a training.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder, empty or not there yet.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of weights, a checkpoint, or the folder of a training.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New or empty folder.")],
     commercial_only: CommercialOnly = False,
 ) -> None:
-    """Write a model as a repository of the Hugging Face Hub: safetensors, config.json, card."""
+    """Write a model as a folder for the Hugging Face Hub: safetensors, config.json, card."""
     set_up_logging(verbose=False, quiet=False)
-    name = habits.model_name(name)
+    name = other_programs.model_name(name)
     check_licences([name], commercial_only=commercial_only)
     from partita.weights.hub_export import export_folder
     from partita.weights.plan import file_label

@@ -10,8 +10,8 @@ import typer
 
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
-from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UsageError, one_line
 from partita.weights.cards import CARDS
 from partita.weights.imported_checkpoints import (

@@ -1,4 +1,4 @@
-"""The list of all weights, as a person reads it: what there is, how good, and what it costs."""
+"""The table of all weights: scores, speed, memory, licences, sizes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from partita.cli.choices import choices
-from partita.cli.layout import fitting, terminal_columns, wrapped
+from partita.cli.recommendations import recommendations
+from partita.cli.terminal import fitting, terminal_columns, wrapped
 from partita.weights.card import Card, NpmSource, WheelSource
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.measured import MEASURED, MEMORY_GB, SONGS
@@ -20,7 +20,7 @@ _HEADINGS = ("", "MUSDB18", "ours", "speed", "memory", "licence", "commercial", 
 _RIGHT = ("MUSDB18", "ours", "speed", "memory", "size")
 #: Left out on narrow terminals, in that order.
 _DISPENSABLE = ("memory", "licence", "size", "from", "speed")
-#: A name that is longer than this share of the terminal stands above its figures.
+#: A name that is longer than a third of the terminal gets a line of its own.
 _LABEL_SHARE, _LABEL_CHARS = 3, 22
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 _LICENCE_CHARS = 15
@@ -28,7 +28,7 @@ COMMERCIAL_USE = {True: "yes", False: "no", None: "unknown"}
 
 
 def print_cards(cards: Iterable[Card], console: Console) -> None:
-    """Print a table of cards, those of the same stems together, and what its figures are."""
+    """Print a table of cards, grouped by stems, with notes on its figures."""
     groups = list(_groups(cards))
     cards = [card for group in groups for card in group]  # as they are printed
     marks = _marks(cards)
@@ -46,36 +46,36 @@ def print_cards(cards: Iterable[Card], console: Console) -> None:
     notes = list(_notes(marks))
     if len(shown) < len(widths):
         left_out = ", ".join(_HEADINGS[i] for i in range(len(widths)) if i not in shown)
-        notes.append(f"No room for: {left_out}. partita models show NAME tells.")
+        notes.append(f"Columns that do not fit: {left_out}. See partita models show NAME.")
     for note in ("", *notes):
         console.print(wrapped(note, 2, columns), style="dim", soft_wrap=True)
 
 
-def print_choices(console: Console) -> None:
-    """Print which weights to take for what."""
+def print_recommendations(console: Console) -> None:
+    """Print which weights are recommended for what."""
     console.print("Which one?", style="bold")
-    for wish, choice in choices():
-        line = wrapped(f"  {wish} → {choice}", 4, terminal_columns())
+    for purpose, choice in recommendations():
+        line = wrapped(f"  {purpose} → {choice}", 4, terminal_columns())
         console.print(line, soft_wrap=True)
 
 
 def _marks(cards: Iterable[Card]) -> dict[str, str]:
-    """Return a mark for each reason why measured figures flatter."""
-    found = (MEASURED[card.name].favoured for card in cards if card.name in MEASURED)
+    """Return a footnote mark for each caveat of measured scores."""
+    found = (MEASURED[card.name].caveat for card in cards if card.name in MEASURED)
     return dict(zip(dict.fromkeys(filter(None, found)), _MARKS, strict=False))
 
 
 def _groups(cards: Iterable[Card]) -> Iterable[list[Card]]:
-    """Return the cards that take the same apart into the same, in whatever order, together."""
+    """Group the cards by input stem and set of stems."""
     groups: dict[tuple[str, frozenset[str]], list[Card]] = {}
     for card in cards:
-        groups.setdefault((card.takes, frozenset(card.sources)), []).append(card)
+        groups.setdefault((card.input_stem, frozenset(card.sources)), []).append(card)
     return groups.values()
 
 
 def _task(card: Card) -> str:
     stems = ", ".join(card.sources)
-    return f"{card.takes} → {stems}" if card.takes else stems
+    return f"{card.input_stem} → {stems}" if card.input_stem else stems
 
 
 def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
@@ -97,13 +97,13 @@ def _measured(card: Card, marks: Mapping[str, str]) -> str:
     if card.name not in MEASURED:
         return "– "
     measured = MEASURED[card.name]
-    return f"{fmean(measured.sdr.values()):.1f}{marks.get(measured.favoured, ' ')}"
+    return f"{fmean(measured.sdr.values()):.1f}{marks.get(measured.caveat, ' ')}"
 
 
 def _place(card: Card) -> str:
-    """Return where the weights come from: they are here, or which tool fetches them.
+    """Return where the weights are: here, or fetched by pip, by npm or from the web.
 
-    Where what comes with partita is not there, nothing fetches it.
+    Weights that ship with partita cannot be fetched: "missing" if they are not there.
     """
     from partita.weights.store import is_cached
 
@@ -117,7 +117,7 @@ def _place(card: Card) -> str:
 
 
 def _fitted(licence: str) -> str:
-    """Return as much of a licence as there is room for; partita models show has all of it."""
+    """Return a licence, shortened to its column."""
     return licence if len(licence) <= _LICENCE_CHARS else licence[: _LICENCE_CHARS - 1] + "…"
 
 
@@ -132,16 +132,16 @@ def _line(row: Sequence[str], widths: Sequence[int], shown: Sequence[int]) -> st
 
 
 def _notes(marks: Mapping[str, str]) -> Iterable[str]:
-    """Say what the figures are."""
+    """Return notes on the figures."""
     yield (
         "MUSDB18, ours: SDR in dB (BSS Eval v4), medians over windows, then over songs; mean over "
-        "the stems. Compare figures of one column and of the same stems."
+        "the stems. Compare scores of one column and of the same stems only."
     )
-    yield "MUSDB18: what is published of its 50 test songs, HQ or not."
+    yield "MUSDB18: published scores on its 50 test songs (MUSDB18 or MUSDB18-HQ)."
     yield (
-        f"ours: measured by this project on {len(SONGS)} songs, of the weights that it could fetch "
+        f"ours: measured by this project on {len(SONGS)} songs, for weights that it could fetch "
         "(docs/research/results.md)."
     )
     for why, mark in marks.items():
         yield f"{mark} {why}"
-    yield "speed: × real time on two cores of an AMD EPYC (AVX2). memory: the most, at any length."
+    yield "speed: × real time on two cores of an AMD EPYC (AVX2). memory: peak, at any length."

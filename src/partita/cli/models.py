@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.cli import habits
+from partita.cli import other_programs
 from partita.cli.combined import checkpoint_facts, combined_facts
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.hub import export, fetch_named, web_facts
 from partita.cli.imported import add_commands, imported_facts, print_imported
-from partita.cli.layout import terminal_columns, wrapped
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UnknownNameError, one_line
 from partita.weights.card import Card
 from partita.weights.cards import CARDS, LISTER, get_card
@@ -27,22 +27,23 @@ from partita.weights.plan import ModelPlan, parse_plan, part_cards, plan_models
 from partita.weights.web_names import is_web_name
 
 app = typer.Typer(
-    help="List, describe, fetch and import weights; list recipes.", invoke_without_command=True
+    help="List, describe, fetch, import and export weights; list recipes.",
+    invoke_without_command=True,
 )
 
-_JsonFlag = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
 def models(context: typer.Context) -> None:
-    """List, describe, fetch and import weights; list recipes."""
+    """List, describe, fetch, import and export weights; list recipes."""
     if context.invoked_subcommand is None:
         list_models()
 
 
 @app.command("list", cls=Command)
 def list_models(as_json: _JsonFlag = False) -> None:
-    """List all weights, and the recipes for training."""
+    """List all weights and all training recipes."""
     if as_json:
         facts = [*map(_facts, CARDS.values()), *map(imported_facts, imported_names())]
         facts += map(_recipe_facts, _recipes())
@@ -50,25 +51,28 @@ def list_models(as_json: _JsonFlag = False) -> None:
         return
     from rich.console import Console
 
-    from partita.cli.model_list import print_cards, print_choices
+    from partita.cli.model_list import print_cards, print_recommendations
 
     console = Console(markup=False, highlight=False)
     print_cards([card for card in CARDS.values() if not card.member_of], console)
     print_imported(console)
     recipes = f"Recipes for partita train: {', '.join(_recipes())}."
     print(f"\n{wrapped(recipes, 2, terminal_columns())}\n")
-    print_choices(console)
+    print_recommendations(console)
 
 
 @app.command("show", cls=Command)
 def show(
     name: Annotated[
-        str, typer.Argument(help="Weights, a checkpoint, a chain, an ensemble or a recipe.")
+        str,
+        typer.Argument(
+            help="Name of weights or of a recipe, a checkpoint, a chain or an ensemble."
+        ),
     ],
     as_json: _JsonFlag = False,
 ) -> None:
-    """Tell everything known about weights, a checkpoint, a chain or an ensemble, or a recipe."""
-    name = habits.model_name(name)
+    """Print all facts about weights, a checkpoint, a chain, an ensemble or a recipe."""
+    name = other_programs.model_name(name)
     is_recipe = name not in CARDS and name in _recipes()
     facts = _recipe_facts(name) if is_recipe else _named_facts(name)
     if as_json:
@@ -82,7 +86,7 @@ def show(
 
 
 def _named_facts(name: str) -> dict[str, Any]:
-    """Return what is known of weights, a checkpoint, a chain or an ensemble."""
+    """Return the facts of weights, a checkpoint, a chain or an ensemble."""
     if name in CARDS:
         return _facts(CARDS[name])
     if imported_checkpoint(name) is not None:
@@ -108,19 +112,20 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 @app.command("fetch", cls=Command)
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Weights to fetch.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of weights.")],
     accept_changed: Annotated[
         bool,
         typer.Option(
-            "--accept-changed", help="Take what hf: and https: names mean now, whatever it was."
+            "--accept-changed",
+            help="Accept models on the web that have changed since they were fetched.",
         ),
     ] = False,
     commercial_only: CommercialOnly = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
 ) -> None:
-    """Fetch and verify weights, so that separating needs no network."""
+    """Download and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
-    names = [habits.model_name(name) for name in names]
+    names = [other_programs.model_name(name) for name in names]
     check_licences(names, commercial_only=commercial_only)
     found = [model for name in names for model in plan_models(parse_plan(name))]
     models = dict.fromkeys(found)  # each once
@@ -171,7 +176,7 @@ def _facts(card: Card) -> dict[str, Any]:
     from partita.weights.store import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
-    facts.pop("published_in", None)  # with the figures
+    facts.pop("published_in", None)  # part of the scores
     if not card.speed:
         del facts["speed"]
     facts.pop("bundled", None)
@@ -189,8 +194,8 @@ def _facts(card: Card) -> dict[str, Any]:
     if not card.has_weights:
         for key in ("download_bytes", "licence"):
             del facts[key]
-        return {**facts, "weights": "none: nothing is learned"}
-    facts["commercial_use"] = card.commercial_use  # also where it is unknown
+        return {**facts, "weights": "none needed"}
+    facts["commercial_use"] = card.commercial_use  # None (unknown) included
     path = str(weights_path(card))
     if card.bundled is not None:
         del facts["download_bytes"]
@@ -206,7 +211,7 @@ def _facts(card: Card) -> dict[str, Any]:
 
 
 def _scores(card: Card) -> dict[str, Any]:
-    """Return published and measured scores, each with how it is counted."""
+    """Return published and measured scores, each with its convention."""
     found: dict[str, Any] = {}
     if card.published:
         found["published"] = {
@@ -216,7 +221,7 @@ def _scores(card: Card) -> dict[str, Any]:
         }
     if card.name in MEASURED:
         measured = asdict(MEASURED[card.name])
-        favoured = measured.pop("favoured")
+        caveat = measured.pop("caveat")
         found["measured"] = {
             "SDR": measured.pop("sdr"),
             "uSDR": measured.pop("usdr"),
@@ -224,7 +229,7 @@ def _scores(card: Card) -> dict[str, Any]:
             "scored_together": list(MEASURED[card.name].sdr),
             "convention": CONVENTION,
             "songs": list(SONGS),
-            **({"favoured": favoured} if favoured else {}),
+            **({"caveat": caveat} if caveat else {}),
         }
     return found
 
@@ -234,7 +239,7 @@ def _one_or_all(values: dict[str, str]) -> str | dict[str, str]:
 
 
 def _lines(value: object) -> list[str]:
-    """Return how a fact is printed."""
+    """Return the printed lines of a fact."""
     if isinstance(value, dict):
         return [f"{key}: {', '.join(_lines(item))}" for key, item in value.items()]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What ``partita separate`` says of each song, and of all of them."""
+"""Lines and JSON objects that ``partita separate`` prints for songs and batches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from partita.cli.flags import with_flags
 from partita.errors import one_line
 from partita.separation.batch import Outcome
 
-_SHORT_S = 1.0  # what is shorter has no minutes and seconds
-_FAST = 10.0  # from there on, tenths say nothing
+_SHORT_S = 1.0  # shorter lengths are printed in seconds
+_FAST = 10.0  # above, without decimals
 
 
 def summary(outcome: Outcome) -> str:
-    """Return what is printed of a song that is done or was skipped."""
+    """Return the summary of a song that is done or was skipped."""
     paths = list(dict.fromkeys((outcome.paths or {}).values()))
     common = paths[0].parent
     text = f"{outcome.name} → {one_line(common)}/"
@@ -38,12 +38,12 @@ def summary(outcome: Outcome) -> str:
     if files.null_depth_db is not None:
         text += f" · null depth {_null_text(files.null_depth_db)}"
     if files.gain_db:
-        text += f" · all stems {files.gain_db:+.2f} dB against clipping"
+        text += f" · all stems {files.gain_db:+.2f} dB to avoid clipping"
     return text
 
 
 def batch_summary(counts: Counter[str], elapsed_s: float) -> str:
-    """Return what is printed at the end of a batch."""
+    """Return the last line of a batch."""
     said = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "skipped", "failed") if counts[status]
     )
@@ -51,7 +51,7 @@ def batch_summary(counts: Counter[str], elapsed_s: float) -> str:
 
 
 def interrupted_text(counts: Counter[str], total: int, *, resume: bool, overwrite: bool) -> str:
-    """Return what is printed after Ctrl-C: how far it got, and how to go on."""
+    """Return the line after Ctrl-C: how many songs are done, and how to continue."""
     if total < 2:
         return "interrupted"
     finished = counts["done"] + counts["skipped"]
@@ -59,7 +59,7 @@ def interrupted_text(counts: Counter[str], total: int, *, resume: bool, overwrit
     if not resume:
         how += " with --resume instead of --overwrite" if overwrite else " with --resume"
     are = "is" if finished == 1 else "are"
-    return f"interrupted; {finished} of {total} songs {are} done: {how} goes on"
+    return f"interrupted; {finished} of {total} songs {are} done; {how} continues"
 
 
 def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
 
 
 def _null_facts(null_depth_db: float | None) -> dict[str, Any]:
-    """Return nothing where it was not measured: not all sources were separated."""
+    """Return the null depth; nothing if not all sources were separated."""
     if null_depth_db is None:
         return {}
     # JSON has no infinity: null stands for an exact sum.

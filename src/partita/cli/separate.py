@@ -16,10 +16,10 @@ import typer
 
 from partita.audio.formats import FORMATS, stem_format
 from partita.audio.spool import is_readable_once
-from partita.cli import habits
-from partita.cli.console import ProgressDisplay, print_error, set_up_logging
+from partita.cli import other_programs
+from partita.cli.console import ProgressDisplay, parse_time, print_error, set_up_logging
 from partita.cli.flags import with_flags
-from partita.cli.hint import hint_at_better_stems
+from partita.cli.hint import hint_at_better_weights
 from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
 from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
 from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
@@ -166,12 +166,12 @@ def separate(
     Exit status: 0 all done, 1 some input failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    name, filename = habits.model_name(name), habits.template(filename)
+    name, filename = other_programs.model_name(name), other_programs.template(filename)
     name = name if config is None else name_with_config(name, config)
     report = _Report(name, as_json=json_lines, quiet=quiet)
     with report.failures(inputs):
-        start_s = habits.seconds("--start", start)
-        duration_s = None if duration is None else habits.seconds("--duration", duration)
+        start_s = parse_time("--start", start)
+        duration_s = None if duration is None else parse_time("--duration", duration)
         if device.isdecimal():
             raise UsageError(f"--device {device} is none; --duration {device} sets the length")
         form = stem_format(format_, bits, bitrate)
@@ -210,7 +210,7 @@ def separate(
         draw = _figures(separator, plan, options) if figures else None
         status = report.run(songs, plan, separator, options, draw)
     if status == 0 and not (quiet or json_lines or commercial_only):
-        hint_at_better_stems(name)
+        hint_at_better_weights(name)
     return status
 
 

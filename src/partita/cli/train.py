@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
-from partita.cli import habits
+from partita.cli import other_programs
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
-from partita.cli.process import prepare_process
+from partita.cli.training_process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def train(
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
-    start = habits.model_name(start) if start else start
+    start = other_programs.model_name(start) if start else start
     check_licences([start] if start else [], commercial_only=commercial_only)
     if sources is not None:
         settings = [*settings, f"sources={sources}"]

@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from partita.errors import ModelError, UnknownNameError, one_line
+from partita.errors import ModelError, UnknownNameError, UsageError, one_line
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._without_weights import build_without_weights
+from partita.plugins import MODELS, load_plugin, plugin_names
 
 _MOST_WINDOW_S = 600
 _MODELS: dict[str, type[SeparationModel]] = {}
 ModelType = TypeVar("ModelType", bound=type[SeparationModel])
+_log = logging.getLogger(__name__)
 
 
 def register_model(name: str) -> Callable[[ModelType], ModelType]:
-    """Register a model class under a name."""
+    """Register a model class under a name, which then stands for it everywhere.
+
+    Parameters
+    ----------
+    name : str
+        No other model's. A class that is defined again, as in a notebook, replaces the first one.
+
+    Raises
+    ------
+    ValueError
+        Another model has the name.
+    TypeError
+        The class is no `SeparationModel`.
+
+    Notes
+    -----
+    Distributions add models by entry points of the group ``partita.models``, whose names are the
+    models' and whose objects are their classes.
+
+    Examples
+    --------
+    >>> @register_model("mine")  # doctest: +SKIP
+    ... class Mine(SeparationModel):
+    ...     def forward(self, mixture):  # [B, C, T] -> [B, S, C, T]
+    ...         return torch.stack(4 * [mixture / 4], dim=1)
+    """
 
     def register(cls: ModelType) -> ModelType:
-        if name in _MODELS:
+        if name in _MODELS and not _is_new_version(cls, _MODELS[name]):
             raise ValueError(f"two models are called {name!r}")
+        if not (isinstance(cls, type) and issubclass(cls, SeparationModel)):
+            raise TypeError(
+                f"{name!r} is no SeparationModel (partita.models); "
+                "a Separator takes plain modules as they are"
+            )
         cls.registry_name = name
         _state_config(cls)
         _MODELS[name] = cls
         return cls
 
     return register
+
+
+def _is_new_version(new: type, old: type) -> bool:
+    return (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
 
 
 def _state_config(cls: type[SeparationModel]) -> None:
@@ -45,8 +82,29 @@ def _state_config(cls: type[SeparationModel]) -> None:
 
 
 def list_models() -> list[str]:
-    """Return the names of all registered models."""
+    """Return the names of all models, those of installed plug-ins too."""
+    for name in plugin_names(MODELS):
+        _load(name)
     return sorted(_MODELS)
+
+
+def find_model(name: str) -> type[SeparationModel] | None:
+    """Return a model's class, None where no model has that name."""
+    if name not in _MODELS and name in plugin_names(MODELS):
+        _load(name)
+    return _MODELS.get(name)
+
+
+def _load(name: str) -> None:
+    """Register a plug-in's model, unless its name is taken; warn where it cannot be imported."""
+    if name in _MODELS:
+        return
+    try:
+        found = load_plugin(MODELS, name, f"model {name}")
+        if name not in _MODELS:  # its decorator registers it
+            register_model(name)(found)
+    except (UsageError, TypeError) as error:
+        _log.warning("%s", error)
 
 
 def config_type(name: str) -> type[ModelConfig]:
@@ -57,9 +115,14 @@ def config_type(name: str) -> type[ModelConfig]:
     UnknownNameError
         No such model.
     """
-    if name not in _MODELS:
-        raise UnknownNameError("model", name, _MODELS)
-    return _MODELS[name].config_type
+    return _model(name).config_type
+
+
+def _model(name: str) -> type[SeparationModel]:
+    found = find_model(name)
+    if found is None:
+        raise UnknownNameError("model", name, list_models())
+    return found
 
 
 def create_model(
@@ -86,7 +149,7 @@ def create_model(
         window than any model has.
     """
     values = config_type(name).from_dict({} if config is None else config)
-    build = functools.partial(_MODELS[name], values)
+    build = functools.partial(_model(name), values)
     try:
         empty = build_without_weights(build)
     except (

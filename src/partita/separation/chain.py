@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from partita.audio.conversion import Conversion
+from partita.audio.conversion import Conversion, conversion_latency_s
 from partita.dsp.blocks import Aligner, until_last
 from partita.errors import UsageError
 from partita.models._protocol import SeparationModel, SongFacts
 from partita.separation.windowed import (
     Estimator,
     InferenceOptions,
+    Pool,
     Separation,
     WindowedModel,
     estimate_blocks,
@@ -65,7 +65,13 @@ class Chain:
         """Those of the first, then those of the second."""
         return self.first.models + self.second.models
 
-    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+    @property
+    def latency_s(self) -> float:
+        """That of both, and of converting the rate there and back."""
+        conversions_s = 2 * conversion_latency_s(self.first.sample_rate, self.second.sample_rate)
+        return self.first.latency_s + self.second.latency_s + conversions_s
+
+    def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
         """Begin with a stream, as `Estimator.start` says."""
         return _ChainSeparation(self, pool, facts)
 
@@ -105,7 +111,7 @@ class Chain:
 class _ChainSeparation:
     """One stream on its way through a chain; see `Separation`."""
 
-    def __init__(self, chain: Chain, pool: ThreadPoolExecutor, facts: SongFacts) -> None:
+    def __init__(self, chain: Chain, pool: Pool, facts: SongFacts) -> None:
         self._chain = chain
         self._taken = chain.first.sources.index(chain.taken)
         self._others = [n for n in range(len(chain.first.sources)) if n != self._taken]
@@ -178,7 +184,12 @@ class Ensemble:
         """Those of all members, from first to last."""
         return tuple(model for member in self.members for model in member.models)
 
-    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+    @property
+    def latency_s(self) -> float:
+        """That of the slowest member."""
+        return max(member.latency_s for member in self.members)
+
+    def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
         """Begin with a stream, as `Estimator.start` says."""
         return _EnsembleSeparation(self, pool, facts)
 
@@ -186,7 +197,7 @@ class Ensemble:
 class _EnsembleSeparation:
     """One stream on its way through an ensemble; see `Separation`."""
 
-    def __init__(self, ensemble: Ensemble, pool: ThreadPoolExecutor, facts: SongFacts) -> None:
+    def __init__(self, ensemble: Ensemble, pool: Pool, facts: SongFacts) -> None:
         self._sources = len(ensemble.sources)
         self._members = [member.start(pool, facts) for member in ensemble.members]
         self._aligner = Aligner(len(ensemble.members))

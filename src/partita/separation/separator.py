@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, overload
 
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from partita.audio.formats import stem_format
 from partita.audio.reader import AudioReader, open_audio
@@ -18,6 +19,7 @@ from partita.audio.signal import Audio, as_audio
 from partita.devices import choose_device, choose_precision, start_threads
 from partita.dsp.levels import NullMeter
 from partita.errors import UsageError, one_line
+from partita.models._module import as_model
 from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.separation.batch import (
@@ -37,7 +39,9 @@ from partita.separation.windowed import Estimator, InferenceOptions, WindowedMod
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.checkpoint import tensors_digest
+from partita.weights.external_checkpoints import name_with_config
 from partita.weights.identity import model_sources
+from partita.weights.licences import require_commercial_use
 from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
 from partita.weights.store import load_model
 
@@ -50,16 +54,26 @@ class Separator:
 
     Parameters
     ----------
-    model : str, Path, sequence of those, or SeparationModel
+    model : str, Path, sequence of those, or Module
         Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
         (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``, or
-        a list of its members), or a model in memory.
+        a list of its members), the name of a registered model that learns nothing, or a model in
+        memory: a `partita.models.SeparationModel`, or any module that maps mixtures
+        ``[batch, channels, samples]`` to ``[batch, sources, channels, samples]``.
     stems : sequence of str
         Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
         rests (``no_vocals``); all sources by default. Members of bags and ensembles that have a
         part in none of them are neither fetched nor run.
     two_stems : str, optional
         A stem expression: that stem and ``no_STEM``.
+    sources : sequence of str, optional
+        Of a plain module: the order of its estimates. By default its attribute ``sources``.
+    sample_rate : int, optional
+        Of a plain module, in hertz. By default its attribute ``sample_rate``.
+    config : str or Path, optional
+        The YAML file of another program's checkpoint. By default the one beside it.
+    commercial_only : bool
+        Refuse weights whose licence does not clearly allow commercial use.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     precision : str
@@ -100,10 +114,14 @@ class Separator:
 
     def __init__(
         self,
-        model: str | Path | Sequence[str | Path] | SeparationModel = DEFAULT_MODEL,
+        model: str | Path | Sequence[str | Path] | nn.Module = DEFAULT_MODEL,
         *,
         stems: Sequence[str] | str = (),
         two_stems: str | None = None,
+        sources: Sequence[str] | None = None,
+        sample_rate: int | None = None,
+        config: str | Path | None = None,
+        commercial_only: bool = False,
         device: str = "auto",
         precision: str = "auto",
         segment_s: float | None = None,
@@ -117,7 +135,6 @@ class Separator:
             stems = stems.split(",")
         self._device = choose_device(device)
         start_threads(self._device)
-        sources: tuple[str, ...] | None = None
         windows: dict[str, Any] = {
             "segment_s": segment_s,
             "overlap": overlap,
@@ -130,22 +147,30 @@ class Separator:
         self._sum_to_mix = sum_to_mix
         self._estimator: Estimator
         self.plan: Plan | None = None
-        if isinstance(model, SeparationModel):
+        self.sources: tuple[str, ...] = ()
+        if isinstance(model, nn.Module):
+            model = as_model(model, sources=sources, sample_rate=sample_rate, segment_s=segment_s)
             self._estimator = WindowedModel(model, options)
             check_windows(self._estimator, options)
-            self._name = model.registry_name
+            self._name = getattr(model, "registry_name", type(model).__name__)
         else:
+            if sources is not None or sample_rate is not None:
+                raise UsageError("`sources` and `sample_rate` are for modules in memory")
             self._name = _name(model)
+            if config is not None:
+                self._name = name_with_config(self._name, Path(config))
+            if commercial_only:
+                require_commercial_use(self._name)
             self.plan = plan = parse_plan(self._name)
             if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
                 # Chosen first: what is not needed shall not even be fetched.
                 sources_of = functools.cache(model_sources)  # files of other programs are read
-                sources = plan_sources(plan, sources_of)
-                chosen = choose_stems(sources, stems=stems, two_stems=two_stems)
+                self.sources = plan_sources(plan, sources_of)
+                chosen = choose_stems(self.sources, stems=stems, two_stems=two_stems)
                 wanted = {name for members in chosen.values() for name in members}
                 plan = needed_plan(plan, wanted, sources_of)
             self._estimator = build_estimator(plan, options, load_model)
-        self.sources = self._estimator.sources if sources is None else sources
+        self.sources = self.sources or self._estimator.sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
 
     def __repr__(self) -> str:
@@ -266,6 +291,81 @@ class Separator:
             audio.sample_rate, audio.channels, keep_rate, samples.shape[1], progress
         )
         return _in_memory(through, blocks)
+
+    @property
+    def latency_s(self) -> float:
+        """How far, in seconds of audio, the stems of `stream` are behind the mixture, at most.
+
+        The model's window; of a chain, all windows one after the other. Infinite where a model sees
+        whole tracks. It holds at `sample_rate`: converting from another rate takes up to 1200
+        samples of the lower of both rates more, and as much again with `keep_rate`. Not counted are
+        the length of a block and the time of computing, which must be shorter than the audio.
+        """
+        return self._estimator.latency_s
+
+    def stream(
+        self,
+        blocks: Iterable[Audio | Tensor | npt.NDArray[Any]],
+        sample_rate: int | None = None,
+        *,
+        keep_rate: bool = False,
+    ) -> Iterator[Estimates]:
+        """Separate live audio, such as of a microphone, while it comes in.
+
+        Parameters
+        ----------
+        blocks : iterable of Audio, Tensor or ndarray ``[channels, samples]``
+            Of any lengths, one sample rate and one channel count. Read as they are needed: waiting
+            for the next one is up to the iterable.
+        sample_rate : int, optional
+            In hertz; needed for arrays.
+        keep_rate : bool
+            Return stems at the mixture's sample rate and with its channels instead of the model's.
+
+        Returns
+        -------
+        iterator of Estimates
+            Each goes on where the one before ended, and the first begins where the blocks began:
+            stems are aligned with the mixture and, in all, as long. An item comes as soon as a
+            window is complete, at most `latency_s` behind the mixture.
+
+        Raises
+        ------
+        UsageError
+            A model sees whole tracks; blocks that are no audio, or differ in rate or channels.
+
+        Notes
+        -----
+        Of a song, the stereo field is measured before it is separated: a silent channel, one of
+        opposite polarity, instruments on one side only are made up for. Of live audio it is not
+        known. It is taken for ordinary stereo, or for mono where there is one channel, so that such
+        mixtures are separated worse than from a file.
+
+        Examples
+        --------
+        >>> separator = Separator("four-stems", segment_s=1)  # doctest: +SKIP
+        >>> for estimates in separator.stream(microphone, 44100):  # doctest: +SKIP
+        ...     play(estimates["vocals"])
+        """
+        for model in self.models:
+            if model.window is None:
+                raise UsageError(
+                    f"{one_line(self._name)} sees whole tracks: it cannot separate live audio"
+                )
+        return self._live(_live_blocks(blocks, sample_rate), keep_rate)
+
+    def _live(self, blocks: Iterator[Audio], keep_rate: bool) -> Iterator[Estimates]:
+        first = next(blocks, None)
+        if first is None:
+            return
+        stream = self._new_stream(first.sample_rate, first.channels, keep_rate)
+        samples = (audio.samples.numpy() for audio in itertools.chain([first], blocks))
+        for _, stems in stream.separate(samples, is_live=True):
+            parts = {
+                name: Audio(stems[index].clone(), stream.out_rate)
+                for index, name in enumerate(stream.stems)
+            }
+            yield Estimates(parts, stream.null_depth_db)
 
     def separate(
         self,
@@ -471,12 +571,12 @@ def _name(model: str | Path | Sequence[str | Path]) -> str:
     for name in names:
         if not isinstance(name, str | Path):
             raise UsageError(
-                f"model is a name, a path, a list of those, or a model in memory; not "
+                f"`model` is a name, a path, a list of those, or a model in memory; not "
                 f"{type(name).__name__}"
             )
     whole = ",".join(map(str, names))
     if not whole:
-        raise UsageError("model is empty: name weights, or leave it out for the default")
+        raise UsageError("`model` is empty: name weights, or leave it out for the default")
     return whole
 
 
@@ -493,6 +593,24 @@ def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
         return update
 
     return of_song
+
+
+def _live_blocks(
+    blocks: Iterable[Audio | Tensor | npt.NDArray[Any]], sample_rate: int | None
+) -> Iterator[Audio]:
+    """Yield blocks as audio of one form, without those that are empty."""
+    form = None
+    for block in blocks:
+        if block.ndim == 2 and not block.shape[1]:
+            continue
+        audio = as_audio(block, sample_rate)
+        if form not in (None, (audio.sample_rate, audio.channels)):
+            raise UsageError(
+                f"blocks of one stream differ: {audio.form}, after blocks of "
+                f"{form[1]} channels, {form[0]} Hz"
+            )
+        form = audio.sample_rate, audio.channels
+        yield audio
 
 
 def _in_memory(

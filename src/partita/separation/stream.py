@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from partita.audio.channels import join_channels, mix_channels, split_channels
-from partita.audio.conversion import Conversion
+from partita.audio.conversion import Conversion, conversion_latency_s
 from partita.dsp.blocks import Aligner, until_last
 from partita.dsp.levels import NullMeter, spread_residual
 from partita.dsp.stereo import StereoField, StereoMeter
@@ -93,14 +94,29 @@ class MixtureStream:
             meter.add(pairs)
         self.field = meter.field()
 
-    def separate(self, blocks: Iterable[Samples]) -> Generator[tuple[Tensor, Tensor], None, None]:
+    @property
+    def latency_s(self) -> float:
+        """How far, in seconds, the stems of a live stream are behind it, at most."""
+        there_s = conversion_latency_s(self.rate, self.estimator.sample_rate)
+        return self.estimator.latency_s + there_s * (2 if self.keep_rate else 1)
+
+    def separate(
+        self, blocks: Iterable[Samples], *, is_live: bool = False
+    ) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Yield ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
 
         Both are at the output rate. There are exactly as many samples as the input has at it.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray ``[channels, samples]``
+        is_live : bool
+            Give each sample as soon as `latency_s` allows, instead of reading ahead and computing
+            several windows at once, which is faster.
         """
         there, back = self._conversion(), Conversion(self.estimator.sample_rate, self.rate)
         aligner, select = Aligner(2), self._selection()
-        with self.estimator.models[0].pool() as pool:
+        with nullcontext() if is_live else self.estimator.models[0].pool() as pool:
             separation = self.estimator.start(pool, self._facts)
             for block, last in until_last(blocks):
                 mixture, groups = self._to_model(there, block, last)

@@ -25,6 +25,9 @@ _LONGEST_SHIFT_S = 0.5
 _MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
 _DEVICE_BATCH = 4  # windows in one call on other devices
 _UNKNOWN = SongFacts()
+#: The threads that compute windows, as `WindowedModel.pool` makes them. None: the stream is live,
+#: the calling thread computes each window as soon as it is complete.
+Pool = ThreadPoolExecutor | None
 
 
 class Separation(Protocol):
@@ -66,13 +69,17 @@ class Estimator(Protocol):
     def models(self) -> tuple[WindowedModel, ...]:
         """All models that it consists of, from left to right."""
 
-    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+    @property
+    def latency_s(self) -> float:
+        """How far, in seconds, estimates of a live stream are behind it; infinite: to its end."""
+
+    def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
         """Begin with a stream.
 
         Parameters
         ----------
-        pool : ThreadPoolExecutor
-            As `WindowedModel.pool` makes it; open until the stream ends.
+        pool : Pool
+            Open until the stream ends.
         facts : SongFacts
             What is known of the whole stream.
         """
@@ -177,6 +184,11 @@ class WindowedModel:
         """Itself."""
         return (self,)
 
+    @property
+    def latency_s(self) -> float:
+        """A window and one sample: only then the window is known not to be the last one."""
+        return math.inf if self.window is None else (self.window.length + 1) / self.sample_rate
+
     def for_song(self, facts: SongFacts) -> WindowedModel:
         """Return the form of it for one song; this one does not change."""
         other = copy.copy(self)
@@ -187,7 +199,7 @@ class WindowedModel:
         """Make the threads that run models on one stream."""
         return worker_pool(self.workers, self._threads)
 
-    def start(self, pool: ThreadPoolExecutor, facts: SongFacts = _UNKNOWN) -> Separation:
+    def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
         """Begin with a stream, as `Estimator.start` says."""
         return _WindowedSeparation(self.for_song(facts), pool)
 
@@ -235,10 +247,10 @@ class WindowedModel:
 class _WindowedSeparation:
     """One stream on its way through one model; see `Separation`.
 
-    Several windows are computed at once, while reading and writing go on.
+    Several windows are computed at once, while reading and writing go on; of a live stream, one.
     """
 
-    def __init__(self, model: WindowedModel, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, model: WindowedModel, pool: Pool) -> None:
         self._model, self._pool = model, pool
         self._delayed = [OverlapAdd(model.window, offset) for offset in model.offsets]
         self._waiting: list[list[Tensor]] = [[] for _ in model.offsets]  # windows, of each delay
@@ -249,11 +261,14 @@ class _WindowedSeparation:
         model = self._model
         shape = (len(block), len(model.sources), *block.shape[1:-1])
         made = [[block.new_zeros(*shape, 0)] for _ in model.offsets]
-        at_once = model.workers * model.batch
+        at_once = 1 if self._pool is None else model.workers * model.batch
         for number, (stream, waiting) in enumerate(zip(self._delayed, self._waiting, strict=True)):
             waiting.extend(stream.cut(block, last))
             while len(waiting) >= at_once or (last and waiting):
                 windows, waiting[:] = waiting[:at_once], waiting[at_once:]
+                if self._pool is None:
+                    made[number] += map(stream.join, model.estimate(windows))
+                    continue
                 # The last windows of a song, too few for everyone, are shared out evenly.
                 size = math.ceil(len(windows) / model.workers)
                 for start in range(0, len(windows), size):

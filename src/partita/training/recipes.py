@@ -222,9 +222,9 @@ def load_recipe(name: str) -> Recipe:
     Parameters
     ----------
     name : str
-        One of `recipe_names` but `DICTIONARIES`, or the path of a ``.toml`` file: ``summary``,
-        ``model`` and optionally ``paper``, and tables ``[model_config]``, ``[training]`` and
-        ``[augmentation]``.
+        One of `recipe_names` but `DICTIONARIES`; the name of a model, which is trained with the
+        default settings; or the path of a ``.toml`` file: ``summary``, ``model`` and optionally
+        ``paper``, and tables ``[model_config]``, ``[training]`` and ``[augmentation]``.
 
     Raises
     ------
@@ -237,6 +237,10 @@ def load_recipe(name: str) -> Recipe:
         return _read(Path(name))
     files = _files()
     if name not in files:
+        from partita.models._registry import find_model
+
+        if name != DICTIONARIES and find_model(name) is not None:
+            return Recipe(name, f"{name}, all settings as they are by default", name)
         raise UnknownNameError("recipe", name, files if name == DICTIONARIES else recipe_names())
     return _read(files[name])
 

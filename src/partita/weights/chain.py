@@ -153,7 +153,7 @@ def taken_stem(link: Link, sources: Sequence[str]) -> str:
         if link.stem not in sources:
             raise UnknownNameError("stem", link.stem, sources)
         return link.stem
-    by_card = CARDS[link.model].takes if link.model in CARDS else ""
+    by_card = CARDS[link.model].input_stem if link.model in CARDS else ""
     usual = by_card or _USUALLY_TAKEN
     if usual in sources:
         return usual

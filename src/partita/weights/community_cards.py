@@ -66,7 +66,7 @@ COMMUNITY_CARDS = (
         "5b84f37e8d444c8cb30c79d77f613a41c05868ff9c9ac6c7049c00aefae115aa",
         f"{_UVR}/model_bs_roformer_ep_317_sdr_12.9755.ckpt",
         f"{_PYMSS}/vocal/vocal_extraction/model_bs_roformer_ep_317_sdr_12.9755.ckpt",
-        summary="vocals, and what they leave, by viperx (epoch 317)",
+        summary="vocals and the rest, by viperx (epoch 317)",
         settings={
             "sources": ["vocals", "accompaniment"],
             "residual": True,
@@ -82,7 +82,7 @@ COMMUNITY_CARDS = (
         "9dbfe5cb572e4ed32a15ec727d7bd06c8d7aba97509e6fda5bc008bb1e0b2dd5",
         f"{_HUB}/pcunwa/BS-Roformer-Resurrection/resolve/main/BS-Roformer-Resurrection.ckpt",
         f"{_PYMSS}/vocal/vocal_extraction/BS-Roformer-Resurrection.ckpt",
-        summary="vocals, and what they leave, by unwa; the smallest of its kind",
+        summary="vocals and the rest, by unwa; the smallest of its kind",
         settings={
             "sources": ["vocals", "accompaniment"],
             "residual": True,
@@ -97,11 +97,11 @@ COMMUNITY_CARDS = (
         "87201f4d31afb5bc79993230fc49446918425574db48c01c405e44f365c7559e",
         f"{_HUB}/KimberleyJSN/melbandroformer/resolve/main/MelBandRoformer.ckpt",
         f"{_PYMSS}/vocal/vocal_extraction/Kim_MelBandRoformer.ckpt",
-        summary="vocals, and what they leave, by Kimberley Jensen",
+        summary="vocals and the rest, by Kimberley Jensen",
         settings={"sources": ["vocals", "accompaniment"]},
         licence="MIT",
-        licence_evidence="the card of its author's repository, as other projects record it; what "
-        "it learned from is not stated, so commercial use is not clear",
+        licence_evidence="the card of its author's repository, as other projects record it; its "
+        "training data are not stated, so commercial use is not clear",
     ),
     _mel_roformer(
         "mel-roformer-inst-v1e",
@@ -109,7 +109,7 @@ COMMUNITY_CARDS = (
         "df2bcdb8838b88264f5381dbb0ccd84a9926c9775cf548c34d8846f5cd20fe96",
         f"{_HUB}/pcunwa/Mel-Band-Roformer-Inst/resolve/main/inst_v1e.ckpt",
         f"{_PYMSS}/vocal/vocal_instrumental_dual/inst_v1e.ckpt",
-        summary="an accompaniment, and the vocals that it leaves, by unwa",
+        summary="accompaniment and the rest (vocals), by unwa",
         settings={"sources": ["accompaniment", "vocals"], **_windows(485_100)},
     ),
     _mdx23c(
@@ -119,7 +119,7 @@ COMMUNITY_CARDS = (
         f"{_UVR}/MDX23C-8KFFT-InstVoc_HQ.ckpt",
         f"{_MSST}/v1.0.0/model_vocals_mdx23c_sdr_10.17.ckpt",
         f"{_PYMSS}/vocal/vocal_instrumental_dual/MDX23C-8KFFT-InstVoc_HQ.ckpt",
-        summary="vocals and accompaniment, both learned (InstVoc HQ)",
+        summary="vocals and accompaniment, both estimated (InstVoc HQ)",
         settings={"sources": ["vocals", "accompaniment"]},
     ),
     _card(
@@ -140,8 +140,8 @@ COMMUNITY_CARDS = (
             "dual_layers": 8,
             "overlap": 0.5,
         },
-        licence_evidence="published beside code that is MIT; nothing is said of the weights",
-        trained_on="MUSDB18-HQ, by the names of its files",
+        licence_evidence="published beside MIT code; no licence of the weights is stated",
+        trained_on="MUSDB18-HQ, judging by the names of its files",
         paper=_SCNET_PAPER,
     ),
     _bs_roformer(
@@ -151,14 +151,14 @@ COMMUNITY_CARDS = (
         f"{_HUB}/enerjazzer/BS-ROFO-SW-Fixed/resolve/main/BS-Rofo-SW-Fixed.ckpt",
         f"{_HUB}/Blakus/bs_roformer_sw_6stem/resolve/main/BS-Rofo-SW-Fixed.ckpt",
         f"{_PYMSS}/music_stems/six_stem/BS-Roformer-SW.ckpt",
-        summary="six stems, with guitar and piano; nobody knows who trained it",
+        summary="six stems, with guitar and piano; author unknown",
         settings={
             "sources": ["bass", "drums", "other", "vocals", "guitar", "piano"],
             "features": 256,
             "layers": 12,
             **_windows(588_800),
         },
-        licence_evidence="copies of a repository that is gone; theirs contradict each other "
+        licence_evidence="copies of a deleted repository, which contradict each other "
         "(unknown, MIT)",
     ),
     _mdx23c(
@@ -168,7 +168,7 @@ COMMUNITY_CARDS = (
         f"https://github.com/openmirlab/mdxnet-infer/releases/download/weights-drumsep-v1/{_DRUMSEP}",
         f"{_HUB}/Sucial/MSST-WebUI/resolve/main/All_Models/multi_stem_models/{_DRUMSEP}",
         f"{_PYMSS}/music_stems/drum_stems/MDX23C-DrumSep-aufr33-jarredou.ckpt",
-        summary="kick, snare, toms, hats, ride, crash from drums, by aufr33 and jarredou",
+        summary="kick, snare, toms, hats, ride, crash of a drum stem, by aufr33 and jarredou",
         settings={
             "sources": ["kick", "snare", "toms", "hats", "ride", "crash"],
             "fft_samples": 2048,
@@ -176,7 +176,7 @@ COMMUNITY_CARDS = (
             "bins": 1024,
             "segment_s": 130_560 / _RATE,
         },
-        takes="drums",
+        input_stem="drums",
     ),
     _mel_roformer(
         "mel-roformer-karaoke",
@@ -209,14 +209,14 @@ COMMUNITY_CARDS = (
         f"{_HUB}/RareSirMix/AIModelRehosting/resolve/main/"
         "bs_roformer_male_female_by_aufr33_sdr_7.2889.ckpt",
         f"{_PYMSS}/vocal/vocal_gender_chorus/bs_roformer_male_female_by_aufr33_sdr_7.2889.ckpt",
-        summary="men's and women's voices from vocals, by aufr33",
+        summary="male and female voices of a vocal stem, by aufr33",
         settings={
             "sources": ["male", "female"],
             "layers": 8,
             "hop_samples": 441,
             **_windows(352_800),
         },
-        takes="vocals",
+        input_stem="vocals",
     ),
     _mel_roformer(
         "mel-roformer-dereverb",
@@ -225,9 +225,9 @@ COMMUNITY_CARDS = (
         f"{_HUB}/anvuew/dereverb_mel_band_roformer/resolve/main/"
         "dereverb_mel_band_roformer_anvuew_sdr_19.1729.ckpt",
         f"{_PYMSS}/reverb_echo_control/dereverb/dereverb_mel_band_roformer_anvuew_sdr_19.1729.ckpt",
-        summary="takes reverberation off vocals, by anvuew",
+        summary="removes reverberation from vocals, by anvuew",
         settings={"sources": ["dry", "reverb"]},
-        takes="vocals",
+        input_stem="vocals",
     ),
     _mdx23c(
         "mdx23c-dereverb",
@@ -236,9 +236,9 @@ COMMUNITY_CARDS = (
         f"{_HUB}/jarredou/aufr33_jarredou_MDXv3_DeReverb/resolve/main/"
         "dereverb_mdx23c_sdr_6.9096.ckpt",
         f"{_PYMSS}/reverb_echo_control/dereverb/MDX23C-De-Reverb-aufr33-jarredou.ckpt",
-        summary="takes reverberation off vocals, by aufr33 and jarredou",
+        summary="removes reverberation from vocals, by aufr33 and jarredou",
         settings={"sources": ["dry", "reverb"]},
-        takes="vocals",
+        input_stem="vocals",
     ),
     _mel_roformer(
         "mel-roformer-denoise",
@@ -247,7 +247,7 @@ COMMUNITY_CARDS = (
         f"{_HUB}/poiqazwsx/melband-roformer-denoise/resolve/main/"
         "denoise_mel_band_roformer_aufr33_sdr_27.9959.ckpt",
         f"{_PYMSS}/cleanup/noise_bleed_control/denoise_mel_band_roformer_aufr33_sdr_27.9959.ckpt",
-        summary="takes noise off, by aufr33",
+        summary="removes noise, by aufr33",
         settings={"sources": ["dry", "noise"]},
     ),
 )

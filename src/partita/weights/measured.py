@@ -1,4 +1,4 @@
-"""What this project has measured of cards: of all the same seven songs, with the same command.
+"""Scores and memory that this project measured, for all cards on the same songs by one command.
 
 docs/research/results.md has the songs, the commands and every figure.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Five of Music Delta, three of them mono, and two of the CC0 album's that nothing learns from.
+#: Five of Music Delta (three are mono) and two of the CC0 album, which are never trained on.
 SONGS = (
     *("music-delta-britpop", "music-delta-country1", "music-delta-reggae"),
     *("music-delta-rockabilly", "music-delta-zeppelin", "eif-3-sodium", "eif-6-caesium"),
 )
 CONVENTION = "BSS Eval v4 (museval), median over windows of 1 s, then over songs, dB"
-SEEN = "has probably learned from five of the songs: flattered"
-CHOSEN = "two of the songs chose among its weights: a little flattered"
+MAY_BE_TRAINING_SONGS = "probably trained on five of the songs: optimistic"
+USED_FOR_SELECTION = "two of the songs were used to select its weights: slightly optimistic"
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Measured:
     usdr : mapping of str to float
         Source → SDR of whole songs, median over songs, in dB.
     two_stems : mapping of str to float
-        SDR as above of ``vocals`` and ``accompaniment``, those two alone scored together.
+        The same SDR of ``vocals`` and ``accompaniment``, scored together without other stems.
     null_depth_db : float or None
-        Level of the mixture less the sum of the stems, against the mixture: the most of any song.
-    favoured : str
-        Why the figures flatter; empty: no song was heard, or chosen by, before.
+        Level of mixture minus sum of stems, relative to the mixture; maximum over songs.
+    caveat : str
+        Why the scores are optimistic; empty: no song was used for training or selection.
     """
 
     sdr: Mapping[str, float]
     usdr: Mapping[str, float]
     two_stems: Mapping[str, float] = field(default_factory=dict)
     null_depth_db: float | None = None
-    favoured: str = ""
+    caveat: str = ""
 
 
 MEASURED: Mapping[str, Measured] = {
@@ -50,14 +50,14 @@ MEASURED: Mapping[str, Measured] = {
         {"vocals": 4.56, "drums": 4.27, "bass": 4.45, "other": 5.08},
         {"vocals": 4.12, "accompaniment": 12.67},
         -92.9,
-        CHOSEN,
+        USED_FOR_SELECTION,
     ),
     "htdemucs": Measured(
         {"vocals": 6.70, "drums": 7.70, "bass": 8.42, "other": 7.48},
         {"vocals": 7.49, "drums": 7.65, "bass": 9.00, "other": 6.62},
         {"vocals": 6.66, "accompaniment": 15.29},
         -28.2,
-        SEEN,
+        MAY_BE_TRAINING_SONGS,
     ),
     "spleeter-2stems": Measured(
         {"vocals": 4.12, "accompaniment": 12.75},
@@ -86,8 +86,8 @@ MEASURED: Mapping[str, Measured] = {
         {"vocals": -2.26, "drums": 0.04, "bass": -1.77, "other": -0.08},
     ),
 }
-#: The most that a `partita separate` process takes, in gigabytes: `benchmarks/speeds.py --memory`.
-#: Models that see whole tracks (REPET, blind NMF) are left out: theirs grows with the song.
+#: Peak memory of a `partita separate` process in GB: `benchmarks/speeds.py --memory`. Models that
+#: see whole tracks (REPET, blind NMF) are missing: their memory grows with the song.
 MEMORY_GB: Mapping[str, float] = {
     "four-stems": 1.5,
     "accompaniment-stems": 0.9,

@@ -122,7 +122,7 @@ def load_model(name: str) -> SeparationModel:
     if card.bundled is not None:
         if not exists(path):
             raise WeightsUnavailableError(
-                f"{one_line(path)}: not there, though it comes with partita: install partita anew"
+                f"{one_line(path)}: missing, though it ships with partita: reinstall partita"
             )
         return _load(card, path)
     if exists(path):

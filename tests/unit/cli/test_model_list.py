@@ -41,7 +41,7 @@ def listed(columns, monkeypatch):
     screen = io.StringIO()
     console = Console(file=screen, width=columns)
     model_list.print_cards(CARDS.values(), console)
-    model_list.print_choices(console)
+    model_list.print_recommendations(console)
     return screen.getvalue().splitlines()
 
 

@@ -49,8 +49,8 @@ def test_a_list_is_an_ensemble(checkpoints):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("", "model is empty"),
-        ([], "model is empty"),
+        ("", "`model` is empty"),
+        ([], "`model` is empty"),
         (3, "a list of those, or a model in memory; not int"),
         (None, "not NoneType"),
         (["hpss", 3], "not int"),

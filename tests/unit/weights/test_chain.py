@@ -57,7 +57,7 @@ def test_a_missing_model_is_one_line(name):
 
 
 def test_which_stem_is_taken(monkeypatch):
-    drums = dataclasses.replace(CARDS["hpss"], takes="drums")
+    drums = dataclasses.replace(CARDS["hpss"], input_stem="drums")
     monkeypatch.setitem(CARDS, "kit", drums)
     sources = ("vocals", "drums", "accompaniment")
     assert taken_stem(Link("kit"), sources) == "drums"

@@ -23,7 +23,7 @@ def check(card):
     parts = part_cards(card)
     assert len(parts) > 1
     assert plan_sources(parse_plan(card.name), stems_of) == card.sources
-    assert card.takes == (parts[0].takes if card.chain else "")
+    assert card.input_stem == (parts[0].input_stem if card.chain else "")
     assert card.summary
     assert bool(card.published) == bool(card.published_in)
     assert not any((card.model, card.has_weights, card.example, card.tensors_sha256))

@@ -231,7 +231,7 @@ def test_bundled_weights_that_are_damaged_or_missing(home, tmp_path, monkeypatch
     card = cards.get_card("nmfd")
     intact = store.weights_path(card).read_bytes()
     monkeypatch.setattr(store, "_BUNDLED", tmp_path)
-    with pytest.raises(WeightsUnavailableError, match="install partita anew"):
+    with pytest.raises(WeightsUnavailableError, match="reinstall partita"):
         store.load_model("nmfd")
     for damage in (intact[: len(intact) // 2], intact[:-1] + b"\x77", b""):
         store.weights_path(card).write_bytes(damage)

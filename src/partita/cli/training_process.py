@@ -1,4 +1,4 @@
-"""What a process that trains sets for itself, before PyTorch is imported."""
+"""Settings of training processes, made before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
 def prepare_process() -> None:
-    """Shorten what threads wait in loops, and keep freed memory: see docs/guide/training.md.
+    """Shorten the spinning of threads and keep freed memory: see docs/guide/training.md.
 
-    Where PyTorch is there already, the process belongs to another program: nothing changes.
+    If PyTorch is imported already, the process belongs to another program: nothing changes.
     """
     if "torch" in sys.modules:
         return
@@ -23,18 +23,18 @@ def prepare_process() -> None:
 
 
 def leave_cores_to_others() -> None:
-    """Let PyTorch's threads sleep sooner where they wait for each other.
+    """Let PyTorch's threads sleep sooner when they wait for each other.
 
-    By default they turn in a loop for milliseconds, while other programs wait for the core.
+    By default they spin for milliseconds, while other programs wait for the core.
     """
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         os.environ["GOMP_SPINCOUNT"] = _SPINS
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next step instead of giving it back to the system.
+    """Let glibc keep freed memory for the next step instead of returning it to the system.
 
-    Each step needs the same again, and fresh pages cost small networks a quarter of the time.
+    Each step needs the same memory, and new pages cost small networks a quarter of the time.
     """
     if sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc":
         set_option = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Text that fits the terminal: nothing is broken within a number or a name."""
+"""Text that fits the terminal; numbers and names are never broken."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _NARROWEST = 20
 
 
 def terminal_columns() -> int | None:
-    """Return how wide the terminal is; None: standard output goes elsewhere, lines stay whole."""
+    """Return the width of the terminal; None if standard output is not a terminal."""
     return max(_NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def wrapped(text: str, hanging: int = 2, columns: int | None = None) -> str:
-    """Break lines between words, further lines of each indented by `hanging` spaces.
+    """Wrap lines between words, with a hanging indent of `hanging` spaces.
 
     Parameters
     ----------
     text : str
     hanging : int
     columns : int or None
-        None: nothing is broken.
+        None: lines are not wrapped.
     """
     if columns is None:
         return text
@@ -31,7 +31,7 @@ def wrapped(text: str, hanging: int = 2, columns: int | None = None) -> str:
 
 
 def _filled(line: str, hanging: int, columns: int) -> str:
-    """Break one line; letters of East Asia take two columns, which textwrap does not know."""
+    """Wrap one line; East Asian characters take two columns, which textwrap does not know."""
     from rich.cells import cell_len
 
     lines = [""]
@@ -44,15 +44,15 @@ def _filled(line: str, hanging: int, columns: int) -> str:
 
 
 def fitting(widths: Sequence[int], dispensable: Sequence[int], columns: int | None) -> list[int]:
-    """Choose the columns of a table that there is room for, two spaces apart.
+    """Choose the columns of a table that fit, two spaces apart.
 
     Parameters
     ----------
     widths : sequence of int
     dispensable : sequence of int
-        Indices of columns that may be left out, the first ones first.
+        Indices of columns that may be left out, in this order.
     columns : int or None
-        None: there is room for all.
+        None: all fit.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which weights to take: by what was measured, and by what their licences allow."""
+"""Which weights to choose, by measured scores and licences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LICENCES = {True: "", None: "licence unclear", False: "no commercial use"}
 
 
 def best_model() -> Card:
-    """Return the card that separates the default's stems best, of those that were measured."""
+    """Return the measured card with the highest mean SDR on the stems of the default."""
     stems = set(get_card(DEFAULT_MODEL).sources)
     return _best({
         name: fmean(found.sdr.values()) for name, found in MEASURED.items()
@@ -21,10 +21,10 @@ def best_model() -> Card:
     })  # fmt: skip
 
 
-def choices() -> Iterable[tuple[str, str]]:
-    """Yield what somebody wants, and what to take for it."""
+def recommendations() -> Iterable[tuple[str, str]]:
+    """Yield purposes and the weights for each."""
     yield "fast, free for any use", f"{DEFAULT_MODEL} (the default)"
-    if better := better_stems():
+    if better := better_weights():
         yield "best four stems", better
     vocals = {
         name: found.two_stems["vocals"] for name, found in MEASURED.items() if found.two_stems
@@ -34,21 +34,22 @@ def choices() -> Iterable[tuple[str, str]]:
         free = _best({name: sdr for name, sdr in vocals.items() if get_card(name).commercial_use})
         yield (
             "vocals only",
-            f"--two-stems vocals --model {_said(best)}; free for any use: --model {free.name}",
+            f"--two-stems vocals --model {_with_restriction(best)}; "
+            f"free for any use: --model {free.name}",
         )
 
 
-def better_stems() -> str:
-    """Return what gives better stems than the default, and its restriction; empty: nothing does."""
+def better_weights() -> str:
+    """Return better weights than the default, with their restriction; empty: none."""
     best = best_model()
-    return "" if best.name == DEFAULT_MODEL else f"--model {_said(best)}"
+    return "" if best.name == DEFAULT_MODEL else f"--model {_with_restriction(best)}"
 
 
 def _best(sdrs: Mapping[str, float]) -> Card:
-    """Return the card of the highest figure; of equal ones, the fastest."""
+    """Return the card with the highest score; the fastest of equal ones."""
     return max(map(get_card, sdrs), key=lambda card: (sdrs[card.name], card.speed))
 
 
-def _said(card: Card) -> str:
-    said = _LICENCES[card.commercial_use]
-    return f"{card.name} ({said})" if said else card.name
+def _with_restriction(card: Card) -> str:
+    restriction = _LICENCES[card.commercial_use]
+    return f"{card.name} ({restriction})" if restriction else card.name

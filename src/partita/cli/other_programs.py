@@ -1,7 +1,7 @@
-"""What users of other programs type, in terms of ``partita separate``.
+"""Options and model names of other programs, translated to those of ``partita separate``.
 
-Demucs, Spleeter, Open-Unmix's ``umx`` and audio-separator call the same things by other names. What
-means exactly the same is taken; for the rest one sentence says what to type.
+Options of Demucs, Spleeter, Open-Unmix's ``umx`` and audio-separator that mean exactly the same are
+translated; for the others an error says in one line what to type.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from partita.errors import UsageError, one_line
+from partita.errors import UsageError
 
 #: Option → whether a value follows it.
 Options = Mapping[str, bool]
@@ -47,18 +47,17 @@ _RENAMED = {
     "--inputs": (),
 }
 _REFUSED = {
-    "--clip-mode": "nothing is ever clipped: where a stem would be, all stems get one gain; "
+    "--clip-mode": "stems are never clipped: if one would clip, all stems get the same gain; "
     "--bits float needs none",
-    "--residual": "--two-stems STEM gives STEM and no_STEM, which is the rest of the song",
+    "--residual": "--two-stems STEM gives STEM and no_STEM, the rest of the song",
     "--repo": "--model takes the path of a checkpoint, a bag's YAML file, or a folder of either",
-    "--no-split": "leave it out: songs of any length fit, and --segment sets the windows' length",
+    "--no-split": "omit it: memory does not grow with length; --segment sets the window length",
     "--other-method": "--two-stems STEM gives no_STEM as the sum of all other stems",
-    "--list-format": "partita models list --json lists the weights for programs",
-    "--normalization": "stems keep the song's level; a joint gain is used against clipping only",
+    "--list-format": "partita models list --json lists all weights as JSON",
+    "--normalization": "stems keep the song's level; one gain for all stems prevents clipping",
     "--sample-rate": "--keep-rate gives stems the song's own sample rate",
 }
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", re.ASCII)
-#: Of demucs's networks that are no part of a bag: those go by their signatures here as well.
+#: Signatures of demucs's networks outside bags; networks in bags go by their signatures here too.
 _SIGNATURES = {"955717e8": "htdemucs", "5c90dfd2": "htdemucs_6s", "75fc33f5": "hdemucs_mmi"}
 _SIGNATURE = re.compile(rf"(?<![\w./-])({'|'.join(_SIGNATURES)})(?![\w./-])")
 _SPLEETER = re.compile(r"spleeter:(\d)stems")
@@ -66,18 +65,18 @@ _FIELDS = {"{filename}": "{track}", "{instrument}": "{stem}", "{codec}": "{ext}"
 
 
 def translate(arguments: Sequence[str], options: Options) -> list[str]:
-    """Return a command's arguments in its own words.
+    """Return a command's arguments with our own options.
 
     Parameters
     ----------
     arguments : sequence of str
     options : mapping of str to bool
-        The command's own options, which always win; underscores in them may be dashes.
+        The command's own options, which take precedence; underscores may replace dashes.
 
     Raises
     ------
     UsageError
-        An option of another program's that has no equal here.
+        An option of another program that has no equivalent here.
     """
     left = list(arguments)
     words: list[str] = []
@@ -109,47 +108,31 @@ def translate(arguments: Sequence[str], options: Options) -> list[str]:
 
 
 def own_spelling(name: str) -> str:
-    """Return an option with dashes for underscores."""
+    """Return an option with dashes instead of underscores."""
     return name.replace("_", "-") if name.startswith("--") else name
 
 
 def is_known(name: str, options: Options) -> bool:
-    """Tell whether a word is an option of ``partita separate``'s, or of another program's."""
+    """Tell whether a word is an option of ``partita separate`` or of another program."""
     name = own_spelling(name.partition("=")[0])
     return any(name in names for names in (options, _FLAGS, _RENAMED, _REFUSED))
 
 
 def model_name(name: str) -> str:
-    """Return a name with what ``spleeter:2stems`` and signatures of demucs are called here."""
+    """Return a model name with our names for ``spleeter:2stems`` and demucs's signatures."""
     name = _SIGNATURE.sub(lambda match: _SIGNATURES[match[1]], name)
     return _SPLEETER.sub(r"spleeter-\1stems", name)
 
 
 def template(text: str) -> str:
-    """Return a file name template with the fields' own names for Spleeter's."""
+    """Return a file name template with Spleeter's fields replaced by ours."""
     for theirs, ours in _FIELDS.items():
         text = text.replace(theirs, ours)
     return text
 
 
-def seconds(option: str, text: str) -> float:
-    """Return the seconds of a time: ``90``, ``1:30``, ``1:02:03.5``.
-
-    Raises
-    ------
-    UsageError
-        It is none; the message names the option.
-    """
-    match = _TIME.fullmatch(text.strip())
-    if match is None or (match[2] and float(match[3]) >= 60) or (match[1] and int(match[2]) >= 60):
-        raise UsageError(
-            f"{option} {one_line(text)} is no time: type seconds, m:ss or h:mm:ss (90, 1:30)"
-        )
-    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + float(match[3])
-
-
 def _bare_words(left: list[str]) -> list[str]:
-    """Take the further values of an option that takes several: words that are no files."""
+    """Take the further values of an option with several values: words that are not files."""
     found: list[str] = []
     while left and not left[0].startswith("-") and not Path(left[0]).suffix:
         if Path(left[0]).exists():

@@ -5,7 +5,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from partita.cli.comparison import _Notes, _Table
-from partita.cli.layout import fitting, wrapped
+from partita.cli.terminal import fitting, wrapped
 from partita.evaluation.aggregate import Summary
 from partita.evaluation.tables import Row
 

@@ -1,6 +1,7 @@
 import pytest
 
-from partita.cli.habits import model_name, seconds, template, translate
+from partita.cli.console import parse_time
+from partita.cli.other_programs import model_name, template, translate
 from partita.errors import UsageError
 
 OPTIONS = {
@@ -70,15 +71,15 @@ def test_a_value_that_is_missing():
     ],
 )
 def test_times(text, expected):
-    assert seconds("--start", text) == expected
+    assert parse_time("--start", text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "-1", "1:60", "1:60:00", "1:2:3:4", "inf", "nan", "1e3", "abc", ":30", "1:", "١"]
 )
 def test_what_is_no_time(text):
-    with pytest.raises(UsageError, match=r"--start .*is no time: type seconds, m:ss or h:mm:ss"):
-        seconds("--start", text)
+    with pytest.raises(UsageError, match=r"--start .*is not a time: type seconds, m:ss or h:mm:ss"):
+        parse_time("--start", text)
 
 
 def test_names_of_spleeter():
