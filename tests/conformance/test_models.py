@@ -9,7 +9,7 @@ from partita import Separator
 from partita.models import create_model, list_models
 from partita.models._factorisation import FactorisationModel
 from partita.models._protocol import SeparationModel
-from partita.models._shares import ShareModel
+from partita.models._softmax_masks import SoftmaxMaskModel
 from partita.models._spectrogram import SpectrogramModel
 from partita.reports.figures import Recording
 from partita.reports.song import draw_song_factors
@@ -322,7 +322,7 @@ def test_statistics_are_those_of_what_the_network_sees(ranged, mixture, gain):
         pytest.skip("wants no statistics")
     ranged.learn_statistics([gain * mixture])
     found = []  # [frames, images, bins], normalised
-    if isinstance(ranged, ShareModel):
+    if isinstance(ranged, SoftmaxMaskModel):
         logits = ranged.logits
         ranged.logits = lambda images: found.append(images.flatten(0, 1)) or logits(images)
     else:

@@ -23,8 +23,8 @@ _LOSSLESS_BITS: dict[str, tuple[Bits, ...]] = {
     "flac": ("16", "24"),
     "stem.mp4": ("16", "24"),  # ALAC
 }
-_MOST_OGG_RATE = 200_000
-_MOST_OPUS_BITRATE = 256_000
+_MAX_OGG_RATE = 200_000
+_MAX_OPUS_BITRATE = 256_000
 FORMATS = ("wav", "flac", *_DEFAULT_BITRATES)
 
 
@@ -103,13 +103,13 @@ def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
         raise AudioWriteError(
             f"{form.name} holds two channels at most, not {channels}: choose another --format"
         )
-    if form.name == "ogg" and sample_rate > _MOST_OGG_RATE:
+    if form.name == "ogg" and sample_rate > _MAX_OGG_RATE:
         raise AudioWriteError(
-            f"ogg holds {_MOST_OGG_RATE} Hz at most, not {sample_rate}: choose another --format"
+            f"ogg holds {_MAX_OGG_RATE} Hz at most, not {sample_rate}: choose another --format"
         )
-    if form.name == "opus" and form.bitrate > _MOST_OPUS_BITRATE * channels:
+    if form.name == "opus" and form.bitrate > _MAX_OPUS_BITRATE * channels:
         raise AudioWriteError(
-            f"opus takes at most {_MOST_OPUS_BITRATE // 1000}k for each channel: lower --bitrate"
+            f"opus takes at most {_MAX_OPUS_BITRATE // 1000}k for each channel: lower --bitrate"
         )
 
 

@@ -24,7 +24,7 @@ _TAG_BYTES = 1 << 16
 #: Flash video does not say how long it is.
 _FLV_START = re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
 #: Shorter than that a part may be by its own account, for rounding and padding.
-_LEAST_LOST_S = 0.1
+_MIN_LOST_S = 0.1
 
 
 class JoinedReader(AudioReader):
@@ -122,7 +122,7 @@ class JoinedReader(AudioReader):
                         yield block, rate
                         got_s += block.shape[1] / rate
                     self.warnings += reader.warnings
-            if part.length_s is not None and part.length_s - got_s > _LEAST_LOST_S:
+            if part.length_s is not None and part.length_s - got_s > _MIN_LOST_S:
                 span = (began_s + got_s, began_s + part.length_s)
                 self._warn_of_silence(span, number)
                 missing = round((part.length_s - got_s) * rate)

@@ -11,8 +11,8 @@ from partita.audio.mp4_boxes import boxes, find_box
 from partita.audio.tag_names import SEPARATOR, our_name
 from partita.audio.vorbis_comments import read_comments
 
-_MOST_FRAMES = 1000
-_MOST_TEXT_BYTES = 1 << 16
+_MAX_FRAMES = 1000
+_MAX_TEXT_BYTES = 1 << 16
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 _ITEMS = (b"moov", b"udta", b"meta", b"ilst")
 _BPM = "tmpo"
@@ -62,7 +62,7 @@ def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _seek_id3_chunk(file: IO[bytes], order: Literal["little", "big"]) -> None:
     """Go to the content of the ID3 chunk of a wav or AIFF file, or to the end."""
-    for _ in range(_MOST_FRAMES):
+    for _ in range(_MAX_FRAMES):
         head = file.read(8)
         if len(head) < 8 or head[:4].upper() == b"ID3 ":
             return
@@ -78,12 +78,12 @@ def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
     if len(head) < 10 or head[:3] != b"ID3" or head[3] not in (3, 4) or head[5] & 0xC0:
         return fields
     end = file.tell() + _seven_bits(head[6:])
-    for _ in range(_MOST_FRAMES):
+    for _ in range(_MAX_FRAMES):
         frame = file.read(10)
         if len(frame) < 10 or file.tell() > end or not frame[:4].isalnum():
             break
         size = _seven_bits(frame[4:8]) if head[3] == 4 else int.from_bytes(frame[4:8])
-        if frame[:1] != b"T" or frame[:4] == b"TXXX" or size > _MOST_TEXT_BYTES or frame[9]:
+        if frame[:1] != b"T" or frame[:4] == b"TXXX" or size > _MAX_TEXT_BYTES or frame[9]:
             file.seek(size, 1)
             continue
         content = file.read(size)
@@ -99,13 +99,13 @@ def _id3v22_texts(file: IO[bytes]) -> dict[str, str]:
     head = file.read(10)
     end = file.tell() + _seven_bits(head[6:])
     found: dict[str, str] = {}
-    for _ in range(_MOST_FRAMES if not head[5] & 0xC0 else 0):
+    for _ in range(_MAX_FRAMES if not head[5] & 0xC0 else 0):
         frame = file.read(6)
         size = int.from_bytes(frame[3:6])
         if len(frame) < 6 or file.tell() + size > end or not frame[:3].isalnum():
             break
         name = {b"ULT": "lyrics", b"COM": "comment"}.get(frame[:3])
-        content = file.read(size) if name and size <= _MOST_TEXT_BYTES else b""
+        content = file.read(size) if name and size <= _MAX_TEXT_BYTES else b""
         if not content:
             file.seek(size, 1)
         elif name and content[0] < 2:
@@ -124,7 +124,7 @@ def _mp4_texts(file: IO[bytes]) -> Iterator[tuple[str, str]]:
     """Give the values of iTunes' items; an item has a box for each of its values."""
     start, end = find_box(file, _ITEMS) or (0, 0)
     for item, item_start, item_end in boxes(file, start, end):
-        if item_end - item_start > _MOST_TEXT_BYTES:  # a cover
+        if item_end - item_start > _MAX_TEXT_BYTES:  # a cover
             continue
         name = item.decode("latin-1")
         for part, part_start, part_end in boxes(file, item_start, item_end):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO
 
 #: What a file may declare below ``udta``; longer content is not read.
-_MOST_CONTENT_BYTES = 1 << 20
-_MOST_BOXES = 10_000
+_MAX_CONTENT_BYTES = 1 << 20
+_MAX_BOXES = 10_000
 
 
 def box(name: bytes, content: bytes) -> bytes:
@@ -39,7 +39,7 @@ def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
     with path.open("rb") as file:
         start, end = find_box(file, names) or (0, 0)
         file.seek(start)
-        return file.read(end - start) if 0 < end - start <= _MOST_CONTENT_BYTES else None
+        return file.read(end - start) if 0 < end - start <= _MAX_CONTENT_BYTES else None
 
 
 def find_box(file: IO[bytes], names: Sequence[bytes]) -> tuple[int, int] | None:
@@ -100,7 +100,7 @@ def _split(content: bytes) -> list[tuple[bytes, bytes]]:
 
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Give name, start of the content and end of the boxes between two positions."""
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         file.seek(start)
         header = file.read(16)
         if start + 8 > end or len(header) < 8:

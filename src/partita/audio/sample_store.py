@@ -16,7 +16,7 @@ from partita.errors import write_error
 
 Samples = npt.NDArray[np.float32]
 
-_MOST_BYTES = 1 << 25  # in memory; more goes to the disk
+_MAX_BYTES = 1 << 25  # in memory; more goes to the disk
 _BLOCK_SAMPLES = 1 << 16
 
 
@@ -35,7 +35,7 @@ class SampleStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._channels = 0
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_MOST_BYTES, dir=str(folder))  # noqa: SIM115
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_MAX_BYTES, dir=str(folder))  # noqa: SIM115
 
     def __enter__(self) -> Self:
         return self

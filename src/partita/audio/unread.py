@@ -10,7 +10,7 @@ from partita.audio.frame_table import after_tags
 from partita.audio.slices import FileSlice
 
 #: Less is padding, or tags of a kind that nobody knows.
-_LEAST_BYTES = 4096
+_MIN_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
 _MAX_CHUNKS = 1_000
 
@@ -43,14 +43,14 @@ def stated_size_of(path: Path, start: int = 0) -> int | None:
 def bytes_behind(path: Path, end: int) -> int:
     """Return how many bytes there are from an offset on, 0 where they are tags or zeros."""
     size = path.stat().st_size
-    if size - end < _LEAST_BYTES:
+    if size - end < _MIN_BYTES:
         return 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = after_tags(data, _after_chunks(data, end))
         while at < size and not any(data[at : at + _CHUNK_BYTES]):
             at += _CHUNK_BYTES
         left = size - at
-    return left if left >= _LEAST_BYTES else 0
+    return left if left >= _MIN_BYTES else 0
 
 
 def _after_chunks(data: mmap.mmap, end: int) -> int:

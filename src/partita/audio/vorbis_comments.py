@@ -15,12 +15,12 @@ from typing import IO
 from partita.audio.tag_names import SEPARATOR, tag_name
 
 #: What is read of a file that others made.
-_MOST_COMMENT_BYTES = 1 << 20
-_MOST_FIELDS = 10_000
-_MOST_BLOCKS = 100
+_MAX_COMMENT_BYTES = 1 << 20
+_MAX_FIELDS = 10_000
+_MAX_BLOCKS = 100
 
 _PADDING, _COMMENTS, _PICTURE = 1, 4, 6
-_MOST_BLOCK_BYTES = (1 << 24) - 1
+_MAX_BLOCK_BYTES = (1 << 24) - 1
 _PAGE_HEAD = "<4sBBQIIIB"
 _PAGE_BYTES = struct.calcsize(_PAGE_HEAD)
 _WHOLE = 255  # length of segments that a packet goes on after, and their number in a page
@@ -41,7 +41,7 @@ def read_comments(file: IO[bytes]) -> list[tuple[str, str]]:
         (count,) = struct.unpack_from("<I", block, 4 + length)
         position = 8 + length
         fields = []
-        for _ in range(min(count, _MOST_FIELDS)):
+        for _ in range(min(count, _MAX_FIELDS)):
             (length,) = struct.unpack_from("<I", block, position)
             field = block[position + 4 : position + 4 + length].decode("utf-8", "replace")
             position += 4 + length
@@ -54,11 +54,11 @@ def read_comments(file: IO[bytes]) -> list[tuple[str, str]]:
 
 
 def _flac_comments(file: IO[bytes]) -> bytes:
-    for _ in range(_MOST_BLOCKS):
+    for _ in range(_MAX_BLOCKS):
         (header,) = struct.unpack(">I", file.read(4))
-        length = header & _MOST_BLOCK_BYTES
+        length = header & _MAX_BLOCK_BYTES
         if header >> 24 & 127 == _COMMENTS:
-            return file.read(min(length, _MOST_COMMENT_BYTES))
+            return file.read(min(length, _MAX_COMMENT_BYTES))
         if header >> 31:
             break
         file.seek(length, 1)
@@ -67,7 +67,7 @@ def _flac_comments(file: IO[bytes]) -> bytes:
 
 def _ogg_comments(file: IO[bytes]) -> bytes:
     file.seek(0)
-    pages = itertools.islice(_read_pages(file), _MOST_COMMENT_BYTES >> 16)
+    pages = itertools.islice(_read_pages(file), _MAX_COMMENT_BYTES >> 16)
     try:
         next(pages)
         (comments,) = _packets(pages, 1)
@@ -96,7 +96,7 @@ def write_flac_tags(path: Path, text: Mapping[str, str], picture: bytes | None) 
         while not is_last:
             (header,) = struct.unpack(">I", file.read(4))
             is_last, kind = bool(header >> 31), header >> 24 & 127
-            content = file.read(header & _MOST_BLOCK_BYTES)
+            content = file.read(header & _MAX_BLOCK_BYTES)
             if kind == _COMMENTS:
                 vendor = content[4:][: int.from_bytes(content[:4], "little")]
             elif kind not in (_PADDING, _PICTURE):
@@ -106,10 +106,10 @@ def write_flac_tags(path: Path, text: Mapping[str, str], picture: bytes | None) 
     if picture is not None:
         kept.append((_PICTURE, picture))
     head = b"fLaC" + b"".join(
-        _block(kind, content) for kind, content in kept if len(content) <= _MOST_BLOCK_BYTES
+        _block(kind, content) for kind, content in kept if len(content) <= _MAX_BLOCK_BYTES
     )
     room = end - len(head) - 4
-    fits = 0 <= room <= _MOST_BLOCK_BYTES
+    fits = 0 <= room <= _MAX_BLOCK_BYTES
     head += _block(_PADDING | 0x80, bytes(room if fits else 0))
     if fits:
         with path.open("r+b") as file:

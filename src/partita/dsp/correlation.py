@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LEAST_FFT = 4096  # shorter blocks spend their time on lags, longer ones leave the cache
+_MIN_FFT = 4096  # shorter blocks spend their time on lags, longer ones leave the cache
 _BLOCKS_AT_ONCE = 16
 
 
@@ -31,7 +31,7 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
     their cross spectra add up, so that one short inverse transform is enough.
     """
     samples = first.shape[-1]
-    size = max(_LEAST_FFT, 1 << (4 * lags - 1).bit_length())
+    size = max(_MIN_FFT, 1 << (4 * lags - 1).bit_length())
     block = size - lags + 1
     count = -(-samples // block)
     cross = first.new_zeros(size // 2 + 1, len(first), len(second), dtype=torch.complex128)

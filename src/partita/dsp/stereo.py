@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 _FRAME_S = 0.093
-_MOST_FRAMES = 768  # as many snapshots are kept of a song at most, twice as few at least
+_MAX_FRAMES = 768  # as many snapshots are kept of a song at most, twice as few at least
 _LOWEST_HZ, _OCTAVES = 80.0, 6
 _AUDIBLE = 1e-6  # bands of less power than this part of a song's do not count
 _COMPRESSION = 0.3  # of magnitudes: quiet moments count, too
-_MOST_DB = 120.0
+_MAX_DB = 120.0
 
 #: Imbalance (dB) up to which channels stay as they are, and from which they are made equal.
 _IMBALANCE_DB = (4.0, 8.0)
@@ -41,7 +41,7 @@ _DOUBTED_DB = (-30.0, -23.0)
 _LOST_DB = (-70.0, -62.0)
 #: What is worth nothing is raised to this level all the same, as far as the second allows: on the
 #: way back a network's errors become as much smaller, and stems of mono songs are mono.
-_RAISED_DB, _MOST_RAISED_DB = -50.0, 60.0
+_RAISED_DB, _MAX_RAISED_DB = -50.0, 60.0
 #: Correlation of magnitudes: that of noise with a song is within ±0.06, that of a song's side with
 #: its mid 0.2 to 0.7.
 _MUSIC = (0.06, 0.16)
@@ -49,7 +49,7 @@ _MUSIC = (0.06, 0.16)
 #: Correlation of the channels below that frequency (1: one signal in the middle): 0.73 to 1 in
 #: sixteen ordinary recordings, 0 in hard-panned ones. Below that value channels are mono songs.
 _BASS_HZ, _APART = 250.0, 0.45
-_LEAST_BASS = 1e-3  # of a song's power; songs that have less are judged by all they have
+_MIN_BASS = 1e-3  # of a song's power; songs that have less are judged by all they have
 
 Spectra = npt.NDArray[np.complex64]
 
@@ -76,7 +76,7 @@ class StereoField:
     @classmethod
     def mono(cls, groups: int = 1) -> StereoField:
         """Return the field of songs whose channels are equal."""
-        matrix = torch.from_numpy(_widening(10 ** (_MOST_RAISED_DB / 20)))
+        matrix = torch.from_numpy(_widening(10 ** (_MAX_RAISED_DB / 20)))
         return cls(matrix.repeat(groups, 1, 1), torch.zeros(groups), (False,) * groups)
 
     @property
@@ -164,7 +164,7 @@ class StereoMeter:
     def _keep(self, frame: npt.NDArray[np.float32]) -> None:
         spectrum = np.fft.rfft(frame * self._window)[..., self._used]
         self._moments.append(spectrum.astype(np.complex64))
-        if len(self._moments) > _MOST_FRAMES:
+        if len(self._moments) > _MAX_FRAMES:
             self._moments = self._moments[::2]
             self._stride *= 2
 
@@ -230,7 +230,7 @@ def _is_apart(mid: Spectra, side: Spectra, bass: int) -> bool:
     powers = [np.square(np.abs(x), dtype=np.float64).sum(axis=0) for x in (mid, side)]  # [bins]
     low_mid, low_side = (float(power[:bass].sum()) for power in powers)
     total_mid, total_side = (float(power.sum()) for power in powers)
-    if low_mid + low_side < _LEAST_BASS * (total_mid + total_side):
+    if low_mid + low_side < _MIN_BASS * (total_mid + total_side):
         low_mid, low_side = total_mid, total_side
     return low_mid - low_side < _APART * (low_mid + low_side)
 
@@ -242,7 +242,7 @@ def _widening(gain: float) -> npt.NDArray[np.float64]:
 
 def _lost_gain_db(missing_db: float) -> float:
     """Return how much a signal so far below the other is raised, though it is worth nothing."""
-    return min(max(0.0, missing_db + _RAISED_DB), _MOST_RAISED_DB)
+    return min(max(0.0, missing_db + _RAISED_DB), _MAX_RAISED_DB)
 
 
 def _balance(spectra: Spectra, bands: list[slice]) -> npt.NDArray[np.float64]:
@@ -270,7 +270,7 @@ def _ratio_db(above: Spectra, below: Spectra, bands: list[slice]) -> float:
             np.square(np.abs(spectrum[:, band]), dtype=np.float64).sum()
             for spectrum in (above, below)
         ]
-        least = 10 ** (-_MOST_DB / 10) * max(powers) + np.finfo(np.float64).tiny
+        least = 10 ** (-_MAX_DB / 10) * max(powers) + np.finfo(np.float64).tiny
         ratios.append(10 * np.log10(max(powers[0], least) / max(powers[1], least)))
     return float(np.mean(ratios))
 

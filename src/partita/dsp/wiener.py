@@ -33,7 +33,7 @@ _RIDGE = 1e-12
 #: Numbers in one plane of a piece of work, a channel of one source. Just below the 32768 from which
 #: torch wakes other cores: where those are busy, waiting for them costs more than they spare.
 _PLANE = 30_000
-_LEAST_FRAMES = 4  # fewer cost more in calls than in sums
+_MIN_FRAMES = 4  # fewer cost more in calls than in sums
 
 #: Complex images of a piece, for every source and channel ``[batch, frames, bins]``.
 _Images = Iterable[Sequence[Tensor]]
@@ -261,7 +261,7 @@ def expectation_maximisation(
 
 def _frames_at_once(mixture: Tensor) -> int:
     batch, _, bins, _ = mixture.shape
-    return max(_LEAST_FRAMES, _PLANE // (batch * bins))
+    return max(_MIN_FRAMES, _PLANE // (batch * bins))
 
 
 def _iterated(

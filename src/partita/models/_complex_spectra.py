@@ -1,4 +1,4 @@
-"""Base class of networks that map the mixture's complex spectrogram to the sources' ones."""
+"""Base class of networks from the mixture's complex spectrogram to those of the sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from partita.models._protocol import ModelConfig, SeparationModel
 
 @dataclass(frozen=True)
 class ComplexConfig(ModelConfig):
-    """Configuration common to networks of complex spectra.
+    """Configuration common to networks of complex spectrograms.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class ComplexConfig(ModelConfig):
     normalised : bool
         Whether spectra are divided by the square root of `fft_samples`.
     normalise_level : bool
-        Whether the network sees mixtures whose mean over the channels has mean 0 and deviation 1.
+        Whether mixtures are scaled so that their mono mix has mean 0 and standard deviation 1.
     residual : bool
-        Whether the last source has no estimate of the network: it is what the others leave.
+        Whether the last source has no network output: it is the mixture minus the other sources.
     segment_s, overlap : float
-        Length of a window in seconds, and the part of it that neighbours share.
+        Length of a window in seconds, and how much of it overlaps with the next one, 0 to 1.
     """
 
     fft_samples: int = 4096
@@ -45,7 +45,7 @@ class ComplexConfig(ModelConfig):
         super().__post_init__()
         Stft(self.fft_samples, self.hop_samples)  # checks its sizes
         fewest = 2 if self.residual else 1
-        self.require(len(self.sources) >= fewest, "a residual is what other sources leave")
+        self.require(len(self.sources) >= fewest, "a residual needs other sources")
         self.require(self.segment_s * self.sample_rate >= 1, "segment_s must be positive")
         self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")
 
@@ -57,15 +57,15 @@ class ComplexConfig(ModelConfig):
     @property
     @abstractmethod
     def window(self) -> Window:
-        """The window, which begins with a frame wherever it stands."""
+        """The window; hops are whole frames, so all windows have the same frame grid."""
 
     @abstractmethod
     def padded_samples(self, samples: int) -> int:
-        """Return the length that the network wants a signal of that length padded to."""
+        """Return the length that the network needs signals of that length to be padded to."""
 
 
 class ComplexModel(SeparationModel):
-    """Base of models whose networks map complex spectra to complex spectra.
+    """Base class of networks from complex spectrogram to complex spectrograms.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class ComplexModel(SeparationModel):
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """The sources that it learns from examples."""
+        """The sources that the network estimates."""
         return self.config.learned
 
     @abstractmethod
@@ -99,12 +99,12 @@ class ComplexModel(SeparationModel):
         Parameters
         ----------
         seen : Tensor ``[batch, 2 channels, F, frames]``
-            The mixture's; each channel's real part is followed by its imaginary part.
+            The mixture's spectrogram, real part and imaginary part of each channel in turn.
 
         Returns
         -------
         Tensor
-            Of the lowest bins, up to all; the others are zero.
+            Of the lowest bins, or all; missing bins are zero.
         """
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -117,17 +117,17 @@ class ComplexModel(SeparationModel):
         spectra = self.spectra(parts.permute(0, 1, 4, 2, 3).flatten(1, 2))  # [B, S, C, bins, N]
         above = self.stft.bins - spectra.shape[-2]
         estimates = self.stft.synthesise(functional.pad(spectra, (0, 0, 0, above)), padded)
-        # Networks with biases give something for silence.
-        heard = mixture.flatten(1).any(dim=1)[:, None, None, None].to(mixture.dtype)
-        level = (heard * deviation[:, None], heard * mean[:, None])  # [B, 1, 1, 1]
+        # Networks with biases do not map silence to silence.
+        is_audible = mixture.flatten(1).any(dim=1)[:, None, None, None].to(mixture.dtype)
+        level = (is_audible * deviation[:, None], is_audible * mean[:, None])  # [B, 1, 1, 1]
         estimates = estimates[..., :samples] * level[0] + level[1]
         if not self.config.residual:
             return estimates
-        left = mixture[:, None] - estimates.sum(dim=1, keepdim=True)
-        return torch.cat([estimates, left], dim=1)
+        residual = mixture[:, None] - estimates.sum(dim=1, keepdim=True)
+        return torch.cat([estimates, residual], dim=1)
 
     def _level(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation ``[batch, 1, 1]``; 0 and 1 where levels stay as they are."""
+        """Return mean and deviation ``[batch, 1, 1]``; 0 and 1 without `normalise_level`."""
         mean = mixture.new_zeros(len(mixture), 1, 1)
         if not self.config.normalise_level:
             return mean, torch.ones_like(mean)
@@ -140,7 +140,7 @@ class ComplexModel(SeparationModel):
 def as_complex(channels: Tensor, sources: int) -> Tensor:
     """Turn ``[batch, sources 2 channels, F, N]`` into complex ``[batch, sources, channels, F, N]``.
 
-    Real and imaginary parts stand as in what `ComplexModel.spectra` sees, for each source.
+    Within a source, channels are ordered as in the argument of `ComplexModel.spectra`.
     """
     parts = torch.unflatten(channels.float(), 1, (sources, -1, 2))  # [B, S, C, 2, F, N]
     return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])

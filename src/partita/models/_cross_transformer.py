@@ -1,7 +1,7 @@
 """The cross-domain transformer of Hybrid Transformer Demucs.
 
-Layers attend in turn to their own domain and to the other one. Submodules stand where the package
-demucs 4.1.0 has them, so that state dicts agree name by name.
+Layers attend to their own domain and to the other one in turn. Submodules have the names of the
+package demucs 4.1.0, so that state dicts agree.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from partita.models._dconv import LayerScale
 from partita.models._onednn import Linear, attention, linear
 
 _FIRST_SCALE = 1e-4
-_BOOST = 3.0  # learned positions are multiplied by it: they learn faster
+_BOOST = 3.0  # factor of learned positions, which makes them learn faster
 _FIRST_POSITIONS = 0.2
 
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """What a `CrossTransformer` is like.
+    """The shape of a `CrossTransformer`.
 
     Attributes
     ----------
     width, hidden, heads, layers : int
-        Channels, channels within the feed-forward parts, heads, layers in each domain.
+        Channels, width of the feed-forward layers, heads, layers in each domain.
     cross_first : bool
         Whether the first layer, and every other one, attends to the other domain.
     embedding : str
-        Of positions in time: ``sin``, ``cape`` or ``scaled``, which is learned.
+        Of positions in time: ``sin``, ``cape`` or ``scaled`` (learned).
     most_positions : int
-        Of learned ones.
+        Number of learned positions.
     norm_in : bool
-        Whether layer normalisations come first.
+        Whether inputs are layer-normalised.
     norm_in_groups, norm_groups, norm_out_groups : int
-        Group normalisations instead of them, instead of the layers' own, and behind each layer; 0:
-        none.
+        Groups of normalisations of the inputs, within layers and behind layers; 0: layer
+        normalisation within layers, no group normalisation elsewhere.
     norm_first : bool
-        Whether normalisations stand before attention and feed-forward parts; False: behind them.
+        Whether normalisations are before attention and feed-forward layers; False: behind them.
     layer_scale, gelu : bool
     dropout, longest_period, position_weight : float
     most_shift : int
-        By how many steps positions are shifted at random in training.
+        Largest random shift of positions in training, in steps.
     cape_centred, cape_augmented : bool
     cape_shifts : tuple of float
-        Most of all positions' shift, of each one's, and of their scale, in training.
+        Largest random shift of all positions, shift of each position, and scale, in training.
     """
 
     width: int
@@ -83,7 +83,7 @@ class ChannelsLastGroupNorm(nn.GroupNorm):
 
 
 class Attention(nn.Module):
-    """Attention of several heads; parameters are those of `torch.nn.MultiheadAttention`."""
+    """Multi-head attention with the parameters of `torch.nn.MultiheadAttention`."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """What layers of both kinds share: a feed-forward part, scales, the last normalisation."""
+    """Base class of both kinds of layers: feed-forward layer, scales, last normalisation."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class TransformerLayer(nn.Module):
         self.gelu = shape.gelu
 
     def _build(self, shape: TransformerShape, norms: int) -> None:
-        """Add all that stands behind the attention."""
+        """Add all submodules behind the attention."""
         self.linear1 = Linear(shape.width, shape.hidden)
         self.dropout = nn.Dropout(shape.dropout)
         self.linear2 = Linear(shape.hidden, shape.width)
@@ -210,12 +210,12 @@ class LearnedPositions(nn.Module):
     def forward(self, steps: int) -> Tensor:
         """Return ``[1, steps, width]``."""
         if steps > self.embedding.num_embeddings:
-            raise ValueError(f"{steps} steps, but positions for {self.embedding.num_embeddings}")
+            raise ValueError(f"{steps} steps, but only {self.embedding.num_embeddings} positions")
         return self.embedding.weight[:steps].unsqueeze(0) * _BOOST
 
 
 class CrossTransformer(nn.Module):
-    """Two transformers, of spectrogram and waveform, that see each other in every other layer."""
+    """Two transformers, of spectrogram and waveform, with cross-attention in every other layer."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class CrossTransformer(nn.Module):
         self.layers_t = nn.ModuleList(kind(shape) for kind in kinds)
 
     def forward(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
-        """Let both domains see themselves and each other.
+        """Apply self-attention and cross-attention to both domains.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class CrossTransformer(nn.Module):
 
 
 def sine_positions(times: Tensor, width: int, longest_period: float) -> Tensor:
-    """Return ``[batch, n, width]``, cosines and then sines, of times ``[batch, n]``."""
+    """Return the embedding ``[batch, n, width]`` (cosines, then sines) of times ``[batch, n]``."""
     half = width // 2
     exponents = torch.arange(half, device=times.device) / (half - 1)
     phases = times.unsqueeze(-1) / longest_period**exponents
@@ -299,7 +299,7 @@ def sine_positions(times: Tensor, width: int, longest_period: float) -> Tensor:
 def sine_positions_2d(
     width: int, bins: int, frames: int, longest_period: float, device: torch.device
 ) -> Tensor:
-    """Return ``[1, frames * bins, width]``: half of the channels of the frame, half of the bin."""
+    """Return ``[1, frames * bins, width]``: half of the channels for frames, half for bins."""
     half = width // 2
     even = torch.arange(0, half, 2, device=device, dtype=torch.float32)
     rates = (even * (-math.log(longest_period) / half)).exp()  # [width / 4]

@@ -1,8 +1,8 @@
-"""The residual branches of Demucs from version 3 on, and what they are made of.
+"""The residual branches of Demucs from version 3 on, and their layers.
 
 Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX workshop at ISMIR 2021, section
 3.2.
-Submodules stand where the package demucs 4.1.0 has them, so that state dicts agree name by name.
+Submodules have the names of the package demucs 4.1.0, so that state dicts agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from partita.models._lstm import Lstm
 
-#: Steps that the LSTM of a residual branch sees at once; more are cut into overlapping frames.
+#: Longer inputs of a residual branch's LSTM are cut into overlapping frames of so many steps.
 _LSTM_STEPS = 200
 _LSTM_LAYERS = 2
 _HEADS = 4
@@ -26,16 +26,16 @@ _SELF_SCORE = -100.0  # a step of `LocalAttention` does not attend to itself
 
 @dataclass(frozen=True)
 class DConvShape:
-    """What a `DConv` is like, but for its channels.
+    """The shape of a `DConv`, without its channels.
 
     Attributes
     ----------
     compress : float
-        Channels of the input per channel within the branch.
+        Ratio of the input's channels to those within the branch.
     depth : int
         Residual layers; the convolution of layer ``d`` is dilated by ``2 ** d``.
     scale : float
-        The layer scales' first values.
+        Initial value of the layer scales.
     attention, lstm : bool
         Whether each layer has local attention and a bidirectional LSTM.
     """
@@ -54,7 +54,7 @@ class LayerScale(nn.Module):
     ----------
     channels : int
     first : float
-        Its value before training.
+        Its initial value.
     channels_last : bool
         Whether channels are the last axis; False: the last but one.
     """
@@ -70,14 +70,14 @@ class LayerScale(nn.Module):
 
 
 class BiLstm(nn.Module):
-    """A bidirectional LSTM and a dense layer that makes one signal of both directions.
+    """A bidirectional LSTM and a dense layer that merges both directions.
 
     Parameters
     ----------
     width, layers : int
     most_steps : int or None
-        Longer signals are cut into frames of so many steps that overlap by half; of each frame the
-        middle half counts. None: signals are seen as a whole.
+        Longer signals are cut into frames of so many steps that overlap by half; the middle half of
+        each frame is used. None: signals are not cut.
     skip : bool
         Whether the input is added.
     """
@@ -118,21 +118,21 @@ class BiLstm(nn.Module):
 
 
 class LocalAttention(nn.Module):
-    """Attention with a penalty that grows with the distance, as steep as each step wants it.
+    """Attention with a learned penalty proportional to the distance.
 
-    There is no embedding of positions; a step does not attend to itself.
+    There is no position embedding; a step does not attend to itself.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         if channels % _HEADS:
-            raise ValueError(f"local attention cannot part {channels} channels into {_HEADS} heads")
+            raise ValueError(f"{channels} channels cannot be divided among {_HEADS} heads")
         self.content = nn.Conv1d(channels, channels, 1)
         self.query = nn.Conv1d(channels, channels, 1)
         self.key = nn.Conv1d(channels, channels, 1)
         self.query_decay = nn.Conv1d(channels, _HEADS * _DECAYS, 1)
         self.proj = nn.Conv1d(channels, channels, 1)
-        with torch.no_grad():  # all but no penalty, before training
+        with torch.no_grad():  # almost no penalty at first
             self.query_decay.weight.mul_(0.01)
             if self.query_decay.bias is not None:
                 self.query_decay.bias.fill_(-2.0)
@@ -158,7 +158,7 @@ class LocalAttention(nn.Module):
 
 
 class DConv(nn.Module):
-    """Residual layers of a dilated convolution in fewer channels and a gated one that widens again.
+    """Residual layers: a dilated convolution to fewer channels, and a gated one back.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ class DConv(nn.Module):
 
 @torch.no_grad()
 def rescale_convolutions(model: nn.Module, reference: float) -> None:
-    """Bring the deviation of convolutions' first weights to its geometric mean with a reference."""
+    """Rescale convolutions: the standard deviation becomes its geometric mean with a reference."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
     for module in model.modules():
         if isinstance(module, kinds) and module.weight.numel() > 1:

@@ -27,27 +27,27 @@ class DemucsConfig(ModelConfig):
     depth : int
         Levels of the encoder, and of the decoder.
     growth : float
-        By which channels multiply from level to level, inwards.
+        Channels grow by this factor from level to level.
     kernel, stride : int
-        Of the convolutions that lead from level to level.
+        Of the strided convolutions.
     context : int
-        Steps that the decoder's rewriting convolutions see.
+        Kernel size of the decoder's rewriting convolutions.
     rewrite : bool
-        Whether each level has a second convolution, in the encoder of one step.
+        Whether each level has a second, rewriting convolution; in the encoder its kernel size is 1.
     glu : bool
-        Whether gated linear units follow those; False: ReLUs.
+        Whether gated linear units follow these; False: ReLUs.
     lstm_layers : int
-        At the bottom; 0: none.
+        Of the LSTM at the bottleneck; 0: no LSTM.
     bidirectional : bool
-        False: the LSTM knows the past only.
+        False: the LSTM sees past steps only.
     rescale : float
-        The deviation that convolutions' first weights are brought nearer to; 0: they stay.
+        Initial weights are rescaled towards this standard deviation; 0: they are not.
     resample : bool
         Whether the network works at twice the sample rate.
     normalise : bool
-        Whether it sees mixtures whose mean over the channels has mean 0 and deviation 1.
+        Whether mixtures are scaled so that their mono mix has mean 0 and standard deviation 1.
     segment_s, overlap : float
-        Length of a window, and the part of it that neighbours share; see `DemucsConfig.window`.
+        Length of a window in seconds, and how much of it overlaps with the next one, 0 to 1.
     """
 
     hidden: int = 64
@@ -68,7 +68,7 @@ class DemucsConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.hidden >= 2 and self.depth >= 1, "hidden and depth are too small")
+        self.require(self.hidden >= 2 and self.depth >= 1, "hidden below 2 or depth below 1")
         self.require(self.growth >= 1, "growth must be at least 1")
         self.require(1 <= self.stride <= self.kernel, "stride must be 1 up to kernel")
         self.require(self.context >= 1, "context must be positive")
@@ -89,8 +89,8 @@ class DemucsConfig(ModelConfig):
     def window(self) -> Window:
         """The window, whose length and overlap are whole steps of the innermost level.
 
-        Convolutions with strides give the same of a delayed signal only where the delay is whole
-        steps. So windows agree with their neighbours, but for what they see beyond their ends.
+        Strided convolutions commute only with delays of whole steps. So neighbouring windows agree
+        except near their ends.
         """
         step = self.stride**self.depth  # 4096 of twice the rate
         if self.resample:
@@ -99,16 +99,16 @@ class DemucsConfig(ModelConfig):
         return Window(steps * step, min(steps - 1, round(steps * self.overlap)) * step, step)
 
     def valid_samples(self, samples: int) -> int:
-        """Return to how many samples a signal is padded.
+        """Return the padded length of a signal.
 
-        Every convolution then ends where its input ends, and the decoder, which loses
-        ``context - 1`` steps at every level, still gives as many samples as the signal has.
+        At this length strided convolutions use all of their input, and the decoder, which loses
+        ``context - 1`` steps at every level, still returns at least as many samples as the signal.
         """
         return padded_samples(self, samples, lost_steps=self.context - 1)
 
 
 class Down(nn.Module):
-    """One level of the encoder: strided convolution, ReLU, then the rewriting convolution."""
+    """A level of the encoder: strided convolution, ReLU, rewriting convolution."""
 
     def __init__(self, config: DemucsConfig, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -124,15 +124,15 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """One level of one or more decoders that do not see each other.
+    """A level of one or more independent decoders.
 
-    The rewriting convolution, then a transposed one; ReLU behind all but the outermost.
+    Rewriting convolution, transposed convolution, and ReLU in all but the outermost level.
 
     Parameters
     ----------
     config : DemucsConfig
     channels_in, inner, channels_out : int
-        Of each decoder: at its beginning, behind the rewriting convolution, at its end.
+        Of each decoder: of the input, behind the rewriting convolution, of the output.
     decoders : int
     outermost : bool
     """
@@ -170,7 +170,7 @@ class Up(nn.Module):
         ----------
         x : Tensor ``[batch, decoders * channels_in, n]``
         skip : Tensor ``[batch, channels_in, n or more]``
-            What the encoder gave at this level, for all decoders.
+            The encoder's output at this level, for all decoders.
 
         Returns
         -------
@@ -186,7 +186,7 @@ class Up(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """The LSTM at the bottom; of both directions, a dense layer makes one signal."""
+    """The LSTM at the bottleneck, with a dense layer that merges both directions."""
 
     def __init__(self, config: DemucsConfig, width: int) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class Recurrence(nn.Module):
 
 
 def _gated(x: Tensor, glu: bool, groups: int = 1) -> Tensor:
-    """Apply GLU, by which channels halve within each group, or ReLU, to ``[B, channels, n]``."""
+    """Apply GLU, within each group of channels, or ReLU to ``[B, channels, n]``."""
     if not glu:
         return functional.relu(x)
     batch, _, n = x.shape
@@ -212,9 +212,9 @@ def _gated(x: Tensor, glu: bool, groups: int = 1) -> Tensor:
 
 @torch.no_grad()
 def rescale_weights(model: nn.Module, reference: float) -> None:
-    """Bring the deviation of convolutions' weights to its geometric mean with a reference.
+    """Rescale convolutions: the standard deviation becomes its geometric mean with a reference.
 
-    PyTorch's own first weights let signals fade from level to level ("weight rescaling at
+    With PyTorch's own initial weights signals fade from level to level ("weight rescaling at
     initialization" in the paper).
     """
     for module in model.modules():

@@ -1,9 +1,8 @@
-"""Demucs rearranged for CPUs: every convolution one product of matrices, stretch by stretch.
+"""Demucs for inference on CPUs: every convolution is a matrix product, computed in blocks.
 
-Time goes first, ``[steps, channels]``. What a convolution sees then stands side by side in memory,
-be it one with a stride or a transposed one, and a stretch goes through a whole level while it is in
-the cache: where PyTorch's layers read and write all of a signal a dozen times a level, here it is
-once.
+Time is the first axis, ``[steps, channels]``. Then the input of one output step is contiguous in
+memory, for strided and for transposed convolutions, and a block of steps passes a whole level while
+it is in the cache: signals are read and written once a level, by PyTorch's layers a dozen times.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from partita.models._demucs_signal import separate_with
 from partita.models._protocol import SeparationModel
 from partita.models._shared_weights import with_shared_weights
 
-_STRETCH = 1 << 18  # numbers that a level makes of a stretch: a megabyte, as large as caches are
+_BLOCK_NUMBERS = 1 << 18  # outputs of a level at a time: 1 MB, which caches hold
 
 
 class Product(nn.Module):
-    """A convolution as a product: ``[steps, channels]`` to ``[steps, outputs]``.
+    """A convolution as a matrix product: ``[steps, channels]`` to ``[steps, outputs]``.
 
     Parameters
     ----------
     matrix : Tensor ``[reach * channels, outputs]``
     bias : Tensor ``[outputs]``
     reach, stride : int
-        Steps that it sees, and from one of its places to the next.
+        Kernel size and stride.
     """
 
     matrix: Tensor
@@ -47,14 +46,14 @@ class Product(nn.Module):
 
     @classmethod
     def of_convolution(cls, weight: Tensor, bias: Tensor, stride: int = 1) -> Product:
-        """Make it of a weight ``[outputs, channels, reach]``."""
+        """Build it from a weight ``[outputs, channels, reach]``."""
         return cls(weight.permute(2, 1, 0).flatten(0, 1), bias, weight.shape[-1], stride)
 
     @classmethod
     def of_transposed(cls, weight: Tensor, bias: Tensor, stride: int) -> Product:
-        """Make it of a weight ``[channels, outputs, kernel]``.
+        """Build it from the weight ``[channels, outputs, kernel]`` of a transposed convolution.
 
-        It gives `stride` steps in one row, to which the last few of its input contribute.
+        A row of its output is `stride` steps, which depend on the last `reach` steps of its input.
         """
         reach = math.ceil(weight.shape[-1] / stride)
         padded = functional.pad(weight, (0, reach * stride - weight.shape[-1]))
@@ -63,13 +62,13 @@ class Product(nn.Module):
         return cls(matrix, bias.repeat(stride), reach)
 
     def to_dtype(self, dtype: torch.dtype) -> Product:
-        """Return the same in another precision."""
+        """Return it in another precision."""
         if self.matrix.dtype == dtype:
             return self
         return Product(self.matrix.to(dtype), self.bias.to(dtype), self.reach, self.stride)
 
     def places(self, steps: int) -> int:
-        """Return how many places it has in a signal."""
+        """Return how many outputs a signal has."""
         return (steps - self.reach) // self.stride + 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,13 +80,13 @@ class Product(nn.Module):
         return torch.addmm(self.bias, seen, self.matrix)
 
     def numbers(self) -> int:
-        """Return how many numbers a place takes, and gives."""
+        """Return how many numbers the input and the output of one step are."""
         return sum(self.matrix.shape)
 
 
-def _stretches(count: int, products: Iterable[Product]) -> Iterable[tuple[int, int]]:
-    """Divide a number of rows into stretches that fit the cache."""
-    rows = max(256, _STRETCH // sum(product.numbers() for product in products))
+def _blocks(count: int, products: Iterable[Product]) -> Iterable[tuple[int, int]]:
+    """Divide a number of rows into blocks that fit the cache."""
+    rows = max(256, _BLOCK_NUMBERS // sum(product.numbers() for product in products))
     return pairwise([*range(0, count, rows), count])
 
 
@@ -108,7 +107,7 @@ class FusedDown(nn.Module):
         conv, *rewrite = products
         count = conv.places(x.shape[0])
         out: Tensor | None = None
-        for start, stop in _stretches(count, products):
+        for start, stop in _blocks(count, products):
             seen = x[start * conv.stride : (stop - 1) * conv.stride + conv.reach]
             hidden = conv(seen).relu_()
             for product in rewrite:
@@ -141,8 +140,8 @@ class FusedUp(nn.Module):
         reach = rewrite[0].reach if rewrite else 1
         rows = count + conv.reach - 1
         out = x.new_empty(rows, conv.matrix.shape[1])  # [rows, stride * channels_out]
-        for start, stop in _stretches(rows, products):
-            # Rows see themselves and the few before them, of which the outermost are none.
+        for start, stop in _blocks(rows, products):
+            # A row depends on itself and on the rows before it; at the ends those are zeros.
             first, last = max(0, start - conv.reach + 1), min(stop, count)
             hidden = x[first : last + reach - 1] + skip[first : last + reach - 1]
             for product in rewrite:
@@ -150,8 +149,8 @@ class FusedUp(nn.Module):
             before, behind = first - (start - conv.reach + 1), stop - last
             if before or behind:
                 hidden = functional.pad(hidden, (0, 0, before, behind))
-            given = conv(hidden)
-            out[start:stop] = given if self.outermost else given.relu_()
+            made = conv(hidden)
+            out[start:stop] = made if self.outermost else made.relu_()
         steps = (count - 1) * self.stride + self.kernel
         return out.view(rows * self.stride, -1)[:steps]
 
@@ -159,8 +158,8 @@ class FusedUp(nn.Module):
 class FusedDemucs(SeparationModel):
     """A Demucs in evaluation mode; estimates agree to rounding.
 
-    The LSTM sees all examples at once, because it reads all of its weights at every step; all the
-    rest goes example by example.
+    The LSTM processes all examples of a batch at once, because it reads all of its weights at every
+    step; everything else goes example by example.
 
     Parameters
     ----------
@@ -231,7 +230,7 @@ class FusedDemucs(SeparationModel):
 
 
 def _product(layer: nn.Conv1d | nn.ConvTranspose1d, groups: int = 1, group: int = 0) -> Product:
-    """Return one group of a convolution."""
+    """Return one group of a convolution as a product."""
     assert layer.bias is not None
     weight, bias = (tensor.chunk(groups)[group] for tensor in (layer.weight, layer.bias))
     if isinstance(layer, nn.ConvTranspose1d):
@@ -244,5 +243,5 @@ def _in_precision(products: nn.ModuleList, dtype: torch.dtype) -> list[Product]:
 
 
 def _gated(x: Tensor, glu: bool) -> Tensor:
-    """Apply GLU, by which channels halve, or ReLU, to ``[n, channels]``."""
+    """Apply GLU, which halves the channels, or ReLU to ``[n, channels]``."""
     return functional.glu(x, dim=1) if glu else x.relu_()

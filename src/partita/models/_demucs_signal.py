@@ -1,4 +1,4 @@
-"""What surrounds the network of a Demucs, in whatever form: level, length and rate."""
+"""Pre- and post-processing of Demucs: level normalisation, padding and resampling."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.nn import functional
 
 from partita.dsp.double_rate import double_rate, halve_rate
 
-_LEAST_DEVIATION = 1e-5  # added: mixtures that are all but silent are not blown up
-_LEAST_OF_MONO = 0.1  # of all channels' deviation: opposite channels leave nothing in the mean
+_MIN_DEVIATION = 1e-5  # added, so that nearly silent mixtures are not amplified
+_MIN_MONO_RATIO = 0.1  # to all channels' deviation: channels of opposite polarity cancel in mono
 
 
 class SignalConfig(Protocol):
-    """What is read of the configuration of a Demucs; see `partita.models.demucs.DemucsConfig`."""
+    """The fields of a Demucs configuration that are used here."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What is separated."""
+        """The sources to separate."""
 
     @property
     def channels(self) -> int:
@@ -29,7 +29,7 @@ class SignalConfig(Protocol):
 
     @property
     def normalise(self) -> bool:
-        """Whether levels are."""
+        """Whether levels are normalised."""
 
     @property
     def resample(self) -> bool:
@@ -41,18 +41,18 @@ class SignalConfig(Protocol):
 
     @property
     def kernel(self) -> int:
-        """Width of the convolutions that lead from level to level."""
+        """Kernel size of the strided convolutions."""
 
     @property
     def stride(self) -> int:
         """Their stride."""
 
     def valid_samples(self, samples: int) -> int:
-        """Return to how many samples a signal is padded."""
+        """Return the padded length of a signal."""
 
 
 def padded_samples(config: SignalConfig, samples: int, *, lost_steps: int = 0) -> int:
-    """Return the least samples with which every convolution ends where its input ends.
+    """Return the smallest length at which all strided convolutions use all of their input.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def padded_samples(config: SignalConfig, samples: int, *, lost_steps: int = 0) -
     samples : int
         Of the signal.
     lost_steps : int
-        By how many steps each level of the decoder gets shorter besides.
+        By how many steps unpadded convolutions shorten each level of the decoder.
     """
     steps = 2 * samples if config.resample else samples
     for _ in range(config.depth):
@@ -73,7 +73,7 @@ def padded_samples(config: SignalConfig, samples: int, *, lost_steps: int = 0) -
 def separate_with(
     network: Callable[[Tensor], Tensor], config: SignalConfig, mixture: Tensor
 ) -> Tensor:
-    """Separate by a network that has its own level, length and perhaps rate.
+    """Separate a mixture: normalise, pad, resample, run the network, and undo all of it.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def separate_with(
     """
     samples = mixture.shape[-1]
     mean, deviation = _level(mixture, config.normalise)
-    x = (mixture - mean) / (_LEAST_DEVIATION + deviation)
+    x = (mixture - mean) / (_MIN_DEVIATION + deviation)
     missing = config.valid_samples(samples) - samples
     x = functional.pad(x, (missing // 2, missing - missing // 2))
     x = halve_rate(network(double_rate(x))) if config.resample else network(x)
@@ -99,20 +99,20 @@ def separate_with(
 def _level(mixture: Tensor, normalise: bool) -> tuple[Tensor, Tensor]:
     """Return mean and deviation ``[batch, 1, 1]`` of the network's input and output.
 
-    Of silence the deviation is 0, whether levels are normalised or not, and so are estimates.
+    The deviation of silence is 0, also without `normalise`, so that its estimates are silence.
     """
     if not normalise:
-        heard = mixture.flatten(1).any(dim=1)[:, None, None]
-        return torch.zeros_like(heard, dtype=mixture.dtype), heard.to(mixture.dtype)
+        is_audible = mixture.flatten(1).any(dim=1)[:, None, None]
+        return torch.zeros_like(is_audible, dtype=mixture.dtype), is_audible.to(mixture.dtype)
     mono = mixture.mean(dim=1, keepdim=True)  # [B, 1, T]
     mean = mono.mean(dim=-1, keepdim=True)
-    others = max(1, mono.shape[-1] - 1)  # than one
-    deviation = ((mono - mean).square().sum(dim=-1, keepdim=True) / others).sqrt()
+    degrees = max(1, mono.shape[-1] - 1)  # of freedom
+    deviation = ((mono - mean).square().sum(dim=-1, keepdim=True) / degrees).sqrt()
     of_all = (mixture - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
-    return mean, torch.maximum(deviation, _LEAST_OF_MONO * of_all)
+    return mean, torch.maximum(deviation, _MIN_MONO_RATIO * of_all)
 
 
 def centred(x: Tensor, samples: int) -> Tensor:
-    """Return the middle of ``[..., n]``; where the rest is odd, more of it is behind."""
+    """Return the centre ``[..., samples]`` of ``[..., n]``; an odd sample is cut off at the end."""
     start = (x.shape[-1] - samples) // 2
     return x[..., start : start + samples]

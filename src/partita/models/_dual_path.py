@@ -1,7 +1,7 @@
-"""SCNet's middle: two-way LSTMs along frequency and along time, in features and in their spectra.
+"""SCNet's bottleneck: dual-path LSTMs on features and on their Fourier transforms along time.
 
-On CPUs, without gradients, features stand together in memory, some rows at a time go through an
-LSTM while its gates are in the cache, and what it gives is written once, where it is read next.
+For inference on CPUs features are the last axis, an LSTM processes some rows at a time, whose gates
+fit the cache, and its output is written once, in the layout of the next step.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from partita.models._lstm import Lstm
 from partita.models._onednn import Linear, has_float32_products, linear_added
 
-#: An LSTM sees so many numbers at once, but no fewer rows than that: its products want them.
-_FEW_NUMBERS, _FEW_ROWS = 1_300_000, 32
+#: An LSTM processes so many numbers at a time, and at least so many rows, which its matrix products
+#: need to be fast.
+_CACHED_NUMBERS, _MIN_ROWS = 1_300_000, 32
 
 
 class DualPath(nn.Module):
-    """An LSTM along frequency, then one along time, each adding to what it sees."""
+    """An LSTM along frequency, then one along time, with residual connections."""
 
     def __init__(self, channels: int, expansion: int) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class DualPath(nn.Module):
         return x + self._along(1, x)
 
     def _along(self, which: int, x: Tensor) -> Tensor:
-        """Return what an LSTM along the last axis of ``[batch, channels, rows, steps]`` adds."""
+        """Run an LSTM along the last axis of ``[batch, channels, rows, steps]``."""
         batch, _, rows, _ = x.shape
         steps = self.norm_layers[which](x).permute(3, 0, 2, 1).flatten(1, 2)  # [T, B R, C]
         some = rows * batch
@@ -51,7 +52,7 @@ class DualPath(nn.Module):
         return torch.unflatten(added, 1, (batch, rows)).permute(1, 3, 2, 0)
 
     def infer(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Map ``[bins, frames, channels]`` to the same numbers as `forward`, some bins at a time.
+        """Do the same as `forward` for ``[bins, frames, channels]``, some bins at a time.
 
         Yields
         ------
@@ -59,37 +60,37 @@ class DualPath(nn.Module):
             The bins.
         Tensor ``[frames, these bins, channels]``
         """
-        turned = x.new_empty(x.shape[1], x.shape[0], x.shape[2])
+        by_frame = x.new_empty(x.shape[1], x.shape[0], x.shape[2])
         for frames, part in self._rows_along(0, x):
-            turned[frames] = part.transpose(0, 1)
-        yield from self._rows_along(1, turned)
+            by_frame[frames] = part.transpose(0, 1)
+        yield from self._rows_along(1, by_frame)
 
     def _rows_along(self, which: int, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield some rows of ``[steps, rows, channels]`` at a time, with what an LSTM adds."""
+        """Yield ``[steps, rows, channels]`` plus an LSTM's output, some rows at a time."""
         lstm, linear, norm = (
             layers[which] for layers in (self.lstm_layers, self.linear_layers, self.norm_layers)
         )
         assert isinstance(lstm, Lstm)
         assert isinstance(linear, Linear)
         halves = [half.contiguous() for half in linear.weight.chunk(2, dim=1)]
-        seen = norm(x.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+        normalised = norm(x.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
         rows, some = x.shape[1], _rows_at_once(x)
         for start in range(0, rows, some):
             part = slice(start, min(start + some, rows))
-            forwards, backwards = lstm.directions(seen[:, part])
+            forwards, backwards = lstm.directions(normalised[:, part])
             total = linear_added(x[:, part], forwards, halves[0], linear.bias)
             yield part, linear_added(total, backwards, halves[1])
 
 
 def _rows_at_once(x: Tensor) -> int:
-    """Return how many rows of ``[steps, rows, channels]`` an LSTM sees at once: even parts."""
+    """Return how many rows of ``[steps, rows, channels]`` an LSTM processes at a time."""
     rows = x.shape[1]
-    parts = min(math.ceil(x.numel() / _FEW_NUMBERS), math.ceil(rows / _FEW_ROWS))
+    parts = min(math.ceil(x.numel() / _CACHED_NUMBERS), math.ceil(rows / _MIN_ROWS))
     return math.ceil(rows / max(1, parts))
 
 
 class SeparationNet(nn.Module):
-    """Layers that see features along time, and spectra of these, in turn (section 2.3)."""
+    """Layers that work on features and on their Fourier transforms in turn (section 2.3)."""
 
     def __init__(self, channels: int, expansion: int, layers: int) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class SeparationNet(nn.Module):
             rows = x.permute(0, 2, 3, 1)
             return torch.stack([self._infer(each) for each in rows]).permute(0, 3, 1, 2)
         for index, layer in enumerate(self.dp_modules):
-            x = layer(x).permute(0, 2, 3, 1).float()  # transforms know no half precision
+            x = layer(x).permute(0, 2, 3, 1).float()  # no FFT in half precision
             if index % 2 == 0:
                 spectrum = torch.fft.rfft(x, dim=2, norm="ortho")  # [B, F, N / 2 + 1, C]
                 x = torch.cat([spectrum.real, spectrum.imag], dim=-1)
@@ -113,7 +114,7 @@ class SeparationNet(nn.Module):
         return x
 
     def _infer(self, x: Tensor) -> Tensor:
-        """Map ``[bins, frames, channels]`` to the same numbers as `forward`, in fewer passes."""
+        """Do the same as `forward` for ``[bins, frames, channels]``, in fewer passes."""
         bins, frames, channels = x.shape
         for index, layer in enumerate(self.dp_modules):
             assert isinstance(layer, DualPath)

@@ -1,4 +1,4 @@
-"""What models share that factorise magnitudes into templates and activations."""
+"""Base class of models that factorise magnitudes into templates and activations."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from partita.dsp.nmf import Factors
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.validation import bounded
 
-_PIECE = 1 << 22  # numbers of all sources: sixteen megabytes
+_PIECE_NUMBERS = 1 << 22  # magnitudes of all sources at a time: 16 MB
 
 
 @dataclass(frozen=True)
 class FactorisationConfig(SpectrogramConfig):
-    """Configuration common to them.
+    """Configuration common to models that factorise.
 
     Attributes
     ----------
     lags : int
         Length of a template in frames; 1 is plain NMF.
     beta : float
-        Which β-divergence falls: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
+        Of the β-divergence: 2 Euclidean, 1 Kullback–Leibler, 0 Itakura–Saito.
     iterations : int
-        At most.
+        At most so many.
     seed : int
-        Of random starts.
+        Of the random initialisation.
     """
 
     bins: int = 2049
@@ -47,15 +47,15 @@ class FactorisationConfig(SpectrogramConfig):
 
 @dataclass(frozen=True)
 class Factorisation:
-    """A factorised mixture.
+    """The factorisation of a mixture.
 
     Attributes
     ----------
     factors : Factors
         With templates ``[batch or 1, channels or 1, bands, components, lags]`` and activations
-        ``[batch, channels or 1, components, frames]``; 1 stands for all.
+        ``[batch, channels or 1, components, frames]``; axes of size 1 are shared.
     owners : Tensor, int64 ``[batch, components]``
-        Which source each component belongs to, by index.
+        The index of the source that each component belongs to.
     """
 
     factors: Factors
@@ -79,12 +79,12 @@ class Factorisation:
 
 
 class FactorisationModel(SpectrogramModel):
-    """Base of models whose sources are sums of templates that come and go."""
+    """Base class of models whose sources are sums of components: template times activation."""
 
     config: FactorisationConfig
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """Separate, in single precision whatever the precision of networks is."""
+        """Separate, in single precision also under autocast."""
         with torch.autocast(mixture.device.type, enabled=False):
             return super().forward(mixture)
 
@@ -93,7 +93,7 @@ class FactorisationModel(SpectrogramModel):
         """Factorise magnitudes ``[batch, channels, bins, frames]``."""
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Return the magnitudes, or masks, ``[batch, sources, channels, bins, frames]``."""
+        """Return magnitudes, or masks, ``[batch, sources, channels, bins, frames]``."""
         return torch.cat(list(self.pieces(mixture)), dim=-1)
 
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
@@ -109,5 +109,5 @@ class FactorisationModel(SpectrogramModel):
             yield torch.stack(found).expand(-1, -1, mixture.shape[1], -1, -1)
 
     def frames_at_once(self, mixture: Tensor) -> int:
-        """Return how many frames of all sources' magnitudes are a piece."""
-        return max(1, _PIECE // (len(self.sources) * mixture[..., 0].numel()))
+        """Return how many frames a piece has."""
+        return max(1, _PIECE_NUMBERS // (len(self.sources) * mixture[..., 0].numel()))

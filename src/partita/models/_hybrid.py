@@ -1,4 +1,4 @@
-"""What Hybrid Demucs and Hybrid Transformer Demucs share: two U-Nets, of spectrogram and waveform.
+"""Base class of hybrid models: two U-Nets, one of the spectrogram and one of the waveform.
 
 Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX workshop at ISMIR 2021.
 """
@@ -31,11 +31,11 @@ from partita.models._hybrid_spectrum import (
 from partita.models._protocol import SeparationModel
 from partita.models._shared_weights import with_shared_weights
 
-_LEAST_DEVIATION = 1e-5  # added: mixtures that are all but silent are not blown up
+_MIN_DEVIATION = 1e-5  # added, so that nearly silent mixtures are not amplified
 
 
 class HybridModel(SeparationModel):
-    """Base of models with a U-Net of spectrograms and one of waveforms, whose estimates are added.
+    """Base class of models with a U-Net of spectrograms and one of waveforms, whose outputs add up.
 
     Mixtures that are exactly zero have estimates that are exactly zero.
     """
@@ -101,7 +101,7 @@ class HybridModel(SeparationModel):
         self.decoder.insert(0, up)
 
     def _shape(self, level: Level) -> LevelShape:
-        """Return what the encoder of the frequency branch is like, or the one behind both."""
+        """Return the shape of an encoder level of the frequency branch, or of the joint branch."""
         config = self.config
         stride = config.stride if level.over_frequency else config.time_stride
         kernel = level.bins if level.joins else 2 * stride
@@ -122,7 +122,7 @@ class HybridModel(SeparationModel):
         )
 
     def _dconv(self, level: Level, side: str) -> DConvShape | None:
-        """Return what the residual branches of a level are like, None where there are none."""
+        """Return the shape of a level's residual branches; None: it has none."""
         del level
         config = self.config
         if config.dconv not in (side, "both"):
@@ -130,12 +130,12 @@ class HybridModel(SeparationModel):
         return DConvShape(config.dconv_compress, config.dconv_depth, config.dconv_scale)
 
     def _bottom(self, x: Tensor, xt: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return what the decoders of spectrogram and waveform begin with, None for nothing."""
+        """Return the inputs of both decoders; None: skip connections only."""
         del x, xt
         return None, None
 
     def _padded(self, mixture: Tensor) -> Tensor:
-        """Return the mixture as long as the network wants it."""
+        """Return the mixture padded to the length that the network needs."""
         return mixture
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class HybridModel(SeparationModel):
         mixture = self._padded(mixture)
         spectrogram = self.transform.analyse(mixture)  # [B, C, F, N]
         images = as_channels(spectrogram) if config.complex_as_channels else spectrogram.abs()
-        (x, mean, deviation), (xt, mean_time, deviation_time) = map(_levelled, (images, mixture))
+        (x, mean, deviation), (xt, mean_time, deviation_time) = map(_normalised, (images, mixture))
         x, xt = self._unets(x, xt)
         sources = len(config.sources)
         x, xt = (torch.unflatten(each.float(), 1, (sources, -1)) for each in (x, xt))
@@ -165,7 +165,7 @@ class HybridModel(SeparationModel):
         return fast
 
     def _images(self, x: Tensor, spectrogram: Tensor) -> Tensor:
-        """Make a complex ``[B, S, C, F, N]`` of the network's ``[B, S, images, F, N]``."""
+        """Turn the network's output ``[B, S, images, F, N]`` into a complex ``[B, S, C, F, N]``."""
         if self.config.complex_as_channels:
             return from_channels(x)
         return images_of_magnitudes(
@@ -189,7 +189,7 @@ class HybridModel(SeparationModel):
         Tensor ``[batch, sources * channels, samples]``
         """
         skips, skips_time, lengths, lengths_time = [], [], [], []
-        joined = len(self.encoder) - len(self.tencoder)  # levels of one branch only
+        joined = len(self.encoder) - len(self.tencoder)  # levels behind the joint
         joins = any(level.joins for level in self.config.levels)
         for index, down in enumerate(self.encoder):
             lengths.append(x.shape[-1])
@@ -216,14 +216,14 @@ class HybridModel(SeparationModel):
                     skip = skips_time.pop()
                 yt, _ = self.tdecoder[index - joined](yt, skip, lengths_time.pop())
         if y is None or yt is None:
-            raise ValueError("a network without levels")
+            raise ValueError("the network has no levels")
         return y, yt
 
 
-def _levelled(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``[batch, …]`` with mean 0 and deviation 1, and its mean and deviation."""
+def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise each example of ``[batch, …]``; return it, its mean and its deviation."""
     axes = tuple(range(1, x.ndim))
     mean = x.mean(dim=axes, keepdim=True)
-    others = min(1, x[0].numel() - 1)  # of a single number the deviation is 0
-    deviation = x.std(dim=axes, keepdim=True, correction=others)
-    return (x - mean) / (_LEAST_DEVIATION + deviation), mean, deviation
+    correction = min(1, x[0].numel() - 1)  # the deviation of a single number is 0
+    deviation = x.std(dim=axes, keepdim=True, correction=correction)
+    return (x - mean) / (_MIN_DEVIATION + deviation), mean, deviation

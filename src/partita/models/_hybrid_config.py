@@ -1,4 +1,4 @@
-"""The configuration that hybrid models share, and what follows from it for each level."""
+"""The configuration common to hybrid models, and the levels that follow from it."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class HybridConfig(ResidualConfig):
     wiener_residual : bool
         Whether the Wiener filter has a residual: one more source, the mixture minus all others.
     stride : int
-        Of the convolutions that lead from level to level; they are twice as wide.
+        Of the convolutions between levels; kernels are twice as wide.
     time_stride : int
         The same in levels below the one where the branches join.
     encoder_context : int
         Neighbours on each side that the encoder's gated convolutions see.
     bands : tuple of float
-        Where frequency bands end whose layers have weights of their own, as parts of all bins; the
-        last one ends with them. Empty: there is one band.
+        Upper edges, as fractions of all bins, of frequency bands whose layers have their own
+        weights; the last band has no edge. Empty: one band.
     band_levels : int
-        How many of the outermost levels have bands.
+        How many levels, the outermost ones, have bands.
     embedding : float
-        Weight of the embedding of frequencies behind the outermost level; 0: there is none.
+        Weight of the frequency embedding behind the outermost level; 0: no embedding.
     embedding_scale : float
-        By which its learned numbers are multiplied.
+        Factor of its parameters, which makes them learn faster.
     embedding_smooth : bool
-        Whether neighbouring frequencies' resemble each other before training.
+        Whether the embedding is initialised smoothly along frequency.
     """
 
     key_order: ClassVar[str] = """
@@ -88,11 +88,14 @@ class HybridConfig(ResidualConfig):
             whole = level.joins or not level.over_frequency or level.bins % self.stride == 0
             self.require(whole, "fft_samples must divide by twice the strides of all levels")
             is_whole = self.stride ** (level.index + 1) == self.fft_samples // 4
-            self.require(not level.joins or is_whole, "branches must join at one step a hop")
+            self.require(
+                not level.joins or is_whole,
+                "branches must join at one step per hop",
+            )
 
     def _check_bands(self) -> None:
         ascending = all(low < high for low, high in itertools.pairwise((0.0, *self.bands, 1.0)))
-        self.require(ascending, "bands must be ascending parts between 0 and 1")
+        self.require(ascending, "bands must be ascending fractions between 0 and 1")
         self.require(self.band_levels >= 0, "band_levels must not be negative")
         if self.bands:
             plain = all(
@@ -100,11 +103,11 @@ class HybridConfig(ResidualConfig):
                 for level in self.levels[: self.band_levels]
             )
             plain = plain and self.band_levels <= self.norm_from
-            self.require(plain, "bands need outer levels, without normalisation")
+            self.require(plain, "levels with bands must be outer ones without normalisation")
 
     @property
     def window(self) -> Window:
-        """The window; neighbours begin as far from each other as in demucs's own loop."""
+        """The window; the hop is that of demucs's own loop."""
         length = self.segment_samples
         return Window(length, length - max(1, int((1 - self.overlap) * length)))
 
@@ -138,7 +141,7 @@ class Level:
     bins : int
         Of its encoder's input.
     over_frequency : bool
-        Whether there are two branches; False: behind the level where they join, there is one.
+        True: there are two branches; False: the level is behind the joint, with one branch.
     joins : bool
         Whether the branches join here.
     width, width_time : int

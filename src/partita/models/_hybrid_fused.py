@@ -1,9 +1,9 @@
-"""Levels of the hybrid Demucs rearranged for CPUs: fewer passes over memory, faster products.
+"""Levels of the hybrid Demucs for inference on CPUs: fewer passes over memory, faster products.
 
-Channels stand together in memory, ``[batch, rows, columns, channels]``: rows are bins and columns
-frames, or rows are samples of the time branch, which has one column. Then a convolution of one step
-is a product of matrices, transposed ones are plain ones, and some rows at a time go through a whole
-level while they are in the cache.
+Channels are the last axis, ``[batch, rows, columns, channels]``: rows are bins and columns frames;
+in the time branch rows are steps, in one column. Then a convolution of kernel size 1 is a matrix
+product, transposed convolutions become plain ones, and a block of rows passes a whole level while
+it is in the cache.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from partita.models._dconv import DConv, LayerScale
 from partita.models._hybrid_layers import DecoderLayer, EncoderLayer
 from partita.models._onednn import InPrecision, linear, precision_of
 
-_STRETCH = 1 << 20  # numbers of a level's output at once: few calls, and they stay in the cache
+_BLOCK_NUMBERS = 1 << 20  # outputs of a level at a time: few calls, and caches hold them
 
 
 class Convolution:
-    """A convolution of ``[batch, channels, rows, columns]``, channels last in memory.
+    """A convolution of ``[batch, rows, columns, channels]``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Convolution:
         self.outputs, _, self.reach, self.width = weight.shape
 
     def __call__(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """Return places of ``[batch, rows, columns, channels]``, padded at the columns' ends."""
+        """Convolve ``[batch, rows, columns, channels]``, padded along the columns only."""
         bias = None if self.bias is None else self.bias(x.dtype)
         if self.reach == self.width == self.stride == 1:
             return linear(x, self.matrix(x.dtype), bias, gelu=gelu)
@@ -58,7 +58,7 @@ class Convolution:
         return torch.ops.aten.gelu_(made) if gelu else made
 
     def _along_row(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve one column as one row: oneDNN's strides are four times as fast there."""
+        """Convolve one column as one row: oneDNN's strides are four times as fast along rows."""
         batch, rows, _, channels = x.shape
         strides = (x.stride(0), 1, rows * channels, channels)
         row = x.as_strided((batch, channels, 1, rows), strides)
@@ -78,15 +78,15 @@ class Gated:
         return self.content(x).mul_(self.gate(x).sigmoid_())
 
 
-def _stretches(rows: int, numbers: int) -> Iterator[tuple[int, int]]:
-    """Divide rows of so many numbers into stretches that fit the cache."""
-    some = max(1, _STRETCH // max(1, numbers))
+def _blocks(rows: int, numbers: int) -> Iterator[tuple[int, int]]:
+    """Divide rows of so many numbers each into blocks that fit the cache."""
+    some = max(1, _BLOCK_NUMBERS // max(1, numbers))
     for start in range(0, rows, some):
         yield start, min(rows, start + some)
 
 
 def _rows(x: Tensor, start: int, stop: int) -> Tensor:
-    """Return rows of ``[batch, rows, columns, channels]``, zeros where there are none."""
+    """Return rows of ``[batch, rows, columns, channels]``, zeros outside."""
     count = x.shape[1]
     inside = x[:, max(0, start) : min(count, stop)]
     before, behind = max(0, -start), max(0, stop - count)
@@ -94,10 +94,10 @@ def _rows(x: Tensor, start: int, stop: int) -> Tensor:
 
 
 class FusedDConv:
-    """A `DConv` of plain convolutions, which changes what it is given.
+    """A `DConv` of plain convolutions, in place.
 
-    Its second normalisation needs no pass over memory: mean and deviation of a matrix's products
-    follow from the mean and the covariance of what it multiplies.
+    Its second normalisation needs no pass over memory: mean and deviation of a product follow from
+    the matrix and from mean and covariance of the other factor.
     """
 
     def __init__(self, dconv: DConv) -> None:
@@ -128,7 +128,7 @@ class FusedBranch:
         matrix, bias = wide.weight.detach()[..., 0], wide.bias.detach()
         gain, shift = wide_norm.weight.detach(), wide_norm.bias.detach()
         self.matrix, self.bias, self.gram = matrix, bias, matrix.T @ matrix
-        # Behind the normalisation: (gain matrix) (h / s) + (gain bias) / s - gain (m / s) + shift.
+        # The normalised product is (gain matrix) (h / s) + (gain bias) / s - gain (m / s) + shift.
         folded = torch.cat([matrix, bias[:, None], -torch.ones_like(bias)[:, None]], dim=1)
         folded = folded * gain[:, None]  # [2 C, width + 2]
         content, gate = folded.chunk(2)
@@ -140,17 +140,17 @@ class FusedBranch:
 
     def __call__(self, x: Tensor) -> None:
         """Add to ``[batch, steps, channels]`` in place."""
-        seen = self._normalised(x).to(x.dtype)
+        hidden = self._normalised(x).to(x.dtype)
         dtype = x.dtype
         content, gate = self.content(dtype), self.gate(dtype)
         shift_content, shift_gate = self.shift_content(dtype), self.shift_gate(dtype)
-        for start, stop in _stretches(x.shape[1], x.shape[0] * x.shape[2]):
-            part = seen[:, start:stop]
+        for start, stop in _blocks(x.shape[1], x.shape[0] * x.shape[2]):
+            part = hidden[:, start:stop]
             gates = linear(part, gate, shift_gate).sigmoid_()
             x[:, start:stop].addcmul_(linear(part, content, shift_content), gates)
 
     def _hidden(self, x: Tensor) -> Tensor:
-        """Return what the first convolution gives, ``[batch, steps, width]``."""
+        """Return the output of the first convolution, ``[batch, steps, width]``."""
         width, away = self.width, self.dilation
         taps = linear(x, self.taps(x.dtype)).to(self.bias.dtype)
         hidden = taps[..., width : 2 * width] + self.narrow_bias
@@ -159,26 +159,26 @@ class FusedBranch:
         return hidden
 
     def _normalised(self, x: Tensor) -> Tensor:
-        """Return what the second convolution and its normalisation want of the first one's."""
+        """Return the input of the second convolution with its folded normalisation."""
         hidden = self._hidden(x)
         batch, steps, width = hidden.shape
         flat = functional.layer_norm(hidden.flatten(1), [steps * width], eps=self.norm.eps)
         hidden = torch.addcmul(self.norm.bias, flat.view_as(hidden), self.norm.weight)
         hidden = torch.ops.aten.gelu_(hidden)
-        middle = hidden.mean(dim=1, keepdim=True)  # [batch, 1, width]
-        away = hidden - middle
-        spread = (away.mT @ away * self.gram).sum(dim=(1, 2)) / (steps * len(self.bias))
-        means = torch.addmm(self.bias, middle[:, 0], self.matrix.T)  # [batch, 2 C], of each channel
+        mean_hidden = hidden.mean(dim=1, keepdim=True)  # [batch, 1, width]
+        centred = hidden - mean_hidden
+        spread = (centred.mT @ centred * self.gram).sum(dim=(1, 2)) / (steps * len(self.bias))
+        means = torch.addmm(self.bias, mean_hidden[:, 0], self.matrix.T)  # [batch, 2 C]
         variance, mean = torch.var_mean(means, dim=1, correction=0)
         scale = (variance + spread + self.eps).rsqrt()[:, None, None]  # [batch, 1, 1]
-        wanted: Tensor = hidden.new_empty(batch, steps, width + 2)
-        torch.mul(hidden, scale, out=wanted[..., :width])
-        wanted[..., width:] = torch.cat([scale, mean[:, None, None] * scale], dim=2)
-        return wanted
+        normalised: Tensor = hidden.new_empty(batch, steps, width + 2)
+        torch.mul(hidden, scale, out=normalised[..., :width])
+        normalised[..., width:] = torch.cat([scale, mean[:, None, None] * scale], dim=2)
+        return normalised
 
 
 class FusedEncoder(nn.Module):
-    """An `EncoderLayer` without normalisations of its own, and without context."""
+    """An `EncoderLayer` without normalisation and without context."""
 
     def __init__(self, layer: EncoderLayer) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class FusedEncoder(nn.Module):
         count = (x.shape[1] + missing + 2 * shape.pad - shape.kernel) // shape.stride + 1
         out = x.new_empty(len(x), count, x.shape[2], self.conv.outputs)
         each = out[:, 0].numel()
-        for start, stop in _stretches(count, each):
+        for start, stop in _blocks(count, each):
             first, last = start * shape.stride - shape.pad, (stop - 1) * shape.stride - shape.pad
             made = self.conv(_rows(x, first, last + shape.kernel), gelu=True)
             if shape.over_frequency:
@@ -208,13 +208,13 @@ class FusedEncoder(nn.Module):
         if not shape.over_frequency:
             if self.dconv is not None:
                 self.dconv(out.flatten(1, 2))
-            for start, stop in _stretches(count, each):
+            for start, stop in _blocks(count, each):
                 out[:, start:stop] = self.rewrite(out[:, start:stop])
         return _channels_first(out, shape.over_frequency)
 
 
 class FusedDecoder(nn.Module):
-    """A `DecoderLayer` without normalisations of its own."""
+    """A `DecoderLayer` without normalisation."""
 
     def __init__(self, layer: DecoderLayer) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class FusedDecoder(nn.Module):
         self.dconv = None if layer.dconv is None else FusedDConv(layer.dconv)
         weight, bias = _rows_first(layer.conv_tr)
         self.channels = weight.shape[1]
-        # Each row of its input, and the one before, make as many rows as the stride.
+        # A row of the input and the one before give `stride` rows of the output.
         taps = torch.unflatten(weight[..., 0], 2, (2, -1)).flip(2)  # [C, O, 2, stride]
         taps = taps.permute(3, 1, 0, 2).flatten(0, 1).unsqueeze(-1)  # [stride O, C, 2, 1]
         self.conv = Convolution(taps, bias.repeat(self.shape.stride))
@@ -239,26 +239,26 @@ class FusedDecoder(nn.Module):
         before = self._before(parts)
         rows, columns = before.shape[1:3]
         out = before.new_empty(len(before), rows + 1, shape.stride, columns, self.channels)
-        for start, stop in _stretches(rows + 1, out[:, 0].numel()):
+        for start, stop in _blocks(rows + 1, out[:, 0].numel()):
             made = self.conv(_rows(before, start - 1, stop))  # [B, rows, columns, stride O]
             made = torch.unflatten(made, 3, (shape.stride, -1)).transpose(2, 3)
             out[:, start:stop] = made if self.outermost else functional.gelu(made)
-        found = out.flatten(1, 2)
+        result = out.flatten(1, 2)
         if shape.over_frequency:
-            found = found[:, shape.pad : found.shape[1] - shape.pad]
+            result = result[:, shape.pad : result.shape[1] - shape.pad]
         else:
-            found = found[:, shape.pad : shape.pad + length]
-        found, before = (_channels_first(each, shape.over_frequency) for each in (found, before))
-        return found, before
+            result = result[:, shape.pad : shape.pad + length]
+        result, before = (_channels_first(each, shape.over_frequency) for each in (result, before))
+        return result, before
 
     def _before(self, parts: list[Tensor]) -> Tensor:
-        """Return what the transposed convolution sees, ``[batch, rows, columns, channels]``."""
+        """Return the input of the transposed convolution, ``[batch, rows, columns, channels]``."""
         rows, shape = parts[0].shape[1], self.shape
         edge = self.rewrite.content.reach // 2
         out = torch.empty_like(parts[0])
-        for start, stop in _stretches(rows, out[:, 0].numel()):
-            seen = [_rows(part, start - edge, stop + edge) for part in parts]
-            made = self.rewrite(seen[0] + seen[1] if len(seen) == 2 else seen[0])
+        for start, stop in _blocks(rows, out[:, 0].numel()):
+            rows_in = [_rows(part, start - edge, stop + edge) for part in parts]
+            made = self.rewrite(rows_in[0] + rows_in[1] if len(rows_in) == 2 else rows_in[0])
             if shape.over_frequency and self.dconv is not None:
                 self.dconv(made.flatten(0, 1))
             out[:, start:stop] = made
@@ -274,7 +274,7 @@ def _rows_first(conv: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _channels_last(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return ``[batch, rows, columns, channels]`` of what levels are given."""
+    """Map ``[batch, channels, …]`` to ``[batch, rows, columns, channels]``."""
     if x.ndim == 3:
         x = x.unsqueeze(-1)
     return x.permute(0, 2, 3, 1).to(dtype).contiguous()
@@ -286,7 +286,7 @@ def _channels_first(x: Tensor, over_frequency: bool) -> Tensor:
 
 
 def fused_level(layer: nn.Module) -> nn.Module:
-    """Return a level in its form for inference; itself where there is none."""
+    """Return a level in its form for inference, or itself if it has none."""
     if not isinstance(layer, (EncoderLayer, DecoderLayer)):
         return layer
     shape, twice = layer.shape, 2 * layer.shape.stride

@@ -1,6 +1,6 @@
 """Levels of the hybrid Demucs: of the encoder and the decoder, over frequency or over time.
 
-Submodules stand where the package demucs 4.1.0 has them, so that state dicts agree name by name.
+Submodules have the names of the package demucs 4.1.0, so that state dicts agree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from partita.models._dconv import DConv, DConvShape
 
 @dataclass(frozen=True)
 class LevelShape:
-    """What the layers of one level are like, but for their channels.
+    """The shape of a level's layers, without their channels.
 
     Attributes
     ----------
@@ -26,17 +26,17 @@ class LevelShape:
         Whether convolutions run over the bins of ``[batch, channels, bins, frames]``; False: over
         the time of ``[batch, channels, n]``.
     kernel, stride, pad : int
-        Of the convolution that leads from level to level.
+        Of the convolution between levels.
     norm_groups : int
-        Of the group normalisations; 0: there are none.
+        Of the group normalisations; 0: no normalisation.
     context : int
-        Neighbours on each side that the gated convolution sees.
+        Neighbours on each side in the kernel of the gated convolution.
     frequency_context : bool
-        Whether these are also neighbouring bins; False: only frames.
+        Whether that kernel also covers neighbouring bins; False: frames only.
     dconv : DConvShape or None
-        Of the residual branch, if there is one.
+        Of the residual branch; None: no residual branch.
     only_conv : bool
-        Whether the first convolution, and its normalisation in the decoder, is all there is.
+        Whether the level is a bare convolution (in the decoder, with its normalisation).
     """
 
     over_frequency: bool
@@ -50,11 +50,11 @@ class LevelShape:
     only_conv: bool = False
 
     def norm(self, channels: int) -> nn.Module:
-        """Return the normalisation of that many channels."""
+        """Return a normalisation of so many channels."""
         return nn.GroupNorm(self.norm_groups, channels) if self.norm_groups else nn.Identity()
 
     def gated(self, channels: int) -> nn.Module:
-        """Return the convolution before the gate."""
+        """Return the convolution in front of the GLU."""
         width = 1 + 2 * self.context
         if not self.over_frequency:
             return nn.Conv1d(channels, 2 * channels, width, padding=self.context)
@@ -91,14 +91,14 @@ class EncoderLayer(nn.Module):
         ----------
         x : Tensor ``[batch, channels_in, bins, frames]`` or ``[batch, channels_in, n]``
         inject : Tensor ``[batch, channels_out, frames]``, optional
-            The time branch, where it joins the frequency branch, which has one bin left.
+            Output of the time branch, to be added where the branches join.
 
         Returns
         -------
         Tensor ``[batch, channels_out, bins / stride, frames]`` or ``[…, n / stride]``
         """
         if not self.shape.over_frequency:
-            x = x.flatten(2)  # of the one bin that is left
+            x = x.flatten(2)  # drops the axis of the single bin
             x = functional.pad(x, (0, -x.shape[-1] % self.shape.stride))
         y: Tensor = self.conv(x)
         if self.shape.only_conv:
@@ -138,18 +138,18 @@ class DecoderLayer(nn.Module):
         Parameters
         ----------
         x : Tensor or None
-            As the level below gives it; None: nothing but the skip.
+            The output of the level below; None: use the skip only.
         skip : Tensor or None
-            What the encoder gave at this level; None where `only_conv`.
+            The encoder's output at this level; None for `only_conv`.
         length : int
-            Steps of the result; frequency layers keep the frames that there are.
+            Steps of the result; layers over frequency ignore it.
 
         Returns
         -------
         Tensor ``[batch, channels_out, bins * stride, frames]`` or ``[batch, channels_out, length]``
-            GELU behind all but the outermost.
+            With GELU, except in the outermost level.
         Tensor
-            What stands before the transposed convolution: there the time branch leaves.
+            The input of the transposed convolution, from which the time branch starts.
         """
         y = self.before(x, skip)
         z: Tensor = self.norm2(self.conv_tr(y))
@@ -161,13 +161,13 @@ class DecoderLayer(nn.Module):
         return (z if self.outermost else functional.gelu(z)), y
 
     def before(self, x: Tensor | None, skip: Tensor | None) -> Tensor:
-        """Return what the transposed convolution sees, ``[batch, channels_in, …]``."""
+        """Return the input of the transposed convolution, ``[batch, channels_in, …]``."""
         if x is not None and self.shape.over_frequency and x.ndim == 3:
             x = x.unsqueeze(2)  # [B, C, 1, N]
         if x is None or skip is None:
             both = skip if x is None else x
             if both is None:
-                raise ValueError("a level without input")
+                raise ValueError("a level needs x or skip")
         else:
             both = x + skip
         if self.shape.only_conv:
@@ -176,7 +176,7 @@ class DecoderLayer(nn.Module):
 
 
 def along_time(dconv: DConv | None, x: Tensor) -> Tensor:
-    """Run a residual branch over time, bin by bin where there are bins."""
+    """Run a residual branch along time, separately for each bin."""
     if dconv is None:
         return x
     if x.ndim == 3:
@@ -187,7 +187,7 @@ def along_time(dconv: DConv | None, x: Tensor) -> Tensor:
 
 
 class BandEncoder(nn.Module):
-    """An `EncoderLayer` for each frequency band; of equal weights, they would be one layer.
+    """An `EncoderLayer` for each frequency band; with equal weights, the same as one layer.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class BandEncoder(nn.Module):
     shape : LevelShape
         Without normalisation.
     bounds : sequence of float
-        Where bands end, as parts of all bins; the last one ends with them.
+        Upper edges of the bands as fractions of all bins, without that of the last band.
     """
 
     def __init__(
@@ -203,14 +203,14 @@ class BandEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.bounds = shape, tuple(bounds)
-        unpadded = dataclasses.replace(shape, pad=0)  # only the outermost bins are
+        unpadded = dataclasses.replace(shape, pad=0)  # `forward` pads the outermost bins
         layers = (EncoderLayer(channels_in, channels_out, unpadded) for _ in range(len(bounds) + 1))
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """Go one level down; see `EncoderLayer.forward`. Bands see what their neighbours begin."""
+        """Go one level down; see `EncoderLayer.forward`. Inputs of neighbouring bands overlap."""
         if inject is not None:
-            raise ValueError("branches do not join in levels of several bands")
+            raise ValueError("branches cannot join in a level with bands")
         bins = x.shape[2]
         kernel, stride, pad = self.shape.kernel, self.shape.stride, self.shape.pad
         parts, start = [], 0
@@ -222,7 +222,7 @@ class BandEncoder(nn.Module):
                 steps = round((round(bins * bound) - start + before - kernel) / stride + 1)
                 stop, behind = start + (steps - 1) * stride + kernel - before, 0
             if stop <= start:
-                raise ValueError("frequency bands that are too narrow")
+                raise ValueError("frequency bands are too narrow")
             part = functional.pad(x[:, :, start:stop], (0, 0, before, behind))
             parts.append(layer(part))
             start = stop - kernel + stride
@@ -243,14 +243,14 @@ class BandDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.bounds, self.outermost = shape, tuple(bounds), outermost
-        whole = dataclasses.replace(shape, pad=0)  # bands overlap in what would be cut off
+        uncut = dataclasses.replace(shape, pad=0)  # bands overlap in what would be cut off
         self.layers = nn.ModuleList(
-            DecoderLayer(channels_in, channels_out, whole, outermost=True)
+            DecoderLayer(channels_in, channels_out, uncut, outermost=True)
             for _ in range(len(bounds) + 1)
         )
 
     def forward(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, None]:
-        """Go one level up; see `DecoderLayer.forward`. Where bands meet, they are added."""
+        """Go one level up; see `DecoderLayer.forward`. Overlapping outputs of bands are added."""
         bins, stride = x.shape[2], self.shape.stride
         parts: list[Tensor] = []
         start = 0
@@ -269,15 +269,15 @@ class BandDecoder(nn.Module):
 
 
 class FrequencyEmbedding(nn.Module):
-    """A learned vector for each bin, which tells convolutions over frequency where they are.
+    """A learned vector for each bin: convolutions over frequency do not know the frequency.
 
     Parameters
     ----------
     bins, width : int
     scale : float
-        Learned numbers are multiplied by it: they learn faster.
+        Factor of the parameters, which makes them learn faster.
     smooth : bool
-        Whether neighbours resemble each other before training.
+        Whether the initialisation is smooth along frequency.
     """
 
     def __init__(self, bins: int, width: int, *, scale: float, smooth: bool) -> None:

@@ -1,4 +1,4 @@
-"""The transform of the hybrid Demucs, and how its network's output becomes spectrograms."""
+"""The transform of the hybrid Demucs, and spectrograms from its network's output."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _STEPS = 4  # hops in a frame
 _EPS = 1e-10  # openunmix's, see `partita.models._magnitudes`
 _SCALE = 10.0
 _WIENER_FRAMES = 300
-_FEW_FRAMES = 32  # transformed at once: they stay in the cache
+_PIECE_FRAMES = 32  # transformed back at a time: they fit the cache
 
 
 @dataclass(frozen=True)
 class HybridTransform:
-    """A transform with a frame for each hop, as strided convolutions of a time branch have steps.
+    """A transform with one frame per hop, like the steps of the time branch.
 
-    Frame ``n`` is centred on the middle of the samples from ``n`` to ``n + 1`` hops. The highest
-    bin is left out. Frames are four hops long, and normalised to keep energies.
+    Frame ``n`` is centred between ``n`` and ``n + 1`` hops. The highest bin is omitted. Frames are
+    four hops long, and normalised to keep the energy.
 
     Attributes
     ----------
     fft_samples : int
         Frame length, a multiple of 8.
     delayed : bool
-        As some networks of the MDX challenge 2021 learned it: the signal's surroundings are zero
-        instead of its reflection, and what comes back is one and a half hops late.
+        As in some networks of the MDX challenge 2021: signals are padded with zeros instead of
+        reflection, and the inverse transform is one and a half hops late.
     """
 
     fft_samples: int
@@ -63,7 +63,7 @@ class HybridTransform:
         hop, frames = self.hop_samples, spectrogram.shape[-1]
         silent = spectrogram.new_zeros(*spectrogram.shape[:-1], 2)
         behind = [] if self.delayed else [silent]
-        pieces = [silent, *torch.split(spectrogram, _FEW_FRAMES, dim=-1), *behind]
+        pieces = [silent, *torch.split(spectrogram, _PIECE_FRAMES, dim=-1), *behind]
         length, start = (1, 0) if self.delayed else (3, self._margin)
         stft = Stft(self.fft_samples, hop, normalised=True)
         signal = stft.synthesise_pieces(pieces, (frames + length) * hop)
@@ -71,7 +71,7 @@ class HybridTransform:
 
 
 def _reflect(x: Tensor, widths: tuple[int, int]) -> Tensor:
-    """Pad by reflection; zeros, most of them behind, lengthen what is too short to be reflected."""
+    """Pad by reflection; signals too short for that are padded with zeros first."""
     before, behind = widths
     missing = max(0, max(widths) - x.shape[-1] + 1)
     zeros_behind = min(behind, missing)
@@ -81,12 +81,12 @@ def _reflect(x: Tensor, widths: tuple[int, int]) -> Tensor:
 
 
 def as_channels(spectrogram: Tensor) -> Tensor:
-    """Make of a complex ``[B, C, F, N]`` a real ``[B, 2 C, F, N]``, each real part first."""
+    """Map a complex ``[B, C, F, N]`` to ``[B, 2 C, F, N]``: real and imaginary part in turn."""
     return torch.view_as_real(spectrogram).permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
 def from_channels(images: Tensor) -> Tensor:
-    """Make of a real ``[B, S, 2 C, F, N]`` a complex ``[B, S, C, F, N]``."""
+    """Map ``[B, S, 2 C, F, N]`` to a complex ``[B, S, C, F, N]``; see `as_channels`."""
     parts = torch.unflatten(images, 2, (-1, 2))  # [B, S, C, 2, F, N]
     return torch.complex(parts[:, :, :, 0], parts[:, :, :, 1])
 
@@ -94,17 +94,18 @@ def from_channels(images: Tensor) -> Tensor:
 def images_of_magnitudes(
     magnitudes: Tensor, mixture: Tensor, *, iterations: int, residual: bool
 ) -> Tensor:
-    """Give magnitudes phases.
+    """Turn magnitudes into complex spectrograms with the help of the mixture.
 
     Parameters
     ----------
     magnitudes : Tensor ``[batch, sources, channels, bins, frames]``
     mixture : Tensor, complex ``[batch, channels, bins, frames]``
     iterations : int
-        Of the multichannel Wiener filter, for which sources stay in their place for 300 frames.
-        From 0 down: the mixture's phases as they are; below 0, all but silent numbers fade as well.
+        Of the multichannel Wiener filter, with constant spatial covariances for 300 frames. 0: no
+        filter, magnitudes get the mixture's phases; below 0: the same, and nearly silent bins fade
+        out.
     residual : bool
-        Whether the filter counts with one source more, what the others leave of the mixture.
+        Whether the filter has one more source, the mixture minus the others.
 
     Returns
     -------
@@ -120,13 +121,13 @@ def images_of_magnitudes(
     if residual:
         images = torch.cat([images, (mixture - images.sum(dim=1)).unsqueeze(1)], dim=1)
     filtered = []
-    for part, whole in zip(
+    for part, mixed in zip(
         *(torch.split(numbers, _WIENER_FRAMES, dim=-1) for numbers in (images, mixture)),
         strict=True,
     ):
-        unit = (whole.abs().amax(dim=(1, 2, 3)) / _SCALE).clamp(min=1.0)  # [B]
+        unit = (mixed.abs().amax(dim=(1, 2, 3)) / _SCALE).clamp(min=1.0)  # [B]
         filtered.append(
-            expectation_maximisation(part, whole, iterations=iterations, eps=_EPS, unit=unit)
+            expectation_maximisation(part, mixed, iterations=iterations, eps=_EPS, unit=unit)
         )
-    found = torch.cat(filtered, dim=-1)
-    return found[:, :-1] if residual else found
+    images = torch.cat(filtered, dim=-1)
+    return images[:, :-1] if residual else images

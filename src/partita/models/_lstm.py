@@ -1,4 +1,4 @@
-"""An LSTM that is trained in full precision, whatever precision the rest of a network has."""
+"""An LSTM that is trained in full precision, also under autocast."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ _LSTM_MODE = 2  # PyTorch's number of that kind of recurrent layer
 
 
 class Lstm(nn.LSTM):
-    """An LSTM that autocast leaves in the precision of its weights while it is trained.
+    """An LSTM that autocast leaves in the precision of its weights during training.
 
-    On GPUs autocast runs LSTMs in float16, also where bfloat16 is asked for. The gradients of a
-    mean over millions of samples are below what float16 can tell from 0. Without gradients nothing
-    changes.
+    On GPUs autocast runs LSTMs in float16, even if bfloat16 was asked for, and gradients of a mean
+    over millions of samples underflow in float16. Inference does not change.
     """
 
     def forward(self, input: Any, hx: Any = None) -> Any:
@@ -27,10 +26,9 @@ class Lstm(nn.LSTM):
             return super().forward(input.to(self.all_weights[0][0].dtype), hx)
 
     def directions(self, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each direction's states by itself: no pass over memory puts them side by side.
+        """Return the states of each direction, which saves the pass that concatenates them.
 
-        Only for one layer of two directions, where `partita.models._onednn.has_float32_products`
-        says so.
+        Only for one bidirectional layer, and only if `_onednn.has_float32_products`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What models share whose networks give magnitudes that mean what they say."""
+"""Base class of networks that predict each source's magnitude spectrogram."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from partita.dsp.wiener import expectation_maximisation, wiener
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.validation import bounded
 
-#: Of the Wiener filter; as openunmix has it, a noise 70 dB below the peak. With less of it, sources
-#: that all leave one channel to nobody become hundreds of times too loud and cancel each other.
+#: Of the Wiener filter. As in openunmix, it assumes noise 70 dB below the peak. With less noise, in
+#: a channel where all estimates are nearly silent, sources become hundreds of times too loud and
+#: cancel each other.
 _SCALE = 10.0
 _EPS = 1e-10
 
 
 @dataclass(frozen=True)
 class MagnitudeConfig(SpectrogramConfig):
-    """Configuration common to models of magnitudes.
+    """Configuration common to networks that predict magnitudes.
 
     Attributes
     ----------
     bins : int
-        All of them.
+        All bins of the transform.
     wiener_iterations : int or None
-        Of the multichannel Wiener filter that makes images of the magnitudes; 0: they take the
-        mixture's phases as they are; None: their ratios become masks, which add up to one.
+        Of the multichannel Wiener filter; 0: no filter, magnitudes get the mixture's phases; None:
+        ratio masks.
     wiener_frames : int
-        For how many frames the filter takes a source to stay in its place.
+        The Wiener filter assumes constant spatial covariances for so many frames.
     residual : bool
-        Whether the last source has no network of its own: it is what the others leave.
+        Whether the last source has no network: it is the mixture minus the other sources.
     """
 
     bins: int = 0
@@ -50,8 +51,8 @@ class MagnitudeConfig(SpectrogramConfig):
         )
         self.require(self.wiener_frames >= 1, "wiener_frames must be positive")
         if self.residual:
-            self.require(len(self.sources) >= 2, "a residual is what other sources leave")
-            self.require(iterations is not None, "masks leave no residual")
+            self.require(len(self.sources) >= 2, "a residual needs other sources")
+            self.require(iterations is not None, "a residual needs wiener_iterations")
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -60,7 +61,7 @@ class MagnitudeConfig(SpectrogramConfig):
 
 
 class MagnitudeModel(SpectrogramModel):
-    """Base of models whose networks estimate the magnitudes of every source by themselves.
+    """Base class of networks that predict each source's magnitude spectrogram.
 
     `magnitudes` returns those of the sources in `learned`.
     """
@@ -83,24 +84,24 @@ class MagnitudeModel(SpectrogramModel):
 
     def _filtered(self, magnitudes: Tensor, spectrogram: Tensor) -> Iterator[Tensor]:
         """Yield images ``[batch, sources, channels, F, n]``, `wiener_frames` at a time."""
-        # One source alone has nothing to share the mixture with.
+        # A single source needs no filter: there is nothing to separate it from.
         iterations = 0 if len(self.sources) == 1 else self.config.wiener_iterations or 0
         size = self.config.wiener_frames
-        parts, mixtures = (torch.split(x, size, dim=-1) for x in (magnitudes, spectrogram))
-        for part, seen in zip(parts, mixtures, strict=True):
+        pieces = (torch.split(x, size, dim=-1) for x in (magnitudes, spectrogram))
+        for piece, mixture in zip(*pieces, strict=True):
             if self.config.residual:
-                yield _with_residual(part, seen, iterations)
+                yield _with_residual(piece, mixture, iterations)
             else:
-                yield wiener(part, seen, iterations=iterations, eps=_EPS)
+                yield wiener(piece, mixture, iterations=iterations, eps=_EPS)
 
 
 def _with_residual(magnitudes: Tensor, mixture: Tensor, iterations: int) -> Tensor:
-    """Return images ``[B, S + 1, C, F, n]``: the last begins with what the others leave.
+    """Return images ``[B, S + 1, C, F, n]``: the last starts as the mixture minus the others.
 
-    As in openunmix from version 1.1 on; norbert's residual is one of magnitudes.
+    As in openunmix from version 1.1 on; norbert subtracts magnitudes instead.
     """
     images = wiener(magnitudes, mixture, iterations=0)
-    rest = mixture - images.sum(dim=1)
-    images = torch.cat([images, rest.unsqueeze(1)], dim=1)
+    residual = mixture - images.sum(dim=1)
+    images = torch.cat([images, residual.unsqueeze(1)], dim=1)
     unit = (mixture.abs().amax(dim=(1, 2, 3)) / _SCALE).clamp(min=1.0)  # as `wiener` has it
     return expectation_maximisation(images, mixture, iterations=iterations, eps=_EPS, unit=unit)

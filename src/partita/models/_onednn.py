@@ -1,7 +1,7 @@
-"""Matrix products and attention for inference on CPUs, by oneDNN where PyTorch was built with it.
+"""Matrix products and attention for inference on CPUs, with oneDNN if PyTorch was built with it.
 
-PyTorch multiplies float32 matrices with MKL, which gives AMD's processors half of what their
-vector units can do or less; oneDNN, which does PyTorch's convolutions, asks what a processor can.
+PyTorch multiplies float32 matrices with MKL, which uses half of the vector units of AMD processors
+or less. oneDNN, which PyTorch uses for convolutions, detects what a processor supports.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_FEW_STEPS = 256  # with fewer, a head by itself is too little work
-_BLOCK = 1 << 19  # scores at once: they stay in the cache
+_MIN_STEPS = 256  # with fewer, single heads are too little work per call
+_BLOCK_SCORES = 1 << 19  # attention scores at a time: they fit the cache
 
 
 def _pointwise() -> Any:
-    """Return oneDNN's product with a function behind it, None where it is not there."""
+    """Return oneDNN's linear layer with fused activation; None: not available."""
     if not torch._C._has_mkldnn:
         return None
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -29,14 +29,14 @@ _HAS_BFLOAT16 = bool(_POINTWISE) and torch.ops.mkldnn._is_mkldnn_bf16_supported(
 
 
 def has_float32_products(x: Tensor) -> bool:
-    """Tell whether products of `x` are oneDNN's, in float32."""
+    """Return whether `linear` multiplies `x` with oneDNN in float32."""
     return _product_type(x) == torch.float32
 
 
 def linear_added(added: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return `added` plus what `torch.nn.functional.linear` returns, in one pass.
+    """Return `added` plus `torch.nn.functional.linear`, in one pass.
 
-    Only where `has_float32_products` says so.
+    Only if `has_float32_products`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def linear_added(added: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None =
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-    """Return what `torch.nn.functional.linear` returns, and GELU of it where asked for.
+    """Do the same as `torch.nn.functional.linear`, optionally with a GELU behind it.
 
     Parameters
     ----------
@@ -73,18 +73,18 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = 
 
 
 def precision_of(x: Tensor) -> torch.dtype:
-    """Return the precision of products of `x`: autocast's, if there is one."""
+    """Return the precision of matrix products of `x`: autocast's if it is on."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def _product_type(x: Tensor) -> torch.dtype | None:
-    """Return the precision of oneDNN's products, None where it takes none: it has no gradients."""
+    """Return the precision of oneDNN's products; None: not usable, for example for gradients."""
     if _POINTWISE is None or x.device.type != "cpu" or torch.is_grad_enabled() or not x.numel():
         return None
     dtype = precision_of(x)
-    is_taken = dtype == torch.float32 or (dtype == torch.bfloat16 and _HAS_BFLOAT16)
-    return dtype if is_taken else None
+    is_supported = dtype == torch.float32 or (dtype == torch.bfloat16 and _HAS_BFLOAT16)
+    return dtype if is_supported else None
 
 
 def attention(
@@ -95,7 +95,7 @@ def attention(
     scale: float | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Return what `torch.nn.functional.scaled_dot_product_attention` returns.
+    """Do the same as `torch.nn.functional.scaled_dot_product_attention`.
 
     Parameters
     ----------
@@ -103,35 +103,35 @@ def attention(
     keys : Tensor ``[batch, heads, m, features]``
     values : Tensor ``[batch, heads, m, width]``
     scale : float, optional
-        Of the scores; None: one over the square root of `features`.
+        Factor of the scores; None: one over the square root of `features`.
     dropout : float
 
     Returns
     -------
     Tensor ``[batch, heads, n, width]``
-        In memory the heads of a step stand together.
+        In memory the heads of a step are contiguous.
     """
     dtype = _product_type(queries)
-    if dtype is None or dropout or keys.shape[2] < _FEW_STEPS:
+    if dtype is None or dropout or keys.shape[2] < _MIN_STEPS:
         return functional.scaled_dot_product_attention(
             queries, keys, values, dropout_p=dropout, scale=scale
         )
     scale = queries.shape[-1] ** -0.5 if scale is None else scale
     queries, keys, values = (x.to(dtype) for x in (queries, keys, values))
     batch, heads, steps, _ = queries.shape
-    found = queries.new_empty(batch, steps, heads, values.shape[-1]).transpose(1, 2)
-    rows = max(1, _BLOCK // keys.shape[2])
+    result = queries.new_empty(batch, steps, heads, values.shape[-1]).transpose(1, 2)
+    rows = max(1, _BLOCK_SCORES // keys.shape[2])
     for each, head in itertools.product(range(batch), range(heads)):
-        asked = torch.split(queries[each, head] * scale, rows)
-        seen, content = keys[each, head].contiguous(), values[each, head].contiguous().mT
-        for some, part in zip(asked, torch.split(found[each, head], rows), strict=True):
-            weights = torch.softmax(_product(some, seen), dim=-1)  # [rows, m]
+        blocks = torch.split(queries[each, head] * scale, rows)
+        head_keys, content = keys[each, head].contiguous(), values[each, head].contiguous().mT
+        for block, part in zip(blocks, torch.split(result[each, head], rows), strict=True):
+            weights = torch.softmax(_product(block, head_keys), dim=-1)  # [rows, m]
             part.copy_(_product(weights, content))
-    return found
+    return result
 
 
 class InPrecision:
-    """A tensor in any precision; each is made once.
+    """A tensor in any precision; conversions are cached.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class InPrecision:
 
 
 class Linear(nn.Linear):
-    """A dense layer; without gradients, on CPUs, its products are oneDNN's."""
+    """A dense layer that uses oneDNN for inference on CPUs."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``[..., inputs]`` to ``[..., outputs]``."""

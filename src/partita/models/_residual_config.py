@@ -20,20 +20,20 @@ class ResidualConfig(ModelConfig):
     depth : int
         Levels of the encoder, and of the decoder.
     growth : float
-        By which channels multiply from level to level, inwards.
+        Channels grow by this factor from level to level.
     context : int
-        Neighbours on each side that the decoder's gated convolutions see.
+        Neighbours on each side in the kernels of the decoder's gated convolutions.
     norm_from : int
         The first level with group normalisations.
     norm_groups : int
     dconv : str
-        Where residual branches are: ``none``, ``encoder``, ``decoder``, ``both``.
+        Which levels have residual branches: ``none``, ``encoder``, ``decoder``, ``both``.
     dconv_depth, dconv_compress, dconv_scale
-        Of those; see `partita.models._dconv.DConvShape`.
+        Of the residual branches; see `partita.models._dconv.DConvShape`.
     rescale : float
-        Convolutions start with weights rescaled towards this standard deviation; 0: they do not.
+        Initial weights are rescaled towards this standard deviation; 0: they are not.
     segment_s, overlap : float
-        Length of a window, and the part of it that neighbours share.
+        Length of a window in seconds, and how much of it overlaps with the next one, 0 to 1.
     """
 
     #: The keys of `to_dict` in the order that checkpoints store them; other keys follow.
@@ -62,7 +62,7 @@ class ResidualConfig(ModelConfig):
         self.require(min(self.norm_from, self.norm_groups) >= 0, "norms must not be negative")
         self.require(self.dconv_depth >= 0, "dconv_depth must not be negative")
         is_wide = 0 < self.dconv_compress <= self.hidden
-        self.require(is_wide, "dconv_compress must be positive, and hidden at most")
+        self.require(is_wide, "dconv_compress must be positive and at most hidden")
         self.require(self.rescale >= 0, "rescale must not be negative")
         self.require(self.segment_samples >= 1, "segment_s is too short")
         self.require(0 <= self.overlap < 1, "overlap must be 0 or more and below 1")

@@ -1,4 +1,4 @@
-"""What BS-RoFormer and Mel-Band RoFormer share: all but how bins become bands."""
+"""Base class of BS-RoFormer and Mel-Band RoFormer, which differ in their bands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from partita.models._roformer_layers import (
 )
 from partita.validation import bounded
 
-_CACHED_TOKENS = 800  # whose queries, keys, values and dense layers a core's cache holds
+_CACHED_TOKENS = 800  # processed at a time: their activations fit a core's cache
 
 
 @dataclass(frozen=True)
@@ -35,35 +35,35 @@ class RoformerConfig(ModelConfig):
     features : int
         Of each band and frame.
     layers : int
-        How often transformers follow each other, one along time and one across bands.
+        Pairs of transformers, one along time and one across bands.
     time_depth, frequency_depth : int
-        Layers of attention in each of these.
+        Attention layers of each of these.
     linear_depth : int
-        Layers of linear attention over all bands and frames, before each; 0: none.
+        Layers of linear attention over all bands and frames, before each pair; 0: none.
     heads, head_features : int
         Of attention.
     attention_dropout, dropout : float
-        In training: of attention, and of the dense layers behind it.
+        Of attention, and of the feed-forward layers.
     positions : {"rotary", "polar"}
-        How positions enter attention (RoPE or PoPE).
+        Position embedding: RoPE or PoPE.
     shared_bias : bool
-        Whether all attention has one common bias, of its input and of its output.
+        Whether all attention layers share one bias of their inputs and one of their outputs.
     skip_connections : bool
-        Whether each layer also hears the sum of what all before it gave.
+        Whether the outputs of all earlier layers are added to the input of each layer.
     mask_layers : int
-        Dense layers that make masks of features; Mel-Band RoFormer has one more.
+        Dense layers of the mask estimators; Mel-Band RoFormer has one more.
     mask_expansion : int
-        Width of those between, in multiples of `features`.
+        Width of their hidden layers, in multiples of `features`.
     fft_samples, hop_samples, window_samples : int
-        Of the short-time Fourier transform; the Hann window may be shorter than its frames.
+        Of the short-time Fourier transform; the Hann window may be shorter than the FFT.
     normalised : bool
         Whether spectra are divided by the square root of `fft_samples`.
     zero_dc : bool
-        Whether the lowest bin of estimates is silent.
+        Whether the lowest bin of estimates is set to zero.
     segment_samples, overlap_samples : int
-        Length of a window, and what neighbours share of it.
+        Length of a window, and its overlap with the next one.
     residual : bool
-        Whether the last source is what the others leave of the mixture, without a network.
+        Whether the last source has no network: it is the mixture minus the other sources.
     """
 
     features: int = 384
@@ -109,7 +109,7 @@ class RoformerConfig(ModelConfig):
             "overlap_samples must be below segment_samples",
         )
         if self.residual:
-            self.require(len(self.sources) >= 2, "a residual is what other sources leave")
+            self.require(len(self.sources) >= 2, "a residual needs other sources")
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class RoformerConfig(ModelConfig):
 
     @property
     def window(self) -> Window:
-        """The window; neighbours begin whole hops apart, so that frames of both coincide."""
+        """The window; windows begin whole hops apart, so that all have the same frame grid."""
         hop = self.segment_samples - self.overlap_samples
         hops = max(1, min(round(hop / self.hop_samples), self.segment_samples // self.hop_samples))
         if hops * self.hop_samples > self.segment_samples:
@@ -134,17 +134,17 @@ class RoformerConfig(ModelConfig):
 
 
 class RoformerModel(SeparationModel):
-    """Base of RoFormers: complex masks of a spectrogram, made by axial transformers.
+    """Base class of RoFormers: axial transformers that estimate complex masks.
 
     Parameters
     ----------
     config : RoformerConfig
     band_sizes : list of int
-        How many bins each band has, from the lowest up.
+        Bins of each band, from the lowest band up.
     mask_hidden : int
-        Dense layers between the features and a mask.
+        Hidden layers of the mask estimators.
     mixes_values, norm_output : bool
-        As `TransformerSizes` has them.
+        See `TransformerSizes`.
     """
 
     config: RoformerConfig
@@ -192,7 +192,7 @@ class RoformerModel(SeparationModel):
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """The sources that it learns from examples."""
+        """The sources with a network."""
         return self.config.learned
 
     def _transformers(self, sizes: TransformerSizes) -> nn.ModuleList:
@@ -214,11 +214,11 @@ class RoformerModel(SeparationModel):
 
     @abstractmethod
     def in_bands(self, x: Tensor) -> Tensor:
-        """Order bins ``[batch, frames, bins, channels, 2]`` by bands: axis 2 changes."""
+        """Order the bins of ``[batch, frames, bins, channels, 2]`` by bands, along axis 2."""
 
     @abstractmethod
     def of_bands(self, masks: Tensor) -> Tensor:
-        """Undo `in_bands` of complex masks ``[batch, frames, …, channels]``, axis 2 changes."""
+        """Undo `in_bands` for complex masks ``[batch, frames, …, channels]``, along axis 2."""
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
@@ -274,22 +274,21 @@ class RoformerModel(SeparationModel):
         biases: tuple[Tensor, Tensor] | None,
         first_values: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Run a transformer on rows that do not see each other, as `Transformer.forward`.
+        """Run `Transformer.forward` on independent rows.
 
-        Without gradients, on a CPU, some rows at a time: what is between layers stays in the cache,
-        which takes two thirds of the time.
+        For inference on CPUs some rows at a time, so that activations stay in the cache: this takes
+        two thirds of the time.
         """
         if self._mixes_values or torch.is_grad_enabled() or x.device.type != "cpu":
-            found: tuple[Tensor, Tensor | None] = transformer(x, positions, biases, first_values)
-            return found
+            result: tuple[Tensor, Tensor | None] = transformer(x, positions, biases, first_values)
+            return result
         rows = torch.split(x, max(1, _CACHED_TOKENS // x.shape[1]))
         return torch.cat([transformer(part, positions, biases, None)[0] for part in rows]), None
 
     def _analyse(self, mixture: Tensor) -> Tensor:
         """Transform ``[batch, channels, samples]`` to a complex ``[batch, channels, F, N]``.
 
-        Signals are mirrored at their ends; of very short ones there is not enough to mirror, they
-        are followed by silence.
+        Signals are padded by reflection; those too short for that are padded with zeros first.
         """
         config = self.config
         missing = max(0, config.fft_samples // 2 + 1 - mixture.shape[-1])

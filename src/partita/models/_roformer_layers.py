@@ -1,6 +1,6 @@
-"""Layers of RoFormers: transformers with positions turned into queries and keys.
+"""Layers of RoFormers: transformers with rotary or polar position embeddings.
 
-Tensors keep the names of the community's checkpoints (`bs-roformer`, MSST).
+Tensors have the names of the community's checkpoints (`bs-roformer`, MSST).
 
 References
 ----------
@@ -30,7 +30,7 @@ _LINEAR_SCALE = 8.0
 
 @dataclass(frozen=True)
 class TransformerSizes:
-    """What all transformers of a RoFormer share.
+    """Sizes common to all transformers of a RoFormer.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class TransformerSizes:
     mixes_values : bool
         Whether values are mixed with those of the first layer [4]_.
     norm_output : bool
-        Whether each transformer ends with a normalisation.
+        Whether each transformer has a normalisation at its end.
     """
 
     features: int
@@ -66,7 +66,7 @@ class RmsNorm(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Rotary position embedding [1]_: pairs of features are turned, each at its own speed."""
+    """Rotary position embedding [1]_: pairs of features are rotated, each at its own frequency."""
 
     def __init__(self, head_features: int) -> None:
         super().__init__()
@@ -74,24 +74,24 @@ class Rotary(nn.Module):
         self.freqs: Tensor
         self.register_buffer("freqs", 1.0 / _THETA**exponents)
 
-    def turned(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn queries and keys ``[batch, heads, n, head_features]`` by their positions."""
+    def embed(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotate queries and keys ``[batch, heads, n, head_features]`` by their positions."""
         positions = torch.arange(queries.shape[-2], device=queries.device, dtype=self.freqs.dtype)
         angles = positions[:, None] * self.freqs  # [n, pairs]
         cosine, sine = angles.cos(), angles.sin()
-        return _turned(queries, cosine, sine), _turned(keys, cosine, sine)
+        return _rotated(queries, cosine, sine), _rotated(keys, cosine, sine)
 
 
-def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn neighbouring features of ``[..., n, features]``; those beyond the pairs stay."""
+def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate pairs of neighbouring features of ``[..., n, features]``; the rest stays."""
     count = 2 * cosine.shape[-1]
     first, second, rest = x[..., :count:2], x[..., 1:count:2], x[..., count:]
-    turned = torch.stack((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
-    return torch.cat((turned.flatten(-2), rest), dim=-1).to(x.dtype)
+    rotated = torch.stack((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return torch.cat((rotated.flatten(-2), rest), dim=-1).to(x.dtype)
 
 
 class Polar(nn.Module):
-    """Polar position embedding [2]_: features are lengths, positions alone are angles."""
+    """Polar position embedding [2]_: features are magnitudes, positions are angles."""
 
     def __init__(self, heads: int, head_features: int) -> None:
         super().__init__()
@@ -100,8 +100,8 @@ class Polar(nn.Module):
         self.register_buffer("inv_freqs", _THETA**-exponents)
         self.bias = nn.Parameter(torch.zeros(heads, head_features))
 
-    def turned(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn ``[batch, heads, n, head_features]`` to twice as many features."""
+    def embed(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Map queries and keys ``[batch, heads, n, head_features]`` to twice as many features."""
         positions = torch.arange(queries.shape[-2], device=queries.device).to(self.inv_freqs.dtype)
         angles = positions[:, None] * self.inv_freqs  # [n, features]
         bias = self.bias.clamp(-2 * math.pi, 0.0).unsqueeze(1)  # [heads, 1, features]
@@ -114,7 +114,7 @@ def _polar(x: Tensor, angles: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention along one axis, a gate for each head."""
+    """Multi-head attention along one axis, with a gate for each head."""
 
     def __init__(self, sizes: TransformerSizes) -> None:
         super().__init__()
@@ -144,16 +144,16 @@ class Attention(nn.Module):
         x : Tensor ``[batch, n, features]``
         positions : Rotary or Polar
         biases : pair of Tensor or None
-            Of queries, keys and values together, and of the output: all layers share them.
+            Of queries, keys and values together, and of the output; shared by all layers.
         first_values : Tensor ``[batch, heads, n, head_features]`` or None
-            What the first layer had for values.
+            The values of the first layer.
 
         Returns
         -------
         x : Tensor ``[batch, n, features]``
-            What is added.
+            To be added to the input.
         values : Tensor ``[batch, heads, n, head_features]``
-            Unmixed.
+            Before they are mixed with those of the first layer.
         """
         x = self.norm(x)
         qkv = linear(x, self.to_qkv.weight, biases[0] if biases else None)
@@ -163,14 +163,14 @@ class Attention(nn.Module):
         if self.to_value_residual_mix is not None and first_values is not None:
             mix = self.to_value_residual_mix(x).sigmoid().mT.unsqueeze(-1)  # [B, H, n, 1]
             values = values.lerp(first_values, mix)
-        attended = self._attended(*positions.turned(queries, keys), values)
+        attended = self._attended(*positions.embed(queries, keys), values)
         gates = self.to_gates(x).sigmoid().mT.unsqueeze(-1)  # [B, H, n, 1]
         attended = (attended * gates).transpose(1, 2).flatten(2)  # [B, n, H d]
         added: Tensor = self.to_out(attended)
         return (added + biases[1] if biases else added), own_values
 
     def _attended(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend, by a kernel that never holds all pairs; it wants equal sizes."""
+        """Attend; the fused kernel needs values as wide as queries, so they are padded."""
         size = values.shape[-1]
         attended = attention(
             queries,
@@ -183,7 +183,7 @@ class Attention(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention between features instead of places [3]_: its cost grows with the places only."""
+    """Attention between features instead of positions [3]_: cost linear in the positions."""
 
     def __init__(self, sizes: TransformerSizes) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class LinearAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Identity(), Linear(inner, sizes.features, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, n, features]`` to what is added."""
+        """Return what to add to ``[batch, n, features]``."""
         qkv = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 4, 1)  # [B, H, d, n] each
         queries = functional.normalize(queries, dim=-1) * self.temperature.exp()
@@ -211,7 +211,7 @@ class LinearAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two dense layers over the features."""
+    """The feed-forward layer: two dense layers."""
 
     def __init__(self, features: int, dropout: float) -> None:
         super().__init__()
@@ -225,13 +225,13 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., features]`` to what is added."""
+        """Return what to add to ``[..., features]``."""
         added: Tensor = self.net(x)
         return added
 
 
 class Transformer(nn.Module):
-    """Layers of attention and dense layers, each added to what it is given."""
+    """Attention and feed-forward layers with residual connections."""
 
     def __init__(self, sizes: TransformerSizes, depth: int, *, linear: bool = False) -> None:
         super().__init__()
@@ -251,10 +251,10 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Map ``[batch, n, features]`` to the same shape.
 
-        The other parameters are those of `Attention`; returned as well are the values of the first
-        layer, None of linear attention.
+        The other parameters are those of `Attention`. Also return the values of the first layer;
+        None for linear attention.
         """
-        found: Tensor | None = None
+        own_first: Tensor | None = None
         for pair in self.layers:
             attention, feed_forward = pair.children()
             if isinstance(attention, LinearAttention):
@@ -262,13 +262,13 @@ class Transformer(nn.Module):
             else:
                 added, values = attention(x, positions, biases, first_values)
                 x = x + added
-                found = values if found is None else found
+                own_first = values if own_first is None else own_first
             x = x + feed_forward(x)
-        return self.norm(x), found
+        return self.norm(x), own_first
 
 
 class BandSplit(nn.Module):
-    """Makes features of each band's bins."""
+    """Embeds each band: a dense layer from its bins to features."""
 
     def __init__(self, features: int, band_inputs: Sequence[int]) -> None:
         super().__init__()
@@ -285,15 +285,15 @@ class BandSplit(nn.Module):
 
 
 class MaskEstimator(nn.Module):
-    """Makes one source's masks of all bands from their features.
+    """Estimates one source's masks from the features of all bands.
 
     Parameters
     ----------
     features : int
     band_outputs : sequence of int
-        Numbers of each band's mask.
+        Size of each band's mask.
     hidden : sequence of int
-        Widths of the dense layers between features and mask.
+        Widths of the hidden layers.
     """
 
     def __init__(self, features: int, band_outputs: Sequence[int], hidden: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What all spectrogram models share: one transform before the network, one mask stage after."""
+"""Base class of spectrogram models: transform, network, masks, inverse transform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from partita.dsp.overlap_add import Window
 from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
 
-_MOST_GAIN_DB = 60.0
+_MAX_GAIN_DB = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class SpectrogramConfig(ModelConfig):
     fft_samples, hop_samples : int
         Of the short-time Fourier transform.
     bins : int
-        The network sees the lowest `bins` frequency bins; 0 stands for all of them.
+        The network sees the lowest `bins` frequency bins; 0: all of them.
     frames : int
-        Frames in a window.
+        Frames of a window.
     overlap_frames : int
         Frames that neighbouring windows share.
     mask_exponent : float
-        Masks are ratios of the magnitudes' powers; 2 is the Wiener filter's.
+        Exponent of the magnitudes in ratio masks; 2 gives those of a Wiener filter.
     level_range_db : pair of float or None
-        The network sees mixtures whose level (root mean square, dB of full scale) lies outside
-        this range brought to its nearer end, by at most 60 dB; None: as they come. For networks
-        that learned from records of one loudness and fail with much quieter or louder ones.
+        Mixtures whose level (RMS in dB re full scale) is outside this range are scaled to its
+        nearer end for the network, by at most 60 dB; None: no scaling. For networks that were
+        trained on records of similar loudness and fail on much quieter or louder ones.
     """
 
     fft_samples: int = 4096
@@ -51,7 +51,10 @@ class SpectrogramConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         sizes = (self.fft_samples, self.hop_samples)
-        self.require(all(isinstance(size, int) and size > 0 for size in sizes), "sizes below 1")
+        self.require(
+            all(isinstance(size, int) and size > 0 for size in sizes),
+            "fft_samples and hop_samples must be positive",
+        )
         self.require(self.fft_samples % 2 == 0, "fft_samples must be even")
         self.require(
             self.fft_samples >= 2 * self.hop_samples and self.fft_samples % self.hop_samples == 0,
@@ -72,14 +75,14 @@ class SpectrogramConfig(ModelConfig):
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What a network sees of a mixture, and the mixture's spectrogram.
+    """A mixture's spectrogram, and the input that the network gets of it.
 
     Attributes
     ----------
     spectrogram : Tensor, complex ``[batch, channels, F, frames]``
         Of the mixture as it is.
     gain : Tensor ``[batch or 1, 1, 1, 1]``
-        What brings the mixture to the network's level.
+        Scales the mixture to a level within `level_range_db`.
     """
 
     spectrogram: Tensor
@@ -88,20 +91,20 @@ class Observation:
 
     @property
     def seen(self) -> Tensor:
-        """What `SpectrogramModel.magnitudes` takes, ``[batch, channels, bins, frames]``.
+        """The input of `SpectrogramModel.magnitudes`, ``[batch, channels, bins, frames]``.
 
-        Made anew each time: long batches need not hold it beside their spectrograms.
+        Computed at each access, so that long batches need not store it.
         """
         return self._select(self.spectrogram) * self.gain
 
 
 class SpectrogramModel(SeparationModel):
-    """Base of models whose network maps spectrograms to magnitudes, one for each source.
+    """Base class of models whose network maps a spectrogram to magnitudes or masks of each source.
 
     Attributes
     ----------
     gives_masks : bool
-        Whether `magnitudes` returns masks, which become magnitudes times the mixture's.
+        Whether `magnitudes` returns masks; magnitudes are those times the mixture's.
     """
 
     config: SpectrogramConfig
@@ -111,19 +114,19 @@ class SpectrogramModel(SeparationModel):
         super().__init__(config)
         self.stft = Stft(config.fft_samples, config.hop_samples)
         hop = config.hop_samples
-        # One hop less than `frames` hops: the transform is centred, so it has a frame at each end.
+        # The transform is centred, with a frame at each end: n frames span n - 1 hops.
         self.window: Window | None = Window((config.frames - 1) * hop, config.overlap_frames * hop)
 
     def observe(self, mixture: Tensor) -> Observation:
-        """Return what the network sees of ``[batch, channels, samples]``.
+        """Return spectrogram and network input of a mixture ``[batch, channels, samples]``.
 
-        Separation, losses, statistics and figures all take it from here, so that a network is
-        trained on what it will see.
+        Separation, losses, statistics and figures all call it, so that training and inference
+        cannot differ.
         """
         return Observation(self.stft.analyse(mixture), self._gain(mixture), self.seen)
 
     def seen(self, spectrogram: Tensor) -> Tensor:
-        """Return the part of a spectrogram that the network sees: by default its magnitudes.
+        """Return the network input of a spectrogram: by default its magnitudes.
 
         Parameters
         ----------
@@ -137,33 +140,33 @@ class SpectrogramModel(SeparationModel):
 
     @abstractmethod
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Estimate the sources' magnitudes, up to a factor that is common to all of them.
+        """Estimate the sources' magnitudes, up to a common factor.
 
         Parameters
         ----------
         mixture : Tensor ``[batch, channels, bins, frames]``
-            What `observe` shows of a mixture, any number of frames.
+            The network input, `Observation.seen`; any number of frames.
 
         Returns
         -------
         Tensor ``[batch, sources, channels, bins, frames]``
-            Not negative: magnitudes, or masks where `gives_masks` says so.
+            Not negative: magnitudes, or masks if `gives_masks`.
         """
 
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
-        """Yield what `magnitudes` returns, some consecutive frames at a time.
+        """Yield the result of `magnitudes`, some consecutive frames at a time.
 
-        For models that see long tracks and need not hold all of it at once.
+        Models that see whole tracks override it to save memory.
         """
         yield self.magnitudes(mixture)
 
     def _gain(self, mixture: Tensor) -> Tensor:
-        """Return the factor ``[batch, 1, 1, 1]`` that brings mixtures to the network's level."""
+        """Return the gain ``[batch, 1, 1, 1]`` that brings mixtures into `level_range_db`."""
         if self.config.level_range_db is None:
             return mixture.new_ones(1, 1, 1, 1)
         level_db = 10 * mixture.square().mean(dim=(1, 2)).clamp(min=1e-20).log10()  # [B]
         gain_db = level_db.clamp(*self.config.level_range_db) - level_db
-        gain_db = gain_db.clamp(-_MOST_GAIN_DB, _MOST_GAIN_DB)
+        gain_db = gain_db.clamp(-_MAX_GAIN_DB, _MAX_GAIN_DB)
         return (10 ** (gain_db / 20))[:, None, None, None]
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -175,27 +178,28 @@ class SpectrogramModel(SeparationModel):
     def _render(
         self, pieces: Iterator[Tensor], gain: Tensor, spectrogram: Tensor, mixture: Tensor
     ) -> Tensor:
-        """Make estimates ``[batch, sources, channels, samples]`` of what `pieces` yields.
+        """Make estimates ``[batch, sources, channels, samples]`` from the network's output.
 
         Parameters
         ----------
         pieces : iterator of Tensor ``[batch, sources, channels, bins, n]``
-            Of the mixture times the gain.
+            Output of `pieces`, for the mixture times the gain.
         gain : Tensor ``[batch or 1, 1, 1, 1]``
         spectrogram : Tensor, complex ``[batch, channels, F, frames]``
             Of the mixture.
         mixture : Tensor ``[batch, channels, samples]``
         """
-        del gain  # masks are ratios
-        most = self._masked(pieces, spectrogram)  # [B, S - 1, C, F, n] each
-        estimates = self.stft.synthesise_pieces(most, mixture.shape[-1])  # [B, S - 1, C, T]
+        del gain  # ratio masks do not depend on it
+        images = self._masked(pieces, spectrogram)  # [B, S - 1, C, F, n] each
+        estimates = self.stft.synthesise_pieces(images, mixture.shape[-1])  # [B, S - 1, C, T]
         last = mixture - estimates.sum(dim=1)  # [B, C, T]
         return torch.cat([estimates, last.unsqueeze(1)], dim=1)
 
     def _masked(self, pieces: Iterator[Tensor], spectrogram: Tensor) -> Iterator[Tensor]:
-        """Yield the images of all sources but the last, some frames at a time.
+        """Yield the spectrograms of all sources but the last, some frames at a time.
 
-        Masks add up to one and the transform is linear: the last estimate is what is left.
+        Masks add up to one and the transform is linear, so the last estimate is the mixture minus
+        the others.
         """
         start = 0
         for magnitudes in pieces:  # [B, S, C, bins, n]
@@ -205,5 +209,5 @@ class SpectrogramModel(SeparationModel):
             start = stop
 
     def _masks_of(self, magnitudes: Tensor) -> Tensor:
-        """Return masks that add up to one, of what `pieces` yields."""
+        """Return masks that add up to one, from the output of `pieces`."""
         return ratio_masks(magnitudes, self.config.mask_exponent)

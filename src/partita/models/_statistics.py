@@ -1,4 +1,4 @@
-"""What networks learn of typical mixtures before they are trained: how loud each bin is."""
+"""Mean and standard deviation of each frequency bin, which normalise network inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-_ROUNDING = 1e-6  # of the mean: so far, deviations are none
+_ROUNDING = 1e-6  # deviations below this part of the mean are rounding errors
 
 
 @torch.no_grad()
@@ -18,13 +18,13 @@ def bin_statistics(seen: Iterable[Tensor], least: float) -> tuple[Tensor, Tensor
     ----------
     seen : iterable of Tensor ``[batch, images, bins, frames]``
     least : float
-        Deviations are at least this share of the largest: bins that are all but empty shall not be
-        blown up.
+        Lower bound of deviations, relative to the largest, so that nearly empty bins are not
+        amplified.
 
     Returns
     -------
     tuple of Tensor ``[images, bins]``, or None
-        In double precision, on the CPU; None: there was nothing, or silence, which says nothing.
+        Mean and deviation in double precision, on the CPU; None: no examples, or only silence.
     """
     count = 0
     total, squares = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)

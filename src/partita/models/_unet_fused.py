@@ -1,4 +1,4 @@
-"""The U-Net's networks rearranged for inference: the same sums in fewer passes over memory."""
+"""The U-Net for inference: the same results in fewer passes over memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _FORMAT = torch.channels_last
-#: A transposed convolution of kernel 5 and stride 2, cropped by one before and two behind, makes
-#: even outputs from the inputs before and at their place, odd ones also from the one behind.
-#: For each of these two phases: position in a 3-tap kernel → index in the 5-tap kernel.
+#: A transposed convolution of kernel 5 and stride 2, cropped by one before and two after, is two
+#: ordinary ones: even outputs depend on two inputs, odd outputs on three. For each of these two
+#: phases: position in a 3-tap kernel → index in the 5-tap kernel.
 _TAPS = ({0: 3, 1: 1}, {0: 4, 1: 2, 2: 0})
 _PHASES = [(row, column) for row in (0, 1) for column in (0, 1)]
-_FEW_CHANNELS = 16  # fewer outputs than this leave vector registers empty
+_MIN_CHANNELS = 16  # with fewer outputs, vector registers are not full
 
 
 class FusedDown(nn.Module):
-    """An encoder level in evaluation mode."""
+    """A level of the encoder in evaluation mode."""
 
     kernel: Tensor
     scale: Tensor | None
@@ -34,7 +34,7 @@ class FusedDown(nn.Module):
         self.register_buffer("shift", None if shift is None else shift[:, None, None])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the skip and what goes further down."""
+        """Return the skip and the input of the next level."""
         padded = functional.pad(x, (1, 2, 1, 2))
         skip = functional.conv2d(padded, self.kernel, self.bias, stride=2)
         if self.scale is None or self.shift is None:
@@ -44,14 +44,14 @@ class FusedDown(nn.Module):
 
 
 class FusedUp(nn.Module):
-    """A decoder level in evaluation mode, which also joins its output with the next skip.
+    """A level of the decoder in evaluation mode, which concatenates its output with the next skip.
 
     The transposed convolution becomes ordinary ones, one for each parity of row and column
-    (sub-pixel convolution, Shi et al. 2016, section 3); where they have few outputs, one
-    convolution for all four is faster. Activation and normalisation become one clamp: with scale s
+    (sub-pixel convolution, Shi et al. 2016, section 3); with few outputs, one convolution
+    for all four is faster. Activation and normalisation become one clamp: with scale s
     and shift t, ``s max(x, 0) + t`` is ``max(s x + t, t)`` for positive and ``min(s x + t, t)`` for
-    negative s, and ``s x + t`` goes into the convolution. The clamp writes straight to its place in
-    the joint tensor.
+    negative s, and ``s x + t`` is folded into the convolution. The clamp writes directly into the
+    concatenated tensor.
     """
 
     bias: Tensor
@@ -64,7 +64,7 @@ class FusedUp(nn.Module):
         assert conv.bias is not None
         kernel = conv.weight * scale[:, None, None]  # [in, out, 5, 5]
         phases = [_phase_kernel(kernel, row, column) for row, column in _PHASES]
-        self.together = len(scale) < _FEW_CHANNELS
+        self.together = len(scale) < _MIN_CHANNELS
         kernels = [torch.cat(phases)] if self.together else [_trimmed(phase) for phase in phases]
         self.kernels = nn.ParameterList(
             nn.Parameter(k.contiguous(memory_format=_FORMAT), requires_grad=False) for k in kernels
@@ -76,7 +76,7 @@ class FusedUp(nn.Module):
         self.register_buffer("highest", torch.where(scale >= 0, infinite, shift)[:, None, None])
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Double rows and columns; put `skip`, which has as many, before the new channels."""
+        """Double rows and columns; concatenate `skip`, if there is one, and the result."""
         batch, _, rows, columns = x.shape
         skipped = 0 if skip is None else skip.shape[1]
         phases = self._phases(x)
@@ -91,13 +91,13 @@ class FusedUp(nn.Module):
         return joint
 
     def _phases(self, x: Tensor) -> list[Tensor]:
-        """Return four ``[batch, out, rows, columns]``, some with a row or column too many."""
+        """Return four ``[batch, out, rows, columns]``, some with an extra row or column."""
         results = [functional.conv2d(x, k, self.bias, padding=1) for k in self.kernels]
         return list(results[0].chunk(4, dim=1)) if self.together else results
 
 
 def _phase_kernel(kernel: Tensor, row_phase: int, column_phase: int) -> Tensor:
-    """Take one phase's ``[out, in, 3, 3]`` out of a transposed kernel ``[in, out, 5, 5]``."""
+    """Return the ``[out, in, 3, 3]`` of one phase of a transposed kernel ``[in, out, 5, 5]``."""
     phase = kernel.new_zeros(*kernel.shape[1::-1], 3, 3)
     for row, from_row in _TAPS[row_phase].items():
         for column, from_column in _TAPS[column_phase].items():
@@ -106,7 +106,7 @@ def _phase_kernel(kernel: Tensor, row_phase: int, column_phase: int) -> Tensor:
 
 
 def _trimmed(kernel: Tensor) -> Tensor:
-    """Leave out the last row and the last column where they are zero."""
+    """Cut off the last row and the last column if they are zero."""
     rows = 3 if kernel[:, :, 2].any() else 2
     columns = 3 if kernel[:, :, :, 2].any() else 2
     return kernel[:, :, :rows, :columns]
@@ -126,7 +126,7 @@ class FusedMaskNetwork(nn.Module):
         for down in self.down:
             skip, x = down(x)
             skips.append(skip)
-        skips.pop()  # the innermost is what goes up
+        skips.pop()  # of the innermost level, which is x itself
         for up in self.up:
             x = up(x, skips.pop() if skips else None)
         masks: Tensor = torch.sigmoid(self.head(x))

@@ -1,4 +1,4 @@
-"""Open-Unmix networks rearranged for inference: the same sums in fewer passes over memory."""
+"""Open-Unmix for inference: the same results in fewer passes over memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from partita.models._magnitudes import MagnitudeModel
 from partita.models._spectrogram import Observation
 from partita.models._unmix_network import Connect, Signals, UnmixConfig, UnmixNetwork
 
-_FEW_FRAMES = 100  # of images and their inverse transforms at once: memory that is used again
+_PIECE_FRAMES = 100  # transformed back at a time, which saves memory
 
 
 class FusedNetwork(nn.Module):
-    """An `UnmixNetwork` in evaluation mode, whose scales and shifts are part of dense layers.
+    """An `UnmixNetwork` in evaluation mode, with scales and shifts folded into dense layers.
 
-    Its first layer is not here: `FusedUnmix` has those of all networks in one.
+    Without its first layer: `FusedUnmix` concatenates those of all networks.
     """
 
     second_weight: Tensor
@@ -30,7 +30,7 @@ class FusedNetwork(nn.Module):
 
     def __init__(self, network: UnmixNetwork) -> None:
         super().__init__()
-        self.lstm = copy.copy(network.lstm)  # of the same weights, in a mode of its own
+        self.lstm = copy.copy(network.lstm)  # shares weights, but has a mode of its own
         self._keep("second", *_normalised(network.fc2, network.bn2))
         channels = network.fc1.in_features // network.seen_bins
         scale, shift = (
@@ -45,7 +45,7 @@ class FusedNetwork(nn.Module):
         self.register_buffer(f"{name}_bias", bias.float(), persistent=False)
 
     def recur(self, encoded: Tensor) -> Tensor:
-        """Do what `UnmixNetwork.recur` does."""
+        """See `UnmixNetwork.recur`."""
         states: Tensor = self.lstm(encoded)[0]
         return states
 
@@ -56,7 +56,7 @@ class FusedNetwork(nn.Module):
 
 
 def _normalised(dense: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Return a dense layer's weight and bias with the normalisation behind it, in doubles."""
+    """Fold a normalisation into the dense layer before it: weight and bias, in double precision."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
@@ -65,7 +65,7 @@ def _normalised(dense: nn.Linear, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]
 
 
 def _first_layer(network: UnmixNetwork) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a network's first layer, with everything before the tanh."""
+    """Return weight and bias of a first layer with input scaling and normalisation folded in."""
     channels = network.fc1.in_features // network.seen_bins
     scale, shift = (
         x.detach().double().repeat(channels)
@@ -78,8 +78,8 @@ def _first_layer(network: UnmixNetwork) -> tuple[Tensor, Tensor]:
 class FusedUnmix(MagnitudeModel):
     """A set of Open-Unmix networks in evaluation mode; estimates agree to rounding.
 
-    The recurrent layers see all examples at once, because they read all of their weights at every
-    step; all the rest goes example by example and a few frames at a time, in little memory.
+    LSTMs process all examples of a batch at once, because they read all of their weights at every
+    step; everything else goes example by example, some frames at a time, to save memory.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class FusedUnmix(MagnitudeModel):
         self.registry_name = registry_name  # type: ignore[misc]
         networks = list(networks)
         self.networks = nn.ModuleList(FusedNetwork(network) for network in networks)
-        # All first layers see the same frames: they are one.
+        # All first layers have the same input: one larger layer is faster.
         weights, biases = zip(*map(_first_layer, networks), strict=True)
         self.register_buffer("first_weight", torch.cat(weights), persistent=False)
         self.register_buffer("first_bias", torch.cat(biases), persistent=False)
@@ -133,7 +133,7 @@ class FusedUnmix(MagnitudeModel):
         return torch.cat(rendered) if len(rendered) > 1 else rendered[0]
 
     def _signals(self, examples: Iterable[Tensor]) -> Iterator[Signals]:
-        """Yield, for each example ``[frames, channels, bins]``, what its decoders see."""
+        """Yield the inputs of the decoders, for each example ``[frames, channels, bins]``."""
         networks = self._fused()
         encoded = torch.stack([self._encode(frames) for frames in examples], dim=1)  # [N, B, S H]
         together = encoded.chunk(len(networks), dim=-1)  # [N, B, H] each
@@ -142,45 +142,45 @@ class FusedUnmix(MagnitudeModel):
 
     def _encode(self, frames: Tensor) -> Tensor:
         """Map magnitudes ``[frames, channels, bins]`` to ``[frames, networks * hidden]``."""
-        seen = frames[..., : self.config.seen_bins].flatten(1)
-        return functional.linear(seen, self.first_weight, self.first_bias).tanh_()
+        x = frames[..., : self.config.seen_bins].flatten(1)
+        return functional.linear(x, self.first_weight, self.first_bias).tanh_()
 
     def _rendered(self, signals: Signals, observed: Observation, mixture: Tensor) -> Tensor:
         """Make estimates of one example ``[1, channels, samples]``."""
         size, spectrogram, gain = self.config.wiener_frames, observed.spectrogram, observed.gain
         pieces = zip(_pieces(signals, size), torch.split(spectrogram, size, dim=-1), strict=True)
         if self.config.wiener_iterations is None:
-            magnitudes = (self._scaled(part, seen.abs() * gain) for part, seen in pieces)
+            magnitudes = (self._scaled(part, mixed.abs() * gain) for part, mixed in pieces)
             return self._render(magnitudes, gain, spectrogram, mixture)
         images = (few for piece in pieces for few in self._images(*piece))
         return self.stft.synthesise_pieces(images, mixture.shape[-1])
 
     def _images(self, signals: Signals, spectrogram: Tensor) -> Iterator[Tensor]:
-        """Yield images ``[1, sources, channels, bins, n]`` of `wiener_frames` of one example."""
-        alone, config = len(self.sources) == 1, self.config
-        if (config.wiener_iterations and not alone) or config.residual:
+        """Yield images ``[1, sources, channels, bins, n]`` of one piece for the Wiener filter."""
+        config = self.config
+        if (config.wiener_iterations and len(self.sources) > 1) or config.residual:
             for images in self._filtered(self._scaled(signals, spectrogram.abs()), spectrogram):
-                yield from torch.split(images, _FEW_FRAMES, dim=-1)
+                yield from torch.split(images, _PIECE_FRAMES, dim=-1)
             return
-        # A mask times the mixture is its magnitude times the mask, with the mixture's phase.
-        parts = torch.split(spectrogram, _FEW_FRAMES, dim=-1)
-        for few, part in zip(_pieces(signals, _FEW_FRAMES), parts, strict=True):
-            yield self._scaled(few, part)
+        # The masked complex mixture has the estimated magnitude and the mixture's phase.
+        parts = torch.split(spectrogram, _PIECE_FRAMES, dim=-1)
+        for some, part in zip(_pieces(signals, _PIECE_FRAMES), parts, strict=True):
+            yield self._scaled(some, part)
 
     def _scaled(self, signals: Signals, mixture: Tensor) -> Tensor:
-        """Return ``[1, sources, channels, bins, n]``: masks times a mixture without sources."""
-        seen = mixture[0].permute(2, 0, 1)  # [n, C, F]
-        scaled = mixture.new_empty(len(signals), *seen.shape)  # [S, n, C, F]
+        """Return masks times a mixture ``[1, channels, bins, n]``: ``[1, sources, …]``."""
+        frames = mixture[0].permute(2, 0, 1)  # [n, C, F]
+        scaled = mixture.new_empty(len(signals), *frames.shape)  # [S, n, C, F]
         for network, own, place in zip(self._fused(), signals, scaled, strict=True):
-            masks = network.decode(own).view(seen.shape)
+            masks = network.decode(own).view(frames.shape)
             if mixture.is_complex():
                 for part in ("real", "imag"):
-                    torch.mul(masks, getattr(seen, part), out=getattr(place, part))
+                    torch.mul(masks, getattr(frames, part), out=getattr(place, part))
             else:
-                torch.mul(masks, seen, out=place)
+                torch.mul(masks, frames, out=place)
         return scaled.permute(0, 2, 3, 1).unsqueeze(0)
 
 
 def _pieces(signals: Signals, size: int) -> Iterator[Signals]:
-    """Cut ``[frames, …]`` each into pieces of some frames."""
+    """Split signals ``[frames, …]`` into pieces of some frames."""
     return zip(*(torch.split(own, size) for own in signals), strict=True)

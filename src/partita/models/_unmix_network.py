@@ -29,15 +29,15 @@ class UnmixConfig(MagnitudeConfig):
     Attributes
     ----------
     bandwidth_hz : float
-        The network sees bins up to this frequency, and masks all.
+        Upper edge of the bins that the network sees; it masks all bins.
     hidden : int
-        Size of the layers between.
+        Size of the hidden layers.
     layers : int
-        Of the recurrent part.
+        Of the LSTM.
     bidirectional : bool
-        False: the estimate of a frame knows the frames before it only, for live use.
+        False: a frame's estimate depends on earlier frames only, for live use.
     dropout : float
-        Between the recurrent layers, in training.
+        Between the LSTM's layers.
     """
 
     frames: int = 600
@@ -54,28 +54,28 @@ class UnmixConfig(MagnitudeConfig):
         self.require(self.hidden >= 2 and self.layers >= 1, "hidden and layers must be positive")
         self.require(
             self.hidden % 2 == 0 or not self.bidirectional,
-            "hidden must be even, half of it for each direction",
+            "hidden must be even for a bidirectional LSTM",
         )
         self.require(0 <= self.dropout < 1, "dropout must be between 0 and 1")
 
     @property
     def seen_bins(self) -> int:
-        """How many of the lowest bins the network sees."""
+        """How many bins, the lowest ones, the network sees."""
         return min(self.bins, int(self.bandwidth_hz * self.fft_samples / self.sample_rate) + 1)
 
 
 class UnmixNetwork(nn.Module):
     """The network of one source: from the mixture's magnitudes to the source's.
 
-    A dense layer, tanh; recurrent layers; two dense layers of which the first sees both; then the
-    mixture is multiplied with what came out.
+    A dense layer with tanh, an LSTM, and two dense layers, whose input is the outputs of both and
+    whose output is a mask.
 
     Parameters
     ----------
     config : UnmixConfig
     recurrent_inputs, decoder_inputs : int
-        What the recurrent layers and the second dense layer see, in multiples of `hidden`: the
-        source's own signals, and others' where networks are connected.
+        Input sizes of the LSTM and of the second dense layer, in multiples of `hidden`; larger
+        than the default if the networks of the sources are connected.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class UnmixNetwork(nn.Module):
 
     def encode(self, mixture: Tensor) -> Tensor:
         """Map ``[frames, batch, channels, bins]`` to ``[frames, batch, hidden]``, -1 to 1."""
-        seen = (mixture[..., : self.seen_bins] + self.input_mean) * self.input_scale
-        return torch.tanh(_normalised(self.bn1, self.fc1(seen.flatten(2))))
+        x = (mixture[..., : self.seen_bins] + self.input_mean) * self.input_scale
+        return torch.tanh(_normalised(self.bn1, self.fc1(x.flatten(2))))
 
     def recur(self, encoded: Tensor) -> Tensor:
         """Map ``[frames, batch, recurrent_inputs * hidden]`` to ``[frames, batch, hidden]``."""
@@ -131,6 +131,6 @@ class UnmixNetwork(nn.Module):
 
 
 def _normalised(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """Normalise ``[frames, batch, features]`` over all frames of all examples."""
+    """Apply a batch normalisation to ``[frames, batch, features]``."""
     normalised: Tensor = norm(x.flatten(0, 1))
     return normalised.reshape(x.shape)

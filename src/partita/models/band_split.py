@@ -1,4 +1,4 @@
-"""A band-split recurrent network: bands of bins as tokens, recurrence along time and across bands.
+"""Band-split RNN: LSTMs along time and across frequency bands.
 
 Luo & Yu, "Music Source Separation with Band-split RNN", IEEE/ACM TASLP 2023.
 """
@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from partita.models._lstm import Lstm
 from partita.models._registry import register_model
-from partita.models._shares import ShareConfig, ShareModel
+from partita.models._softmax_masks import SoftmaxMaskConfig, SoftmaxMaskModel
 from partita.validation import bounded
 
-_FEW_FRAMES = 100  # whose masks are made at once: memory that is used again
-#: Bandwidths in hertz, each up to a frequency: as fine as what lives there is close together.
-_LAYOUT = (
+_PIECE_FRAMES = 100  # masks are made in pieces of so many frames, which saves memory
+#: (upper edge, bandwidth) in hertz: low bands are narrow, because harmonics are close there.
+_BANDWIDTHS = (
     (200.0, 50.0),
     (1000.0, 100.0),
     (2000.0, 200.0),
@@ -31,21 +31,21 @@ _LAYOUT = (
 
 
 @dataclass(frozen=True)
-class BandSplitConfig(ShareConfig):
+class BandSplitConfig(SoftmaxMaskConfig):
     """Configuration of `BandSplit`.
 
     Attributes
     ----------
     bins : int
-        Up to 16 kHz at 44.1 kHz; masks above follow the base class's rule.
+        Up to 16 kHz at 44.1 kHz; masks above are the mean of the upper half of these bins.
     features : int
-        Of each band and frame.
+        Size of the embedding of a band in a frame.
     hidden : int
-        Of the recurrent layers, in each direction.
+        Hidden size of the LSTMs, in each direction.
     layers : int
-        Pairs of recurrent layers, one along time and one across bands.
+        Pairs of LSTMs, one along time and one across bands.
     mask_hidden : int
-        Of the dense layers that make masks of a band's features.
+        Hidden size of the mask estimators.
     """
 
     bins: int = 1486
@@ -63,9 +63,9 @@ class BandSplitConfig(ShareConfig):
 
     @property
     def band_bins(self) -> list[int]:
-        """How many bins each band has, from the lowest up."""
+        """Bins of each band, from the lowest band up."""
         edges_hz = [0.0]
-        for top, width in _LAYOUT:
+        for top, width in _BANDWIDTHS:
             while edges_hz[-1] < top:
                 edges_hz.append(edges_hz[-1] + width)
         per_hz = self.fft_samples / self.sample_rate
@@ -75,27 +75,29 @@ class BandSplitConfig(ShareConfig):
 
 
 class BandEncoder(nn.Module):
-    """Makes features of each band's bins."""
+    """Embeds each band: a dense layer from its bins to features."""
 
-    def __init__(self, bands: Sequence[int], images: int, features: int) -> None:
+    def __init__(self, bands: Sequence[int], input_channels: int, features: int) -> None:
         super().__init__()
         self._bands = list(bands)
-        self.dense = nn.ModuleList(nn.Linear(images * bins, features) for bins in bands)
+        self.dense = nn.ModuleList(nn.Linear(input_channels * bins, features) for bins in bands)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return features ``[bands, batch, frames, features]`` and the bands that they are of.
+    def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return features ``[bands, batch, frames, features]``, and the inputs split into bands.
 
         Parameters
         ----------
-        images : Tensor ``[batch, frames, images, bins]``
+        inputs : Tensor ``[batch, frames, input channels, bins]``
         """
-        bands = [band.flatten(2) for band in torch.split(images, self._bands, dim=-1)]  # [B, N, Ib]
+        bands = [
+            band.flatten(2) for band in torch.split(inputs, self._bands, dim=-1)
+        ]  # [B, N, I b]
         features = [dense(band) for dense, band in zip(self.dense, bands, strict=True)]
         return torch.stack(features), bands
 
 
 class Recurrence(nn.Module):
-    """A bidirectional LSTM that adds to what it is given."""
+    """A bidirectional LSTM with a residual connection."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
@@ -111,7 +113,7 @@ class Recurrence(nn.Module):
 
 
 class BandDecoder(nn.Module):
-    """Makes masks of a band's features, and of the band itself, which has the finer detail."""
+    """Estimates a band's mask logits from its features and from the band's own bins."""
 
     def __init__(self, features: int, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -121,7 +123,7 @@ class BandDecoder(nn.Module):
 
     def forward(self, features: Tensor, band: Tensor) -> Tensor:
         """Map ``[batch, frames, features]`` and ``[…, inputs]`` to ``[batch, frames, outputs]``."""
-        # As if both stood side by side, which would be one more copy.
+        # The dense layer of both, concatenated, without the copy that concatenation makes.
         of_features, of_band = torch.split(self.first.weight, self._widths, dim=1)
         hidden = functional.linear(features, of_features, self.first.bias)
         hidden = hidden + functional.linear(band, of_band)
@@ -130,13 +132,13 @@ class BandDecoder(nn.Module):
 
 
 @register_model("band-split")
-class BandSplit(ShareModel):
+class BandSplit(SoftmaxMaskModel):
     """One network for all sources, whose masks add up to one.
 
-    Departures from the paper: it sees compressed magnitudes instead of complex spectra, and masks
-    are real and shares of the mixture (softmax over the sources), so that estimates add up to it;
-    one network for all sources; a mask also sees its band's own bins; bins are normalised by what
-    they are in typical mixtures, since levels of bands would be lost otherwise.
+    Departures from the paper: inputs are compressed magnitudes instead of complex spectra; masks
+    are real and a softmax over the sources, so that estimates add up to the mixture; one network
+    estimates all sources; mask estimators also see their band's own bins; bins are normalised by
+    statistics of typical mixtures, because a normalisation per band would lose the bands' levels.
     """
 
     config_type = BandSplitConfig
@@ -146,7 +148,7 @@ class BandSplit(ShareModel):
     def __init__(self, config: BandSplitConfig) -> None:
         super().__init__(config)
         bands, features = config.band_bins, config.features
-        self.encoder = BandEncoder(bands, config.images, features)
+        self.encoder = BandEncoder(bands, config.input_channels, features)
         self.along_time = nn.ModuleList(
             Recurrence(features, config.hidden) for _ in range(config.layers)
         )
@@ -154,22 +156,22 @@ class BandSplit(ShareModel):
             Recurrence(features, config.hidden) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(features)
-        shares = len(config.sources) * config.channels
+        masks = len(config.sources) * config.channels
         self.decoders = nn.ModuleList(
-            BandDecoder(features, config.images * bins, config.mask_hidden, shares * bins)
+            BandDecoder(features, config.input_channels * bins, config.mask_hidden, masks * bins)
             for bins in bands
         )
 
-    def logits(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield logits ``[batch, n, sources, channels, bins]`` of some frames: they are large."""
-        features, bands = self.encoder(images)  # [K, B, N, H], [B, N, I b] each
+    def logits(self, inputs: Tensor) -> Iterator[Tensor]:
+        """Yield logits ``[batch, n, sources, channels, bins]``, 100 frames at a time."""
+        features, bands = self.encoder(inputs)  # [K, B, N, H], [B, N, I b] each
         features = self._recur(features)
         shape = (len(self.sources), self.channels, -1)
-        frames = (torch.split(x, _FEW_FRAMES, dim=-2) for x in (features, *bands))
-        for few, *seen in zip(*frames, strict=True):
+        frames = (torch.split(x, _PIECE_FRAMES, dim=-2) for x in (features, *bands))
+        for piece, *own in zip(*frames, strict=True):
             logits = [
-                decoder(own, band).unflatten(-1, shape)  # [B, n, S, C, b]
-                for decoder, own, band in zip(self.decoders, few, seen, strict=True)
+                decoder(of_band, band).unflatten(-1, shape)  # [B, n, S, C, b]
+                for decoder, of_band, band in zip(self.decoders, piece, own, strict=True)
             ]
             yield torch.cat(logits, dim=-1)
 

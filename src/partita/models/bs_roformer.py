@@ -1,4 +1,4 @@
-"""BS-RoFormer: bands of bins as tokens, attention along time and across bands.
+"""BS-RoFormer: attention along time and across frequency bands.
 
 Lu, Wang, Kong & Hung, "Music Source Separation with Band-Split RoPE Transformer", ICASSP 2024
 (arXiv 2309.02612), as `bs-roformer` and MSST implement it.
@@ -13,7 +13,7 @@ from torch import Tensor
 from partita.models._registry import register_model
 from partita.models._roformer import RoformerConfig, RoformerModel
 
-#: Bins of the bands at 44.1 kHz with 2048 samples, as the authors' reference has them.
+#: Bins of the bands at 44.1 kHz with 2048 samples, as in the reference.
 _BAND_BINS = (*[2] * 24, *[4] * 12, *[12] * 8, *[24] * 8, *[48] * 8, 128, 129)
 
 
@@ -24,7 +24,7 @@ class BsRoformerConfig(RoformerConfig):
     Attributes
     ----------
     band_bins : tuple of int
-        How many bins each band has, from the lowest up; all bins of the transform together.
+        Bins of each band, from the lowest band up; in all, those of the transform.
     value_residual : bool
         Whether later layers mix their values with those of the first (`bs-roformer` from 0.6 on).
     """
@@ -43,10 +43,10 @@ class BsRoformerConfig(RoformerConfig):
 
 @register_model("bs-roformer")
 class BsRoformer(RoformerModel):
-    """A band-split transformer whose complex masks are made for each source by itself.
+    """A band-split transformer with a mask estimator for each source.
 
     Departures from the references: estimates are always as long as the mixture; mixtures shorter
-    than half a frame are followed by silence instead of refused.
+    than half a frame are padded with zeros, where the references raise an error.
     """
 
     config_type = BsRoformerConfig
@@ -62,7 +62,7 @@ class BsRoformer(RoformerModel):
         )
 
     def in_bands(self, x: Tensor) -> Tensor:
-        """Return bins as they are: bands follow each other."""
+        """Return bins as they are: bands do not overlap."""
         return x
 
     def of_bands(self, masks: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Conv-TasNet: masks on a learned transform of the waveform, found by dilated convolutions.
+"""Conv-TasNet: dilated convolutions that estimate masks of a learned transform.
 
 Luo & Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
 Separation", IEEE/ACM TASLP 27.8 (2019), in the shape that demucs 2.0.3 gives it for music: stereo,
@@ -34,30 +34,30 @@ class ConvTasNetConfig(ModelConfig):
     Attributes
     ----------
     filters : int
-        N, of the encoder and of the decoder.
+        N, of encoder and decoder.
     filter_samples : int
-        L, their length; they hop by half of it.
+        L, their length; the hop is half of it.
     bottleneck : int
         B, channels between the blocks.
     hidden : int
         H, channels within a block.
     kernel : int
-        P, frames that a depthwise convolution sees; odd, unless causal.
+        P, kernel size of the depthwise convolutions; odd, unless causal.
     blocks : int
-        X, in a repeat; dilations are 1, 2, 4, ….
+        X, per repeat; dilations are 1, 2, 4, ….
     repeats : int
-        R.
+        R, of the sequence of blocks.
     norm : str
         ``gLN``: over all channels and frames (section II-C); ``cLN``: over the channels of each
-        frame; ``BN``: each channel by itself, with running statistics.
+        frame; ``BN``: batch normalisation.
     mask : str
-        ``relu``: sources are independent; ``softmax``: their masks add up to one.
+        ``relu``: independent masks; ``softmax``: masks that add up to one.
     causal : bool
-        Whether convolutions see no later frame; see `latency`.
+        Whether convolutions see no future frames; see `latency`.
     segment_s : float
         Length of a window in seconds.
     overlap : float
-        Part of a window that it shares with the next one.
+        How much of a window overlaps with the next one, 0 to 1.
     """
 
     filters: int = 256
@@ -92,9 +92,9 @@ class ConvTasNetConfig(ModelConfig):
 
     @property
     def window(self) -> Window:
-        """The window, which begins and ends with a frame wherever it stands.
+        """The window; length and hop are such that all windows have the same frame grid.
 
-        Half a frame later the same signal has other activations, which crossfades would mix.
+        On a shifted grid the same signal has other estimates, and crossfades would mix both.
         """
         hop, length = self.hop_samples, self.segment_s * self.sample_rate
         frames = max(round((length - self.filter_samples) / hop), 0)
@@ -104,19 +104,19 @@ class ConvTasNetConfig(ModelConfig):
 
     @property
     def latency(self) -> int | None:
-        """How many later samples an estimate waits for; None: for all of its window.
+        """The algorithmic latency in samples; None: the whole window.
 
-        That of a causal network is its encoder's alone: the last frame that has a part in a sample
-        ends at most ``filter_samples - 1`` samples later (0.4 ms as the defaults have it). gLN
-        sees all frames, also where convolutions do not; BN in training does as well.
+        That of a causal network comes from its encoder: the last frame that contains a sample ends
+        at most ``filter_samples - 1`` samples later (0.4 ms with the default). With gLN a network
+        is not causal, because it normalises over all frames, as BN does in training.
         """
         return self.filter_samples - 1 if self.causal and self.norm != "gLN" else None
 
 
 class ChannelNorm(nn.Module):
-    """cLN as the reference has it: each frame normalised over its channels, by itself.
+    """cLN as in the reference: each frame is normalised over its channels.
 
-    The paper's own cLN goes over all earlier frames as well.
+    The paper's cLN also includes all earlier frames.
     """
 
     def __init__(self, channels: int) -> None:
@@ -137,7 +137,7 @@ _NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Block(nn.Module):
-    """A depthwise separable, dilated convolution that adds to what it sees (figure 1C)."""
+    """A dilated, depthwise separable convolution with a residual connection (figure 1C)."""
 
     def __init__(self, config: ConvTasNetConfig, dilation: int) -> None:
         super().__init__()
@@ -162,22 +162,21 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, bottleneck, frames]`` to the same shape."""
         hidden = self.norm1(self.prelu1(self.expand(x)))
-        hidden = self.depthwise(hidden)[..., : x.shape[-1]]  # without those that see later frames
+        hidden = self.depthwise(hidden)[..., : x.shape[-1]]  # causal: without the future
         projected: Tensor = self.project(self.norm2(self.prelu2(hidden)))
         return x + projected
 
 
 @register_model("conv-tasnet")
 class ConvTasNet(SeparationModel):
-    """One network for all sources, from waveform to waveforms.
+    """One network for the waveforms of all sources.
 
-    Departures from demucs 2.0.3: mixtures come at their own level, not divided by their song's
-    deviation, which masks hardly notice; samples behind the last whole frame are estimated like
-    others, from a frame filled up with zeros, not left silent; windows crossfade with squared
-    sines; weights begin as PyTorch's layers have them, where demucs draws all of them, the
-    normalisations' scales included, around zero. Departures from the paper, all of them demucs's
-    own: no second output of the blocks whose sum makes the masks, no PReLU before these, ReLU or
-    softmax instead of sigmoid, no biases.
+    Departures from demucs 2.0.3: mixtures are not divided by the standard deviation of their song,
+    which hardly changes masks; samples behind the last whole frame are estimated from a frame
+    padded with zeros, not left silent; windows crossfade with squared sines; weights have PyTorch's
+    default initialisation, where demucs draws all of them, scales of normalisations included,
+    around zero. Departures from the paper, all of them demucs's own: no skip outputs of the blocks,
+    no PReLU before the masks, ReLU or softmax instead of sigmoid, no biases.
     """
 
     config_type = ConvTasNetConfig
@@ -201,7 +200,7 @@ class ConvTasNet(SeparationModel):
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         batch, samples = mixture.shape[0], mixture.shape[-1]
         length, hop = self.config.filter_samples, self.config.hop_samples
-        # Up to a whole number of frames, at least one.
+        # Pad to a whole number of frames, at least one.
         missing = max(length - samples, (length - samples) % hop)
         frames = functional.relu(self.encoder(functional.pad(mixture, (0, missing))))  # [B, N, K]
         scores = self.scores(self.blocks(self.bottleneck(self.norm(frames))))  # [B, S * N, K]

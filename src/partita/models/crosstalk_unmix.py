@@ -1,11 +1,11 @@
-"""Open-Unmix networks that are trained at once and hear each other.
+"""Open-Unmix with connections between the networks of the sources.
 
 Section 3.6.4 of *Music Source Separation Using Deep Learning* (Goel, Huang, Owoputi & Poudyal):
-each network's second dense layer, which sees its own tanh layer past the recurrent ones, sees those
-of the other networks as well. X-UMX (Sawata, Uhlich, Takahashi & Mitsufuji, "All for One and One
-for All: Improving Music Separation by Bridging Networks", ICASSP 2021, section 3) averages instead,
-before and behind the recurrent layers, which takes no more parameters than networks that are by
-themselves.
+the second dense layer of each network, whose input includes a skip connection from its own tanh
+layer, also has one from the tanh layers of the other networks. X-UMX (Sawata, Uhlich, Takahashi &
+Mitsufuji, "All for One and One for All: Improving Music Separation by Bridging Networks", ICASSP
+2021, section 3) averages instead, before and behind the LSTMs, which takes no more parameters than
+independent networks.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ _JOINS = ("concatenate", "average")
 
 @dataclass(frozen=True)
 class CrosstalkConfig(UnmixConfig):
-    """Configuration of `CrosstalkUnmix`; as it stands, the paper's.
+    """Configuration of `CrosstalkUnmix`; the defaults are the paper's.
 
     Attributes
     ----------
     crosses : str
-        What networks hear of each other behind the recurrent layers: the output of each other's
-        ``tanh`` layer, of the recurrent layers (``lstm``), or ``both``.
+        Which outputs of the other networks go into the second dense layer: of their ``tanh``
+        layers, of their LSTMs (``lstm``), or ``both``.
     joins : str
-        ``concatenate``: a layer sees its own network's signal and each of the others';
-        ``average``: it sees their mean.
+        ``concatenate`` outputs of all networks, or ``average`` them.
     before_lstm : bool
-        Whether tanh outputs are joined before the recurrent layers as well.
+        Whether outputs of the tanh layers are also joined before the LSTMs.
     after_lstm : bool
         Whether `crosses` applies at all.
     """
@@ -52,9 +51,7 @@ class CrosstalkConfig(UnmixConfig):
         super().__post_init__()
         self.require(self.crosses in _CROSSES, f"crosses must be one of {', '.join(_CROSSES)}")
         self.require(self.joins in _JOINS, f"joins must be one of {', '.join(_JOINS)}")
-        self.require(
-            self.before_lstm or self.after_lstm, "nothing crosses, before_lstm or after_lstm must"
-        )
+        self.require(self.before_lstm or self.after_lstm, "before_lstm or after_lstm must be true")
 
 
 @register_model("crosstalk-unmix")
@@ -95,9 +92,9 @@ class CrosstalkUnmix(UnmixModel):
 
 
 def _connected(config: CrosstalkConfig, encoded: Signals, recur: Sequence[Recur]) -> Signals:
-    """Return what each network's second dense layer sees; see `Connect`."""
-    heard = _joined(config, encoded) if config.before_lstm else encoded
-    states: Signals = [run(signal) for run, signal in zip(recur, heard, strict=True)]
+    """Return the input of each network's second dense layer; see `Connect`."""
+    inputs = _joined(config, encoded) if config.before_lstm else encoded
+    states: Signals = [run(signal) for run, signal in zip(recur, inputs, strict=True)]
     if config.after_lstm:
         tanh_crosses, lstm_crosses = _CROSSES[config.crosses]
         encoded = _joined(config, encoded) if tanh_crosses else encoded
@@ -106,10 +103,10 @@ def _connected(config: CrosstalkConfig, encoded: Signals, recur: Sequence[Recur]
 
 
 def _joined(config: CrosstalkConfig, signals: Signals) -> Signals:
-    """Return, for each network, what it hears of ``[frames, batch, hidden]`` of each."""
+    """Join the networks' signals ``[frames, batch, hidden]``, for each network."""
     if config.joins == "average":
         return [torch.stack(list(signals)).mean(dim=0)] * len(signals)
-    # Its own comes first, the others follow in their order.
+    # Its own comes first, then the others in the order of the sources.
     return [
         torch.cat([own, *(x for other, x in enumerate(signals) if other != index)], dim=-1)
         for index, own in enumerate(signals)

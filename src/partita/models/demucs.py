@@ -1,4 +1,4 @@
-"""Demucs: from waveform to waveforms, a U-Net of convolutions with an LSTM at its bottom.
+"""Demucs: a U-Net from waveform to waveforms with an LSTM at the bottleneck.
 
 Défossez, Usunier, Bottou & Bach, "Music Source Separation in the Waveform Domain", 2019, as their
 package demucs 2.0.3 has it (version 2: 64 channels, input of twice the rate). Version 1 is
@@ -21,7 +21,7 @@ from partita.models._registry import register_model
 
 @register_model("demucs")
 class Demucs(SeparationModel):
-    """One network for all sources, which gives their waveforms.
+    """One network for the waveforms of all sources.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ class Demucs(SeparationModel):
 
     Notes
     -----
-    Departures from demucs 2.0.3: the level is brought to 1 here, excerpt by excerpt (`normalise`),
-    where theirs is for the whole song and before the network. So windows of a song are normalised
-    each by itself; and where channels cancel each other in the mean, it is not by that mean alone.
-    Mixtures that are exactly zero have estimates that are exactly zero. Windows of 10 s instead of
-    40 s see silence beyond their ends, not the song, and crossfade with squared sines. A
-    unidirectional LSTM, which theirs does not offer, has no dense layer behind it, as in the
-    authors' "Real Time Speech Enhancement in the Waveform Domain" (Interspeech 2020). Losses in
-    training count the whole excerpt, where theirs leave out what has less context.
+    Departures from demucs 2.0.3: levels are normalised for each excerpt or window (`normalise`),
+    not once for the song; if the channels cancel each other in the mono mix, the deviation of all
+    channels counts as well. Mixtures that are exactly zero have estimates that are exactly zero.
+    Windows of 10 s instead of 40 s are padded with silence, not with the song, and crossfade with
+    squared sines. A unidirectional LSTM, which theirs does not offer, has no dense layer behind
+    it, as in the authors' "Real Time Speech Enhancement in the Waveform Domain" (Interspeech
+    2020). Training losses include the ends of excerpts, where theirs leave out what has less
+    context.
     """
 
     config_type = DemucsConfig

@@ -1,8 +1,9 @@
 """Demucs with a decoder for each source.
 
 Section 5 of *Music Source Separation Using Deep Learning* (Goel, Huang, Owoputi & Poudyal): encoder
-and LSTM are shared, and what the encoder gives at a level goes to all decoders at that level. The
-paper has no results of it; Yu & Cheuk, "Danna-Sep: Unite to separate them all", 2021, has.
+and LSTM are shared, and each level of the encoder has skip connections to that level of all
+decoders. The paper has no results of it; Yu & Cheuk, "Danna-Sep: Unite to separate them all", 2021,
+has.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class MultidecoderConfig(DemucsConfig):
     Attributes
     ----------
     decoder_width : float
-        Channels within each level of a decoder, behind its rewriting convolution, in multiples of
-        the encoder's; what goes from level to level stays as wide as the skips that are added. The
-        decoders' parameters grow with it: four decoders of 0.25 have as many as one of 1.
+        Channels behind the rewriting convolution of a decoder's level, in multiples of the
+        encoder's; between levels they are as many as in the skip connections. Four decoders of
+        width 0.25 have as many parameters as one of width 1.
     """
 
     decoder_width: float = 0.25
@@ -33,13 +34,13 @@ class MultidecoderConfig(DemucsConfig):
         self.require(self.decoder_width > 0, "decoder_width must be positive")
         self.require(
             self.rewrite or self.decoder_width == 1,
-            "decoder_width must be 1 where nothing is rewritten",
+            "decoder_width must be 1 without rewrite",
         )
 
 
 @register_model("demucs-multidecoder")
 class DemucsMultidecoder(Demucs):
-    """One encoder, and a decoder for each source; grouped convolutions run all of them at once."""
+    """One encoder and a decoder for each source; grouped convolutions run all decoders at once."""
 
     config_type = MultidecoderConfig
     config: MultidecoderConfig

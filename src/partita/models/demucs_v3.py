@@ -1,4 +1,4 @@
-"""Demucs, version 3: as before, with residual branches, GELUs and normalisations of groups.
+"""Demucs, version 3: with residual branches, GELUs and group normalisations.
 
 The waveform network of Défossez, "Hybrid Spectrogram and Waveform Source Separation", MDX workshop
 at ISMIR 2021, as the package demucs 4.1.0 has it (its class ``Demucs``).
@@ -28,18 +28,18 @@ class DemucsV3Config(ResidualConfig):
     Attributes
     ----------
     kernel, stride : int
-        Of the convolutions that lead from level to level.
+        Of the convolutions between levels.
     rewrite, glu, gelu : bool
-        Whether there are gated convolutions, gates behind them (else ReLUs), and GELUs behind the
-        others (else ReLUs).
+        Whether levels have a second convolution, GLUs behind it (else ReLUs), and GELUs behind the
+        first one (else ReLUs).
     lstm_layers : int
-        At the bottom; 0: none.
+        Of the LSTM at the bottleneck; 0: no LSTM.
     dconv_attention, dconv_lstm : int
         The first level whose residual branches have local attention, and an LSTM.
     resample : bool
         Whether the network works at twice the sample rate.
     normalise : bool
-        Whether it sees mixtures whose mean over the channels has mean 0 and deviation 1.
+        Whether mixtures are scaled so that their mono mix has mean 0 and standard deviation 1.
     """
 
     key_order: ClassVar[str] = """
@@ -67,7 +67,7 @@ class DemucsV3Config(ResidualConfig):
 
     @property
     def window(self) -> Window:
-        """The window, whose neighbours begin whole steps of the innermost level later."""
+        """The window; hops are whole steps of the innermost level."""
         step = self.stride**self.depth
         if self.resample:
             step //= math.gcd(step, 2)
@@ -76,19 +76,19 @@ class DemucsV3Config(ResidualConfig):
         return Window(length, length - min(hop, length // step * step), step)
 
     def valid_samples(self, samples: int) -> int:
-        """Return to how many samples a signal is padded; every convolution ends with its input."""
+        """Return the padded length of a signal; see `padded_samples`."""
         return padded_samples(self, samples)
 
 
 @register_model("demucs-v3")
 class DemucsV3(SeparationModel):
-    """One network for all sources, which gives their waveforms.
+    """One network for the waveforms of all sources.
 
     Notes
     -----
-    Departures from demucs 4.1.0: mixtures whose channels cancel each other in the mean are not
-    normalised by that mean alone, and mixtures that are exactly zero have estimates that are
-    exactly zero. Songs in windows: see `partita.models.htdemucs.Htdemucs`.
+    Departures from demucs 4.1.0: if the channels cancel each other in the mono mix, mixtures are
+    normalised by the deviation of all channels as well, and mixtures that are exactly zero have
+    estimates that are exactly zero. For songs in windows see `partita.models.htdemucs.Htdemucs`.
     """
 
     config_type = DemucsV3Config
@@ -110,7 +110,7 @@ class DemucsV3(SeparationModel):
             rescale_convolutions(self, config.rescale)
 
     def _down(self, index: int, inside: int, width: int) -> list[nn.Module]:
-        """Return a level of the encoder; parts stand where demucs 4.1.0 has them."""
+        """Return a level of the encoder, in the order of demucs 4.1.0."""
         config = self.config
         first = nn.Conv1d(inside, width, config.kernel, config.stride)
         gate = self._gate(index, width, context=0)

@@ -23,8 +23,8 @@ class HdemucsConfig(HybridConfig):
     dconv_attention, dconv_lstm : int
         The first level whose residual branches have local attention, and an LSTM.
     delayed : bool
-        Whether estimates of the spectrogram's U-Net are 1.5 hops late, as some networks of the MDX
-        challenge 2021 have learned it.
+        Whether estimates of the spectrogram's U-Net are 1.5 hops late, as in some networks of the
+        MDX challenge 2021.
     """
 
     dconv_attention: int = 4
@@ -39,13 +39,13 @@ class HdemucsConfig(HybridConfig):
 
 @register_model("hdemucs")
 class Hdemucs(HybridModel):
-    """Both U-Nets join where the spectrogram has one bin left; LSTMs and attention stand there.
+    """Both U-Nets join where one bin is left; behind that are LSTMs and attention.
 
     Notes
     -----
-    Departures from demucs 4.1.0: every network is hybrid, convolutions are twice as wide as their
-    stride, and all levels have gated convolutions, as in all published weights. Songs in windows:
-    see `partita.models.htdemucs.Htdemucs`.
+    Departures from demucs 4.1.0, without options that no published weights use: every network is
+    hybrid, kernels are twice as long as strides, and all levels have gated convolutions. For songs
+    in windows see `partita.models.htdemucs.Htdemucs`.
     """
 
     config_type = HdemucsConfig

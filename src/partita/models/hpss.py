@@ -1,4 +1,4 @@
-"""Harmonic–percussive separation: nothing learned, two median filters."""
+"""Harmonic–percussive separation with median filters; it has no weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HpssConfig(SpectrogramConfig):
     harmonic_frames, percussive_bins : int
         Lengths of the median filters, odd.
     margin : float
-        How many times as strong one part has to be as the other; at 1 the residual is empty.
+        Ratio by which one part must exceed the other; at 1 the residual is empty.
     """
 
     sources: tuple[str, ...] = ("harmonic", "percussive", "residual")
@@ -44,7 +44,7 @@ class HpssConfig(SpectrogramConfig):
 
 @register_model("hpss")
 class Hpss(SpectrogramModel):
-    """Steady tones, beats, and what is neither (Fitzgerald 2010; Driedger et al. 2014)."""
+    """Harmonic part, percussive part and residual (Fitzgerald 2010; Driedger et al. 2014)."""
 
     config_type = HpssConfig
     config: HpssConfig

@@ -1,4 +1,4 @@
-"""Hybrid Transformer Demucs: U-Nets of spectrogram and waveform with a transformer between them.
+"""Hybrid Transformer Demucs: U-Nets of spectrogram and waveform with a cross-domain transformer.
 
 Rouard, Massa & Défossez, "Hybrid Transformers for Music Source Separation", ICASSP 2023, as the
 package demucs 4.1.0 has it.
@@ -26,13 +26,13 @@ class HtdemucsConfig(HybridConfig):
     Attributes
     ----------
     bottom_channels : int
-        Channels of the transformer, which convolutions of one step lead to and from; 0: it has the
-        U-Nets'.
+        Channels of the transformer, with 1×1 convolutions before and behind it; 0: those of the
+        U-Nets.
     layers : int
-        Of the transformer, in each domain; 0: there is none.
+        Of the transformer, in each domain; 0: no transformer.
     heads : int
     hidden_scale : float
-        Channels within its feed-forward parts per channel.
+        Width of the feed-forward layers, in multiples of the channels.
     cross_first : bool
         Whether the first layer attends to the other domain; False: the second one.
     positions : str
@@ -43,7 +43,7 @@ class HtdemucsConfig(HybridConfig):
     norm_in, norm_in_groups, norm_groups_inside, norm_out_groups, norm_first
     layer_scale, gelu, dropout
     pad_to_segment : bool
-        Whether mixtures shorter than a window are padded with zeros behind, but in training.
+        Whether mixtures shorter than a window are padded with zeros at the end, except in training.
     """
 
     depth: int = bounded(4, most=12)
@@ -86,7 +86,7 @@ class HtdemucsConfig(HybridConfig):
             fits = width % self.heads == 0 and width % 4 == 0 and width >= 4
             self.require(fits, "the transformer's channels must divide by 4 and by heads")
             same = self.bottom_channels > 0 or innermost.width == innermost.width_time
-            self.require(same, "both branches must be as wide, or bottom_channels given")
+            self.require(same, "without bottom_channels both branches must have the same width")
         groups = (self.norm_in_groups, self.norm_groups_inside, self.norm_out_groups)
         self.require(min(groups) >= 0, "groups must not be negative")
         self.require(self.hidden_scale > 0, "hidden_scale must be positive")
@@ -98,7 +98,7 @@ class HtdemucsConfig(HybridConfig):
 
     @property
     def transformer(self) -> TransformerShape:
-        """What the transformer is like."""
+        """The shape of the transformer."""
         width = self.bottom_channels or self.levels[-1].width
         return TransformerShape(
             width=width,
@@ -127,15 +127,15 @@ class HtdemucsConfig(HybridConfig):
 
 @register_model("htdemucs")
 class Htdemucs(HybridModel):
-    """Both U-Nets end above the level where they would join; a transformer leads across.
+    """Both U-Nets end before they would join; a cross-domain transformer connects them.
 
     Notes
     -----
-    Departures from demucs 4.1.0: mixtures longer than a window are separated as they are, where
-    theirs raises an error. Shifted positions (``most_shift``) are for training only. Of a song in
-    windows, the last window is moved back instead of being padded with zeros, and crossfades are
-    squared sines over the overlap instead of triangles over whole windows. Sparse attention is not
-    there: no published weights need it.
+    Departures from demucs 4.1.0: mixtures longer than a window are separated at once, where theirs
+    raises an error. Shifted positions (``most_shift``) are for training only. The last window of a
+    song is moved back instead of padded with zeros, and windows crossfade with squared sines over
+    the overlap instead of triangles over whole windows. There is no sparse attention: no published
+    weights need it.
     """
 
     config_type = HtdemucsConfig

@@ -1,4 +1,4 @@
-"""Mel-Band RoFormer: BS-RoFormer with bands that overlap, as wide as the mel scale has them.
+"""Mel-Band RoFormer: BS-RoFormer with overlapping mel bands.
 
 Wang, Lu & Won, "Mel-Band RoFormer for Music Source Separation", 2023 (arXiv 2310.01809), as
 `bs-roformer` and MSST implement it.
@@ -31,7 +31,7 @@ class MelBandRoformerConfig(RoformerConfig):
     ----------
     bands : int
     bands_rate : int
-        Sample rate in hertz that bands were laid out for, whatever is separated; 0: `sample_rate`.
+        Sample rate in hertz for which the bands were computed; 0: `sample_rate`.
     """
 
     bands: int = bounded(60, most=512)
@@ -44,14 +44,14 @@ class MelBandRoformerConfig(RoformerConfig):
         filters = mel_bands(self.bands_rate or self.sample_rate, self.fft_samples, self.bands)
         self.require(
             bool(filters.any(axis=0).all() and filters.any(axis=1).all()),
-            f"{self.bands} mel bands of {self.bins} bins leave some empty: take fewer bands",
+            f"{self.bands} mel bands of {self.bins} bins: some are empty, take fewer bands",
         )
 
 
 def mel_bands(rate: int, fft_samples: int, bands: int) -> npt.NDArray[np.bool_]:
-    """Return which bins ``[bands, bins]`` belong to which bands: those that a mel filter lets pass.
+    """Return which bins belong to which bands ``[bands, bins]``: those with a non-zero mel filter.
 
-    The lowest and the highest bin, where filters begin and end, belong to the outermost bands.
+    The lowest and the highest bin, where filters are zero, belong to the outermost bands.
     """
     bins_hz = np.linspace(0, rate / 2, fft_samples // 2 + 1)
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(rate / 2), bands + 2))
@@ -70,15 +70,15 @@ def _hz_to_mel(hz: float) -> float:
 
 def _mel_to_hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     above = mels - _BREAK_HZ / _LINEAR_HZ
-    found: npt.NDArray[np.float64] = np.where(
+    hz: npt.NDArray[np.float64] = np.where(
         above >= 0, _BREAK_HZ * np.exp(_LOG_STEP * above), _LINEAR_HZ * mels
     )
-    return found
+    return hz
 
 
 @register_model("mel-band-roformer")
 class MelBandRoformer(RoformerModel):
-    """A transformer over mel bands; where these overlap, masks are averaged.
+    """A transformer over mel bands; masks of overlapping bands are averaged.
 
     Departures from the references: as in `BsRoformer`.
     """
@@ -103,7 +103,7 @@ class MelBandRoformer(RoformerModel):
         self.register_buffer("bands_of_bin", _kept(passes.sum(axis=0)), persistent=False)
 
     def in_bands(self, x: Tensor) -> Tensor:
-        """Repeat the bins of ``[batch, frames, bins, …]`` that several bands have."""
+        """Repeat bins of ``[batch, frames, bins, …]`` that belong to several bands."""
         return x.index_select(2, self.bin_of)
 
     def of_bands(self, masks: Tensor) -> Tensor:
@@ -114,5 +114,5 @@ class MelBandRoformer(RoformerModel):
 
 
 def _kept(values: npt.NDArray[np.int64]) -> Tensor:
-    """Return whole numbers that are there also in models that are built without storage."""
+    """Return integers as a tensor that has storage also in models built on the meta device."""
     return torch.from_numpy(values)

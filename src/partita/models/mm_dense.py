@@ -1,4 +1,4 @@
-"""MMDenseNet and MMDenseLSTM: dense blocks at several scales, in bands that are by themselves.
+"""MMDenseNet and MMDenseLSTM: multi-scale dense blocks in separate frequency bands.
 
 Takahashi & Mitsufuji, "Multi-scale Multi-band DenseNets for Audio Source Separation", WASPAA 2017;
 Takahashi, Goswami & Mitsufuji, "MMDenseLSTM: An Efficient Combination of Convolutional and
@@ -22,19 +22,19 @@ from partita.models._lstm import Lstm
 from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._registry import register_model
 
-_FRAMES = 3  # that a convolution sees
+_FRAMES = 3  # kernel size of the convolutions along time
 _BLOCK = re.compile(r"(?:([1-9]\d*)x([1-9]\d*))?(?:\+([1-9]\d*))?")
 
 
 class BlockSize(NamedTuple):
-    """How large a dense block is.
+    """The size of a dense block.
 
     Attributes
     ----------
     growth, layers : int
-        k and L; no layers: the block gives what it is given.
+        k and L; 0 layers: the identity.
     units : int
-        Of the LSTM behind it, in each direction; 0: there is none.
+        Of the LSTM behind it, in each direction; 0: no LSTM.
     """
 
     growth: int
@@ -46,28 +46,28 @@ class BlockSize(NamedTuple):
 class MmDenseConfig(MagnitudeConfig):
     """Configuration of `MmDenseNet`; its defaults are the network of 2017.
 
-    What a value is given for "each network" is a value for each band, from the lowest up, and one
-    for the network that sees all bins.
+    "For each network" means: for the network of each band, from the lowest band up, and for the
+    full-band network.
 
     Attributes
     ----------
     splits_hz : tuple of float
-        Where bands meet.
+        Frequencies between the bands.
     blocks : tuple of str
-        For each network its dense blocks, ``growth x layers``, and the units in each direction of
-        an LSTM behind a block, ``14x5+64``, or without a block, ``+4``; from the first scale down
-        to the smallest and up again, parted by blanks.
+        For each network its dense blocks, separated by blanks, from the first scale down to the
+        smallest and up again: growth times layers (``14x5``), with the units in each direction of
+        an LSTM behind the block (``14x5+64``), or an LSTM without a block (``+4``).
     first_channels : tuple of int
         For each network the channels of its first convolution.
     kernel_bins : tuple of int
-        For each network the bins that its convolutions see; frames are 3.
+        For each network the kernel size along frequency; along time it is 3.
     last_block : str
-        The dense block that sees what all networks give.
+        The dense block behind the concatenated outputs of all networks.
     """
 
     fft_samples: int = 2048
-    # A window takes a multiple of 16 frames, and the next begins a multiple of 16 later: all see
-    # their song through the same grid of halved scales.
+    # Windows and hops are multiples of 16 frames, so that all windows have the same grid of halved
+    # scales.
     frames: int = 256
     overlap_frames: int = 31
     splits_hz: tuple[float, ...] = (11025.0,)
@@ -93,7 +93,7 @@ class MmDenseConfig(MagnitudeConfig):
         self.require(min(self.kernel_bins) >= 1, "kernel_bins must be positive")
         for text in self.blocks:
             sizes = self._parsed(text)
-            self.require(len(sizes) % 2 == 1, f"blocks {text!r}: as many go down as go up")
+            self.require(len(sizes) % 2 == 1, f"blocks {text!r}: as many must go down as up")
         last = self._parsed(self.last_block)
         self.require(
             len(last) == 1 and last[0].layers > 0 and not last[0].units,
@@ -102,18 +102,18 @@ class MmDenseConfig(MagnitudeConfig):
 
     @property
     def band_bins(self) -> list[int]:
-        """How many bins each band has, from the lowest up."""
+        """Bins of each band, from the lowest band up."""
         edges = [int(split * self.fft_samples / self.sample_rate) for split in self.splits_hz]
         return [high - low for low, high in itertools.pairwise([0, *edges, self.bins])]
 
     @property
     def block_sizes(self) -> list[list[BlockSize]]:
-        """What `blocks` says."""
+        """`blocks`, parsed."""
         return [self._parsed(text) for text in self.blocks]
 
     @property
     def last_block_size(self) -> BlockSize:
-        """What `last_block` says."""
+        """`last_block`, parsed."""
         return self._parsed(self.last_block)[0]
 
     def _parsed(self, text: str) -> list[BlockSize]:
@@ -146,14 +146,14 @@ class MmDenseLstmConfig(MmDenseConfig):
 
 def _convolution(channels_in: int, channels_out: int, kernel_bins: int) -> nn.Sequential:
     """Return a convolution that keeps bins and frames."""
-    before = (kernel_bins - 1) // 2  # where the kernel is even, it sees one more bin above
+    before = (kernel_bins - 1) // 2  # an even kernel covers one more bin above
     padding = (_FRAMES // 2, _FRAMES // 2, before, kernel_bins - 1 - before)
     convolution = nn.Conv2d(channels_in, channels_out, (kernel_bins, _FRAMES), bias=False)
     return nn.Sequential(nn.ZeroPad2d(padding), convolution)
 
 
 class LstmBlock(nn.Module):
-    """Channels become one, which an LSTM reads frame by frame."""
+    """An LSTM over frames, on a 1×1 convolution to one channel."""
 
     def __init__(self, channels: int, bins: int, units: int) -> None:
         super().__init__()
@@ -169,36 +169,38 @@ class LstmBlock(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Layers each of which sees its block's input and all layers before it.
+    """Layers whose input is the block's input and the outputs of all earlier layers.
 
-    The last layer's channels go on, and beside them the one of the LSTM that has read them.
+    The block's output is that of the last layer, concatenated with the channel of an LSTM.
     """
 
     def __init__(self, channels: int, size: BlockSize, kernel_bins: int, bins: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         for layer in range(size.layers):
-            seen = channels + layer * size.growth
+            inputs = channels + layer * size.growth
             self.layers.append(
                 nn.Sequential(
-                    nn.BatchNorm2d(seen), nn.ReLU(), _convolution(seen, size.growth, kernel_bins)
+                    nn.BatchNorm2d(inputs),
+                    nn.ReLU(),
+                    _convolution(inputs, size.growth, kernel_bins),
                 )
             )
-        given = size.growth if size.layers else channels
-        self.lstm = LstmBlock(given, bins, size.units) if size.units else None
-        self.channels = given + bool(size.units)
+        outputs = size.growth if size.layers else channels
+        self.lstm = LstmBlock(outputs, bins, size.units) if size.units else None
+        self.channels = outputs + bool(size.units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, bins, frames]`` to ``[batch, channels, bins, frames]``."""
+        """Map ``[batch, channels in, bins, frames]`` to ``[batch, channels, bins, frames]``."""
         features = [x]
         for layer in self.layers:
             features.append(layer(torch.cat(features, dim=1)))
-        given = features[-1]
-        return given if self.lstm is None else torch.cat([given, self.lstm(given)], dim=1)
+        x = features[-1]
+        return x if self.lstm is None else torch.cat([x, self.lstm(x)], dim=1)
 
 
 class ScaleNetwork(nn.Module):
-    """Dense blocks from scale to scale and back, each beside the one of its scale."""
+    """A U-Net of dense blocks, for one band or for all bins."""
 
     def __init__(
         self, sizes: Sequence[BlockSize], inputs: int, first: int, kernel_bins: int, bins: int
@@ -228,7 +230,7 @@ class ScaleNetwork(nn.Module):
         self.channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, bins, frames]`` to ``[batch, channels, bins, frames]``."""
+        """Map ``[batch, channels in, bins, frames]`` to ``[batch, channels, bins, frames]``."""
         bins, frames = x.shape[-2:]
         x = functional.pad(x, (0, -frames % self.stride, 0, -bins % self.stride))
         x, skips = self.first(x), []
@@ -256,7 +258,7 @@ class BandNetwork(nn.Module):
         ]
         self.norm = nn.BatchNorm1d(config.bins)
         self.bands, self.whole = nn.ModuleList(bands), whole
-        # Bands stand above each other: those with fewer channels get as many as the widest.
+        # Bands are concatenated along frequency: all get as many channels as the widest.
         most = max(band.channels for band in bands)
         self.widen = nn.ModuleList(
             nn.Identity() if band.channels == most else nn.Conv2d(band.channels, most, 1)
@@ -265,7 +267,7 @@ class BandNetwork(nn.Module):
         size = config.last_block_size
         self.last = DenseBlock(most + whole.channels, size, _FRAMES, config.bins)
         self.head = nn.Conv2d(self.last.channels, config.channels, (2, 1))
-        with torch.no_grad():  # training begins with about the mixture
+        with torch.no_grad():  # the first estimates are about the mixture
             self.head.get_parameter("bias").fill_(1.0)
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -279,17 +281,17 @@ class BandNetwork(nn.Module):
 
 @register_model("mmdensenet")
 class MmDenseNet(MagnitudeModel):
-    """One network for each source: two bands and the whole, three times halved.
+    """One network for each source: two bands and the full band, at four scales.
 
-    Choices where the papers are silent, or where their tables are known here at second hand only,
-    by the settings of tky823/DNN-based_source_separation: growths, layers and kernels of all
-    blocks; a block passes on its last layer only; no dropout, no bottlenecks within blocks; 1×1
-    convolutions bring bands to one number of channels; the last convolution sees two bins of one
+    Where the papers say nothing, or where their tables are known here at second hand only, settings
+    are those of tky823/DNN-based_source_separation: growths, layers and kernels of all blocks; the
+    output of a block is that of its last layer; no dropout, no bottlenecks within blocks; 1×1
+    convolutions bring bands to one number of channels; the last convolution covers two bins of one
     frame. So a stereo network has 0.34 million weights; 0.33 are published.
 
-    Departures: bins are normalised by a batch normalisation of their own; what the last convolution
-    gives are factors of the mixture's magnitudes, as Open-Unmix has them, not magnitudes, so that
-    networks begin at the level of every bin; the filter behind them is Open-Unmix's.
+    Departures: a batch normalisation normalises each bin; outputs are masks of the mixture's
+    magnitudes, as in Open-Unmix, not magnitudes, so that training starts at the level of every bin;
+    the Wiener filter is Open-Unmix's.
     """
 
     config_type: ClassVar[type[MmDenseConfig]] = MmDenseConfig
@@ -306,15 +308,15 @@ class MmDenseNet(MagnitudeModel):
 
 @register_model("mmdenselstm")
 class MmDenseLstm(MmDenseNet):
-    """The same with three bands, and with bidirectional LSTMs behind dense blocks ("Sa").
+    """MMDenseNet with three bands, and with bidirectional LSTMs behind dense blocks ("Sa").
 
-    They stand at the smallest scale, and once more on the way up in the low band and the whole.
+    LSTMs are at the smallest scale, and a second one in the decoders of the low and the full band.
 
-    By the settings named above a stereo network has 1.37 million weights; 1.22 are published, which
-    it would have without the low band's second LSTM. Units are half as many as the paper counts,
-    for each direction. Whether the LSTM's channel stands beside those of its block or in their
-    place is a choice: beside. The signal's transform is the one of the authors' entry to SiSEC
-    2018, 4096 and 1024 samples.
+    With the settings of `MmDenseNet` a stereo network has 1.37 million weights; 1.22 are published,
+    which it would have without the low band's second LSTM. Units are per direction, half of the
+    paper's numbers. The LSTM's channel is concatenated with those of its block; the paper does not
+    say whether it replaces them. The transform is that of the authors' entry to SiSEC 2018, 4096
+    and 1024 samples.
     """
 
     config_type = MmDenseLstmConfig

@@ -1,4 +1,4 @@
-"""Blind NMF: components that nobody has taught, and what belongs together among them."""
+"""Blind NMF: components of the mixture, grouped by their spectral envelopes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from partita.models._factorisation import Factorisation, FactorisationConfig, Fa
 from partita.models._registry import register_model
 from partita.validation import bounded
 
-_BANDS = 40  # of the spectral envelopes that are compared
-_CEPSTRA = slice(1, 14)  # without the first, which is the level
+_BANDS = 40  # of the spectral envelopes
+_CEPSTRA = slice(1, 14)  # coefficient 0 is the level
 _ROUNDS = 50
 
 
@@ -27,9 +27,9 @@ class BlindNmfConfig(FactorisationConfig):
     Attributes
     ----------
     sources : tuple of str
-        Names for the parts; which is which, nobody knows before.
+        Names of the parts; their order is arbitrary.
     components : int
-        How many there are together. As many as sources: each is one; more are grouped.
+        Number of components. As many as sources: each is a source; more are grouped.
     updates : {"monotone", "averaged"}
         See `partita.dsp.nmfd.nmfd`; averaged ones need more than one lag.
     start : {"random", "nndsvd"}
@@ -63,8 +63,8 @@ class BlindNmfConfig(FactorisationConfig):
 class BlindNmf(FactorisationModel):
     """A mixture as a sum of components (Lee & Seung 2001; Smaragdis 2004); sees whole tracks.
 
-    A component has one activation for all channels and a template for each, so that a voice may
-    stand anywhere between the loudspeakers. Components are grouped by the cepstra of their
+    A component has one activation for all channels and a template for each channel, so that it may
+    be panned. Components are grouped by the cepstra of their
     templates with k-means, after Spiertz & Gnann, "Source-filter based clustering for monaural
     blind source separation" (DAFx 2009), section 3; theirs is a non-negative factorisation of the
     same features.
@@ -80,13 +80,13 @@ class BlindNmf(FactorisationModel):
     def factorise(self, mixture: Tensor) -> Factorisation:
         """Factorise all channels together."""
         channels = mixture.shape[1]
-        # One by one: together, all items would go on until the last one has converged.
-        found = [self._fit(item) for item in mixture.flatten(1, 2)]  # of [C * F, N]
-        templates = torch.stack([each.templates for each in found])
-        activations = torch.stack([each.activations for each in found])  # [B, K, N]
+        # One by one: a batch would iterate until its last item has converged.
+        fits = [self._fit(item) for item in mixture.flatten(1, 2)]  # [C * F, N] each
+        templates = torch.stack([each.templates for each in fits])
+        activations = torch.stack([each.activations for each in fits])  # [B, K, N]
         lagged = templates if self.config.lags > 1 else templates[..., None]
         split = lagged.reshape(len(mixture), channels, -1, *lagged.shape[2:])  # [B, C, F, K, lags]
-        factors = Factors(split, activations.unsqueeze(1), found[0].objectives)
+        factors = Factors(split, activations.unsqueeze(1), fits[0].objectives)
         spectra = split.sum(dim=(1, -1)).mT  # [B, K, F]
         return Factorisation(factors, torch.stack([self._owners(item) for item in spectra]))
 
@@ -137,7 +137,7 @@ def group_by_envelope(spectra: Tensor, groups: int) -> Tensor:
     """
     bands = spectra @ band_matrix(spectra.shape[1], min(_BANDS, spectra.shape[1])).to(spectra).T
     levels = bands / bands.sum(dim=1, keepdim=True).clamp_min(torch.finfo(bands.dtype).tiny)
-    # The cosine transform of logarithms, by the transform of an even sequence.
+    # DCT of the logarithms, as the FFT of an even sequence.
     logs = (levels + 1e-6).log()
     cepstra = torch.fft.rfft(torch.cat([logs, logs.flip(1)], dim=1)).real[:, _CEPSTRA]
     found = _k_means(cepstra, groups)
@@ -146,7 +146,7 @@ def group_by_envelope(spectra: Tensor, groups: int) -> Tensor:
 
 
 def _k_means(points: Tensor, groups: int) -> Tensor:
-    """Return the group of each of ``[points, features]``; begins with points far apart."""
+    """Return the group of each of ``[points, features]``; initial centres are far apart."""
     centres = points[:1]
     while len(centres) < groups:
         farthest = torch.cdist(points, centres).amin(dim=1).argmax()

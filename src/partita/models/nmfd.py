@@ -1,4 +1,4 @@
-"""NMFD with dictionaries: templates of each source, learned from stems, find it in mixtures."""
+"""NMFD with dictionaries: templates of each source that were learned from stems."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from partita.models._factorisation import Factorisation, FactorisationConfig, Fa
 from partita.models._registry import register_model
 from partita.validation import bounded
 
-_PERIOD_S = (0.8, 8.0)  # of what repeats: Rafii & Pardo's range
+_PERIOD_S = (0.8, 8.0)  # of the repeating background: Rafii & Pardo's range
 _HARMONIC_FRAMES, _PERCUSSIVE_BANDS = 31, 17
-_LEAST_SHARE = 1e-3  # a prior may doubt a source, not rule it out
+_MIN_PRIOR = 1e-3  # a prior attenuates a source, but does not exclude it
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,17 @@ class NmfdConfig(FactorisationConfig):
     components : int
         Templates of each source.
     bands : int
-        Of `partita.dsp.bands.band_matrix`, in which templates are learned and found.
+        Bands of the spectrograms that are factorised; see `partita.dsp.bands.band_matrix`.
     free : tuple of str
         Sources without a dictionary: their templates are learned from each mixture.
     adapt_iterations : int
-        After the dictionaries have found their activations, so many iterations fit both to the
-        mixture; 0 leaves the dictionaries as they are.
+        Further iterations that also adapt the dictionaries to the mixture; 0: fixed dictionaries.
     foreground, percussive : tuple of str
-        Sources that the priors favour; names that are not among the sources do nothing.
+        Sources that the priors favour; other names are ignored.
     repeating_prior : float
-        Power of REPET's mask: how far the foreground is what does not repeat. 0: no prior.
+        Exponent of REPET's masks as prior of the foreground; 0: no prior.
     percussive_prior : float
-        Power of the median filters' masks: how far the percussive sources are beats.
+        Exponent of the masks of HPSS as prior of the percussive sources; 0: no prior.
     """
 
     frames: int = 1724  # 40 s: long enough to see what repeats
@@ -77,9 +76,9 @@ class NmfdConfig(FactorisationConfig):
 class Nmfd(FactorisationModel):
     """Supervised convolutive NMF (Smaragdis 2004; Smaragdis, Raj & Shashanka 2007).
 
-    Every channel has its own activations of the same dictionaries. Where some sources have none,
-    theirs are learned from the mixture while the others stay fixed (semi-supervised; section 4 of
-    the second paper).
+    All channels have the same dictionaries and their own activations. Templates of sources without
+    a dictionary are learned from the mixture while the others stay fixed (semi-supervised; section
+    4 of the second paper).
 
     Attributes
     ----------
@@ -87,8 +86,8 @@ class Nmfd(FactorisationModel):
         The dictionaries, source by source; each template adds up to one. Random until they are
         learned (`partita.training.nmf_training.dictionaries.learn_dictionaries`).
     gains : Tensor ``[bands, learned sources * components]``
-        What each template's bands are multiplied with once its activations are found, so that
-        masks come closest to the truth (`partita.training.nmf_training.gains.learn_gains`). Ones
+        Gain of each template's bands, applied after the factorisation, with which masks are closest
+        to the ideal ones (`partita.training.nmf_training.gains.learn_gains`). Ones
         until then.
     """
 
@@ -109,21 +108,21 @@ class Nmfd(FactorisationModel):
         return band_matrix(self.config.bins, self.config.bands).to(mixture) @ mixture
 
     def factorise(self, mixture: Tensor) -> Factorisation:
-        """Find the dictionaries in magnitudes ``[batch, channels, bins, frames]``."""
+        """Factorise magnitudes ``[batch, channels, bins, frames]`` with the dictionaries."""
         return self._factorise_bands(self.in_bands(mixture))
 
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
         """Yield masks ``[batch, sources, channels, bins, some frames]``."""
-        observed = self.in_bands(mixture)  # [B, C, bands, N]
-        factorised = self._factorise_bands(observed)
-        shares = torch.stack(
-            [self._shares(item, factorised.item(index)) for index, item in enumerate(observed)]
+        bands = self.in_bands(mixture)  # [B, C, bands, N]
+        factorised = self._factorise_bands(bands)
+        band_masks = torch.stack(
+            [self._masks(item, factorised.item(index)) for index, item in enumerate(bands)]
         )  # [B, S, C, bands, N]
-        to_bins = band_matrix(self.config.bins, self.config.bands).to(shares).T
+        to_bins = band_matrix(self.config.bins, self.config.bands).to(band_masks).T
         exponent = self.config.mask_exponent
-        for part in torch.split(shares, self.frames_at_once(mixture), dim=-1):
+        for part in torch.split(band_masks, self.frames_at_once(mixture), dim=-1):
             masks = to_bins @ part
-            # The shared stage raises to the exponent once more.
+            # The mask stage of the base class raises them to the exponent again.
             yield masks if exponent == 1 else masks.pow(1 / exponent)
 
     def _factorise_bands(self, observed: Tensor) -> Factorisation:
@@ -131,7 +130,7 @@ class Nmfd(FactorisationModel):
         components = len(self.sources) * self.config.components
         generator = torch.Generator().manual_seed(self.config.seed)
         templates, fixed = self._start(observed, generator)
-        # Every frame starts at its own level, so that no window depends on what is far away.
+        # Activations start at the level of their frame, so that windows are independent.
         level = observed.sum(dim=2, keepdim=True) / components  # [B, C, 1, N]
         found = nmfd(
             observed.flatten(0, 1),
@@ -186,14 +185,14 @@ class Nmfd(FactorisationModel):
         each = [free if name in self.config.free else next(learned) for name in self.sources]
         return torch.cat(each, dim=1)
 
-    def _shares(self, observed: Tensor, factorised: Factorisation) -> Tensor:
+    def _masks(self, observed: Tensor, factorised: Factorisation) -> Tensor:
         """Return masks ``[S, C, bands, N]`` of one mixture ``[C, bands, N]``."""
         sources = [factorised.source(index) for index in range(len(self.sources))]
-        found = torch.stack(sources) * self.priors(observed)  # [S, C, bands, N]
-        return ratio_masks(found.unsqueeze(0), self.config.mask_exponent)[0]
+        magnitudes = torch.stack(sources) * self.priors(observed)  # [S, C, bands, N]
+        return ratio_masks(magnitudes.unsqueeze(0), self.config.mask_exponent)[0]
 
     def priors(self, observed: Tensor) -> Tensor:
-        """Return by how much each source is to be believed, ``[S, C, bands, N]`` or ones.
+        """Return the prior of each source, ``[S, C, bands, N]`` or ones.
 
         Parameters
         ----------
@@ -201,25 +200,25 @@ class Nmfd(FactorisationModel):
         """
         config = self.config
         total = observed.new_ones(1)
-        for names, power, shares in (
-            (config.foreground, config.repeating_prior, self._repeating_shares),
-            (config.percussive, config.percussive_prior, self._percussive_shares),
+        for names, exponent, masks in (
+            (config.foreground, config.repeating_prior, self._repeating_masks),
+            (config.percussive, config.percussive_prior, self._percussive_masks),
         ):
-            if power and set(names) & set(self.sources):
-                own, others = shares(observed)  # [C, bands, N]
+            if exponent and set(names) & set(self.sources):
+                own, others = masks(observed)  # [C, bands, N]
                 each = torch.stack([own if name in names else others for name in self.sources])
-                total = total * each.clamp_min(_LEAST_SHARE).pow(power)
+                total = total * each.clamp_min(_MIN_PRIOR).pow(exponent)
         return total
 
-    def _repeating_shares(self, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the shares of what does not repeat and of what does, ``[C, bands, N]``."""
+    def _repeating_masks(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return REPET's masks of foreground and background, ``[C, bands, N]``."""
         frames_per_s = self.config.sample_rate / self.config.hop_samples
         shortest, longest = (max(1, round(edge * frames_per_s)) for edge in _PERIOD_S)
         background = repet(observed, shortest, longest)
         return 1 - background, background
 
-    def _percussive_shares(self, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the shares of beats and of steady tones, ``[C, bands, N]``."""
+    def _percussive_masks(self, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the percussive and the harmonic mask, ``[C, bands, N]``."""
         harmonic, percussive, _ = hpss(
             observed,
             harmonic_frames=_HARMONIC_FRAMES,

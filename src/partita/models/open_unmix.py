@@ -1,4 +1,4 @@
-"""Open-Unmix: a recurrent network of its own for each source.
+"""Open-Unmix: an LSTM network for each source.
 
 Stöter, Uhlich, Liutkus & Mitsufuji, "Open-Unmix - A Reference Implementation for Music Source
 Separation", JOSS 2019; after Uhlich et al., "Improving music source separation based on deep neural
@@ -19,25 +19,25 @@ from partita.models._statistics import bin_statistics
 from partita.models._unmix_fused import FusedUnmix
 from partita.models._unmix_network import Connect, Recur, Signals, UnmixConfig, UnmixNetwork
 
-_LEAST_DEVIATION = 1e-4
+_MIN_DEVIATION = 1e-4
 
 
 class UnmixModel(MagnitudeModel):
-    """Base of models that are a set of `UnmixNetwork`."""
+    """Base class of models with an `UnmixNetwork` for each source."""
 
     config: UnmixConfig
     networks: nn.ModuleDict
 
     @abstractmethod
     def connection(self) -> Connect:
-        """Return what connects the networks' first layers with their second dense ones."""
+        """Return how the networks are connected; see `Connect`."""
 
     def all_networks(self) -> list[UnmixNetwork]:
         """Return the networks in the order of the sources."""
         return [network for network in self.networks.values() if isinstance(network, UnmixNetwork)]
 
     def seen(self, spectrogram: Tensor) -> Tensor:
-        """Return magnitudes; the bins of a frame stand together, as the networks take them."""
+        """Return magnitudes, contiguous along bins, as the networks need them."""
         return spectrogram[..., : self.config.bins, :].mT.abs().mT
 
     def for_inference(self) -> FusedUnmix:
@@ -47,7 +47,7 @@ class UnmixModel(MagnitudeModel):
 
     @torch.no_grad()
     def learn_statistics(self, mixtures: Iterable[Tensor]) -> None:
-        """Let all networks see bins with mean 0 and deviation 1 over the mixtures' frames.
+        """Normalise inputs to mean 0 and standard deviation 1 over the frames of mixtures.
 
         Parameters
         ----------
@@ -55,12 +55,10 @@ class UnmixModel(MagnitudeModel):
         """
         size = self.config.seen_bins
         spectra = (self.observe(mixture).seen[..., :size, :] for mixture in mixtures)
-        statistics = bin_statistics(
-            (x.flatten(0, 1).unsqueeze(1) for x in spectra), _LEAST_DEVIATION
-        )
+        statistics = bin_statistics((x.flatten(0, 1).unsqueeze(1) for x in spectra), _MIN_DEVIATION)
         if statistics is None:
             return
-        mean, deviation = statistics  # [1, bins]: of all channels
+        mean, deviation = statistics  # [1, bins], over all channels
         for network in self.networks.values():
             network.get_parameter("input_mean").copy_(-mean[0])
             network.get_parameter("input_scale").copy_(1 / deviation[0])
@@ -68,11 +66,11 @@ class UnmixModel(MagnitudeModel):
 
 @register_model("open-unmix")
 class OpenUnmix(UnmixModel):
-    """One network for each source, which knows nothing of the others.
+    """One independent network for each source.
 
-    Departures from openunmix: the signal counts as zero outside its ends, where theirs is
-    reflected; the Wiener filter calculates in double precision; songs pass in windows of 14 s that
-    overlap, where theirs pass as a whole.
+    Departures from openunmix: signals are padded with zeros instead of reflection; the Wiener
+    filter works in double precision; songs are separated in overlapping windows of 14 s instead of
+    as a whole.
     """
 
     config_type = UnmixConfig
@@ -82,7 +80,7 @@ class OpenUnmix(UnmixModel):
         self.networks = nn.ModuleDict({name: UnmixNetwork(config) for name in config.learned})
 
     def connection(self) -> Connect:
-        """Return how a network's layers are connected, each by itself."""
+        """Return how the networks are connected: not at all."""
         return _unconnected
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
@@ -93,6 +91,6 @@ class OpenUnmix(UnmixModel):
 
 
 def _unconnected(encoded: Signals, recur: Sequence[Recur]) -> Signals:
-    """Return what `UnmixNetwork.forward` gives to its decoder, for each network."""
+    """Return the decoders' inputs, as `UnmixNetwork.forward` has them."""
     both = zip(encoded, recur, strict=True)
     return [torch.cat([signal, states(signal)], dim=-1) for signal, states in both]

@@ -1,4 +1,4 @@
-"""REPET: what repeats is the background."""
+"""REPET: the repeating background and what does not repeat."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RepetConfig(SpectrogramConfig):
 
 @register_model("repet")
 class Repet(SpectrogramModel):
-    """A singer over something that repeats (Rafii & Pardo 2013); sees whole tracks."""
+    """Foreground over a repeating background (Rafii & Pardo 2013); sees whole tracks."""
 
     config_type = RepetConfig
     config: RepetConfig

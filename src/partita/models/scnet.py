@@ -1,4 +1,4 @@
-"""SCNet: bands of a spectrum compressed the more the higher they are, two-way LSTMs between.
+"""SCNet: a U-Net that compresses higher bands more, with dual-path LSTMs at the bottleneck.
 
 Tong, Zhu, Chen, Kang, Jiang, Li, Wu & Meng, "SCNet: Sparse Compression Network for Music Source
 Separation", ICASSP 2024; sizes and details as in the community's training code, MSST.
@@ -26,7 +26,7 @@ _MASK_CHANNELS = 64
 
 @dataclass(frozen=True)
 class Band:
-    """A band of a level: its bins, and the convolution that compresses them.
+    """A frequency band of a level: its bins, and the convolution that compresses them.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Band:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Zeros below and above, so that strides come out even."""
+        """Zeros below and above, up to whole strides."""
         missing = self.kernel - 1 if self.stride == 1 else -self.bins % self.stride
         return missing // 2, missing - missing // 2
 
@@ -69,21 +69,20 @@ class ScNetConfig(ComplexConfig):
     widths : tuple of int
         Channels of the levels, outermost first.
     band_shares : pair of float
-        The parts of a level's bins that are its low and its middle band; the high band has the
-        rest.
+        Fractions of a level's bins in its low and its middle band; the rest is the high band.
     strides, kernels : three int
-        Of the convolutions along frequency that compress each band, from the low one up.
+        Of the convolutions along frequency that compress the bands, from the low band up.
     convolutions : three int
-        Convolution modules behind them, in each band.
+        Convolution modules behind these, for each band.
     conv_kernel : int
-        Frames that those see; odd.
+        Kernel size of the modules in frames; odd.
     compression : int
-        By how much they narrow the channels between them.
+        Reduction of the channels within a module.
     dual_layers : int
-        Pairs of LSTMs along frequency and along time; even, since every second one works on the
-        features' spectra along time.
+        Pairs of LSTMs along frequency and along time; even, because every second one works on
+        Fourier transforms of the features along time.
     expansion : int
-        Hidden features of an LSTM, in each direction, in multiples of what it sees.
+        Hidden size of an LSTM, in each direction, in multiples of its input size.
     """
 
     sources: tuple[str, ...] = ("drums", "bass", "other", "vocals")
@@ -105,8 +104,11 @@ class ScNetConfig(ComplexConfig):
         self.require(self.compression >= 1, "compression must be positive")
         self.require(min(self.widths) >= self.compression, "widths must be at least compression")
         low, middle = self.band_shares
-        self.require(low > 0 and middle > 0 and low + middle < 1, "band_shares must leave a band")
-        self.require(min(*self.strides, *self.kernels) >= 1, "strides and kernels are positive")
+        self.require(
+            low > 0 and middle > 0 and low + middle < 1,
+            "band_shares must be positive and add up to less than 1",
+        )
+        self.require(min(*self.strides, *self.kernels) >= 1, "strides and kernels must be positive")
         self.require(min(self.convolutions) >= 0, "convolutions must not be negative")
         self.require(self.conv_kernel >= 1 and self.conv_kernel % 2 == 1, "conv_kernel must be odd")
         self.require(
@@ -134,23 +136,23 @@ class ScNetConfig(ComplexConfig):
 
     @property
     def window(self) -> Window:
-        """The window: an even number of hops, as the transform along time wants them."""
+        """The window: an even number of hops, which the transform along time needs."""
         hop = self.hop_samples
         hops = 2 * max(1, round(self.segment_s * self.sample_rate / (2 * hop)))
         return Window(hops * hop, min(hops - 1, round(hops * self.overlap)) * hop, hop)
 
     def padded_samples(self, samples: int) -> int:
-        """Return the length to which a signal is padded: the next odd number of hops.
+        """Return the padded length of a signal: an odd number of hops.
 
-        Frames are even then, so that the transform along time has an inverse of the same length.
-        Half a frame can be mirrored at the ends.
+        Then the number of frames is even, which the inverse transform along time needs, and there
+        is enough to pad by reflection.
         """
         hops = max(samples, self.fft_samples // 2) // self.hop_samples + 1
         return (hops + 1 - hops % 2) * self.hop_samples
 
 
 class ConvolutionModule(nn.Module):
-    """Residual gated convolutions along time, the same for each bin of a band."""
+    """Residual gated convolutions along time, shared by the bins of a band."""
 
     def __init__(self, config: ScNetConfig, channels: int, count: int) -> None:
         super().__init__()
@@ -183,16 +185,16 @@ class ConvolutionModule(nn.Module):
 
 
 def _rows(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """Apply a convolution along time to ``[rows, channels, frames, 1]``, which keep their layout.
+    """Apply a 1-D convolution to ``[rows, channels, frames, 1]`` as a 2-D one.
 
-    Those of one dimension know no layout with the channels last.
+    Only 2-D convolutions support the channels-last memory format.
     """
     weight, padding = conv.weight.unsqueeze(-1), (conv.kernel_size[0] // 2, 0)
     return functional.conv2d(x, weight, conv.bias, padding=padding, groups=conv.groups)
 
 
 class Down(nn.Module):
-    """A level of the encoder: bands compressed each in its way, then a convolution over all."""
+    """A level of the encoder: each band is compressed, then a convolution covers all bands."""
 
     def __init__(self, config: ScNetConfig, bands: list[Band], inside: int, outside: int) -> None:
         super().__init__()
@@ -206,7 +208,7 @@ class Down(nn.Module):
         self.globalconv = nn.Conv2d(outside, outside, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``[batch, channels, bins, frames]`` to two such: what goes on, what is skipped."""
+        """Map ``[batch, channels, bins, frames]`` to the input of the next level, and the skip."""
         parts = torch.split(x, [band.bins for band in self._bands], dim=2)
         compressed = [
             functional.gelu(module(conv(functional.pad(part, (0, 0, *band.padding)))))
@@ -219,7 +221,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """A level of the decoder: a gated convolution of what came and what was skipped, then bands."""
+    """A level of the decoder: a gated convolution of input and skip, then each band is restored."""
 
     def __init__(self, bands: list[Band], inside: int, outside: int) -> None:
         super().__init__()
@@ -231,12 +233,12 @@ class Up(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map ``[batch, channels, bins, frames]``, twice, to the bins of the level outside."""
-        # The convolution sees its input twice, one behind the other: half the work with the sum of
-        # both halves' weights.
-        once, again = self.fusion.weight.chunk(2, dim=1)
+        """Map two ``[batch, channels, bins, frames]`` to the bins of the next level."""
+        # The reference concatenates the sum with itself: with the sum of both halves of the weights
+        # it is half the work.
+        first, second = self.fusion.weight.chunk(2, dim=1)
         x = functional.glu(
-            functional.conv2d(x + skip, once + again, self.fusion.bias, padding=1), dim=1
+            functional.conv2d(x + skip, first + second, self.fusion.bias, padding=1), dim=1
         )
         parts = torch.split(x, [band.compressed for band in self._bands], dim=2)
         restored = [
@@ -248,13 +250,13 @@ class Up(nn.Module):
 
 @register_model("scnet")
 class ScNet(ComplexModel):
-    """One network for all sources, from complex spectrum to complex spectra.
+    """One network from complex spectrogram to the complex spectrograms of all sources.
 
     Notes
     -----
-    The transform has no window, as the authors' code has it, though not the paper. Departures from
-    MSST's ``scnet``: mixtures shorter than half a frame are padded, and exactly zero mixtures have
-    exactly zero estimates.
+    The transform has a rectangular window, as in the authors' code, but not in the paper.
+    Departures from MSST's ``scnet``: mixtures shorter than half a frame are padded, and mixtures
+    that are exactly zero have estimates that are exactly zero.
     """
 
     config_type = ScNetConfig
@@ -263,14 +265,14 @@ class ScNet(ComplexModel):
 
     def __init__(self, config: ScNetConfig) -> None:
         super().__init__(config)
-        seen = 2 * config.channels
-        widths, levels = [seen, *config.widths], config.levels
+        inputs = 2 * config.channels
+        widths, levels = [inputs, *config.widths], config.levels
         self.encoder = nn.ModuleList(
             Down(config, bands, inside, outside)
             for bands, (inside, outside) in zip(levels, itertools.pairwise(widths), strict=True)
         )
         self.separation_net = SeparationNet(widths[-1], config.expansion, config.dual_layers)
-        widths[0] = seen * len(config.learned)
+        widths[0] = inputs * len(config.learned)
         self.decoder = nn.ModuleList(
             Up(bands, inside, outside)
             for bands, (outside, inside) in reversed(
@@ -284,7 +286,7 @@ class ScNet(ComplexModel):
 
     def _network(self, x: Tensor) -> Tensor:
         """Map ``[batch, 2 channels, F, N]`` to ``[batch, learned sources 2 channels, F, N]``."""
-        # Channels last: convolutions take half the time, LSTMs see their steps without copies.
+        # Channels last: convolutions take half the time, and LSTMs need no copies.
         x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         for down in self.encoder:
@@ -298,19 +300,19 @@ class ScNet(ComplexModel):
 
 @register_model("scnet-masked")
 class MaskedScNet(ScNet):
-    """An SCNet that gives complex masks, bounded in both parts, and knows where a bin stands.
+    """An SCNet with complex masks, bounded by tanh, and a frequency embedding.
 
-    MSST's ``scnet_masked``. Its transform has a Hann window.
+    It is MSST's ``scnet_masked``; its transform has a Hann window.
     """
 
     transform_window = "hann"
 
     def __init__(self, config: ScNetConfig) -> None:
         super().__init__(config)
-        seen = 2 * config.channels
-        outputs = seen * len(config.learned)
-        place = torch.empty(1, seen, self.stft.bins, 1)
-        self.pos_embed_f = nn.Parameter(nn.init.trunc_normal_(place, std=0.02))
+        inputs = 2 * config.channels
+        outputs = inputs * len(config.learned)
+        embedding = torch.empty(1, inputs, self.stft.bins, 1)
+        self.pos_embed_f = nn.Parameter(nn.init.trunc_normal_(embedding, std=0.02))
         self.mask_layer = nn.Sequential(
             nn.Conv2d(outputs, _MASK_CHANNELS, 3, padding=1),
             nn.GELU(),

@@ -1,4 +1,4 @@
-"""TFC-TDF U-Net: a light spectrogram network that gives the masks of all sources at once.
+"""TFC-TDF U-Net: one light spectrogram network for the masks of all sources.
 
 Choi, Kim, Chung, Lee & Jung, "Investigating U-Nets with Various Intermediate Blocks for
 Spectrogram-based Singing Voice Separation", ISMIR 2020; Kim, Choi, Chung, Lee & Jung,
@@ -20,36 +20,37 @@ from torch.nn.utils import fusion
 
 from partita.models._lstm import Lstm
 from partita.models._registry import register_model
-from partita.models._shares import ShareConfig, ShareModel
+from partita.models._softmax_masks import SoftmaxMaskConfig, SoftmaxMaskModel
 from partita.validation import bounded
 
 _TIME, _FREQUENCY = 1, 2  # axes of [batch, frames, places, channels]
 
 
 @dataclass(frozen=True)
-class TfcTdfConfig(ShareConfig):
+class TfcTdfConfig(SoftmaxMaskConfig):
     """Configuration of `TfcTdf`.
 
     Attributes
     ----------
     fold_bins : int
-        Neighbouring bins that the network holds as channels of one place.
+        Neighbouring bins that are folded into channels; such a group is a place on the frequency
+        axis.
     width : int
         Channels of the outermost level.
     growth : int
-        Channels that each level has more than the one outside it.
+        Channels that each level adds.
     depth : int
-        How often places and frames are halved.
+        Levels: how often places and frames are halved.
     convolutions : int
-        In a block of the encoder; those of the decoder have one (as light as in Moises-Light).
+        In a block of the encoder; blocks of the decoder have one, as in Moises-Light.
     bottleneck : int
-        By how much a block's dense layers narrow the frequency axis between them.
+        Reduction of the frequency axis between a block's two dense layers.
     latent_layers : int
-        At the innermost level: pairs of recurrent layers, one along time, one along frequency.
+        Pairs of LSTMs at the innermost level, one along time and one along frequency.
     """
 
-    # Windows begin multiples of 8 frames apart: all see their song through the same grid of halved
-    # scales. Longer ones than those of the training would also spend time on fetching memory.
+    # Windows begin multiples of 8 frames apart, so that all have the same grid of halved frames.
+    # Windows longer than in training do not fit the cache and take longer per second.
     frames: int = 128
     overlap_frames: int = 15
     fold_bins: int = 4
@@ -70,21 +71,21 @@ class TfcTdfConfig(ShareConfig):
 
     @property
     def stride(self) -> int:
-        """Frames, and places along frequency, that the innermost level sees as one."""
+        """Frames, and places, per step of the innermost level."""
         return 1 << self.depth
 
     @property
     def places(self) -> int:
-        """How many places the outermost level has along frequency; the last may hold no bins."""
+        """Places of the outermost level, padded to a multiple of the stride."""
         return -(-self.bins // (self.fold_bins * self.stride)) * self.stride
 
 
 class Convolution(nn.Module):
     """A convolution, batch normalisation and ReLU.
 
-    Batch normalisation, because its statistics neither depend on how long an excerpt is nor on what
-    else is in a window, because a batch of even one excerpt has tens of thousands of places to take
-    them from, and because for inference it becomes part of the convolution.
+    Batch normalisation, because its statistics depend neither on the length of an excerpt nor on
+    the rest of a window, because a batch of one excerpt already has tens of thousands of values per
+    channel, and because for inference it is folded into the convolution.
     """
 
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, channels: int) -> None:
@@ -93,11 +94,11 @@ class Convolution(nn.Module):
         self.norm: nn.Module = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, frames, places]`` to as many channels as were set."""
+        """Map ``[batch, channels in, frames, places]`` to ``[batch, channels, …]``."""
         return functional.relu(self.norm(self.conv(x)), inplace=True)
 
     def fuse(self) -> None:
-        """Let the convolution do the normalisation; for evaluation only."""
+        """Fold the normalisation into the convolution; for inference only."""
         if isinstance(self.norm, nn.BatchNorm2d):
             transposed = isinstance(self.conv, nn.ConvTranspose2d)
             self.conv = fusion.fuse_conv_bn_eval(self.conv, self.norm, transposed)
@@ -105,7 +106,7 @@ class Convolution(nn.Module):
 
 
 def _convolution(channels_in: int, channels_out: int) -> Convolution:
-    """Return one that keeps frames and places."""
+    """Return a 3×3 convolution that keeps frames and places."""
     conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
     return Convolution(conv, channels_out)
 
@@ -120,7 +121,7 @@ def _doubling(channels_in: int, channels_out: int) -> Convolution:
 
 
 class FrequencyLayers(nn.Module):
-    """Two dense layers over the frequency axis, the same for all channels and frames."""
+    """TDF: two dense layers over the frequency axis, shared by channels and frames."""
 
     def __init__(self, channels: int, places: int, bottleneck: int) -> None:
         super().__init__()
@@ -137,25 +138,25 @@ class FrequencyLayers(nn.Module):
 
 
 class Block(nn.Module):
-    """TFC-TDF: convolutions over time and frequency, then dense layers beside them."""
+    """TFC-TDF: convolutions over time and frequency, then residual dense layers over frequency."""
 
     def __init__(
         self, channels_in: int, channels: int, places: int, layers: int, bottleneck: int
     ) -> None:
         super().__init__()
-        seen = [channels_in, *[channels] * (layers - 1)]
-        self.convolutions = nn.Sequential(*(_convolution(count, channels) for count in seen))
+        inputs = [channels_in, *[channels] * (layers - 1)]
+        self.convolutions = nn.Sequential(*(_convolution(count, channels) for count in inputs))
         self.dense = FrequencyLayers(channels, places, bottleneck)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, frames, places]`` to ``[batch, channels, …]``."""
+        """Map ``[batch, channels in, frames, places]`` to ``[batch, channels, …]``."""
         x = self.convolutions(x)
         added: Tensor = x + self.dense(x)
         return added
 
 
 class RecurrentPath(nn.Module):
-    """A bidirectional LSTM along one axis, the same for every place of the other."""
+    """A bidirectional LSTM along one axis, with a residual connection."""
 
     def __init__(self, channels: int, axis: int) -> None:
         super().__init__()
@@ -175,16 +176,16 @@ class RecurrentPath(nn.Module):
 
 
 class MaskUNet(nn.Module):
-    """Folded views of the mixture in, logits of masks out."""
+    """The U-Net: folded inputs to folded mask logits."""
 
     def __init__(self, config: TfcTdfConfig, channels_in: int, channels_out: int) -> None:
         super().__init__()
         widths = [config.width + config.growth * level for level in range(config.depth + 1)]
         places = [config.places >> level for level in range(config.depth + 1)]
         levels, layers, narrow = range(config.depth), config.convolutions, config.bottleneck
-        seen = [channels_in, *widths[1:]]
+        inputs = [channels_in, *widths[1:]]
         self.encoder = nn.ModuleList(
-            Block(seen[level], widths[level], places[level], layers, narrow) for level in levels
+            Block(inputs[level], widths[level], places[level], layers, narrow) for level in levels
         )
         self.down = nn.ModuleList(_halving(widths[level], widths[level + 1]) for level in levels)
         self.innermost = Block(widths[-1], widths[-1], places[-1], layers, narrow)
@@ -214,13 +215,13 @@ class MaskUNet(nn.Module):
 
 
 @register_model("tfc-tdf")
-class TfcTdf(ShareModel):
-    """One U-Net for all sources; a softmax over them shares out every bin of every channel.
+class TfcTdf(SoftmaxMaskModel):
+    """One U-Net with softmax masks for all sources.
 
-    Departures from the papers: masks of magnitudes, where those give complex spectrograms of one
-    source; neighbouring bins are folded into channels, so that the outermost level, which costs
-    most, has fewer places; skips are added, neither concatenated (2020) nor multiplied (2021); the
-    second dense layer has no normalisation of its own.
+    Departures from the papers: masks of magnitudes instead of complex spectrograms of one source;
+    neighbouring bins are folded into channels, so that the outermost level, the most expensive
+    one, has fewer places; skip connections are added, neither concatenated (2020) nor multiplied
+    (2021); there is no normalisation behind the second dense layer.
     """
 
     config_type = TfcTdfConfig
@@ -230,23 +231,25 @@ class TfcTdf(ShareModel):
     def __init__(self, config: TfcTdfConfig) -> None:
         super().__init__(config)
         masks = len(config.sources) * config.channels
-        self.network = MaskUNet(config, config.images * config.fold_bins, masks * config.fold_bins)
+        self.network = MaskUNet(
+            config, config.input_channels * config.fold_bins, masks * config.fold_bins
+        )
 
     def for_inference(self) -> TfcTdf:
-        """Return the same model with normalisations inside its convolutions."""
+        """Return a model with the normalisations folded into the convolutions."""
         fused = copy.deepcopy(self).eval()
         for module in fused.modules():
             if isinstance(module, Convolution):
                 module.fuse()
         return fused
 
-    def logits(self, images: Tensor) -> Iterator[Tensor]:
+    def logits(self, inputs: Tensor) -> Iterator[Tensor]:
         """Yield logits ``[batch, frames, sources, channels, bins]`` of all frames."""
-        frames, bins = images.shape[1], images.shape[-1]
+        frames, bins = inputs.shape[1], inputs.shape[-1]
         places, fold = self.config.places, self.config.fold_bins
-        x = images.transpose(1, 2)  # [B, V, N, F]
+        x = inputs.transpose(1, 2)  # [B, I, N, F]
         x = functional.pad(x, (0, places * fold - bins, 0, -frames % self.config.stride))
-        x = x.reshape(*x.shape[:3], places, fold).permute(0, 1, 4, 2, 3)  # [B, V, fold, N, P]
+        x = x.reshape(*x.shape[:3], places, fold).permute(0, 1, 4, 2, 3)  # [B, I, fold, N, P]
         x = self.network(x.flatten(1, 2))  # [B, S C fold, N, P]
         x = x.reshape(len(x), len(self.sources), self.channels, fold, -1, places)
         logits = x.permute(0, 4, 1, 2, 5, 3).flatten(4)  # [B, N, S, C, P fold]

@@ -1,4 +1,4 @@
-"""TFC-TDF U-Net, third version (MDX23C): complex spectrum in, complex spectra of all sources out.
+"""TFC-TDF U-Net, version 3 (MDX23C): from complex spectrogram to complex spectrograms.
 
 Kim, Lee & Jung, "Sound Demixing Challenge 2023 Music Demixing Track Technical Report: TFC-TDF-UNet
 v3", 2023; sizes and details as in the community's training code, MSST, whose networks are known as
@@ -36,21 +36,21 @@ class TfcTdfV3Config(ComplexConfig):
     Attributes
     ----------
     bins : int
-        The network sees and gives the lowest `bins` frequency bins; those above are zero.
+        The network works on the lowest `bins` frequency bins; estimates above are zero.
     subbands : int
-        Equal parts of the bins that the network holds beside each other as channels.
+        The bins are divided into so many equal parts, which become channels.
     width : int
         Channels of the outermost level.
     growth : int
-        Channels that each level has more than the one outside it.
+        Channels that each level adds.
     depth : int
         Levels.
     scale : pair of int
-        By how much each level shortens frames and bins.
+        Strides between levels, along frames and bins.
     blocks : int
         In each level of the encoder, and of the decoder.
     bottleneck : int
-        By how much a block's dense layers narrow the frequency axis between them.
+        Reduction of the frequency axis between a block's two dense layers.
     norm : str
         ``InstanceNorm``, ``BatchNorm``, ``GroupNorm`` and how many groups, such as ``GroupNorm8``,
         or ``none``.
@@ -81,30 +81,30 @@ class TfcTdfV3Config(ComplexConfig):
         whole = self.subbands * self.scale[1] ** self.depth
         self.require(self.bins % whole == 0, f"bins must be a multiple of {whole}")
         narrowest = self.bins // whole // self.bottleneck
-        self.require(narrowest >= 1, "bottleneck leaves nothing of the innermost level")
+        self.require(narrowest >= 1, "bottleneck is larger than the innermost level")
         for width in self.widths:
             _norm(self.norm, width)  # checks it
         _activation(self.activation)
 
     @property
     def stride(self) -> int:
-        """Frames that the innermost level sees as one."""
+        """Frames per step of the innermost level."""
         return int(self.scale[0] ** self.depth)
 
     @property
     def widths(self) -> list[int]:
-        """Channels of the levels, outermost first, the innermost blocks' last."""
+        """Channels of the levels, outermost first, and of the bottleneck."""
         return [self.width + level * self.growth for level in range(self.depth + 1)]
 
     @property
     def places(self) -> list[int]:
-        """How many places along frequency these have."""
+        """Positions along frequency of the levels and of the bottleneck."""
         outermost = self.bins // self.subbands
         return [outermost // self.scale[1] ** level for level in range(self.depth + 1)]
 
     @property
     def window(self) -> Window:
-        """The window, which begins at whole strides: all see their song through the same grid."""
+        """The window; hops are whole strides, so that all windows have the same grid."""
         frames = self.segment_s * self.sample_rate / self.hop_samples + 1
         strides = max(2, round(frames / self.stride))
         shared = min(strides - 1, max(1, round(strides * self.overlap)))
@@ -113,10 +113,10 @@ class TfcTdfV3Config(ComplexConfig):
         return Window(length, length - (strides - shared) * step, step)
 
     def padded_samples(self, samples: int) -> int:
-        """Return the length to which a signal is padded: one of whole strides of frames.
+        """Return the padded length of a signal, of whole strides of frames.
 
-        Half a frame can be mirrored at the ends, and where the innermost level narrows to one
-        place, it has two frames: one number has no deviation.
+        It is long enough for reflection padding, and where dense layers narrow the innermost level
+        to one position, it has two frames, because a single number cannot be normalised.
         """
         needed = max(samples, self.fft_samples // 2 + 1)
         strides = math.ceil((math.ceil(needed / self.hop_samples) + 1) / self.stride)
@@ -139,7 +139,7 @@ def _norm(name: str, channels: int) -> nn.Module:
         known = ", ".join([*_NORMS, f"{_GROUPS}8"])
         raise ModelError(f"norm must be one of {known}, with groups up to {channels}")
     if channels % int(groups):
-        raise ModelError(f"{name}: {channels} channels do not fall into so many groups")
+        raise ModelError(f"{name}: {channels} channels are not divisible by so many groups")
     return nn.GroupNorm(int(groups), channels)
 
 
@@ -163,9 +163,9 @@ def _activation(name: str) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two convolutions over time and frequency, dense layers along frequency between them.
+    """Two convolutions over time and frequency, and residual dense layers along frequency between.
 
-    Normalisation and activation stand before what they are for; a shortcut goes around all.
+    Normalisation and activation are in front of each layer; a shortcut bridges the block.
     """
 
     def __init__(self, config: TfcTdfV3Config, inside: int, channels: int, places: int) -> None:
@@ -182,7 +182,7 @@ class Block(nn.Module):
         self.shortcut = _convolution(inside, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, frames, places]`` to ``[batch, channels, …]``."""
+        """Map ``[batch, channels in, frames, places]`` to ``[batch, channels, …]``."""
         hidden = self.tfc1(x)
         hidden = hidden + self.tdf(hidden)
         mapped: Tensor = self.tfc2(hidden) + self.shortcut(x)
@@ -190,21 +190,21 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """The blocks of a level, one behind the other."""
+    """The blocks of a level."""
 
     def __init__(self, config: TfcTdfV3Config, inside: int, channels: int, places: int) -> None:
         super().__init__()
-        seen = [inside, *[channels] * (config.blocks - 1)]
-        self.blocks = nn.Sequential(*(Block(config, count, channels, places) for count in seen))
+        inputs = [inside, *[channels] * (config.blocks - 1)]
+        self.blocks = nn.Sequential(*(Block(config, count, channels, places) for count in inputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[batch, channels seen, frames, places]`` to ``[batch, channels, …]``."""
+        """Map ``[batch, channels in, frames, places]`` to ``[batch, channels, …]``."""
         mapped: Tensor = self.blocks(x)
         return mapped
 
 
 class Encoder(nn.Module):
-    """A level on the way in."""
+    """A level of the encoder."""
 
     def __init__(self, config: TfcTdfV3Config, level: int) -> None:
         super().__init__()
@@ -214,13 +214,13 @@ class Encoder(nn.Module):
         self.downscale = _Scaling(config, channels, conv)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``[batch, channels, frames, places]`` to what goes on, and what is skipped."""
+        """Map ``[batch, channels, frames, places]`` to the next level's input, and the skip."""
         skip = self.tfc_tdf(x)
         return self.downscale(skip), skip
 
 
 class Decoder(nn.Module):
-    """A level on the way out."""
+    """A level of the decoder."""
 
     def __init__(self, config: TfcTdfV3Config, level: int) -> None:
         super().__init__()
@@ -230,13 +230,13 @@ class Decoder(nn.Module):
         self.tfc_tdf = Blocks(config, 2 * channels, channels, config.places[level])
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Map ``[batch, channels, frames, places]`` and what was skipped to the level outside."""
+        """Map ``[batch, channels, frames, places]`` and the skip to the next level."""
         mapped: Tensor = self.tfc_tdf(torch.cat([self.upscale(x), skip], dim=1))
         return mapped
 
 
 class _Scaling(nn.Module):
-    """Normalisation, activation, and a convolution that leads from level to level."""
+    """Normalisation, activation and a strided convolution between levels."""
 
     def __init__(self, config: TfcTdfV3Config, channels: int, conv: nn.Module) -> None:
         super().__init__()
@@ -253,18 +253,18 @@ def _before(config: TfcTdfV3Config, channels: int) -> tuple[nn.Module, nn.Module
 
 
 def _convolution(inside: int, outside: int, kernel: int) -> nn.Conv2d:
-    """Return one that keeps frames and places."""
+    """Return a convolution that keeps frames and places."""
     return nn.Conv2d(inside, outside, kernel, padding=kernel // 2, bias=False)
 
 
 @register_model("mdx23c")
 class TfcTdfV3(ComplexModel):
-    """One network for all sources, from complex spectrum to complex spectra.
+    """One network from complex spectrogram to the complex spectrograms of all sources.
 
     Notes
     -----
-    `partita.models.tfc_tdf` has the network of 2020 in a form of our own, whose blocks are others:
-    normalised behind their convolutions, without shortcuts. Departures from MSST's ``mdx23c``:
+    `partita.models.tfc_tdf` is our own variant of the network of 2020, whose blocks have
+    normalisations behind the convolutions and no shortcuts. Departures from MSST's ``mdx23c``:
     mixtures may have any length, and one channel.
     """
 
@@ -273,17 +273,17 @@ class TfcTdfV3(ComplexModel):
 
     def __init__(self, config: TfcTdfV3Config) -> None:
         super().__init__(config)
-        seen, width = 2 * config.channels * config.subbands, config.width
+        inputs, width = 2 * config.channels * config.subbands, config.width
         levels = range(config.depth)
-        self.first_conv = _convolution(seen, width, 1)
+        self.first_conv = _convolution(inputs, width, 1)
         self.encoder_blocks = nn.ModuleList(Encoder(config, level) for level in levels)
         innermost, places = config.widths[-1], config.places[-1]
         self.bottleneck_block = Blocks(config, innermost, innermost, places)
         self.decoder_blocks = nn.ModuleList(Decoder(config, level) for level in reversed(levels))
         self.final_conv = nn.Sequential(
-            _convolution(width + seen, width, 1),
+            _convolution(width + inputs, width, 1),
             _activation(config.activation),
-            _convolution(width, seen * len(config.learned), 1),
+            _convolution(width, inputs * len(config.learned), 1),
         )
 
     def spectra(self, seen: Tensor) -> Tensor:

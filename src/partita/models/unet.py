@@ -28,9 +28,9 @@ class UNetConfig(SpectrogramConfig):
     Attributes
     ----------
     widths : tuple of int
-        Channels of the encoder's levels, outermost first; their number is the depth.
+        Channels of the levels, outermost first.
     dropout : float
-        Of the innermost three decoder levels, in training.
+        Dropout in the innermost three levels of the decoder.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
@@ -44,7 +44,7 @@ class UNetConfig(SpectrogramConfig):
 
     @property
     def stride(self) -> int:
-        """Bins, and frames, that the innermost level sees as one."""
+        """Bins, and frames, per step of the innermost level."""
         return 1 << len(self.widths)
 
 
@@ -53,7 +53,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class Down(nn.Module):
-    """Halve both axes: 5×5 convolution, then normalisation and activation."""
+    """A level of the encoder: 5×5 convolution with stride 2, normalisation, activation."""
 
     def __init__(self, channels_in: int, channels_out: int, *, innermost: bool) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class Down(nn.Module):
         self.norm = None if innermost else _norm(channels_out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the skip, which is the bare convolution, and what goes further down."""
-        # One zero before and two behind: TensorFlow's "same" for an even length.
+        """Return the skip, before the normalisation, and the input of the next level."""
+        # TensorFlow's padding "same" for an even length: one zero before, two after.
         skip: Tensor = self.conv(functional.pad(x, (1, 2, 1, 2)))
         if self.norm is None:
             return skip, skip
@@ -70,7 +70,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double both axes: transposed 5×5 convolution, activation, then normalisation."""
+    """A level of the decoder: transposed 5×5 convolution, activation, normalisation."""
 
     def __init__(self, channels_in: int, channels_out: int, dropout: float) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Up(nn.Module):
 
 
 class MaskNetwork(nn.Module):
-    """One U-Net: magnitudes of the mixture in, the mask of one source out."""
+    """The U-Net of one source: magnitudes of the mixture to a mask."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class MaskNetwork(nn.Module):
         )
         self.up = nn.ModuleList()
         for level in range(depth):
-            # From the innermost level outwards; all but the first also get the skip beside them.
+            # From the innermost level outwards; all but the first have a concatenated skip.
             channels_in = widths[-1] if level == 0 else 2 * widths[-1 - level]
             channels_out = widths[-2 - level] if level < depth - 1 else 1
             self.up.append(Up(channels_in, channels_out, config.dropout if level < 3 else 0.0))
@@ -128,7 +128,7 @@ class MaskNetwork(nn.Module):
 @torch.no_grad()
 def _fuse(network: nn.Module) -> nn.Module:
     """Return a network in its faster form for inference."""
-    if not isinstance(network, MaskNetwork):  # it is in that form already
+    if not isinstance(network, MaskNetwork):  # fused already
         return network
     down = [FusedDown(level.conv, level.norm, _LEAK) for level in network.encoder()]
     up = [FusedUp(level.conv, level.norm) for level in network.decoder()]
@@ -137,10 +137,10 @@ def _fuse(network: nn.Module) -> nn.Module:
 
 @register_model("unet")
 class UNet(SpectrogramModel):
-    """One U-Net for each source; their squared magnitudes share out the mixture.
+    """One U-Net for each source; ratio masks from their squared magnitudes.
 
-    Departures from Spleeter: masks above the network's bins continue the mean of the lower ones
-    (Spleeter offers that as an option and cuts by default), and windows overlap.
+    Departures from Spleeter: above the network's bins, masks are the mean of those of the upper
+    half of its bins (in Spleeter an option; its default is silence), and windows overlap.
     """
 
     config_type = UNetConfig
@@ -160,8 +160,8 @@ class UNet(SpectrogramModel):
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Estimate a mask ``[batch, sources, channels, bins, frames]`` for each source."""
         frames = mixture.shape[-1]
-        # Blocks shorter than those of the training are filled up to that length, as there.
+        # Shorter blocks than in training are padded to that length, as in Spleeter.
         missing = max(-frames % self.config.stride, self.config.frames - frames)
-        image = functional.pad(mixture.mT, (0, 0, 0, missing))  # [B, C, N, F]
-        masks = [network(image).contiguous() for network in self.networks.values()]
+        padded = functional.pad(mixture.mT, (0, 0, 0, missing))  # [B, C, N, F]
+        masks = [network(padded).contiguous() for network in self.networks.values()]
         return torch.stack(masks, dim=1)[..., :frames, :].mT  # [B, S, C, F, N]

@@ -10,7 +10,7 @@ from partita.errors import AudioWriteError
 
 
 def test_what_is_kept_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample_store, "_MOST_BYTES", 100_000)  # the rest goes to the disk
+    monkeypatch.setattr(sample_store, "_MAX_BYTES", 100_000)  # the rest goes to the disk
     samples = np.random.default_rng(0).standard_normal((3, 150_000)).astype(np.float32)
     parts = np.split(samples, [1, 70_000, 149_999], axis=1)
     with SampleStore(tmp_path) as kept:
@@ -23,7 +23,7 @@ def test_what_is_kept_comes_back(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample_store, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(sample_store, "_MAX_BYTES", 1000)
     blocks = [np.zeros((2, 1001), np.float32)] * 40
     with (
         SampleStore(tmp_path) as kept,
@@ -34,7 +34,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample_store, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(sample_store, "_MAX_BYTES", 1000)
     with (
         SampleStore(tmp_path / "missing") as kept,
         pytest.raises(AudioWriteError, match="missing"),

@@ -121,7 +121,9 @@ def test_how_many_frames_are_masked_at_once_does_not_matter(values, monkeypatch)
     model = build(**values)
     whole = model(mixture)
     for frames in (1, 7):
-        monkeypatch.setattr("partita.models._factorisation._PIECE", frames * 2 * 2 * 2 * 257)
+        monkeypatch.setattr(
+            "partita.models._factorisation._PIECE_NUMBERS", frames * 2 * 2 * 2 * 257
+        )
         assert model.frames_at_once(torch.zeros(2, 2, 257, 9)) == frames
         torch.testing.assert_close(model(mixture), whole, atol=1e-6, rtol=0)
 

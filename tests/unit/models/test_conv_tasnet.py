@@ -110,7 +110,7 @@ def test_levels_carry_over():
 
 
 @torch.inference_mode()
-def test_softmax_shares_out_the_frames():
+def test_softmax_masks_add_up_to_one():
     model = build(mask="softmax", sources=["a", "b", "c"])
     mixture = noise(1, 2, 1000)
     everything = model.decoder(model.encoder(mixture).relu())

@@ -228,8 +228,8 @@ def test_first_weights_are_brought_nearer_to_the_reference():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hidden": 1}, "hidden and depth are too small"),
-        ({"depth": 0}, "hidden and depth are too small"),
+        ({"hidden": 1}, "hidden below 2 or depth below 1"),
+        ({"depth": 0}, "hidden below 2 or depth below 1"),
         ({"growth": 0.5}, "growth must be at least 1"),
         ({"kernel": 3}, "stride must be 1 up to kernel"),
         ({"stride": 0}, "stride must be 1 up to kernel"),
@@ -239,7 +239,7 @@ def test_first_weights_are_brought_nearer_to_the_reference():
         ({"segment_s": 0}, "segment_s must be positive"),
         ({"overlap": 1.0}, "overlap must be 0 or more and below 1"),
         ({"decoder_width": 0}, "decoder_width must be positive"),
-        ({"decoder_width": 0.5, "rewrite": False}, "must be 1 where nothing is rewritten"),
+        ({"decoder_width": 0.5, "rewrite": False}, "must be 1 without rewrite"),
     ],
 )
 def test_values_that_cannot_be(values, message):

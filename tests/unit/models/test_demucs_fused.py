@@ -124,45 +124,45 @@ def test_convolutions_of_a_single_weight():
 
 
 def cut_every(monkeypatch, rows):
-    """Let stretches have some number of rows, which may be fewer than there ever are."""
+    """Let blocks have some number of rows, which may be fewer than there ever are."""
 
-    def stretches(count, products):
+    def blocks(count, products):
         return itertools.pairwise([*range(0, count, rows), count])
 
-    monkeypatch.setattr(_demucs_fused, "_stretches", stretches)
+    monkeypatch.setattr(_demucs_fused, "_blocks", blocks)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("kernel", "stride"), SIZES)
 @pytest.mark.parametrize("rows", [1, 2, 3, 7])
 @torch.inference_mode()
-def test_stretches_of_a_few_rows(monkeypatch, name, kernel, stride, rows):
+def test_blocks_of_a_few_rows(monkeypatch, name, kernel, stride, rows):
     cut_every(monkeypatch, rows)
     assert_agrees(build(name, kernel=kernel, stride=stride, depth=2), (1, 13, 100))
 
 
 @pytest.mark.parametrize("values", [{"glu": False}, {"rewrite": False}, {"context": 1}])
 @torch.inference_mode()
-def test_stretches_of_other_models(monkeypatch, values):
+def test_blocks_of_other_models(monkeypatch, values):
     cut_every(monkeypatch, 3)
     assert_agrees(build(depth=2, **values), (1, 13, 100))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @torch.inference_mode()
-def test_stretches_of_a_long_signal(monkeypatch, name):
+def test_blocks_of_a_long_signal(monkeypatch, name):
     model, mixture = build(name), noise(9000)
     expected = model(mixture)
     assert_alike(model.for_inference()(mixture), expected)
-    monkeypatch.setattr(_demucs_fused, "_STRETCH", 1)  # 256 rows each, of 18 000, 4500, …
+    monkeypatch.setattr(_demucs_fused, "_BLOCK_NUMBERS", 1)  # 256 rows each, of 18 000, 4500, …
     assert_alike(model.for_inference()(mixture), expected)
 
 
 @given(st.integers(0, 3000), st.integers(1, 1 << 19), st.integers(1, 1 << 12))
-def test_stretches_leave_nothing_out(count, inputs, outputs):
+def test_blocks_leave_nothing_out(count, inputs, outputs):
     product = Product(torch.empty(0), torch.empty(0), 1)
     product.numbers = lambda: inputs + outputs
-    rows = [row for pair in _demucs_fused._stretches(count, [product]) for row in range(*pair)]
+    rows = [row for pair in _demucs_fused._blocks(count, [product]) for row in range(*pair)]
     assert rows == list(range(count))
 
 
@@ -185,7 +185,7 @@ def test_a_convolution_is_a_product(channels, outputs, kernel, stride, more):
     assert product.places(len(x)) == len(expected)
     assert product.numbers() == kernel * channels + outputs
     torch.testing.assert_close(product(x), expected, atol=1e-5, rtol=1e-5)
-    beginning = torch.cat([torch.full((3, channels), torch.nan), x])  # as stretches of a signal are
+    beginning = torch.cat([torch.full((3, channels), torch.nan), x])  # as blocks of a signal are
     torch.testing.assert_close(product(beginning[3:]), expected, atol=1e-5, rtol=1e-5)
 
 

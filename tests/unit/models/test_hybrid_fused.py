@@ -54,10 +54,10 @@ def assert_alike(found, expected, tolerance=1e-5):
 
 
 @pytest.mark.parametrize("values", SWITCHES.values(), ids=SWITCHES)
-@pytest.mark.parametrize("stretch", [3000, 1 << 20], ids=["few rows", "at once"])
+@pytest.mark.parametrize("block", [3000, 1 << 20], ids=["few rows", "at once"])
 @torch.inference_mode()
-def test_any_model(values, stretch, monkeypatch):
-    monkeypatch.setattr(_hybrid_fused, "_STRETCH", stretch)
+def test_any_model(values, block, monkeypatch):
+    monkeypatch.setattr(_hybrid_fused, "_BLOCK_NUMBERS", block)
     model = build(**values)
     fast = model.for_inference()
     for samples in (700, 3000):

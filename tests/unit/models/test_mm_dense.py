@@ -165,7 +165,7 @@ def test_residual_has_no_network():
         ({"splits_hz": [11025.0, 5000.0]}, "splits_hz must rise"),
         ({"splits_hz": [100.0, 5000.0]}, "splits_hz must rise"),
         ({"splits_hz": [5000.0, 23000.0]}, "splits_hz must rise"),
-        ({"blocks": ["4x2 4x2", "2x1", "2x1", "2x1"]}, "as many go down as go up"),
+        ({"blocks": ["4x2 4x2", "2x1", "2x1", "2x1"]}, "as many must go down as up"),
         ({"blocks": ["", "2x1", "2x1", "2x1"]}, "at least one block"),
         ({"blocks": ["4x", "2x1", "2x1", "2x1"]}, "'4x' is not of the form 14x5 or 14x5"),
         ({"blocks": ["0x2", "2x1", "2x1", "2x1"]}, "'0x2' is not of the form"),

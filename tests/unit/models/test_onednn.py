@@ -39,8 +39,8 @@ def test_linear(either, shape, dtype):
 @pytest.mark.parametrize("block", [1, 100, 1 << 19])
 @torch.inference_mode()
 def test_attention(either, block, monkeypatch):
-    monkeypatch.setattr(_onednn, "_BLOCK", block)
-    monkeypatch.setattr(_onednn, "_FEW_STEPS", 1)
+    monkeypatch.setattr(_onednn, "_BLOCK_SCORES", block)
+    monkeypatch.setattr(_onednn, "_MIN_STEPS", 1)
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 3, 17, 8), torch.randn(2, 3, 11, 8)
     values = torch.randn(2, 11, 3, 8).transpose(1, 2)

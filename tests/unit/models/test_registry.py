@@ -33,7 +33,7 @@ def test_configurations_survive_a_round_trip():
         ({"channels": 3}, "channels must be 1 or 2"),
         ({"sample_rate": 0}, "sample_rate"),
         ({"hop_samples": 4096}, "times hop_samples"),
-        ({"hop_samples": 0}, "sizes below 1"),
+        ({"hop_samples": 0}, "must be positive"),
         ({"fft_samples": 4095}, "must be even"),
         ({"bins": 4096}, "bins exceed"),
         ({"bins": 1000}, "multiple of 64"),

@@ -108,8 +108,8 @@ def test_half_precision_is_close(name):
 @pytest.mark.parametrize("rows", [7, 1000])
 @pytest.mark.parametrize("config", [{}, {"expansion": 2, "dual_layers": 4}, {"dual_layers": 0}])
 def test_inference_gives_what_training_does(config, rows, monkeypatch):
-    monkeypatch.setattr(_dual_path, "_FEW_ROWS", rows)
-    monkeypatch.setattr(_dual_path, "_FEW_NUMBERS", 1)
+    monkeypatch.setattr(_dual_path, "_MIN_ROWS", rows)
+    monkeypatch.setattr(_dual_path, "_CACHED_NUMBERS", 1)
     model = build(**config)
     mixture = 0.1 * torch.randn(2, 2, 5000)
     expected = model(mixture).detach()
