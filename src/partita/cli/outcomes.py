@@ -2,18 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from partita.audio.formats import StemFormat
-from partita.cli.console import format_time
+from partita.cli.console import ProgressDisplay, format_time, print_error
 from partita.cli.flags import with_flags
-from partita.errors import one_line
-from partita.separation.batch import Outcome
+from partita.cli.licensing import licence_facts
+from partita.errors import PartitaError, one_line
+from partita.progress import Progress
+from partita.separation.batch import BatchOptions, Outcome, Song
 
 _SHORT_S = 1.0  # shorter lengths are printed in seconds
 _FAST = 10.0  # above, without decimals
+_INTERRUPTED = 130
+
+
+class BatchReport:
+    """What is said of a batch while it runs, and of its end.
+
+    Parameters
+    ----------
+    model : str
+        Its name.
+    as_json, quiet : bool
+        As the command's options.
+    """
+
+    def __init__(self, model: str, *, as_json: bool, quiet: bool) -> None:
+        self._model, self._as_json, self._quiet = model, as_json, quiet
+        self._counts: Counter[str] = Counter()
+        self._told: set[str] = set()
+        self._display = ProgressDisplay(enabled=not (quiet or as_json))
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 where a song failed."""
+        return int(self._counts["failed"] > 0)
+
+    @contextlib.contextmanager
+    def failures(self, inputs: Sequence[str]) -> Iterator[None]:
+        """With --json, say of each input why it failed when an error ends the whole batch."""
+        try:
+            yield
+        except PartitaError as error:
+            for item in dict.fromkeys(inputs) if self._as_json else ():
+                if item not in self._told:
+                    self._told.add(item)
+                    facts = {"input": item, "status": "failed", "model": self._model}
+                    print(json.dumps({**facts, "error": with_flags(str(error))}), flush=True)
+            raise
+
+    @contextlib.contextmanager
+    def batch(self, songs: Sequence[Song | Outcome], options: BatchOptions) -> Iterator[None]:
+        """Show progress while songs are separated; say how it ended, also after Ctrl-C."""
+        started = time.monotonic()
+        try:
+            with self.failures([song.source for song in songs]), self._display:
+                yield
+        except KeyboardInterrupt:
+            text = interrupted_text(
+                self._counts, len(songs), resume=options.resume, overwrite=options.overwrite
+            )
+            print_error(text)
+            raise SystemExit(_INTERRUPTED) from None
+        if len(songs) > 1 and not (self._quiet or self._as_json):
+            print(batch_summary(self._counts, time.monotonic() - started))
+
+    def progress(self, song: Song, number: int, total: int) -> Progress:
+        """Return the progress function of one song."""
+        return self._display.song(song.name, number, total)
+
+    def tell(self, outcome: Outcome, form: StemFormat) -> None:
+        """Say what became of one song."""
+        self._counts[outcome.status] += 1
+        self._told.add(outcome.source)
+        if outcome.status == "failed":
+            self._display.print(f"partita: {outcome.error}", error=True)
+        self._display.finish(outcome.name)
+        for warning in outcome.warnings if not self._quiet else ():
+            self._display.print(f"partita: warning: {warning}", error=True)
+        if self._as_json:
+            facts = {**as_json(outcome, self._model, form), **licence_facts(self._model)}
+            self._display.print(json.dumps(facts), whole=True)
+        elif not self._quiet and outcome.status != "failed":
+            self._display.print(summary(outcome))
 
 
 def summary(outcome: Outcome) -> str:

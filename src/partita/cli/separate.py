@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,15 +13,15 @@ import typer
 from partita.audio.formats import FORMATS, stem_format
 from partita.audio.spool import is_readable_once
 from partita.cli import other_programs
-from partita.cli.console import ProgressDisplay, parse_time, print_error, set_up_logging
-from partita.cli.flags import with_flags
+from partita.cli.console import parse_time, set_up_logging
 from partita.cli.hint import hint_at_better_weights
-from partita.cli.licensing import CommercialOnly, check_licences, licence_facts
-from partita.cli.outcomes import as_json, batch_summary, interrupted_text, summary
-from partita.errors import PartitaError, UnknownNameError, UsageError, one_line
+from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.outcomes import BatchReport
+from partita.errors import UnknownNameError, UsageError, one_line
 from partita.separation.batch import (
     DEFAULT_TEMPLATE,
     BatchOptions,
+    Draw,
     Outcome,
     OutputPlan,
     Song,
@@ -40,10 +36,7 @@ from partita.weights.identity import model_sources
 from partita.weights.plan import parse_plan, plan_sources
 
 if TYPE_CHECKING:
-    from partita.progress import Progress
     from partita.separation.separator import Separator
-
-_INTERRUPTED = 130
 
 
 def _list_models(wanted: bool) -> None:
@@ -168,7 +161,7 @@ def separate(
     set_up_logging(verbose=verbose, quiet=quiet)
     name, filename = other_programs.model_name(name), other_programs.template(filename)
     name = name if config is None else name_with_config(name, config)
-    report = _Report(name, as_json=json_lines, quiet=quiet)
+    report = BatchReport(name, as_json=json_lines, quiet=quiet)
     with report.failures(inputs):
         start_s = parse_time("--start", start)
         duration_s = None if duration is None else parse_time("--duration", duration)
@@ -187,15 +180,6 @@ def separate(
             "sum_to_mix": sum_to_mix,
             "wiener": wiener,
         }
-
-        def make() -> Separator:
-            from partita.separation.separator import Separator
-
-            return Separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
-
-        songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
-        if figures:
-            _require_readable_twice(songs)
         options = BatchOptions(
             start_s=start_s,
             duration_s=duration_s,
@@ -206,129 +190,21 @@ def separate(
             overwrite=overwrite,
             jobs=jobs,
         )
-        separator = _once(make)
-        draw = _figures(separator, plan, options) if figures else None
-        status = report.run(songs, plan, separator, options, draw)
-    if status == 0 and not (quiet or json_lines or commercial_only):
+        songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
+        separator = _Once(
+            lambda: _separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
+        )
+        draw = _figures(songs, separator, plan, options) if figures else None
+        outcomes = separate_songs(
+            songs, plan, separator, options, progress=report.progress, draw=draw
+        )
+        # Closed also when Ctrl-C comes: that stops the songs still running.
+        with report.batch(songs, options), contextlib.closing(outcomes):
+            for outcome in outcomes:
+                report.tell(outcome, plan.form)
+    if report.status == 0 and not (quiet or json_lines or commercial_only):
         hint_at_better_weights(name)
-    return status
-
-
-@dataclass
-class _Report:
-    """What is said of a batch while it runs, and of its end.
-
-    Attributes
-    ----------
-    model : str
-    as_json, quiet : bool
-    """
-
-    model: str
-    as_json: bool
-    quiet: bool
-
-    def __post_init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._told: set[str] = set()
-
-    @contextlib.contextmanager
-    def failures(self, inputs: Sequence[str]) -> Iterator[None]:
-        """With --json, say of each input why it failed when an error ends the whole batch."""
-        try:
-            yield
-        except PartitaError as error:
-            for item in dict.fromkeys(inputs) if self.as_json else ():
-                if item not in self._told:
-                    self._told.add(item)
-                    facts = {"input": item, "status": "failed", "model": self.model}
-                    print(json.dumps({**facts, "error": with_flags(str(error))}), flush=True)
-            raise
-
-    def run(
-        self,
-        songs: Sequence[Song | Outcome],
-        plan: OutputPlan,
-        separator: Any,
-        options: BatchOptions,
-        draw: Any,
-    ) -> int:
-        """Separate the songs; return the exit status."""
-        started = time.monotonic()
-        try:
-            with (
-                self.failures([song.source for song in songs]),
-                ProgressDisplay(enabled=not (self.quiet or self.as_json)) as display,
-            ):
-
-                def progress(song: Song, number: int, total: int) -> Progress:
-                    return display.song(song.name, number, total)
-
-                # Closed also when Ctrl-C comes in here: that stops the songs still running.
-                with contextlib.closing(
-                    separate_songs(songs, plan, separator, options, progress=progress, draw=draw)
-                ) as outcomes:
-                    for outcome in outcomes:
-                        self._tell(outcome, plan, display)
-        except KeyboardInterrupt:
-            text = interrupted_text(
-                self._counts, len(songs), resume=options.resume, overwrite=options.overwrite
-            )
-            print_error(text)
-            raise SystemExit(_INTERRUPTED) from None
-        if len(songs) > 1 and not (self.quiet or self.as_json):
-            print(batch_summary(self._counts, time.monotonic() - started))
-        return int(self._counts["failed"] > 0)
-
-    def _tell(self, outcome: Outcome, plan: OutputPlan, display: ProgressDisplay) -> None:
-        self._counts[outcome.status] += 1
-        self._told.add(outcome.source)
-        if outcome.status == "failed":
-            display.print(f"partita: {outcome.error}", error=True)
-        display.finish(outcome.name)
-        for warning in outcome.warnings if not self.quiet else ():
-            display.print(f"partita: warning: {warning}", error=True)
-        if self.as_json:
-            facts = {**as_json(outcome, self.model, plan.form), **licence_facts(self.model)}
-            display.print(json.dumps(facts), whole=True)
-        elif not self.quiet and outcome.status != "failed":
-            display.print(summary(outcome))
-
-
-def _require_readable_twice(songs: Sequence[Song | Outcome]) -> None:
-    for song in songs:
-        if isinstance(song, Song) and (song.source == "-" or is_readable_once(Path(song.source))):
-            raise UsageError(
-                f"--figures reads the song a second time, which {song.name} does not allow"
-            )
-
-
-def _figures(separator: Any, plan: OutputPlan, options: BatchOptions) -> Any:
-    """Return what draws a song once its stems are there."""
-    from partita.reports.figures import Recording, require_matplotlib
-    from partita.reports.song import draw_song, draw_song_factors
-
-    require_matplotlib()  # rather now than after an hour
-
-    def draw(song: Song, stems: Mapping[str, Path]) -> None:
-        mixture = Recording(Path(song.source), options.stream, options.start_s, options.duration_s)
-        title = f"{one_line(song.track)} · {plan.model_name}"
-        draw_song(
-            mixture,
-            stems,
-            plan.figure_path(song, "spectrograms"),
-            title=title,
-            in_one=plan.form.holds_all_stems,
-        )
-        draw_song_factors(
-            separator(),
-            mixture,
-            plan.figure_path(song, "factors"),
-            title=title,
-            keep_rate=options.keep_rate,
-        )
-
-    return draw
+    return report.status
 
 
 def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]:
@@ -355,15 +231,59 @@ def _refuse_oracle(name: str) -> None:
         )
 
 
-def _once(make: Any) -> Any:
-    """Return a function that calls `make` the first time only, from whichever thread."""
-    lock = threading.Lock()
-    made: list[Any] = []
+def _separator(name: str, **options: Any) -> Separator:
+    from partita.separation.separator import Separator  # which imports PyTorch
 
-    def get() -> Any:
-        with lock:
-            if not made:
-                made.append(make())
-            return made[0]
+    return Separator(name, **options)
 
-    return get
+
+class _Once:
+    """A Separator that is made when it is first called for, from whichever thread."""
+
+    def __init__(self, make: Callable[[], Separator]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._made: Separator | None = None
+
+    def __call__(self) -> Separator:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
+def _figures(
+    songs: Sequence[Song | Outcome],
+    separator: Callable[[], Separator],
+    plan: OutputPlan,
+    options: BatchOptions,
+) -> Draw:
+    """Return what draws a song once its stems are there."""
+    from partita.reports.figures import Recording, require_matplotlib
+    from partita.reports.song import draw_song, draw_song_factors
+
+    require_matplotlib()  # rather now than after an hour
+    for song in songs:
+        if isinstance(song, Song) and (song.source == "-" or is_readable_once(Path(song.source))):
+            raise UsageError(
+                f"--figures reads the song a second time, which {song.name} does not allow"
+            )
+
+    def draw(song: Song, stems: Mapping[str, Path]) -> None:
+        mixture = Recording(Path(song.source), options.stream, options.start_s, options.duration_s)
+        title = f"{one_line(song.track)} · {plan.model_name}"
+        draw_song(
+            mixture,
+            stems,
+            plan.figure_path(song, "spectrograms"),
+            title=title,
+            in_one=plan.form.holds_all_stems,
+        )
+        draw_song_factors(
+            separator(),
+            mixture,
+            plan.figure_path(song, "factors"),
+            title=title,
+            keep_rate=options.keep_rate,
+        )
+
+    return draw

@@ -282,7 +282,7 @@ def check_windows(estimator: Estimator, options: InferenceOptions) -> None:
     """
     wants_windows = options.segment_s is not None or options.overlap is not None
     if wants_windows and all(model.window is None for model in estimator.models):
-        raise UsageError("this model sees whole tracks: --segment and --overlap do not apply")
+        raise UsageError("this model sees whole tracks: `segment_s` and `overlap` do not apply")
 
 
 def chains_before(estimator: Estimator, model: WindowedModel) -> tuple[Chain, ...]:

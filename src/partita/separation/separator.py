@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, overload
-
-import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from typing import Any
 
 from partita.audio.formats import stem_format
-from partita.audio.reader import AudioReader, open_audio
-from partita.audio.signal import Audio, as_audio
-from partita.devices import choose_device, choose_precision, start_threads
-from partita.dsp.levels import NullMeter
 from partita.errors import UsageError, one_line
-from partita.models._module import as_model
-from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.separation.batch import (
     DEFAULT_TEMPLATE,
@@ -32,24 +20,13 @@ from partita.separation.batch import (
     recorded_settings,
     separate_songs,
 )
-from partita.separation.chain import Chain, build_estimator, chains_before, check_windows
-from partita.separation.estimates import Estimates
-from partita.separation.stream import MixtureStream, Samples
-from partita.separation.windowed import Estimator, InferenceOptions, WindowedModel
-from partita.stem_names import choose_stems
-from partita.weights.cards import DEFAULT_MODEL
+from partita.separation.mixture_separator import MixtureSeparator
 from partita.weights.checkpoint import tensors_digest
-from partita.weights.external_checkpoints import name_with_config
-from partita.weights.identity import model_sources
-from partita.weights.licences import require_commercial_use
-from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
-from partita.weights.store import load_model
 
-_BLOCK_SAMPLES = 1 << 16
 _OUT = "separated"
 
 
-class Separator:
+class Separator(MixtureSeparator):
     """Takes mixtures apart with one model, or with a chain or an ensemble of them.
 
     Parameters
@@ -111,261 +88,6 @@ class Separator:
     >>> separator = Separator("spleeter-2stems", stems=["vocals"])  # doctest: +SKIP
     >>> separator.separate("song.mp3", "stems", format="flac")  # doctest: +SKIP
     """
-
-    def __init__(
-        self,
-        model: str | Path | Sequence[str | Path] | nn.Module = DEFAULT_MODEL,
-        *,
-        stems: Sequence[str] | str = (),
-        two_stems: str | None = None,
-        sources: Sequence[str] | None = None,
-        sample_rate: int | None = None,
-        config: str | Path | None = None,
-        commercial_only: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        segment_s: float | None = None,
-        overlap: float | None = None,
-        shifts: int = 0,
-        seed: int = 0,
-        sum_to_mix: bool = False,
-        wiener: int = 0,
-    ) -> None:
-        if isinstance(stems, str):
-            stems = stems.split(",")
-        self._device = choose_device(device)
-        start_threads(self._device)
-        windows: dict[str, Any] = {
-            "segment_s": segment_s,
-            "overlap": overlap,
-            "shifts": shifts,
-            "seed": seed,
-            "wiener": wiener,
-        }
-        options = InferenceOptions(self._device, choose_precision(precision), **windows)
-        self._settings = {**windows, "precision": precision, "sum_to_mix": sum_to_mix}
-        self._sum_to_mix = sum_to_mix
-        self._estimator: Estimator
-        self.plan: Plan | None = None
-        self.sources: tuple[str, ...] = ()
-        if isinstance(model, nn.Module):
-            model = as_model(model, sources=sources, sample_rate=sample_rate, segment_s=segment_s)
-            self._estimator = WindowedModel(model, options)
-            check_windows(self._estimator, options)
-            self._name = getattr(model, "registry_name", type(model).__name__)
-        else:
-            if sources is not None or sample_rate is not None:
-                raise UsageError("`sources` and `sample_rate` are for modules in memory")
-            self._name = _name(model)
-            if config is not None:
-                self._name = name_with_config(self._name, Path(config))
-            if commercial_only:
-                require_commercial_use(self._name)
-            self.plan = plan = parse_plan(self._name)
-            if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
-                # Chosen first: what is not needed shall not even be fetched.
-                sources_of = functools.cache(model_sources)  # files of other programs are read
-                self.sources = plan_sources(plan, sources_of)
-                chosen = choose_stems(self.sources, stems=stems, two_stems=two_stems)
-                wanted = {name for members in chosen.values() for name in members}
-                plan = needed_plan(plan, wanted, sources_of)
-            self._estimator = build_estimator(plan, options, load_model)
-        self.sources = self.sources or self._estimator.sources
-        self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
-
-    def __repr__(self) -> str:
-        name, stems = one_line(self._name), ", ".join(self.stems)
-        return f"Separator({name!r}: {stems}; {self.sample_rate} Hz, {self._device})"
-
-    @property
-    def models(self) -> tuple[WindowedModel, ...]:
-        """All models that are run."""
-        return self._estimator.models
-
-    @property
-    def model(self) -> SeparationModel:
-        """The model in its form for inference; the first one of several."""
-        return self.models[0].model
-
-    def chains_before(self, model: WindowedModel) -> tuple[Chain, ...]:
-        """Return the chains in whose second part a model is: see `chain.chains_before`."""
-        return chains_before(self._estimator, model)
-
-    @property
-    def sample_rate(self) -> int:
-        """The model's sample rate in hertz; of several, the first one's."""
-        return self._estimator.sample_rate
-
-    @property
-    def channels(self) -> int:
-        """The model's channel count; of several, the first one's."""
-        return self._estimator.channels
-
-    @overload
-    def __call__(
-        self,
-        mixture: str | Path,
-        *,
-        start_s: float = ...,
-        duration_s: float | None = ...,
-        stream: int | None = ...,
-        keep_rate: bool = ...,
-        progress: Progress | None = ...,
-    ) -> Estimates: ...
-    @overload
-    def __call__(
-        self, mixture: Audio, *, keep_rate: bool = ..., progress: Progress | None = ...
-    ) -> Estimates: ...
-    @overload
-    def __call__(
-        self,
-        mixture: Tensor | npt.NDArray[Any],
-        sample_rate: int,
-        *,
-        keep_rate: bool = ...,
-        progress: Progress | None = ...,
-    ) -> Estimates: ...
-    def __call__(
-        self,
-        mixture: str | Path | Audio | Tensor | npt.NDArray[Any],
-        sample_rate: int | None = None,
-        *,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        stream: int | None = None,
-        keep_rate: bool = False,
-        progress: Progress | None = None,
-    ) -> Estimates:
-        """Separate a mixture into memory.
-
-        Parameters
-        ----------
-        mixture : str, Path, Audio, Tensor or ndarray ``[channels, samples]``
-            A file that `partita.load_audio` opens, or samples of 1 to 8 channels; never changed.
-        sample_rate : int, optional
-            In hertz; needed for arrays. Files and `Audio` know theirs.
-        start_s, duration_s : float
-            Of a file: the excerpt in seconds.
-        stream : int, optional
-            Of a file: which sound track.
-        keep_rate : bool
-            Return stems at the mixture's sample rate and with its channels instead of the model's.
-        progress : callable, optional
-            Called after every window, see `partita.progress`.
-
-        Raises
-        ------
-        UsageError
-            The mixture is empty, not two-dimensional, or holds NaN or infinite values; an array
-            without a sample rate.
-        AudioReadError
-            The file cannot be read.
-
-        Examples
-        --------
-        >>> estimates = separator("song.mp3", start_s=60, duration_s=30)  # doctest: +SKIP
-        >>> estimates["vocals"].save("vocals.wav")  # doctest: +SKIP
-        """
-        if isinstance(mixture, str | Path):
-            with open_audio(
-                mixture, start_s=start_s, duration_s=duration_s, stream=stream
-            ) as reader:
-                if sample_rate not in (None, reader.sample_rate):
-                    raise UsageError(
-                        f"{reader.name} is at {reader.sample_rate} Hz, not {sample_rate}: "
-                        "files need no `sample_rate`"
-                    )
-                through = self.mixture_stream(reader, keep_rate=keep_rate, progress=progress)
-                return _in_memory(through, list(reader.blocks()), reader.warnings)
-        if start_s or duration_s is not None or stream is not None:
-            raise UsageError(
-                "`start_s`, `duration_s` and `stream` are for files: cut the array instead"
-            )
-        audio = as_audio(mixture, sample_rate)
-        samples = audio.samples.numpy()
-        blocks = [
-            samples[:, start : start + _BLOCK_SAMPLES]
-            for start in range(0, samples.shape[1], _BLOCK_SAMPLES)
-        ]
-        through = self._new_stream(
-            audio.sample_rate, audio.channels, keep_rate, samples.shape[1], progress
-        )
-        return _in_memory(through, blocks)
-
-    @property
-    def latency_s(self) -> float:
-        """How far, in seconds of audio, the stems of `stream` are behind the mixture, at most.
-
-        The model's window; of a chain, all windows one after the other. Infinite where a model sees
-        whole tracks. It holds at `sample_rate`: converting from another rate takes up to 1200
-        samples of the lower of both rates more, and as much again with `keep_rate`. Not counted are
-        the length of a block and the time of computing, which must be shorter than the audio.
-        """
-        return self._estimator.latency_s
-
-    def stream(
-        self,
-        blocks: Iterable[Audio | Tensor | npt.NDArray[Any]],
-        sample_rate: int | None = None,
-        *,
-        keep_rate: bool = False,
-    ) -> Iterator[Estimates]:
-        """Separate live audio, such as of a microphone, while it comes in.
-
-        Parameters
-        ----------
-        blocks : iterable of Audio, Tensor or ndarray ``[channels, samples]``
-            Of any lengths, one sample rate and one channel count. Read as they are needed: waiting
-            for the next one is up to the iterable.
-        sample_rate : int, optional
-            In hertz; needed for arrays.
-        keep_rate : bool
-            Return stems at the mixture's sample rate and with its channels instead of the model's.
-
-        Returns
-        -------
-        iterator of Estimates
-            Each goes on where the one before ended, and the first begins where the blocks began:
-            stems are aligned with the mixture and, in all, as long. An item comes as soon as a
-            window is complete, at most `latency_s` behind the mixture.
-
-        Raises
-        ------
-        UsageError
-            A model sees whole tracks; blocks that are no audio, or differ in rate or channels.
-
-        Notes
-        -----
-        Of a song, the stereo field is measured before it is separated: a silent channel, one of
-        opposite polarity, instruments on one side only are made up for. Of live audio it is not
-        known. It is taken for ordinary stereo, or for mono where there is one channel, so that such
-        mixtures are separated worse than from a file.
-
-        Examples
-        --------
-        >>> separator = Separator("four-stems", segment_s=1)  # doctest: +SKIP
-        >>> for estimates in separator.stream(microphone, 44100):  # doctest: +SKIP
-        ...     play(estimates["vocals"])
-        """
-        for model in self.models:
-            if model.window is None:
-                raise UsageError(
-                    f"{one_line(self._name)} sees whole tracks: it cannot separate live audio"
-                )
-        return self._live(_live_blocks(blocks, sample_rate), keep_rate)
-
-    def _live(self, blocks: Iterator[Audio], keep_rate: bool) -> Iterator[Estimates]:
-        first = next(blocks, None)
-        if first is None:
-            return
-        stream = self._new_stream(first.sample_rate, first.channels, keep_rate)
-        samples = (audio.samples.numpy() for audio in itertools.chain([first], blocks))
-        for _, stems in stream.separate(samples, is_live=True):
-            parts = {
-                name: Audio(stems[index].clone(), stream.out_rate)
-                for index, name in enumerate(stream.stems)
-            }
-            yield Estimates(parts, stream.null_depth_db)
 
     def separate(
         self,
@@ -528,57 +250,6 @@ class Separator:
         digest = "" if self.plan is not None else tensors_digest(self.model.state_dict())
         return BatchOptions(settings=recorded_settings(self._settings), weights=digest, **options)
 
-    def mixture_stream(
-        self, reader: AudioReader, *, keep_rate: bool = False, progress: Progress | None = None
-    ) -> MixtureStream:
-        """Return the way of an open file through the models; nothing is read yet.
-
-        Parameters
-        ----------
-        reader : AudioReader
-        keep_rate, progress
-            As for `separate`.
-        """
-        return self._new_stream(
-            reader.sample_rate, reader.channels, keep_rate, reader.frames, progress
-        )
-
-    def _new_stream(
-        self,
-        rate: int,
-        channels: int,
-        keep_rate: bool,
-        frames: int | None = None,
-        progress: Progress | None = None,
-    ) -> MixtureStream:
-        start_threads(self._device)
-        return MixtureStream(
-            self._estimator,
-            self.stems,
-            rate,
-            channels,
-            keep_rate,
-            self._sum_to_mix,
-            frames,
-            progress,
-            meter=NullMeter() if set(self._estimator.sources) == set(self.sources) else None,
-        )
-
-
-def _name(model: str | Path | Sequence[str | Path]) -> str:
-    """Return the one name of a model, a chain or an ensemble; lists are ensembles."""
-    names = [model] if isinstance(model, str | Path) or not isinstance(model, Sequence) else model
-    for name in names:
-        if not isinstance(name, str | Path):
-            raise UsageError(
-                f"`model` is a name, a path, a list of those, or a model in memory; not "
-                f"{type(name).__name__}"
-            )
-    whole = ",".join(map(str, names))
-    if not whole:
-        raise UsageError("`model` is empty: name weights, or leave it out for the default")
-    return whole
-
 
 def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
     """Return what makes the progress functions of songs that run side by side."""
@@ -593,35 +264,3 @@ def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
         return update
 
     return of_song
-
-
-def _live_blocks(
-    blocks: Iterable[Audio | Tensor | npt.NDArray[Any]], sample_rate: int | None
-) -> Iterator[Audio]:
-    """Yield blocks as audio of one form, without those that are empty."""
-    form = None
-    for block in blocks:
-        if block.ndim == 2 and not block.shape[1]:
-            continue
-        audio = as_audio(block, sample_rate)
-        if form not in (None, (audio.sample_rate, audio.channels)):
-            raise UsageError(
-                f"blocks of one stream differ: {audio.form}, after blocks of "
-                f"{form[1]} channels, {form[0]} Hz"
-            )
-        form = audio.sample_rate, audio.channels
-        yield audio
-
-
-def _in_memory(
-    stream: MixtureStream, blocks: Sequence[Samples], warnings: Sequence[str] = ()
-) -> Estimates:
-    if stream.needs_measure:
-        stream.measure(blocks)
-    pieces = [stems for _, stems in stream.separate(blocks)]  # [stems, channels, samples]
-    stems = {
-        # In memory of its own: one stem that is kept, or pickled, keeps no other.
-        name: Audio(torch.cat([piece[index] for piece in pieces], dim=-1), stream.out_rate)
-        for index, name in enumerate(stream.stems)
-    }
-    return Estimates(stems, stream.null_depth_db, tuple(warnings))

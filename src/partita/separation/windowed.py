@@ -109,13 +109,13 @@ class InferenceOptions:
 
     def __post_init__(self) -> None:
         if self.segment_s is not None and not 0.1 <= self.segment_s <= 3600:
-            raise UsageError(f"--segment {self.segment_s:g} is not between 0.1 and 3600 seconds")
+            raise UsageError(f"`segment_s` {self.segment_s:g} is not between 0.1 and 3600 seconds")
         if self.overlap is not None and not 0.0 <= self.overlap <= 0.95:
-            raise UsageError(f"--overlap {self.overlap:g} is not between 0 and 0.95")
+            raise UsageError(f"`overlap` {self.overlap:g} is not between 0 and 0.95")
         if self.shifts < 0:
-            raise UsageError(f"--shifts {self.shifts} is negative")
+            raise UsageError(f"`shifts` {self.shifts} is negative")
         if self.wiener < 0:
-            raise UsageError(f"--wiener {self.wiener} is negative")
+            raise UsageError(f"`wiener` {self.wiener} is negative")
 
 
 class WindowedModel:
@@ -150,7 +150,7 @@ class WindowedModel:
     def __init__(self, model: SeparationModel, options: InferenceOptions) -> None:
         if options.wiener and len(model.sources) < 2:
             raise UsageError(
-                f"--wiener shares the mixture out among sources: {model.registry_name} has one"
+                f"`wiener` shares the mixture out among sources: {model.registry_name} has one"
             )
         self.model = model.to(options.device).for_inference()
         self.device, self._precision = options.device, options.precision
@@ -237,8 +237,8 @@ class WindowedModel:
         except torch.OutOfMemoryError as error:
             if len(windows) == 1:
                 raise PartitaError(
-                    f"out of memory on {self.device}: shorter windows (--segment) need less, "
-                    "and --device cpu has more"
+                    f"out of memory on {self.device}: shorter windows (`segment_s`) need less, "
+                    'and `device="cpu"` has more'
                 ) from error
         half = len(windows) // 2
         return self.estimate(windows[:half]) + self.estimate(windows[half:])

@@ -122,8 +122,8 @@ def _signatures(name: str, values: Mapping[str, Any]) -> list[str]:
     found = values.get(_MODELS)
     if found is None:
         raise WeightsCorruptError(
-            f"{name}: names no models, as a bag does; what describes a checkpoint is named with "
-            "--config"
+            f"{name}: names no models, as a bag does; what describes a checkpoint is named behind "
+            f"it, CHECKPOINT{AT}{name}"
         )
     if fault := value_fault("models", found, tuple[str, ...]):
         raise WeightsCorruptError(f"{name}: {fault}")

@@ -158,7 +158,7 @@ def _web_digest(model: str) -> str:
     pin, there = pinned_model(model), local_checkpoint(model)
     hashes = {file.filename: file.sha256 for file in pin.files}
     if isinstance(there, ExternalCheckpoint) and there.config is not None:
-        config = there.config  # on the web as well, or named with --config
+        config = there.config  # on the web as well, or a file that the name says
         hashes.setdefault(config.name, "")
         hashes[config.name] = hashes[config.name] or cached_sha256(config)
     return _digest(sorted(hashes.values()))

@@ -100,7 +100,7 @@ def require_commercial_use(name: str) -> None:
             allowed = ", ".join(card.name for card in CARDS.values() if card.commercial_use)
             raise UsageError(
                 f"{one_line(part)} is not clearly free for commercial use: its licence is "
-                f"{licence_text(licence)}; --commercial-only and {COMMERCIAL_ONLY} allow {allowed}"
+                f"{licence_text(licence)}; `commercial_only` and {COMMERCIAL_ONLY} allow {allowed}"
             )
 
 

@@ -185,5 +185,5 @@ def test_windows_apply_to_the_members_that_have_some():
     options = InferenceOptions(CPU.device, CPU.precision, segment_s=0.2, overlap=0.5)
     both = ensemble(Powers("a b", window=None), Powers("a b"), options=options)
     assert [model.window for model in both.models] == [None, Window(8820, 4410)]
-    with pytest.raises(UsageError, match="sees whole tracks: --segment"):
+    with pytest.raises(UsageError, match="sees whole tracks: `segment_s`"):
         ensemble(Powers("a", window=None), Powers("a", window=None), options=options)

@@ -95,7 +95,7 @@ def test_links_out_of_the_folder_are_named(tmp_path, monkeypatch, link, track):
             plan(root).paths(Song("x", track))
         assert str(error.value) == (
             f"{root / link} is a link that leads out of the output folder, to "
-            f"{tmp_path / 'elsewhere'}: remove the link, or choose another --out"
+            f"{tmp_path / 'elsewhere'}: remove the link, or choose another `out`"
         )
     path.unlink()
     (tmp_path / "out/inside").mkdir()

@@ -133,9 +133,9 @@ def test_segment_and_overlap(song):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"segment_s": 0.0}, "--segment"),
-        ({"overlap": 1.0}, "--overlap"),
-        ({"shifts": -1}, "--shifts"),
+        ({"segment_s": 0.0}, "`segment_s`"),
+        ({"overlap": 1.0}, "`overlap`"),
+        ({"shifts": -1}, "`shifts`"),
         ({"stems": ["flute"]}, "unknown stem"),
         ({"device": "cuda:99"}, "not there"),
         ({"precision": "int4"}, "unknown precision"),
@@ -296,7 +296,7 @@ def test_wiener_behind_a_spectrogram_model(song, tiny_model):
 
 
 def test_wiener_wants_iterations_and_sources():
-    with pytest.raises(UsageError, match="--wiener -1 is negative"):
+    with pytest.raises(UsageError, match="`wiener` -1 is negative"):
         Separator(Halves(), wiener=-1)
     alone = Halves()
     alone.config = ModelConfig(sources=("voice",))

@@ -170,7 +170,7 @@ def test_windows_apply_to_the_models_that_have_some():
     whole, cut = Signs("a accompaniment", window=None), Signs("x y")
     both = chain(whole, cut, segment_s=0.2, overlap=0.5)
     assert (both.first.window, both.second.window) == (None, Window(8820, 4410))
-    with pytest.raises(UsageError, match="sees whole tracks: --segment"):
+    with pytest.raises(UsageError, match="sees whole tracks: `segment_s`"):
         chain(whole, Signs("x y", window=None), overlap=0.5)
 
 

@@ -126,7 +126,7 @@ def test_hashes_in_names_are_checked(folder):
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("audio: {}", "names no models, as a bag does; .* --config"),
+        ("audio: {}", "names no models, as a bag does; .* CHECKPOINT@"),
         ("models: aaaa0000", "models must be a list of texts, not 'aaaa0000'"),
         ("models: []", r"models is empty"),
         ("models: [1]", "models must be a list of texts"),

@@ -1,12 +1,18 @@
 """Many songs: find, plan, separate, say what became of each."""
 
 from partita.separation.batch.output_plan import DEFAULT_TEMPLATE, OutputPlan, check_template
-from partita.separation.batch.separate import BatchOptions, recorded_settings, separate_songs
+from partita.separation.batch.separate import (
+    BatchOptions,
+    Draw,
+    recorded_settings,
+    separate_songs,
+)
 from partita.separation.batch.songs import Outcome, Song, find_songs
 
 __all__ = [
     "DEFAULT_TEMPLATE",
     "BatchOptions",
+    "Draw",
     "Outcome",
     "OutputPlan",
     "Song",

@@ -1,4 +1,4 @@
-"""A record beside the stems of what made them, so that ``--resume`` keeps only what was asked for.
+"""A record beside the stems of what made them, so that resuming keeps only what was asked for.
 
 One hidden JSON file a song. It holds sets of stems: wav and flac of one song, or stems of two
 choices, may lie side by side.

@@ -98,9 +98,10 @@ class OutputPlan:
         return self._checked(self.root / self._fill(song, part_of_path(stem), extension))
 
     def _fill(self, song: Song, stem: str, extension: str) -> str:
+        parts = PurePosixPath(song.track).parts or (".",)
         values = {
             "model": self.model_name,
-            "track": "/".join(part_of_path(part) for part in PurePosixPath(song.track).parts),
+            "track": "/".join(map(part_of_path, parts)),
             "stem": stem,
             "ext": extension,
         }
@@ -120,9 +121,9 @@ class OutputPlan:
             if place.is_symlink() and not Path(os.path.realpath(place)).is_relative_to(root):
                 return (
                     f"{one_line(place)} is a link that leads out of the output folder, to "
-                    f"{one_line(os.path.realpath(place))}: remove the link, or choose another --out"
+                    f"{one_line(os.path.realpath(place))}: remove the link, or choose another `out`"
                 )
-        return f"{one_line(path)} lies outside the output folder: choose another --out"
+        return f"{one_line(path)} lies outside the output folder: choose another `out`"
 
 
 def check_template(template: str, *, one_file: bool = False) -> None:
@@ -130,11 +131,11 @@ def check_template(template: str, *, one_file: bool = False) -> None:
     for name in re.findall(r"\{(.*?)\}", template):
         if name not in _FIELDS:
             known = " ".join(f"{{{field}}}" for field in _FIELDS)
-            raise UsageError(f"--filename: unknown field {{{name}}}; known: {known}")
+            raise UsageError(f"`filename`: unknown field {{{name}}}; known: {known}")
     if re.sub(r"\{\w+\}", "", template).count("{") or not template.strip():
-        raise UsageError(f"--filename: {template!r} is not a template")
+        raise UsageError(f"`filename`: {template!r} is not a template")
     if "{stem}" not in template and not one_file:
-        raise UsageError("--filename: the template needs {stem}, or all stems get one name")
+        raise UsageError("`filename`: the template needs {stem}, or all stems get one name")
     path = PurePosixPath(template)
     if path.is_absolute() or ".." in path.parts:
-        raise UsageError("--filename: the template must stay below the output folder (--out)")
+        raise UsageError("`filename`: the template must stay below the output folder (`out`)")

@@ -27,7 +27,7 @@ from partita.separation.batch.earlier import fault_of_stems
 from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.separation.batch.output_plan import OutputPlan
 from partita.separation.batch.songs import Outcome, Song, identity
-from partita.threads import map_awake
+from partita.threads import result_awake
 from partita.weights.identity import model_digest
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ Draw = Callable[[Song, Mapping[str, Path]], None]
 
 _log = logging.getLogger(__name__)
 
-#: What every song has with ``--figures``.
+#: What every song has with figures.
 _PICTURE = "spectrograms"
 
 
@@ -147,7 +147,8 @@ def separate_songs(
         return
     pool = ThreadPoolExecutor(options.jobs)
     try:
-        yield from map_awake(pool, batch.run, tasks)
+        for future in [pool.submit(batch.run, task) for task in tasks]:
+            yield result_awake(future)
     finally:
         batch.cancel.set()  # what still runs here was interrupted
         pool.shutdown(cancel_futures=True)
@@ -222,6 +223,8 @@ class _Batch:
 
     def run(self, task: Outcome | _Task) -> Outcome:
         """Say what became of one song."""
+        from partita.separation.stem_files import write_stems  # which imports PyTorch
+
         if isinstance(task, Outcome):
             return task
         song = task.song
@@ -231,9 +234,28 @@ class _Batch:
                 redone = self._fault_of_present(task)
                 if not redone:
                     return Outcome(song.source, "skipped", paths=task.paths)
-            source = _mark(song)
+            manifest, mark = Manifest(self.plan.manifest_path(song)), _mark(song)
             with self._open(song) as reader:
-                return self._separate(task, reader, source, redone)
+                stream = self._stream(task, reader)
+                with manifest.replacing(task.paths):
+                    files = write_stems(
+                        stream,
+                        reader,
+                        task.paths,
+                        self.plan.form,
+                        root=self.plan.root,
+                        track=song.track.rsplit("/", 1)[-1],
+                        cancel=self.cancel,
+                    )
+            warnings = files.warnings
+            if fault := self._fault_of_record(manifest, files.stems, mark):
+                text = f"`resume` will not know how these stems were made: {fault}"
+                warnings = (*warnings, f"{song.name}: {text}")
+            if self.draw is not None:
+                self.draw(song, files.stems)
+            return Outcome(
+                song.source, "done", files, files.stems, redone=redone, warnings=warnings
+            )
         except (UsageError, ModelError, WeightsError):  # no other song would fare better
             raise
         except PartitaError as error:
@@ -243,6 +265,22 @@ class _Batch:
             reason = one_line(f"{type(error).__name__}: {error}")
             text = f"failed unexpectedly ({reason}); `logging.DEBUG` tells more"
             return _failed(song, error, text)
+
+    def _stream(self, task: _Task, reader: AudioReader) -> MixtureStream:
+        progress = self.progress and self.progress(task.song, task.number, task.total)
+        return self.separator().mixture_stream(
+            reader, keep_rate=self.options.keep_rate, progress=progress
+        )
+
+    def _fault_of_record(
+        self, manifest: Manifest, stems: Mapping[str, Path], mark: FileMark | None
+    ) -> str:
+        """Write down what made the stems; say why that cannot be done, nothing where it can."""
+        try:
+            manifest.write(stems, self._making, mark)
+        except OSError as error:
+            return one_line(error.strerror or error)
+        return ""
 
     def _open(self, song: Song) -> AudioReader:
         return open_audio(
@@ -268,37 +306,6 @@ class _Batch:
             return manifest.difference(task.paths, self._making, source)
         with self._open(task.song) as reader:
             return fault_of_stems(reader, task.paths, in_one=self.plan.form.holds_all_stems)
-
-    def _separate(
-        self, task: _Task, reader: AudioReader, source: FileMark | None, redone: str
-    ) -> Outcome:
-        from partita.separation.stem_files import write_stems  # which imports PyTorch
-
-        song, manifest = task.song, Manifest(self.plan.manifest_path(task.song))
-        separator = self.separator()
-        with manifest.replacing(task.paths):
-            progress = self.progress and self.progress(song, task.number, task.total)
-            files = write_stems(
-                separator.mixture_stream(
-                    reader, keep_rate=self.options.keep_rate, progress=progress
-                ),
-                reader,
-                task.paths,
-                self.plan.form,
-                root=self.plan.root,
-                track=song.track.rsplit("/", 1)[-1],
-                cancel=self.cancel,
-            )
-        warnings = files.warnings
-        try:
-            manifest.write(files.stems, self._making, source)
-        except OSError as error:
-            reason = one_line(error.strerror or error)
-            text = f"{song.name}: --resume will not know how these stems were made: {reason}"
-            warnings = (*warnings, text)
-        if self.draw is not None:
-            self.draw(song, files.stems)
-        return Outcome(song.source, "done", files, files.stems, redone=redone, warnings=warnings)
 
 
 def _failed(song: Song, error: Exception, text: str = "") -> Outcome:
@@ -327,18 +334,18 @@ def _check_target(
         where = "" if same == path else " on systems that do not tell them apart"
         raise AudioWriteError(
             f"its stems would get the same paths as those of {other.name}{where}: "
-            "rename one, or separate it into another folder (--out)"
+            "rename one, or separate it into another folder (`out`)"
         )
     if path.is_dir():
         raise AudioWriteError(
             f"a folder called {one_line(path)} is in the way: "
-            "remove it, or choose another --out or --filename"
+            "remove it, or choose another `out` or `filename`"
         )
     if path.exists() and not path.is_file():  # a pipe, a device
         raise AudioWriteError(
-            f"{one_line(path)} is no file: remove it, or choose another --out or --filename"
+            f"{one_line(path)} is no file: remove it, or choose another `out` or `filename`"
         )
     if path.exists() and identity(path) in inputs:
         raise AudioWriteError(
-            f"{one_line(path)} would overwrite an input: choose another --out or --filename"
+            f"{one_line(path)} would overwrite an input: choose another `out` or `filename`"
         )
