@@ -8,6 +8,7 @@ import pytest
 import torch
 import typer
 
+from partita import Audio
 from partita.cli.app import app
 from partita.cli.commands import takes_value
 from partita.models import _registry
@@ -154,6 +155,25 @@ def test_add_a_reader(names):
     reading = names("docs/development/add_a_reader.md")["read_flat"](Path("flat"))
     (track,) = reading.tracks
     assert (track.name, list(track.stems)) == ("one", ["vocals", "drums"])
+
+
+@pytest.mark.slow
+def test_python(names, write_song, song, stems, capsys):
+    mixture = Audio(torch.from_numpy(song[:, :70000]), 44100)
+    mixture.save("song.mp3")
+    for name in ("one", "two"):
+        write_song(f"album/{name}.wav", song[:, :11025])
+    for name, samples in stems.items():
+        write_song(f"references/track/{name}.wav", samples[:, :44100])
+    found = names("docs/guide/python.md")
+    assert [found["result"].status, found["halves"].sources] == ["skipped", ("one", "other")]
+    assert Path("stems/four-stems/song/vocals.flac").is_file()
+    printed = capsys.readouterr().out
+    assert "Audio(2 channels, 1.000 s, 44100 Hz)" in printed
+    assert "missing.mp3: no such file" in printed
+    assert printed.count(" done ") == 2
+    assert printed.count(" skipped ") == 1
+    assert len(found["table"]) == 4
 
 
 @pytest.mark.parametrize("page", ["docs/development/add_a_recipe.md", "docs/guide/training.md"])

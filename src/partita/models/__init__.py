@@ -1,6 +1,17 @@
-"""Models: one file a family, found through the registry."""
+"""Models: one file a family, found through the registry.
 
+Models of your own derive from `SeparationModel`, or from one of the bases below it that have
+transforms and masks: `SpectrogramModel` (one magnitude or mask for each source), `MagnitudeModel`
+(magnitudes and a Wiener filter), `ComplexModel` (complex spectra). `register_model` gives them a
+name. All others learn of a model what `SeparationModel` says, and nothing else.
+"""
+
+from partita.dsp.overlap_add import Window
+from partita.models._complex_spectra import ComplexConfig, ComplexModel
+from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
+from partita.models._protocol import ModelConfig, SeparationModel, SongFacts
 from partita.models._registry import config_type, create_model, list_models, register_model
+from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.models.band_split import BandSplit
 from partita.models.bs_roformer import BsRoformer
 from partita.models.conv_tasnet import ConvTasNet
@@ -26,6 +37,8 @@ __all__ = [
     "BandSplit",
     "BlindNmf",
     "BsRoformer",
+    "ComplexConfig",
+    "ComplexModel",
     "ConvTasNet",
     "CrosstalkUnmix",
     "Demucs",
@@ -34,17 +47,25 @@ __all__ = [
     "Hdemucs",
     "Hpss",
     "Htdemucs",
+    "MagnitudeConfig",
+    "MagnitudeModel",
     "MaskedScNet",
     "MelBandRoformer",
     "MmDenseLstm",
     "MmDenseNet",
+    "ModelConfig",
     "Nmfd",
     "OpenUnmix",
     "Repet",
     "ScNet",
+    "SeparationModel",
+    "SongFacts",
+    "SpectrogramConfig",
+    "SpectrogramModel",
     "TfcTdf",
     "TfcTdfV3",
     "UNet",
+    "Window",
     "config_type",
     "create_model",
     "list_models",
