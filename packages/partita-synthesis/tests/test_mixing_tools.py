@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("pedalboard", reason="needs the extra 'synthesis'")
-pytest.importorskip("scipy", reason="needs the extra 'synthesis'")
-
-from scipy import signal
-
 from partita_synthesis.instruments import instruments
 from partita_synthesis.mixing import gains, profiles
 from partita_synthesis.mixing.codec import Codec, draw_codec
-from partita_synthesis.mixing.equaliser import Band, convolve, equalise, sections
+from partita_synthesis.mixing.equaliser import Band, equalise, filters
 from partita_synthesis.mixing.gains import Clock, Compressor
-from partita_synthesis.mixing.loudness import (
-    WEIGHTING,
-    gained,
-    integrated_lufs,
-    step_powers,
-)
 from partita_synthesis.mixing.master import PLAIN, Mastering, fit, master, measured_lufs
 from partita_synthesis.mixing.places import draw_places
-from partita_synthesis.mixing.space import Delay, draw_reverb
+from partita_synthesis.mixing.space import Delay, Reverb
 from partita_synthesis.score import ROLES
 
 
@@ -33,40 +24,26 @@ def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((channels, samples), dtype=np.float32)
 
 
-@settings(max_examples=20, deadline=None)
-@given(samples=st.integers(1, 3000), taps=st.integers(1, 700))
-def test_convolution_is_the_textbook_one(samples, taps):
-    audio, responses = noise(1, samples)[0], noise(2, taps, 1)
-    expected = [np.convolve(audio, response)[:samples] for response in responses.astype(float)]
-    np.testing.assert_allclose(convolve(audio, responses), expected, atol=2e-3)
-
-
 @pytest.mark.parametrize(
     ("band", "gains_db"),
     [  # at a tenth of the frequency, at it, and at ten times
-        (Band("highpass", 800), (-40, -3, 0)),
-        (Band("lowpass", 800), (0, -3, -42)),
+        (Band("highpass", 800), (-20, -3, 0)),
+        (Band("lowpass", 800), (0, -3, -21)),
         (Band("peak", 800, 6.0, 2.0), (0, 6, 0)),
         (Band("low_shelf", 800, -6.0), (-6, -3, 0)),
         (Band("high_shelf", 800, 6.0), (0, 3, 6)),
     ],
 )
 def test_bands_do_what_their_names_say(band, gains_db):
-    _, response = signal.freqz_sos(sections([band], 44100), [80, 800, 8000], fs=44100)
+    impulse = np.zeros((1, 44100), np.float32)
+    impulse[0, 0] = 1
+    response = np.fft.rfft(equalise(impulse, [band], 44100)[0])[[80, 800, 8000]]
     np.testing.assert_allclose(20 * np.log10(np.abs(response)), gains_db, atol=0.7)
 
 
-@pytest.mark.parametrize("sample_rate", [16000, 44100])
-def test_the_equaliser_is_the_recursive_filter(sample_rate):
-    bands = [Band("highpass", 60), Band("peak", 300, -4, 1.2), Band("high_shelf", 5000, 3)]
-    audio = noise(2, sample_rate)
-    expected = signal.sosfilt(sections(bands, sample_rate), audio)
-    error = np.square(equalise(audio, bands, sample_rate) - expected).mean()
-    assert error < 1e-5 * np.square(expected).mean()
-
-
 def test_bands_above_the_sample_rate_are_left_out():
-    assert len(sections([Band("high_shelf", 9000, 3), Band("peak", 900, 3)], 16000)) == 1
+    bands = [Band("high_shelf", 9000, 3), Band("lowpass", 8000), Band("peak", 900, 3)]
+    assert len(filters(bands, 16000)) == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -109,51 +86,20 @@ def test_gains_are_straight_lines_between_edges():
     np.testing.assert_allclose(audio, [expected, expected], rtol=1e-6)
 
 
-@pytest.mark.parametrize("sample_rate", [16000, 22050, 44100, 48000])
-@pytest.mark.parametrize("seed", range(3))
-def test_loudness_is_that_of_bs_1770(sample_rate, seed):
-    meter = pytest.importorskip("pyloudnorm").Meter(sample_rate)
-    chance = np.random.default_rng(seed)
-    audio = noise(2, 4 * sample_rate, seed) * np.repeat(
-        chance.choice([0.001, 0.05, 0.3], 8), sample_rate // 2
-    )
-    band = [Band("lowpass", float(chance.uniform(100, 6000)))]
-    audio = signal.sosfilt(sections(band, sample_rate), audio).astype(np.float32)
-    measured = integrated_lufs(step_powers(audio, sample_rate))
-    weighted = signal.sosfilt(sections(WEIGHTING, sample_rate), audio)[
-        :, : 40 * (sample_rate // 10)
-    ]
-    filtered = np.square(weighted.reshape(2, 40, -1)).mean(axis=2).sum(axis=0)
-    assert measured == pytest.approx(integrated_lufs(filtered), abs=0.05)
-    # pyloudnorm's shelf begins 180 Hz lower than the standard's
-    assert measured == pytest.approx(meter.integrated_loudness(audio.T), abs=0.3)
-
-
 def test_loudness_of_almost_nothing():
     assert measured_lufs(np.zeros((2, 44100), np.float32), 44100) is None
     assert measured_lufs(np.full((2, 44100), 1e-9, np.float32), 44100) is None
     assert measured_lufs(noise(2, 100), 44100) is not None
 
 
-def test_gains_can_be_tried_on_powers_alone():
-    clock = Clock.of(44100)
-    audio = 0.1 * noise(2, 2048 * clock.hop)
-    powers, steps = gains.block_powers(audio, clock), step_powers(audio, 44100)
-    gain_db = gains.tremolo(len(powers), 0.7, 12, clock)
-    tried = integrated_lufs(gained(steps, powers, gain_db, clock))
-    gains.apply_gain(audio, gains.edges_of(gain_db), clock)
-    assert tried == pytest.approx(integrated_lufs(step_powers(audio, 44100)), abs=0.05)
-
-
 @pytest.mark.parametrize("target_lufs", [-16.0, -12.0, -9.0])
 def test_the_master_reaches_its_loudness_where_the_limiter_allows_it(target_lufs):
-    pyloudnorm = pytest.importorskip("pyloudnorm")
     clock = Clock.of(44100)
     setting = Mastering(0.9, Compressor(0, 2, 0.01, 0.2), has_limiter=True)
     stems = [0.01 * noise(2, 1400 * clock.hop, seed) for seed in range(3)]
     facts = master(stems, target_lufs, setting, clock)
     mixture = np.sum(stems, axis=0)
-    loudness = pyloudnorm.Meter(44100).integrated_loudness(mixture.T)
+    loudness = measured_lufs(mixture, 44100)
     assert facts["limiter_reduction_db"] <= 8
     assert loudness == pytest.approx(target_lufs, abs=0.5)
     assert np.abs(mixture).max() <= 0.9 * (1 + 1e-5)
@@ -189,31 +135,29 @@ def test_one_gain_brings_all_down():
     np.testing.assert_array_equal(stems[0] + stems[1], mixture)
 
 
-@pytest.mark.parametrize("ping_pong", [False, True])
-def test_echoes_come_in_time(ping_pong):
+def test_echoes_come_in_time():
     send = np.zeros(10000, np.float32)
     send[100] = 1
-    echoes = Delay(0.1, 0.5, ping_pong, (Band("highpass", 5), Band("high_shelf", 3000, 0.0)))(
-        send, 8000
-    )
+    echoes = Delay(0.1, 0.5, (Band("high_shelf", 3000, 0.0),))(send, 8000)
     for number in (1, 2, 3, 4):
         places = echoes[:, 100 + number * 800 - 5 : 100 + number * 800 + 20]
-        loud = np.abs(places).max(axis=1)
-        expected = 0.5 ** (number - 1) * np.array(
-            [number % 2, (number + 1) % 2] if ping_pong else [0.707, 0.707]
-        )
-        np.testing.assert_allclose(loud, expected * loud.max() / expected.max(), atol=0.01)
-        assert loud.max() == pytest.approx(expected.max(), rel=0.02)
+        expected = math.sqrt(0.5) * 0.5 ** (number - 1)
+        np.testing.assert_allclose(np.abs(places).max(axis=1), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 44100])
-def test_reverbs_die_away_as_said(sample_rate):
-    for seed in range(6):
-        reverb = draw_reverb(sample_rate, np.random.default_rng(seed))
-        assert np.square(reverb.response).sum() == pytest.approx(1, rel=1e-3)
-        left = np.square(reverb.response).sum(axis=0)[::-1].cumsum()[::-1]
-        half = 10 * np.log10(left[round(0.5 * reverb.decay_s * sample_rate)])
-        assert -50 < half < -20
+def test_reverbs_are_as_loud_as_what_was_sent(sample_rate):
+    """Short and long ones, from left and right, and longer in larger rooms."""
+    send = np.zeros(4 * sample_rate, np.float32)
+    send[:sample_rate] = noise(1, sample_rate)[0]
+    lasting = []
+    for size in (0.0, 0.4, 0.8):
+        reverb = Reverb(size, 0.5, 0.01, (Band("highpass", 200),), sample_rate)
+        out = reverb(send)
+        assert np.square(out).sum() == pytest.approx(np.square(send).sum(), rel=0.3)
+        assert abs(np.corrcoef(out)[0, 1]) < 0.3
+        lasting.append(np.square(out[:, round(1.3 * sample_rate) :]).sum())
+    assert lasting[0] < 0.1 * lasting[1] < 0.1 * lasting[2]
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 22050, 44100, 48000])
@@ -221,8 +165,7 @@ def test_reverbs_die_away_as_said(sample_rate):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_codecs_are_aligned_to_the_sample(sample_rate, codec, channels):
     audio = 0.1 * noise(channels, sample_rate + 17)
-    audio = signal.sosfilt(sections([Band("lowpass", 2000)] * 2, sample_rate), audio)
-    audio = audio.astype(np.float32)
+    audio = equalise(audio, [Band("lowpass", 2000)] * 2, sample_rate)
     decoded = codec(audio, sample_rate)
     assert decoded.shape == audio.shape
     assert decoded.dtype == np.float32

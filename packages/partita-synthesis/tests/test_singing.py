@@ -8,8 +8,6 @@ from partita_synthesis.score import Note, Part, Player
 from partita_synthesis.singing import sing
 from partita_synthesis.singing.phonemes import VOWELS, parse_syllable
 
-pytest.importorskip("scipy")
-
 RATE = 44100
 VOICES = ("soprano", "alto", "tenor", "baritone")
 KEYS = {"soprano": (67, 72), "alto": (62, 67), "tenor": (55, 60), "baritone": (48, 53)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import soxr
@@ -14,10 +13,8 @@ from numpy.typing import NDArray
 from partita.errors import UnknownNameError
 from partita_synthesis._stretches import Stretches
 from partita_synthesis.instruments import Instrument
-from partita_synthesis.mixing.equaliser import convolve
 
 Samples = NDArray[np.float32]
-Floats = NDArray[np.floating[Any]]
 Range = tuple[float, float]
 
 _BLOCK = 1024  # samples whose level is taken together
@@ -242,6 +239,8 @@ def amplify(samples: Samples, sample_rate: int, amplifier: Amplifier) -> Samples
     ndarray
         float32 ``[1, samples]``.
     """
+    from scipy import signal
+
     mono = samples.mean(axis=0, dtype=np.float32)
     level = _loud_level(mono)
     if level < _SILENT:
@@ -250,7 +249,7 @@ def amplify(samples: Samples, sample_rate: int, amplifier: Amplifier) -> Samples
     wave = played.cut(mono[None], _REFERENCE / level)[0]
     wave = _distort(wave, sample_rate, amplifier.stages)
     wave = _sag(wave, sample_rate, amplifier.sag)
-    wave = convolve(wave, _impulse(amplifier, sample_rate)[None])[0]
+    wave = signal.oaconvolve(wave, _impulse(amplifier, sample_rate))[: wave.size]
     wave *= np.float32(level / max(_loud_level(wave), _SILENT))
     made = np.zeros((1, mono.size), np.float32)
     played.add(wave, made[0])
@@ -334,29 +333,20 @@ def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
 
 def _impulse(amplifier: Amplifier, sample_rate: int) -> Samples:
     """Return the impulse response of tone stack and cabinet, of minimum phase."""
-    frequencies_hz = np.fft.rfftfreq(_IMPULSE_GRID, 1 / sample_rate)
-    frequencies_hz[0] = 1.0
-    gains_db = -10 * np.log10(1 + (amplifier.low_hz / frequencies_hz) ** 4)
-    gains_db -= 10 * np.log10(1 + (frequencies_hz / amplifier.high_hz) ** 8)
+    from scipy import signal
+
+    frequencies_hz = np.linspace(0, sample_rate / 2, _IMPULSE_GRID // 2 + 1)
+    above_0_hz = np.maximum(frequencies_hz, 1.0)
+    gains_db = -10 * np.log10(1 + (amplifier.low_hz / above_0_hz) ** 4)
+    gains_db -= 10 * np.log10(1 + (above_0_hz / amplifier.high_hz) ** 8)
     for peak in amplifier.peaks:
-        distance = np.log2(frequencies_hz / peak.hertz) / peak.octaves
+        distance = np.log2(above_0_hz / peak.hertz) / peak.octaves
         gains_db += peak.gain_db * np.exp(-(distance**2))
-    impulse = _minimum_phase(np.maximum(gains_db, -100.0))
-    heard = round(_IMPULSE_S * sample_rate)
-    fade = np.cos(np.linspace(0, math.pi / 2, heard)) ** 2
-    faded: Samples = (impulse[:heard] * fade).astype(np.float32)
+    factors = 10 ** (np.maximum(gains_db, -100.0) / 20)
+    taps = _IMPULSE_GRID // 2 - 1
+    linear_phase = signal.firwin2(taps, frequencies_hz, factors, fs=sample_rate)
+    impulse = signal.minimum_phase(linear_phase, n_fft=_IMPULSE_GRID, half=False)
+    kept = round(_IMPULSE_S * sample_rate)
+    fade = np.cos(np.linspace(0, math.pi / 2, kept)) ** 2
+    faded: Samples = (impulse[:kept] * fade).astype(np.float32)
     return faded
-
-
-def _minimum_phase(gains_db: Floats) -> Floats:
-    """Return the impulse response ``[_IMPULSE_GRID]`` whose energy comes soonest.
-
-    The logarithm of its spectrum has a causal inverse transform: fold the cepstrum's past onto
-    its future.
-    """
-    cepstrum = np.fft.irfft(gains_db * (math.log(10) / 20), _IMPULSE_GRID)
-    half = _IMPULSE_GRID // 2
-    cepstrum[1:half] *= 2
-    cepstrum[half + 1 :] = 0
-    impulse: Floats = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), _IMPULSE_GRID)
-    return impulse

@@ -14,14 +14,12 @@ from partita.errors import UnknownNameError, UsageError
 from partita_synthesis._stretches import Stretches
 from partita_synthesis.mixing import gains
 from partita_synthesis.mixing.codec import draw_codec
-from partita_synthesis.mixing.equaliser import Band, sections
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
 from partita_synthesis.mixing.master import (
     PLAIN,
     draw_mastering,
     fit,
     master,
-    measured_lufs,
 )
 from partita_synthesis.mixing.places import Place, draw_places, placed
 from partita_synthesis.mixing.profiles import profile_of
@@ -103,7 +101,6 @@ def mix(
     style: str,
     channels_out: int = 2,
     effects: bool = True,
-    loudness_lufs: float | None = None,
 ) -> Mix:
     """Mix parts like a record.
 
@@ -127,8 +124,6 @@ def mix(
     channels_out : {1, 2}
     effects : bool
         Without: levels, places and one constant gain.
-    loudness_lufs : float, optional
-        Of the mixture, as far as peaks allow it; drawn by default, as usual in the style.
 
     Returns
     -------
@@ -143,8 +138,7 @@ def mix(
     clock = Clock.of(sample_rate)
     placing, setting, finishing = chance.spawn(3)
     places = draw_places([(each.role, each.instrument) for each in channels], style, placing)
-    drawn_lufs = float(placing.uniform(*profile_of(style).loudness_lufs))
-    target_lufs = drawn_lufs if loudness_lufs is None else loudness_lufs
+    target_lufs = float(placing.uniform(*profile_of(style).loudness_lufs))
     session, parts = _Session(clock, count), _plain(channels, places)
     if effects:
         session, parts = _set_up(channels, places, session, style, tempo_bpm, setting)
@@ -163,7 +157,6 @@ def mix(
     if codec:
         notes["codec"] = f"{codec.name} {codec.setting:g}"
     mixture = fit(mixed)
-    notes["loudness_lufs"] = measured_lufs(mixture, sample_rate)
     notes |= _facts(session, parts)
     return Mix(dict(zip(stems, mixed, strict=True)), mixture, notes)
 
@@ -290,7 +283,7 @@ def _glue(stem: Samples, clock: Clock, chance: np.random.Generator) -> None:
 
 def _kick_powers(channels: Sequence[Channel], clock: Clock) -> Curve | None:
     """Return the power of the drums' lows ``[blocks]``; None without drums."""
-    from scipy.signal import sosfilt
+    from scipy.signal import butter, sosfilt
 
     drums = [each.samples.mean(axis=0) for each in channels if each.role == "drums"]
     if not drums:
@@ -298,15 +291,15 @@ def _kick_powers(channels: Sequence[Channel], clock: Clock) -> Curve | None:
     total = np.sum(drums, axis=0)
     total = np.pad(total, (0, clock.padded(len(total)) - len(total)))
     means = total.reshape(-1, clock.hop).mean(axis=1)  # a low-pass filter, and the control rate
-    low = Band("lowpass", _KICK_HZ)
-    powers = np.square(sosfilt(sections([low], round(clock.rate)), means))
+    low = butter(2, _KICK_HZ, fs=clock.rate, output="sos")
+    powers = np.square(sosfilt(low, means))
     return powers if powers.any() else None
 
 
 def _facts(session: _Session, parts: Sequence[_Part]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if session.reverb:
-        facts["reverb"] = f"{session.reverb.kind} {session.reverb.decay_s:.1f} s"
+        facts["reverb"] = {"size": round(session.reverb.size, 2)}
     if session.delay:
         facts["delay"] = f"{session.delay.time_s:.3f} s"
     facts["channels"] = [

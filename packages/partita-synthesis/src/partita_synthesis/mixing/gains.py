@@ -87,13 +87,10 @@ def block_peaks(samples: Samples, clock: Clock) -> Curve:
 
     The last one may be shorter.
     """
-    count = clock.padded(samples.shape[1]) // clock.hop
-    starts = np.minimum(np.arange(count) * clock.hop, max(0, samples.shape[1] - 1))
-    highest = np.zeros(count)
-    for row in samples if samples.shape[1] else ():
-        np.maximum(highest, np.maximum.reduceat(row, starts), out=highest)
-        np.maximum(highest, -np.minimum.reduceat(row, starts), out=highest)
-    return highest
+    highest = np.zeros(clock.padded(samples.shape[1]), np.float32)
+    for row in samples:
+        np.maximum(highest[: len(row)], np.abs(row), out=highest[: len(row)])
+    return np.asarray(highest.reshape(-1, clock.hop).max(axis=1), np.float64)
 
 
 def playing_level_db(powers: Curve, clock: Clock) -> float:

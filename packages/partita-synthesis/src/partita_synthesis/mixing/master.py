@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from partita_synthesis.mixing import gains
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
-from partita_synthesis.mixing.loudness import gained, integrated_lufs, step_powers
 
 Samples = npt.NDArray[np.float32]
 
@@ -20,7 +19,8 @@ Samples = npt.NDArray[np.float32]
 PEAK = 0.99
 _CEILINGS = (0.86, 0.985)
 _MOST_REDUCTION_DB = 8.0
-_ROUNDS, _CLOSE_LU = 5, 0.1
+_ROUNDS = 5
+_LUFS_BLOCK_S = 0.4  # of BS.1770
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ def master(
     if not peaks.any():
         return {}
     powers = gains.block_powers(mixture, clock)
-    steps = step_powers(mixture, clock.sample_rate)
     bus = np.zeros(len(powers))
     if settings.compressor:
         bus = gains.compress(powers, settings.compressor, clock)
-    edges, limiter = _gain_to(target_lufs, peaks, powers, steps, bus, settings, clock)
+    loudness = measured_lufs(mixture, clock.sample_rate)
+    missing_db = 0.0 if loudness is None else target_lufs - loudness
+    edges, limiter = _gains(missing_db, peaks, powers, bus, settings, clock)
     for stem in stems:
         gains.apply_gain(stem, edges, clock)
     return {
@@ -101,44 +102,45 @@ def master(
 
 
 def measured_lufs(mixture: Samples, sample_rate: int) -> float | None:
-    """Return the integrated loudness for the notes; None of silence."""
+    """Return the integrated loudness by BS.1770; None of silence.
+
+    What is shorter than one block of 0.4 s is one block.
+    """
+    import pyloudnorm
+
     if not mixture.any():
         return None
-    loudness = integrated_lufs(step_powers(mixture, sample_rate))
+    block_s = min(_LUFS_BLOCK_S, mixture.shape[1] / sample_rate)
+    meter = pyloudnorm.Meter(sample_rate, block_size=block_s)
+    loudness = float(meter.integrated_loudness(mixture.T))
     return round(loudness, 2) if math.isfinite(loudness) else None
 
 
-def _gain_to(
-    target_lufs: float,
+def _gains(
+    missing_db: float,
     peaks: Curve,
     powers: Curve,
-    steps: Curve,
     bus: Curve,
     settings: Mastering,
     clock: Clock,
 ) -> tuple[Curve, Curve]:
-    """Return the whole gain in dB and the limiter's share ``[blocks + 1]``."""
+    """Return the whole gain and the limiter's part in dB ``[blocks + 1]``.
+
+    What compressor and limiter take from the loudness is taken for what they take from the power.
+    """
     bus_edges = gains.edges_of(bus)
     peaks = peaks * gains.linear(np.maximum(bus_edges[:-1], bus_edges[1:]))
     room_db = 20 * math.log10(settings.ceiling / peaks.max())
     highest_db = room_db + (_MOST_REDUCTION_DB if settings.has_limiter else 0)
-    gain_db = 0.0
     limiter = np.zeros(len(peaks) + 1)
-    loudness = integrated_lufs(gained(steps, powers, bus, clock))
-    for _ in range(_ROUNDS):
-        missing = target_lufs - loudness if math.isfinite(loudness) else 0.0
-        gain_db = min(gain_db + missing, highest_db)
+    gain_db = 0.0
+    for _ in range(_ROUNDS if settings.has_limiter else 1):
+        reduction = bus + (limiter[:-1] + limiter[1:]) / 2
+        left = float(powers @ 10 ** (reduction / 10) / powers.sum())
+        gain_db = min(missing_db - 10 * math.log10(left), highest_db)
         if settings.has_limiter:
             limiter = gains.limit(peaks * gains.linear(gain_db), settings.ceiling, clock)
-        curve = bus + gain_db + _of_blocks(limiter)
-        loudness = integrated_lufs(gained(steps, powers, curve, clock))
-        if gain_db == highest_db or abs(target_lufs - loudness) < _CLOSE_LU:
-            break
     return bus_edges + gain_db + limiter, limiter
-
-
-def _of_blocks(edges_db: Curve) -> Curve:
-    return (edges_db[:-1] + edges_db[1:]) / 2
 
 
 def fit(stems: Sequence[Samples]) -> Samples:
