@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from partita.errors import UnknownNameError, UsageError, one_line
+from partita.errors import UsageError, one_line
 from partita.weights.cache_folder import home_folder
-from partita_synthesis import _fluidsynth, _soundfont_player
+from partita_synthesis import _soundfont_player
 from partita_synthesis._soundfont_file import (
     DRUM_BANK,
     SoundFontFile,
@@ -28,7 +28,6 @@ from partita_synthesis._soundfont_file import (
 from partita_synthesis.instruments import Instrument
 from partita_synthesis.score import Part
 
-ENGINES = ("partita", "fluidsynth")
 SUFFIXES = (".sf2", ".sf3")
 
 #: Begins of the names that files give themselves → their licence, and a word that must be in them.
@@ -128,7 +127,6 @@ def play_part(
     sample_rate: int,
     *,
     tuning_cents: float = 0.0,
-    engine: str = "partita",
 ) -> NDArray[np.float32]:
     """Play a part.
 
@@ -144,8 +142,6 @@ def play_part(
         In hertz.
     tuning_cents : float
         Above 440 Hz, of all notes.
-    engine : str
-        One of `ENGINES`. They sound alike but not the same.
 
     Returns
     -------
@@ -155,26 +151,16 @@ def play_part(
     Raises
     ------
     UsageError
-        The SoundFont has not that instrument, is broken, or the engine is not installed.
+        The SoundFont has not that instrument, or is broken.
     """
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ENGINES)
     if not soundfont.can_play(instrument):
         raise UsageError(f"{one_line(soundfont.path)} has no {instrument.name}")
     bank = DRUM_BANK if instrument.is_drums and not soundfont.drums_only else 0
     preset = (bank, instrument.program)
     frames = round(duration_s * sample_rate)
-    if engine == "fluidsynth":
-        output = _fluidsynth.play_notes(
-            soundfont.path, preset, part.notes, frames, sample_rate, tuning_cents
-        )
-        if np.array_equal(output[0], output[1]):
-            output = output[:1]
-    else:
-        file = open_soundfont_file(soundfont.path)
-        output = _soundfont_player.play_notes(
-            file, preset, part.notes, frames, sample_rate, tuning_cents
-        )
+    output = _soundfont_player.play_notes(
+        open_soundfont_file(soundfont.path), preset, part.notes, frames, sample_rate, tuning_cents
+    )
     fade = min(frames, round(_FADE_S * sample_rate))
     output[:, frames - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return output

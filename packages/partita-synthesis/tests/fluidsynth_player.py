@@ -1,38 +1,20 @@
-"""FluidSynth as a player of SoundFonts, where it is installed."""
+"""FluidSynth as a player of SoundFonts: the reference that the own player is compared with."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fluidsynth
 import numpy as np
 from numpy.typing import NDArray
 
-from partita.errors import UsageError, one_line
 from partita_synthesis.score import Note
 
 _GAIN = 0.5
 _BEND_SEMITONES = 12
-
-
-def fluidsynth_module() -> Any:
-    """Return the module that speaks to the library.
-
-    Raises
-    ------
-    UsageError
-        One of both is not installed.
-    """
-    try:
-        return importlib.import_module("fluidsynth")
-    except ImportError:  # raised by the module itself where the library is missing
-        raise UsageError(
-            'the engine "fluidsynth" needs the library FluidSynth (Debian\'s package'
-            " libfluidsynth3) and pip install pyfluidsynth"
-        ) from None
 
 
 def play_notes(
@@ -44,31 +26,29 @@ def play_notes(
     tuning_cents: float,
 ) -> NDArray[np.float32]:
     """Play notes with a preset, without reverb and chorus: float32 ``[2, frames]``."""
-    module = fluidsynth_module()
     options = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.polyphony": 512}
     options["synth.dynamic-sample-loading"] = 1  # or all samples are decoded
-    synth = module.Synth(gain=_GAIN, samplerate=float(sample_rate), channels=16, **options)
+    synth = fluidsynth.Synth(gain=_GAIN, samplerate=float(sample_rate), channels=16, **options)
     try:
         font = synth.sfload(str(path))
-        if font < 0:
-            raise UsageError(f"cannot read {one_line(path)} as a SoundFont: FluidSynth refuses it")
+        assert font >= 0, f"FluidSynth refuses {path}"
         synth.program_select(0, font, *preset)
-        _tune(module, synth, tuning_cents)
-        return _render(module, synth, notes, frames, sample_rate)
+        _tune(synth, tuning_cents)
+        return _render(synth, notes, frames, sample_rate)
     finally:
         synth.delete()
 
 
-def _tune(module: Any, synth: Any, tuning_cents: float) -> None:
+def _tune(synth: Any, tuning_cents: float) -> None:
     for number, value in ((101, 0), (100, 0), (6, _BEND_SEMITONES)):
-        module.fluid_synth_cc(synth.synth, 0, number, value)
+        fluidsynth.fluid_synth_cc(synth.synth, 0, number, value)
     synth.pitch_bend(0, round(8192 * tuning_cents / (100 * _BEND_SEMITONES)))
 
 
 def _render(
-    module: Any, synth: Any, notes: Sequence[Note], frames: int, sample_rate: int
+    synth: Any, notes: Sequence[Note], frames: int, sample_rate: int
 ) -> NDArray[np.float32]:
-    write = module._fl.fluid_synth_write_float  # the module itself only offers 16 bits
+    write = fluidsynth._fl.fluid_synth_write_float  # the module only offers 16 bits
     pointer, number = ctypes.c_void_p, ctypes.c_int
     write.argtypes = [pointer, number, pointer, number, number, pointer, number, number]
     output = np.zeros((2, frames), np.float32)
@@ -79,9 +59,9 @@ def _render(
             write(synth.synth, frame - at, left, 0, 1, right, 0, 1)
             at = frame
         if note is not None and is_on:
-            module.fluid_synth_noteon(synth.synth, 0, note.pitch, note.velocity)
+            fluidsynth.fluid_synth_noteon(synth.synth, 0, note.pitch, note.velocity)
         elif note is not None:
-            module.fluid_synth_noteoff(synth.synth, 0, note.pitch)
+            fluidsynth.fluid_synth_noteoff(synth.synth, 0, note.pitch)
     return output
 
 
