@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from partita_synthesis import Studio, SynthesisSettings, folder, song, writers
+from partita_synthesis import Studio, SynthesisSettings, score_writers, song, song_folders
 
 seconds: dict[str, float] = defaultdict(float)
 
@@ -47,11 +47,11 @@ def timed(stage: Callable[..., str], function: Callable[..., Any]) -> Callable[.
 
 def watch() -> None:
     """Time every stage of a song."""
-    for kind in (writers.Composer, writers.MidiReader):
+    for kind in (score_writers.Composer, score_writers.MidiReader):
         kind.write = timed(lambda *_: "composing", kind.write)  # type: ignore[method-assign]
     song.play = timed(lambda _, sound, *__: f"playing: {kind_of(sound)}", song.play)
     song.mix = timed(lambda *_: "mixing", song.mix)
-    folder.encode_file = timed(lambda *_: "writing", folder.encode_file)
+    song_folders.encode_file = timed(lambda *_: "writing", song_folders.encode_file)
 
 
 def kind_of(sound: Any) -> str:
@@ -103,7 +103,7 @@ def main() -> None:
         work, out = Path(temporary, "work"), Path(temporary, "out")
         work.mkdir()
         out.mkdir()
-        task = folder._Task(studio, work, out)
+        task = song_folders._Task(studio, work, out)
         for number in range(options.songs):
             writing_before = seconds["writing"]
             started = time.perf_counter()

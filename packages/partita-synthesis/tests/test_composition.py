@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from partita.errors import UnknownNameError, UsageError
 from partita_synthesis.composition import compose, load_style, style_names
-from partita_synthesis.composition.style import Feel, Pattern
+from partita_synthesis.composition.style_schema import Feel, Pattern
 from partita_synthesis.instruments import instruments
 from partita_synthesis.score import ROLES, Part, Player, Score
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita.errors import UnknownNameError, UsageError
-from partita_synthesis.composition import load_style, parse_style, style_names, styles
+from partita_synthesis.composition import load_style, parse_style, style_library, style_names
 from partita_synthesis.composition.grooves import draw_cell
 from partita_synthesis.composition.harmony import (
     place_chord,
@@ -23,7 +23,7 @@ from partita_synthesis.instruments import instruments
 
 
 def table_of(name: str) -> dict:
-    return tomllib.loads((styles._FILES / f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads((style_library._FILES / f"{name}.toml").read_text("utf-8"))
 
 
 def test_there_are_styles_enough():

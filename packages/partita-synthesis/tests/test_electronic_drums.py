@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from partita_synthesis.electronic.drums import KEYS, draw_kit, play_kit
+from partita_synthesis.electronic.drum_machine import KEYS, draw_kit, play_kit
 from partita_synthesis.score import Note
 
 RATE = 44100

@@ -15,7 +15,7 @@ from partita_synthesis.mixing.codec import Codec, draw_codec
 from partita_synthesis.mixing.equaliser import Band, equalise, filters
 from partita_synthesis.mixing.gains import Clock, Compressor
 from partita_synthesis.mixing.master import PLAIN, Mastering, fit, master, measured_lufs
-from partita_synthesis.mixing.places import draw_places
+from partita_synthesis.mixing.panning import draw_places
 from partita_synthesis.mixing.space import Delay, Reverb
 from partita_synthesis.score import ROLES
 

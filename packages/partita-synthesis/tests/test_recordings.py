@@ -10,9 +10,9 @@ import soxr
 
 from partita.errors import AudioReadError, UsageError
 from partita_synthesis.recordings import can_follow, find_recordings, fit, recording
+from partita_synthesis.recordings.alignment import tempo_ratio, transposition
 from partita_synthesis.recordings.analysis import RATE as ANALYSIS_RATE
 from partita_synthesis.recordings.analysis import find_beats
-from partita_synthesis.recordings.places import tempo_ratio, transposition
 from partita_synthesis.score import Note, Part, Player, Score, Section
 
 RATE = 16000

@@ -8,7 +8,7 @@ import pytest
 from partita.datasets import open_dataset
 from partita.errors import AudioWriteError, UsageError
 from partita_synthesis import SynthesisSettings, SynthesizedSong, write_songs
-from partita_synthesis.folder import _rounded
+from partita_synthesis.song_folders import _rounded
 
 SETTINGS = SynthesisSettings(("drums", "bass"), duration_s=1.0, sample_rate=8000, channels=1)
 

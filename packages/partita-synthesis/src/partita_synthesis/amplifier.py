@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from partita.errors import UnknownNameError
-from partita_synthesis._stretches import Stretches
+from partita_synthesis._active_blocks import Stretches
 from partita_synthesis.instruments import Instrument
 
 Samples = NDArray[np.float32]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from partita_synthesis.composition import BandSeat
-from partita_synthesis.composition.draws import pick
+from partita_synthesis.composition.random_choice import pick
 from partita_synthesis.instruments import instruments
 from partita_synthesis.score import Player
 from partita_synthesis.stems import StemPlan

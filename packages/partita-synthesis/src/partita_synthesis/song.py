@@ -27,10 +27,10 @@ from partita_synthesis.recordings import (
     fit,
 )
 from partita_synthesis.score import Part, Score
+from partita_synthesis.score_writers import Wish, Writer, open_writer
 from partita_synthesis.settings import SynthesisSettings
 from partita_synthesis.sounds import ADVICE, Palette, Sound, draw_sound, play
 from partita_synthesis.stems import StemPlan
-from partita_synthesis.writers import Wish, Writer, open_writer
 
 Samples = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ Then it is drawn who plays when (`entrances`), each player writes its part (`dru
 """
 
 from partita_synthesis.composition.composer import compose
-from partita_synthesis.composition.style import BandSeat, Style
-from partita_synthesis.composition.styles import load_style, parse_style, style_names
+from partita_synthesis.composition.style_library import load_style, parse_style, style_names
+from partita_synthesis.composition.style_schema import BandSeat, Style
 
 __all__ = ["BandSeat", "Style", "compose", "load_style", "parse_style", "style_names"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from numpy.random import Generator
 
 from partita_synthesis.composition.basslines import notes_of
-from partita_synthesis.composition.draws import choose, happens, pick, uniform
 from partita_synthesis.composition.grooves import suiting
 from partita_synthesis.composition.harmony import Harmony
 from partita_synthesis.composition.plan import Bar, Event, Plan
+from partita_synthesis.composition.random_choice import choose, happens, pick, uniform
 from partita_synthesis.composition.voicing import (
     Voicer,
     fold,

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens
+from partita_synthesis.composition.drum_strokes import STEPS_PER_BEAT
 from partita_synthesis.composition.grooves import suiting
 from partita_synthesis.composition.harmony import Harmony
-from partita_synthesis.composition.kit import STEPS_PER_BEAT
 from partita_synthesis.composition.plan import Bar, Event, Plan
-from partita_synthesis.composition.style import WORKED_OUT, Pattern
+from partita_synthesis.composition.random_choice import choose, happens
+from partita_synthesis.composition.style_schema import WORKED_OUT, Pattern
 from partita_synthesis.instruments import Instrument
 
 #: Letters of patterns → loudness.

@@ -19,19 +19,19 @@ from partita_synthesis.composition.accompaniment import (
     play_riff,
 )
 from partita_synthesis.composition.basslines import play_bass
-from partita_synthesis.composition.draws import choose, happens
-from partita_synthesis.composition.drums import play_drums, play_percussion
+from partita_synthesis.composition.drum_patterns import play_drums, play_percussion
+from partita_synthesis.composition.drum_strokes import PIECES
 from partita_synthesis.composition.entrances import draw_entrances
-from partita_synthesis.composition.kit import PIECES
+from partita_synthesis.composition.humanise import Clock, draw_clock, perform
 from partita_synthesis.composition.melody import harmonise, play_lead
-from partita_synthesis.composition.performance import Clock, draw_clock, perform
 from partita_synthesis.composition.plan import Event, Plan, draw_plan
-from partita_synthesis.composition.singing import (
+from partita_synthesis.composition.random_choice import choose, happens
+from partita_synthesis.composition.style_schema import MODES, Style
+from partita_synthesis.composition.vocal_parts import (
     mend_melismas,
     play_backing,
     play_vocals,
 )
-from partita_synthesis.composition.style import MODES, Style
 from partita_synthesis.composition.voicing import nearest_tone
 from partita_synthesis.instruments import Instrument, instruments
 from partita_synthesis.score import ROLES, Chord, Note, Part, Player, Score, Section

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens
 from partita_synthesis.composition.plan import Bar, Plan
-from partita_synthesis.composition.style import SECTION_KINDS
+from partita_synthesis.composition.random_choice import choose, happens
+from partita_synthesis.composition.style_schema import SECTION_KINDS
 from partita_synthesis.score import Player
 
 #: Role → probability in each of `SECTION_KINDS`:

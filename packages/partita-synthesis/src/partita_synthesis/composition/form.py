@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens, pick, uniform
-from partita_synthesis.composition.style import Style
+from partita_synthesis.composition.random_choice import choose, happens, pick, uniform
+from partita_synthesis.composition.style_schema import Style
 
 _BARS = {
     "intro": 4,

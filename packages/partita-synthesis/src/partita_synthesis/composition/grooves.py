@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import happens, pick
+from partita_synthesis.composition.drum_strokes import PIECES, STEPS_PER_BEAT
 from partita_synthesis.composition.form import Stretch
-from partita_synthesis.composition.kit import PIECES, STEPS_PER_BEAT
-from partita_synthesis.composition.style import Groove, Pattern, Style
+from partita_synthesis.composition.random_choice import happens, pick
+from partita_synthesis.composition.style_schema import Groove, Pattern, Style
 
 _KICKS = (PIECES["kick"], PIECES["second_kick"])
 _P = TypeVar("_P", Groove, Pattern)

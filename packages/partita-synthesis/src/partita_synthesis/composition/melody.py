@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens, pick
 from partita_synthesis.composition.harmony import Harmony
 from partita_synthesis.composition.plan import Bar, Event, Plan
+from partita_synthesis.composition.random_choice import choose, happens, pick
 from partita_synthesis.composition.voicing import fold, nearest_tone
 from partita_synthesis.instruments import Instrument
 

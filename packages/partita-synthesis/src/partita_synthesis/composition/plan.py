@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens, pick, uniform
 from partita_synthesis.composition.form import EXCERPT_BARS, Stretch, draw_form
 from partita_synthesis.composition.grooves import Cell, draw_cells
 from partita_synthesis.composition.harmony import Harmony, place_chord, split_bar
-from partita_synthesis.composition.style import Style
+from partita_synthesis.composition.random_choice import choose, happens, pick, uniform
+from partita_synthesis.composition.style_schema import Style
 
 
 class Event(NamedTuple):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from partita.errors import UsageError
 from partita_synthesis.electronic.bass import draw_bass
-from partita_synthesis.electronic.drums import draw_kit, play_kit
+from partita_synthesis.electronic.drum_machine import draw_kit, play_kit
 from partita_synthesis.electronic.ensemble import draw_ensemble, play_through
 from partita_synthesis.electronic.lead import draw_lead
 from partita_synthesis.electronic.pad import ENSEMBLE_PADS, draw_pad

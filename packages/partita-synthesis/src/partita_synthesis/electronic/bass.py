@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from partita_synthesis.electronic.drawing import between, unison
 from partita_synthesis.electronic.envelopes import Envelope
 from partita_synthesis.electronic.filters import Filter
 from partita_synthesis.electronic.oscillators import (
@@ -24,6 +23,7 @@ from partita_synthesis.electronic.patches import (
     Patch,
     Wobble,
 )
+from partita_synthesis.electronic.random_patches import between, unison
 
 _KINDS = {
     "saw_bass": ("subtractive", "subtractive", "reese", "acid", "frequency_modulation"),

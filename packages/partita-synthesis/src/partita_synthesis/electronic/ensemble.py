@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_synthesis.electronic.drawing import between
 from partita_synthesis.electronic.envelopes import (
     HOP,
     control_times,
     draw_lines,
     pan_gains,
 )
+from partita_synthesis.electronic.random_patches import between
 
 Samples = NDArray[np.float32]
 

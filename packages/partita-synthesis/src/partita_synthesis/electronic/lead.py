@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from partita_synthesis.electronic.drawing import between, unison
 from partita_synthesis.electronic.envelopes import Envelope
 from partita_synthesis.electronic.filters import Filter
 from partita_synthesis.electronic.oscillators import (
@@ -25,6 +24,7 @@ from partita_synthesis.electronic.patches import (
     Patch,
     Wobble,
 )
+from partita_synthesis.electronic.random_patches import between, unison
 
 
 def draw_lead(name: str, chance: np.random.Generator) -> Patch:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from partita_synthesis.electronic.drawing import between, unison
 from partita_synthesis.electronic.envelopes import Envelope
 from partita_synthesis.electronic.filters import Filter
 from partita_synthesis.electronic.oscillators import (
@@ -26,6 +25,7 @@ from partita_synthesis.electronic.patches import (
     Voice,
     Wobble,
 )
+from partita_synthesis.electronic.random_patches import between, unison
 
 #: Pads that a string machine's ensemble effect may follow.
 ENSEMBLE_PADS = frozenset({"synth_strings", "analogue_strings", "choir_pad", "warm_pad"})

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.errors import UnknownNameError, UsageError
-from partita_synthesis._stretches import Stretches
+from partita_synthesis._active_blocks import Stretches
 from partita_synthesis.mixing import gains
 from partita_synthesis.mixing.codec import draw_codec
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
@@ -21,7 +21,7 @@ from partita_synthesis.mixing.master import (
     fit,
     master,
 )
-from partita_synthesis.mixing.places import Place, draw_places, placed
+from partita_synthesis.mixing.panning import Place, draw_places, placed
 from partita_synthesis.mixing.profiles import profile_of
 from partita_synthesis.mixing.space import Delay, Reverb, draw_delay, draw_reverb
 from partita_synthesis.mixing.strip import Strip, draw_song_wide, draw_strip, process

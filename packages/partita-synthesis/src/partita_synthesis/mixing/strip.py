@@ -12,7 +12,7 @@ import numpy.typing as npt
 from partita_synthesis.mixing import gains, profiles
 from partita_synthesis.mixing.equaliser import Band, equalise
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
-from partita_synthesis.mixing.places import Place, placed, set_level
+from partita_synthesis.mixing.panning import Place, placed, set_level
 
 Samples = npt.NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Stems of real recordings, fitted to synthetic songs."""
 
+from partita_synthesis.recordings.alignment import can_follow
 from partita_synthesis.recordings.fitting import Take, fit
-from partita_synthesis.recordings.places import can_follow
 from partita_synthesis.recordings.recording import (
     DRUMS,
     Recording,

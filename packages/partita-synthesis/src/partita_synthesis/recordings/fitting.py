@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.datasets.audio_checks import SILENT_PEAK
+from partita_synthesis.recordings.alignment import can_follow, tempo_ratio, transposition
 from partita_synthesis.recordings.analysis import BEATS_IN_BAR
-from partita_synthesis.recordings.drums import drum_along
-from partita_synthesis.recordings.places import can_follow, tempo_ratio, transposition
+from partita_synthesis.recordings.drum_loops import drum_along
+from partita_synthesis.recordings.excerpts import MAX_CHANNELS
 from partita_synthesis.recordings.recording import DRUMS, Recording
-from partita_synthesis.recordings.sound import MAX_CHANNELS
-from partita_synthesis.recordings.vocals import sing_along
+from partita_synthesis.recordings.vocal_lines import sing_along
 from partita_synthesis.score import Score
 
 Samples = npt.NDArray[np.float32]

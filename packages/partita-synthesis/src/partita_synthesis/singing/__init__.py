@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from partita_synthesis.instruments import Instrument
 from partita_synthesis.score import Part
-from partita_synthesis.singing.performance import perform
+from partita_synthesis.singing.expression import perform
 from partita_synthesis.singing.singer import draw_singer
 from partita_synthesis.singing.voice import sound
 

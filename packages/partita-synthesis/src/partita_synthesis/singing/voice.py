@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from partita_synthesis._stretches import Stretches
-from partita_synthesis.singing.performance import CONTROL_S, Performance
+from partita_synthesis._active_blocks import Stretches
+from partita_synthesis.singing.expression import CONTROL_S, Performance
 from partita_synthesis.singing.phonemes import NOISES
 from partita_synthesis.singing.singer import Singer
 

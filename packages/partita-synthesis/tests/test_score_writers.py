@@ -7,8 +7,8 @@ from partita.errors import AudioReadError, UnknownNameError
 from partita_synthesis import SynthesisSettings
 from partita_synthesis.composition import load_style
 from partita_synthesis.instruments import instruments
+from partita_synthesis.score_writers import Wish, open_writer
 from partita_synthesis.stems import StemPlan
-from partita_synthesis.writers import Wish, open_writer
 
 STEMS = ("drums", "bass")
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_synthesis.electronic.drawing import between
 from partita_synthesis.electronic.envelopes import pan_gains
 from partita_synthesis.electronic.hits import (
     Clap,
@@ -21,6 +20,7 @@ from partita_synthesis.electronic.hits import (
     Struck,
     Whistle,
 )
+from partita_synthesis.electronic.random_patches import between
 from partita_synthesis.score import Note
 
 Samples = NDArray[np.float32]

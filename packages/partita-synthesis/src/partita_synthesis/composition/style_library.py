@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from partita.errors import UnknownNameError, UsageError
+from partita_synthesis.composition.drum_strokes import PIECES, STEPS_PER_BEAT, STROKES
 from partita_synthesis.composition.harmony import check_numerals
-from partita_synthesis.composition.kit import PIECES, STEPS_PER_BEAT, STROKES
-from partita_synthesis.composition.style import (
+from partita_synthesis.composition.style_schema import (
     COLOURS,
     FILLS,
     MODES,

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from partita_synthesis.recordings.analysis import BEATS_IN_BAR
-from partita_synthesis.recordings.places import (
+from partita_synthesis.recordings.alignment import (
     any_within,
     bars_of,
     octave_of,
     played_sections,
     starts_of,
 )
+from partita_synthesis.recordings.analysis import BEATS_IN_BAR
+from partita_synthesis.recordings.excerpts import add_faded, read_excerpt
 from partita_synthesis.recordings.recording import Recording
-from partita_synthesis.recordings.sound import add_faded, read_excerpt
 from partita_synthesis.score import Score, Section
 
 Samples = npt.NDArray[np.float32]

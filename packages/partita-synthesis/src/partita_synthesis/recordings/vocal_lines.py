@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from partita_synthesis.recordings.places import (
+from partita_synthesis.recordings.alignment import (
     bars_of,
     played_sections,
     tempo_ratio,
     transposition,
 )
+from partita_synthesis.recordings.excerpts import add_faded, read_excerpt
 from partita_synthesis.recordings.recording import Recording, Span
-from partita_synthesis.recordings.sound import add_faded, read_excerpt
 from partita_synthesis.score import Score
 
 Samples = npt.NDArray[np.float32]

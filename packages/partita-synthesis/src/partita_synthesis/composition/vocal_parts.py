@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens, pick, uniform
 from partita_synthesis.composition.melody import Manner, Melodist, harmonise
 from partita_synthesis.composition.plan import Event, Plan
+from partita_synthesis.composition.random_choice import choose, happens, pick, uniform
 from partita_synthesis.composition.voicing import nearest_tone
 from partita_synthesis.instruments import Instrument
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.draws import choose, happens, pick
+from partita_synthesis.composition.drum_strokes import PIECES
 from partita_synthesis.composition.grooves import Cell, draw_cell, suiting
-from partita_synthesis.composition.kit import PIECES
 from partita_synthesis.composition.plan import Bar, Event, Plan
+from partita_synthesis.composition.random_choice import choose, happens, pick
 
 _KICK, _SNARE, _CRASH = PIECES["kick"], PIECES["snare"], PIECES["crash"]
 _HATS = (PIECES["closed_hat"], PIECES["pedal_hat"], PIECES["open_hat"])
