@@ -82,8 +82,8 @@ def test_high_gain_distorts_more_than_clean():
     shares = [
         np.mean(
             [
-                share_near(amplify(wave, RATE, draw_amplifier(chance, kind))[0], [220, 330])
-                for chance in map(np.random.default_rng, range(5))
+                share_near(amplify(wave, RATE, draw_amplifier(rng, kind))[0], [220, 330])
+                for rng in map(np.random.default_rng, range(5))
             ]
         )
         for kind in ("clean", "crunch", "lead")

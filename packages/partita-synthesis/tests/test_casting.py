@@ -47,16 +47,16 @@ def test_probabilities_and_weights():
     plan = StemPlan(["drums", "other"])
     pads = {"warm_pad": 0, "slow_strings": 0}
     for seed in range(400):
-        chance = np.random.default_rng(seed)
-        for player in cast_band(band, StemPlan(["rest"]), frozenset(instruments()), chance):
+        rng = np.random.default_rng(seed)
+        for player in cast_band(band, StemPlan(["rest"]), frozenset(instruments()), rng):
             if player.instrument in pads:
                 pads[player.instrument] += 1
     assert sum(pads.values()) == pytest.approx(0.3 * 400, abs=35)
     assert pads["warm_pad"] > 2 * pads["slow_strings"]
     # a stem without anybody gets its usual player
     for seed in range(20):
-        chance = np.random.default_rng(seed)
-        players = cast_band(band, plan, frozenset(instruments()), chance)
+        rng = np.random.default_rng(seed)
+        players = cast_band(band, plan, frozenset(instruments()), rng)
         other = [player for player in players if player.role == "pad"]
         assert other
         assert {player.instrument for player in other} <= set(pads)

@@ -19,8 +19,8 @@ TONAL = [name for name, line in instruments().items() if line.synthesis in ("bas
 
 def play(name, notes, *, seconds=1.0, rate=RATE, seed=0, **options):
     part = Part(Player("lead", name), notes)
-    chance = np.random.default_rng(seed)
-    return play_electronic(part, instruments()[name], seconds, rate, chance, **options)
+    rng = np.random.default_rng(seed)
+    return play_electronic(part, instruments()[name], seconds, rate, rng, **options)
 
 
 def spectrum(wave, rate=RATE):
@@ -70,9 +70,9 @@ def test_every_instrument_is_in_tune(name):
 
 @pytest.mark.parametrize("cents", [0.0, 37.0, -50.0])
 def test_a_single_voice_has_the_pitch_of_its_note_to_the_cent(cents):
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     patch = steady(Layer(Timbre(sawtooth())))
-    wave = play_patch([Note(0, 4, 69, 100)], patch, 4.0, RATE, chance, tuning_cents=cents)[0]
+    wave = play_patch([Note(0, 4, 69, 100)], patch, 4.0, RATE, rng, tuning_cents=cents)[0]
     assert cents_off(wave[RATE // 10 :], 440 * 2 ** (cents / 1200)) == pytest.approx(0, abs=0.5)
 
 
@@ -89,9 +89,9 @@ def test_tuning_moves_whole_instruments():
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 @pytest.mark.parametrize("pitch", [84, 101])
 def test_high_notes_do_not_alias(shape, rate, pitch):
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     layer = Layer(Timbre(shape))
-    wave = play_patch([Note(0, 2, pitch, 127)], steady(layer), 2.0, rate, chance)[0]
+    wave = play_patch([Note(0, 2, pitch, 127)], steady(layer), 2.0, rate, rng)[0]
     frequencies, powers = spectrum(wave[rate // 4 : rate // 4 + rate], rate)
     hertz = 440 * 2 ** ((pitch - 69) / 12)
     distance = np.abs(frequencies - hertz * np.maximum(1, np.round(frequencies / hertz)))
@@ -100,20 +100,20 @@ def test_high_notes_do_not_alias(shape, rate, pitch):
 
 
 def test_notes_above_what_the_rate_can_hold_are_silent():
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     layer = Layer(Timbre(sawtooth()))
-    wave = play_patch([Note(0, 1, 127, 127)], steady(layer), 1.0, 16000, chance)
+    wave = play_patch([Note(0, 1, 127, 127)], steady(layer), 1.0, 16000, rng)
     assert not wave.any()
 
 
 def test_bending_notes_do_not_alias_either():
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     still = Envelope(0.01, 1.0, 1.0, 0.05)
     patch = Patch(
         [Layer(Timbre(sawtooth()))], still, Movement(still, 1.0, 0.0), glide_s=1.0, is_mono=True
     )
     notes = [Note(0.0, 0.5, 96, 100), Note(0.5, 1.0, 72, 100)]
-    wave = play_patch(notes, patch, 1.5, 44100, chance)[0]
+    wave = play_patch(notes, patch, 1.5, 44100, rng)[0]
     start = round(0.51 * RATE)
     frequencies, powers = spectrum(wave[start : start + 2048])
     lowest = 440 * 2 ** ((72 - 69) / 12)
@@ -121,7 +121,7 @@ def test_bending_notes_do_not_alias_either():
 
 
 def test_a_mono_patch_glides_from_a_tied_note_and_plays_one_note_at_a_time():
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     still = Envelope(0.005, 1.0, 1.0, 0.01)
     patch = Patch(
         [Layer(Timbre(sawtooth()[:, :1] * np.eye(1, 1024)))],
@@ -131,7 +131,7 @@ def test_a_mono_patch_glides_from_a_tied_note_and_plays_one_note_at_a_time():
         is_mono=True,
     )
     notes = [Note(0.0, 3.0, 60, 100), Note(1.0, 2.0, 72, 100)]
-    wave = play_patch(notes, patch, 3.0, RATE, chance)[0]
+    wave = play_patch(notes, patch, 3.0, RATE, rng)[0]
     frequencies, powers = spectrum(wave[round(1.5 * RATE) : round(2.9 * RATE)])
     assert frequencies[powers.argmax()] == pytest.approx(523.25, rel=0.003)
     assert powers[np.abs(frequencies - 261.6) < 20].sum() < 1e-5 * powers.sum()
@@ -163,8 +163,8 @@ def test_envelopes_stay_between_silence_and_full_and_end_silent(
 
 def test_voices_sound_from_where_they_are_panned():
     layer = Layer(Timbre(sawtooth()), voices=(Voice(0.0, pan=-1.0),))
-    chance = np.random.default_rng(0)
-    left, right = play_patch([Note(0, 1, 60, 100)], steady(layer), 1.0, RATE, chance)
+    rng = np.random.default_rng(0)
+    left, right = play_patch([Note(0, 1, 60, 100)], steady(layer), 1.0, RATE, rng)
     assert np.abs(left).max() > 0.05
     assert np.abs(right).max() < 1e-6
 

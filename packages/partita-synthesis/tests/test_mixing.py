@@ -26,28 +26,28 @@ PLAYERS = (
 
 
 def played(
-    kind: str, channels: int, samples: int, sample_rate: int, chance: np.random.Generator
+    kind: str, channels: int, samples: int, sample_rate: int, rng: np.random.Generator
 ) -> np.ndarray:
     audio = np.zeros((channels, samples), np.float32)
     if kind == "noise":
-        audio += 0.3 * chance.standard_normal((channels, samples), dtype=np.float32)
+        audio += 0.3 * rng.standard_normal((channels, samples), dtype=np.float32)
     elif kind == "hit":
         audio[:, samples // 3] = 1
     elif kind == "notes":
         time_s = np.arange(samples) / sample_rate
         for start_s in np.arange(0, samples / sample_rate, 0.25):
             after = np.maximum(time_s - start_s, 0)
-            frequency = chance.uniform(80, 800)
+            frequency = rng.uniform(80, 800)
             audio += (np.sin(2 * np.pi * frequency * after) * np.exp(-after * 6)).astype(np.float32)
     return audio
 
 
 def band(count: int, kinds: tuple[str, ...], seconds: float, sample_rate: int, seed: int):
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     return [
         Channel(
             *player,
-            played(kind, 1 + index % 2, round(seconds * sample_rate), sample_rate, chance),
+            played(kind, 1 + index % 2, round(seconds * sample_rate), sample_rate, rng),
         )
         for index, (player, kind) in enumerate(zip(PLAYERS[:count], kinds, strict=False))
     ]
@@ -252,7 +252,7 @@ def test_requests_that_make_no_sense(options, what):
         mix(
             **arguments,
             sample_rate=16000,
-            chance=np.random.default_rng(0),
+            rng=np.random.default_rng(0),
             tempo_bpm=100,
             style="pop",
         )

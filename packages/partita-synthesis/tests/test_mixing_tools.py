@@ -50,8 +50,8 @@ def test_bands_above_the_sample_rate_are_left_out():
 @given(seed=st.integers(0, 999), blocks=st.integers(1, 400), ceiling=st.floats(0.1, 1))
 def test_the_limiter_keeps_every_sample_under_the_ceiling(seed, blocks, ceiling):
     clock = Clock.of(44100)
-    chance = np.random.default_rng(seed)
-    audio = noise(2, blocks * clock.hop, seed) * chance.exponential(size=blocks).repeat(clock.hop)
+    rng = np.random.default_rng(seed)
+    audio = noise(2, blocks * clock.hop, seed) * rng.exponential(size=blocks).repeat(clock.hop)
     audio = audio.astype(np.float32)
     edges = gains.limit(gains.block_peaks(audio, clock), ceiling, clock)
     gains.apply_gain(audio, edges, clock)

@@ -44,7 +44,7 @@ def test_an_accompaniment_fits_its_chords():
 
 
 @needs_mma
-def test_the_same_chance_gives_the_same_song():
+def test_the_same_seed_gives_the_same_song():
     one, same, other = (mma.accompaniment(6.0, np.random.default_rng(s)) for s in (5, 5, 6))
     assert one == same
     assert one != other

@@ -308,13 +308,13 @@ def test_drums_in_their_own_tempo_stay_as_they_are(root, drums):
 
 
 def test_drums_that_cannot_follow_stay_away(drums):
-    chance = np.random.default_rng(0)
-    assert fit(drums, score(1.35 * TEMPO), RATE, chance) is None
-    assert fit(drums, score(), RATE, chance, beats_in_bar=3) is None
+    rng = np.random.default_rng(0)
+    assert fit(drums, score(1.35 * TEMPO), RATE, rng) is None
+    assert fit(drums, score(), RATE, rng, beats_in_bar=3) is None
 
 
 @pytest.mark.parametrize("stem", ["vocals", "drums"])
-def test_chance_alone_decides(found, stem):
+def test_the_seed_alone_decides(found, stem):
     song = score(duration_s=12)
     first, again, *others = (fitted(found[stem], song, seed=seed) for seed in (0, 0, 1, 2, 3, 4))
     np.testing.assert_array_equal(first, again)

@@ -15,8 +15,8 @@ KEYS = {"soprano": (67, 72), "alto": (62, 67), "tenor": (55, 60), "baritone": (4
 
 def voice(notes, *, name="tenor", duration_s=3.0, rate=RATE, seed=1, **options):
     part = Part(Player("vocals", name), tuple(notes))
-    chance = np.random.default_rng(seed)
-    return sing(part, instruments()[name], duration_s, rate, chance, **options)[0]
+    rng = np.random.default_rng(seed)
+    return sing(part, instruments()[name], duration_s, rate, rng, **options)[0]
 
 
 def pitch_hz(samples, rate, expected_hz):
@@ -154,9 +154,9 @@ def test_seeds_tell_singers_apart_and_nothing_else_does():
 
 
 def test_nothing_to_sing():
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     part = Part(Player("vocals", "alto"), ())
-    assert not sing(part, instruments()["alto"], 0.5, RATE, chance).any()
+    assert not sing(part, instruments()["alto"], 0.5, RATE, rng).any()
     beyond = [Note(0.6, 1.0, 60, 90, "la"), Note(-1.0, 0.5, 60, 90, "la")]
     assert not voice(beyond, name="alto", duration_s=0.5).any()
 
@@ -187,8 +187,8 @@ any_note = st.builds(
 )
 def test_whatever_is_sung_is_sound(notes, duration_s, rate, name, seed):
     part = Part(Player("vocals", name), notes)
-    chance = np.random.default_rng(seed)
-    samples = sing(part, instruments()[name], duration_s, rate, chance)
+    rng = np.random.default_rng(seed)
+    samples = sing(part, instruments()[name], duration_s, rate, rng)
     assert samples.shape == (1, round(duration_s * rate))
     assert samples.dtype == np.float32
     assert np.isfinite(samples).all()

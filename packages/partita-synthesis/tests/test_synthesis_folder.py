@@ -14,8 +14,8 @@ SETTINGS = SynthesisSettings(("drums", "bass"), duration_s=1.0, sample_rate=8000
 
 
 def test_mixture_is_the_sum_to_the_last_bit():
-    chance = np.random.default_rng(0)
-    stems = {name: chance.uniform(-0.3, 0.3, (2, 4000)).astype(np.float32) for name in "abc"}
+    rng = np.random.default_rng(0)
+    stems = {name: rng.uniform(-0.3, 0.3, (2, 4000)).astype(np.float32) for name in "abc"}
     song = SynthesizedSong("song", stems, sum(stems.values()), 8000, {})
     files = _rounded(song)
     assert list(files) == ["mixture", "a", "b", "c"]

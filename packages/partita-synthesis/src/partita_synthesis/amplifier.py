@@ -165,10 +165,10 @@ _INSTRUMENTS = {
 }
 
 
-def amplifier_kind(instrument: Instrument, chance: np.random.Generator) -> str | None:
+def amplifier_kind(instrument: Instrument, rng: np.random.Generator) -> str | None:
     """Draw whether there is an amplifier behind an instrument; return its kind, or None."""
     kind, probability, _ = _INSTRUMENTS.get(instrument.name, (None, 0.0, ""))
-    return kind if chance.random() < probability else None
+    return kind if rng.random() < probability else None
 
 
 def played_clean(instrument: Instrument) -> str:
@@ -176,12 +176,12 @@ def played_clean(instrument: Instrument) -> str:
     return _INSTRUMENTS.get(instrument.name, (None, 0.0, instrument.name))[2]
 
 
-def draw_amplifier(chance: np.random.Generator, kind: str) -> Amplifier:
+def draw_amplifier(rng: np.random.Generator, kind: str) -> Amplifier:
     """Draw an amplifier.
 
     Parameters
     ----------
-    chance : Generator
+    rng : Generator
     kind : str
         ``"clean"``, ``"crunch"``, ``"lead"`` (high gain) or ``"bass"``.
 
@@ -195,7 +195,7 @@ def draw_amplifier(chance: np.random.Generator, kind: str) -> Amplifier:
     ranges = _KINDS[kind]
 
     def draw(range_: Range) -> float:
-        return float(chance.uniform(*range_))
+        return float(rng.uniform(*range_))
 
     stages = tuple(
         Stage(

@@ -17,7 +17,7 @@ _BREATH_S = 0.06
 
 
 def arrange(
-    score: Score, plan: StemPlan, playable: Collection[str], chance: np.random.Generator
+    score: Score, plan: StemPlan, playable: Collection[str], rng: np.random.Generator
 ) -> Score | None:
     """Give the parts of a score to instruments of the stems.
 
@@ -32,7 +32,7 @@ def arrange(
     plan : StemPlan
     playable : collection of str
         Instruments for which there are sounds.
-    chance : Generator
+    rng : Generator
 
     Returns
     -------
@@ -42,7 +42,7 @@ def arrange(
     parts = [part for part in score.parts if part.notes]
     kept = [part for part in parts if _plays(part.player.instrument, plan, playable)]
     spare = [part for part in parts if part not in kept]
-    kept = [_changed(part, plan, playable, chance) for part in kept]
+    kept = [_changed(part, plan, playable, rng) for part in kept]
     for stem in plan.names:
         if any(plan.owners[part.player.instrument] == stem for part in kept):
             continue
@@ -53,9 +53,9 @@ def arrange(
             return None
         usual = [pair for pair in pairs if pair[0].player.role in instruments()[pair[1]].roles]
         pairs = usual or pairs
-        part, name = pairs[chance.integers(len(pairs))]
+        part, name = pairs[rng.integers(len(pairs))]
         (spare if part in spare else kept).remove(part)
-        kept.append(_given(part, instruments()[name], chance))
+        kept.append(_given(part, instruments()[name], rng))
     return dataclasses.replace(score, parts=tuple(kept))
 
 
@@ -75,7 +75,7 @@ def _doubled_up(parts: Sequence[Part], plan: StemPlan) -> list[Part]:
 
 
 def _changed(
-    part: Part, plan: StemPlan, playable: Collection[str], chance: np.random.Generator
+    part: Part, plan: StemPlan, playable: Collection[str], rng: np.random.Generator
 ) -> Part:
     """Perhaps let another instrument of the same kind play."""
     old = instruments()[part.player.instrument]
@@ -87,12 +87,12 @@ def _changed(
         and part.player.role in instruments()[name].roles
         and set(instruments()[name].words) & set(old.words)
     ]
-    if not similar or chance.random() >= _OTHER_INSTRUMENT:
-        return _given(part, old, chance)
-    return _given(part, instruments()[similar[chance.integers(len(similar))]], chance)
+    if not similar or rng.random() >= _OTHER_INSTRUMENT:
+        return _given(part, old, rng)
+    return _given(part, instruments()[similar[rng.integers(len(similar))]], rng)
 
 
-def _given(part: Part, instrument: Instrument, chance: np.random.Generator) -> Part:
+def _given(part: Part, instrument: Instrument, rng: np.random.Generator) -> Part:
     """Give a part to an instrument: in its range, and with syllables if it sings."""
     notes = part.notes
     if not instrument.is_drums:
@@ -101,7 +101,7 @@ def _given(part: Part, instrument: Instrument, chance: np.random.Generator) -> P
             dataclasses.replace(note, pitch=_into(note.pitch + shift, instrument)) for note in notes
         )
     if instrument.synthesis == "voice":
-        notes = _sung(notes, chance)
+        notes = _sung(notes, rng)
     role = part.player.role if part.player.role in instrument.roles else instrument.roles[0]
     return Part(Player(role, instrument.name), notes)
 
@@ -122,7 +122,7 @@ def _into(pitch: int, instrument: Instrument) -> int:
     return pitch if pitch >= instrument.lowest else instrument.lowest
 
 
-def _sung(notes: Sequence[Note], chance: np.random.Generator) -> tuple[Note, ...]:
+def _sung(notes: Sequence[Note], rng: np.random.Generator) -> tuple[Note, ...]:
     """Return the highest line of a part, one note at a time, with syllables."""
     line: list[Note] = []
     for note in sorted(notes, key=lambda each: (each.start_s, -each.pitch)):
@@ -130,6 +130,6 @@ def _sung(notes: Sequence[Note], chance: np.random.Generator) -> tuple[Note, ...
             continue
         if line and line[-1].start_s + line[-1].duration_s > note.start_s:
             line[-1] = dataclasses.replace(line[-1], duration_s=note.start_s - line[-1].start_s)
-        syllable = _SYLLABLES[chance.integers(len(_SYLLABLES))]
+        syllable = _SYLLABLES[rng.integers(len(_SYLLABLES))]
         line.append(dataclasses.replace(note, syllable=syllable))
     return tuple(line)

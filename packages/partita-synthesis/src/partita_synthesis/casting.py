@@ -22,7 +22,7 @@ def cast_band(
     band: Mapping[str, BandSeat],
     plan: StemPlan,
     playable: Collection[str],
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[Player, ...]:
     """Draw a band.
 
@@ -36,7 +36,7 @@ def cast_band(
     plan : StemPlan
     playable : collection of str
         Instruments for which there are sounds; some of each stem.
-    chance : Generator
+    rng : Generator
 
     Returns
     -------
@@ -46,26 +46,26 @@ def cast_band(
     allowed = {name for name in plan.owners if name in playable}
     players: list[Player] = []
     for role, seat in band.items():
-        if chance.random() < seat.probability:
-            players += _fill(role, seat, allowed, chance)
+        if rng.random() < seat.probability:
+            players += _fill(role, seat, allowed, rng)
     for stem in plan.names:
         if not any(plan.owners[player.instrument] == stem for player in players):
             members = [name for name in plan.instruments_of(stem) if name in allowed]
-            players.append(_draw_player(band, members, chance))
-    return _limited(players, plan, chance)
+            players.append(_draw_player(band, members, rng))
+    return _limited(players, plan, rng)
 
 
 def _fill(
-    role: str, seat: BandSeat, allowed: Collection[str], chance: np.random.Generator
+    role: str, seat: BandSeat, allowed: Collection[str], rng: np.random.Generator
 ) -> list[Player]:
     weights = {name: weight for name, weight in seat.instruments.items() if name in allowed}
     if not weights:
         return []
     players = []
-    for _ in range(int(chance.integers(1, seat.most, endpoint=True))):
-        player = Player(role, pick(chance, weights))
+    for _ in range(int(rng.integers(1, seat.most, endpoint=True))):
+        player = Player(role, pick(rng, weights))
         players.append(player)
-        if chance.random() < _doubling(player):
+        if rng.random() < _doubling(player):
             players.append(player)
     return players
 
@@ -79,7 +79,7 @@ def _doubling(player: Player) -> float:
 
 
 def _draw_player(
-    band: Mapping[str, BandSeat], members: Iterable[str], chance: np.random.Generator
+    band: Mapping[str, BandSeat], members: Iterable[str], rng: np.random.Generator
 ) -> Player:
     """Draw one of these instruments and its role, as the style has it if it does."""
     usual = {
@@ -89,19 +89,17 @@ def _draw_player(
         if name in seat.instruments
     }
     if usual:
-        return Player(*pick(chance, usual))
+        return Player(*pick(rng, usual))
     names = sorted(members)
-    name = names[chance.integers(len(names))]
+    name = names[rng.integers(len(names))]
     roles = instruments()[name].roles
-    return Player(roles[chance.integers(len(roles))], name)
+    return Player(roles[rng.integers(len(roles))], name)
 
 
-def _limited(
-    players: list[Player], plan: StemPlan, chance: np.random.Generator
-) -> tuple[Player, ...]:
+def _limited(players: list[Player], plan: StemPlan, rng: np.random.Generator) -> tuple[Player, ...]:
     """Send some home where they are too many; somebody of each stem stays."""
     needed = {plan.owners[player.instrument]: index for index, player in enumerate(players)}
     spare = [index for index in range(len(players)) if index not in needed.values()]
     room = max(0, _MOST_PLAYERS - len(needed))
-    stay = {*needed.values(), *chance.permutation(spare)[:room].tolist()}
+    stay = {*needed.values(), *rng.permutation(spare)[:room].tolist()}
     return tuple(player for index, player in enumerate(players) if index in stay)

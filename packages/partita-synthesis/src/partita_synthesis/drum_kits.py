@@ -195,7 +195,7 @@ def play_kit(
     kit: DrumKit,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tuning_semitones: float = 0.0,
 ) -> NDArray[np.float32]:
@@ -211,7 +211,7 @@ def play_kit(
         What sounds on at the end is faded out.
     sample_rate : int
         In hertz.
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
         Picks pieces, hits, and the side from which the kit is seen.
     tuning_semitones : float
         Of all pieces, to a quarter of a semitone.
@@ -227,14 +227,14 @@ def play_kit(
     """
     frames = round(duration_s * sample_rate)
     output = np.zeros((2, frames), np.float32)
-    side = chance.uniform(0.3, 0.8) * (1 if chance.random() < 0.5 else -1)
-    chosen = {key: kit.pieces[key][chance.integers(len(kit.pieces[key]))] for key in kit.pieces}
+    side = rng.uniform(0.3, 0.8) * (1 if rng.random() < 0.5 else -1)
+    chosen = {key: kit.pieces[key][rng.integers(len(kit.pieces[key]))] for key in kit.pieces}
     notes = sorted(part.notes, key=lambda note: note.start_s)
     chokes = _chokes(notes)
     last: dict[int, Layer] = {}
     for note, choke_s in zip(notes, chokes, strict=True):
-        touch, wander = chance.uniform(-1, 1, 2)  # drawn for every note, whatever becomes of it
-        pick = chance.random()
+        touch, wander = rng.uniform(-1, 1, 2)  # drawn for every note, whatever becomes of it
+        pick = rng.random()
         start = round(note.start_s * sample_rate)
         found = stand_in(note.pitch, frozenset(chosen))
         if found is None or not 0 <= start < frames:

@@ -90,7 +90,7 @@ def accompany(chords: Sequence[str], groove: str, tempo_bpm: float, *, seed: int
     tempo_bpm : float
         Quarter notes in a minute.
     seed : int
-        Of MMA's own chance.
+        Of MMA's own rng.
 
     Raises
     ------
@@ -116,15 +116,13 @@ def accompany(chords: Sequence[str], groove: str, tempo_bpm: float, *, seed: int
         return replace(read_midi(target), path=Path(f"{groove}.mid"))
 
 
-def accompaniment(
-    duration_s: float, chance: np.random.Generator, groove: str | None = None
-) -> Score:
+def accompaniment(duration_s: float, rng: np.random.Generator, groove: str | None = None) -> Score:
     """Draw groove, key, chords and tempo of a song, and let MMA play it.
 
     Parameters
     ----------
     duration_s : float
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
     groove : str, optional
         Left out: any.
 
@@ -134,19 +132,19 @@ def accompaniment(
         MMA is not installed or fails, or there is no such groove.
     """
     names = groove_names()
-    drawn = names[chance.integers(len(names))]
+    drawn = names[rng.integers(len(names))]
     groove = groove or drawn
     if groove not in _grooves():
         raise UnknownNameError("groove", groove, names)
-    key = int(chance.integers(12))
-    mode = "major" if chance.random() < 0.6 else "minor"
-    progression = _PROGRESSIONS[mode][chance.integers(len(_PROGRESSIONS[mode]))]
-    tempo_bpm = round(float(chance.uniform(75, 150)), 3)
+    key = int(rng.integers(12))
+    mode = "major" if rng.random() < 0.6 else "minor"
+    progression = _PROGRESSIONS[mode][rng.integers(len(_PROGRESSIONS[mode]))]
+    tempo_bpm = round(float(rng.uniform(75, 150)), 3)
     bar_s = _grooves()[groove] * 60 / tempo_bpm
     bars = min(_BARS_MAX, math.ceil(duration_s / bar_s) + 1)
     played = [progression[bar % len(progression)] for bar in range(bars)]
     symbols = [NOTE_NAMES[(key + step) % 12] + quality for step, quality in played]
-    song = accompany(symbols, groove, tempo_bpm, seed=int(chance.integers(1 << 31)))
+    song = accompany(symbols, groove, tempo_bpm, seed=int(rng.integers(1 << 31)))
     chords = []
     for bar, (step, quality) in enumerate(played):
         start_s, root = bar * bar_s, (key + step) % 12

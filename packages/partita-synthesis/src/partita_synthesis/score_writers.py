@@ -61,7 +61,7 @@ class Writer(Protocol):
         plan: StemPlan,
         playable: Collection[str],
         duration_s: float,
-        chance: np.random.Generator,
+        rng: np.random.Generator,
         wish: Wish = NO_WISH,
     ) -> Score | None:
         """Write a song whose parts all belong to stems; None: this time there is none.
@@ -89,22 +89,22 @@ class Composer:
         plan: StemPlan,
         playable: Collection[str],
         duration_s: float,
-        chance: np.random.Generator,
+        rng: np.random.Generator,
         wish: Wish = NO_WISH,
     ) -> Score | None:
         """Draw a style and a band, and compose for it."""
         tempi = {style.name: _tempi(style, wish) for style in self.styles}
         suited = [style for style in self.styles if tempi[style.name]] or self.styles
         weights = [style.weight for style in suited] + [_MMA_WEIGHT] * self.uses_mma
-        index = int(chance.choice(len(weights), p=np.array(weights) / sum(weights)))
+        index = int(rng.choice(len(weights), p=np.array(weights) / sum(weights)))
         if index == len(suited):
-            return arrange(mma.accompaniment(duration_s, chance), plan, playable, chance)
+            return arrange(mma.accompaniment(duration_s, rng), plan, playable, rng)
         style = suited[index]
-        players = cast_band(style.band, plan, playable, chance)
+        players = cast_band(style.band, plan, playable, rng)
         span = tempi[style.name] if wish.tempo_bpm else None
-        tempo_bpm = float(chance.uniform(*span)) if span else None
+        tempo_bpm = float(rng.uniform(*span)) if span else None
         return compose(
-            style, players, duration_s, chance, tempo_bpm=tempo_bpm, key=wish.key, mode=wish.mode
+            style, players, duration_s, rng, tempo_bpm=tempo_bpm, key=wish.key, mode=wish.mode
         )
 
 
@@ -140,21 +140,21 @@ class MidiReader:
         plan: StemPlan,
         playable: Collection[str],
         duration_s: float,
-        chance: np.random.Generator,
+        rng: np.random.Generator,
         wish: Wish = NO_WISH,  # noqa: ARG002 (files are as they are)
     ) -> Score | None:
         """Draw a file and a place in it."""
-        song = self._draw(chance)
+        song = self._draw(rng)
         if song is None:
             return None
         latest_s = max(0.0, song.duration_s - duration_s)
-        score = song.score(float(chance.uniform(0, latest_s)), duration_s)
-        return arrange(score, plan, playable, chance)
+        score = song.score(float(rng.uniform(0, latest_s)), duration_s)
+        return arrange(score, plan, playable, rng)
 
-    def _draw(self, chance: np.random.Generator) -> MidiSong | None:
+    def _draw(self, rng: np.random.Generator) -> MidiSong | None:
         for _ in range(_TRIED_FILES):
             try:
-                return read_midi(self.paths[int(chance.integers(len(self.paths)))])
+                return read_midi(self.paths[int(rng.integers(len(self.paths)))])
             except AudioReadError as error:
                 _warn_once(str(error))
         return None

@@ -118,8 +118,8 @@ class Studio:
         """
         silent: tuple[str, ...] = ()
         for attempt in range(_ATTEMPTS):
-            chance = np.random.default_rng([self.settings.seed, number, attempt])
-            song, silent = self._attempt(number, chance)
+            rng = np.random.default_rng([self.settings.seed, number, attempt])
+            song, silent = self._attempt(number, rng)
             if song is not None:
                 return song
         raise UsageError(
@@ -129,11 +129,11 @@ class Studio:
         )
 
     def _attempt(
-        self, number: int, chance: np.random.Generator
+        self, number: int, rng: np.random.Generator
     ) -> tuple[SynthesizedSong | None, tuple[str, ...]]:
         """Return a song, or None and which stems were silent."""
         settings = self.settings
-        writing, playing, mixing, inviting = chance.spawn(4)
+        writing, playing, mixing, inviting = rng.spawn(4)
         guests = _invite(self._recordings, inviting)
         wish = _wish(guests, inviting)
         score = self._writer.write(self._plan, self._playable, settings.duration_s, writing, wish)
@@ -177,23 +177,23 @@ class Studio:
         return tuple(stem for stem in self._plan.names if stem not in heard)
 
     def _record(
-        self, guests: Sequence[Recording], score: Score, chance: np.random.Generator
+        self, guests: Sequence[Recording], score: Score, rng: np.random.Generator
     ) -> list[_Guest]:
         """Let recordings play in a song; those that cannot stay away."""
         is_own = score.style in style_names()
         beats = load_style(score.style).beats_per_bar if is_own else _BEATS_IN_BAR
         takes = []
-        for guest, own in zip(guests, chance.spawn(len(guests)), strict=True):
+        for guest, own in zip(guests, rng.spawn(len(guests)), strict=True):
             take = fit(guest, score, self.settings.sample_rate, own, beats_in_bar=beats)
             if take is not None:
                 takes.append(_Guest(take, *_seat(guest.stem, score, self._plan)))
         return takes
 
     def _play(
-        self, score: Score, sounds: Sequence[Sound], chance: np.random.Generator
+        self, score: Score, sounds: Sequence[Sound], rng: np.random.Generator
     ) -> list[Channel]:
-        in_tune = chance.random() < _IN_TUNE
-        cents = 0.0 if in_tune else float(chance.uniform(-_MAX_TUNING_CENTS, _MAX_TUNING_CENTS))
+        in_tune = rng.random() < _IN_TUNE
+        cents = 0.0 if in_tune else float(rng.uniform(-_MAX_TUNING_CENTS, _MAX_TUNING_CENTS))
         settings = self.settings
         return [
             Channel(
@@ -210,7 +210,7 @@ class Studio:
                 ),
             )
             for part, sound, generator in zip(
-                score.parts, sounds, chance.spawn(len(sounds)), strict=True
+                score.parts, sounds, rng.spawn(len(sounds)), strict=True
             )
         ]
 
@@ -261,27 +261,27 @@ def _find_recordings(folder: str, plan: StemPlan) -> list[Recording]:
     return find_recordings(Path(folder), wanted)
 
 
-def _invite(recordings: Sequence[Recording], chance: np.random.Generator) -> list[Recording]:
+def _invite(recordings: Sequence[Recording], rng: np.random.Generator) -> list[Recording]:
     """Draw the recordings that play in a song: drums first, then vocals that suit them."""
     guests: list[Recording] = []
     for stem, share in _GUESTS.items():
         known = [recording for recording in recordings if recording.stem == stem]
-        if not known or chance.random() >= share:
+        if not known or rng.random() >= share:
             continue
         suited = [one for one in known if all(can_follow(one, each.tempo_bpm) for each in guests)]
         choices = suited or known
-        guests.append(choices[chance.integers(len(choices))])
+        guests.append(choices[rng.integers(len(choices))])
     return guests
 
 
-def _wish(guests: Sequence[Recording], chance: np.random.Generator) -> Wish:
+def _wish(guests: Sequence[Recording], rng: np.random.Generator) -> Wish:
     """Return what suits the guests: the tempo of the first, and a key near the singer's."""
     if not guests:
         return Wish()
     singers = [guest for guest in guests if guest.stem == VOCALS]
     if not singers:
         return Wish(guests[0].tempo_bpm)
-    drawn = round(float(chance.normal(0, _TRANSPOSED)))
+    drawn = round(float(rng.normal(0, _TRANSPOSED)))
     shift = min(max(drawn, -_MAX_TRANSPOSED), _MAX_TRANSPOSED)
     return Wish(guests[0].tempo_bpm, (singers[0].key + shift) % 12, singers[0].mode)
 

@@ -103,11 +103,11 @@ class Sound:
         return _OWN_LICENCE if self.source is None else self.source.licence
 
 
-def draw_sound(player: Player, palette: Palette, chance: np.random.Generator) -> Sound:
+def draw_sound(player: Player, palette: Palette, rng: np.random.Generator) -> Sound:
     """Draw what a player plays on."""
     instrument = instruments()[player.instrument]
-    kind = amplifier.amplifier_kind(instrument, chance)
-    if kind is not None and chance.random() < _CLEAN_BEFORE_AMPLIFIER:
+    kind = amplifier.amplifier_kind(instrument, rng)
+    if kind is not None and rng.random() < _CLEAN_BEFORE_AMPLIFIER:
         clean = instruments()[amplifier.played_clean(instrument)]
         instrument = clean if palette.can_play(clean) else instrument
     choices: list[tuple[SoundFont | DrumKit, float]] = [
@@ -116,10 +116,10 @@ def draw_sound(player: Player, palette: Palette, chance: np.random.Generator) ->
     kits = [kit for kit in palette.kits if kit.can_play(instrument)]
     choices += [(kit, _KITS_WEIGHT / len(kits)) for kit in kits]
     source = None
-    own = chance.random() < _OWN_SHARE.get(instrument.synthesis, 0.0)
+    own = rng.random() < _OWN_SHARE.get(instrument.synthesis, 0.0)
     if choices and not own:
         shares = np.array([weight for _, weight in choices])
-        source = choices[chance.choice(len(choices), p=shares / shares.sum())][0]
+        source = choices[rng.choice(len(choices), p=shares / shares.sum())][0]
     return Sound(instrument, source, kind)
 
 
@@ -128,7 +128,7 @@ def play(
     sound: Sound,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tuning_cents: float = 0.0,
 ) -> Samples:
@@ -141,7 +141,7 @@ def play(
     duration_s : float
     sample_rate : int
         In hertz.
-    chance : Generator
+    rng : Generator
     tuning_cents : float
         Of the whole band; every player is a little off.
 
@@ -150,9 +150,9 @@ def play(
     ndarray ``[1 or 2, round(duration_s * sample_rate)]``
         float32, as loud as it happens to be; faded at its end.
     """
-    samples = _played(part, sound, duration_s, sample_rate, chance, tuning_cents)
+    samples = _played(part, sound, duration_s, sample_rate, rng, tuning_cents)
     if sound.amplifier is not None:
-        drawn = amplifier.draw_amplifier(chance, sound.amplifier)
+        drawn = amplifier.draw_amplifier(rng, sound.amplifier)
         samples = amplifier.amplify(samples, sample_rate, drawn)
     fade = min(samples.shape[1], round(_FADE_S * sample_rate))
     samples[:, samples.shape[1] - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
@@ -164,15 +164,15 @@ def _played(
     sound: Sound,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     tuning_cents: float,
 ) -> Samples:
-    tuning = tuning_cents + float(chance.uniform(-_DETUNE_CENTS, _DETUNE_CENTS))
+    tuning = tuning_cents + float(rng.uniform(-_DETUNE_CENTS, _DETUNE_CENTS))
     instrument, source = sound.instrument, sound.source
     if isinstance(source, DrumKit):
-        semitones = float(chance.uniform(-_DRUM_SEMITONES, _DRUM_SEMITONES))
-        return play_kit(part, source, duration_s, sample_rate, chance, tuning_semitones=semitones)
+        semitones = float(rng.uniform(-_DRUM_SEMITONES, _DRUM_SEMITONES))
+        return play_kit(part, source, duration_s, sample_rate, rng, tuning_semitones=semitones)
     if source is not None:
         return play_part(part, instrument, source, duration_s, sample_rate, tuning_cents=tuning)
     play_own = sing if instrument.synthesis == "voice" else play_electronic
-    return play_own(part, instrument, duration_s, sample_rate, chance, tuning_cents=tuning)
+    return play_own(part, instrument, duration_s, sample_rate, rng, tuning_cents=tuning)

@@ -27,30 +27,30 @@ _SUSTAINED = "sustained"
 _ROLLED_S = 0.003
 
 
-def chord_voicer(plan: Plan, instrument: Instrument, chance: Generator) -> Voicer:
+def chord_voicer(plan: Plan, instrument: Instrument, rng: Generator) -> Voicer:
     """Return a voicer in the manner of the instrument."""
-    centre = 60 + int(chance.random() * 7)
+    centre = 60 + int(rng.random() * 7)
     if not {"chords", "pad"} & set(instrument.roles):
         return Voicer(instrument, "single", centre)
     if is_distorted(instrument) or (plan.colour == "power" and is_guitar(instrument)):
         return Voicer(instrument, "power", centre - 10)
-    if is_guitar(instrument) and happens(chance, 0.75):
+    if is_guitar(instrument) and happens(rng, 0.75):
         return Voicer(instrument, "strummed", centre)
     return Voicer(instrument, "close", centre)
 
 
-def play_chords(plan: Plan, instrument: Instrument, chance: Generator) -> list[Event]:
+def play_chords(plan: Plan, instrument: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of a player of chords: a pattern for each kind of section."""
-    voicer = chord_voicer(plan, instrument, chance)
+    voicer = chord_voicer(plan, instrument, rng)
     gap_s = plan.style.feel.strum_ms / 1000 if is_guitar(instrument) else _ROLLED_S
     holds = 0.55 if "pad" in instrument.roles else 0.05
     patterns: dict[str, str] = {}
     events: list[Event] = []
     for bar in plan.bars:
         if bar.kind not in patterns:
-            pattern = suiting(plan.style.comping, bar.energy, chance).text
-            is_calm = bar.energy < 0.3 and happens(chance, 0.4)
-            patterns[bar.kind] = _SUSTAINED if is_calm or happens(chance, holds) else pattern
+            pattern = suiting(plan.style.comping, bar.energy, rng).text
+            is_calm = bar.energy < 0.3 and happens(rng, 0.4)
+            patterns[bar.kind] = _SUSTAINED if is_calm or happens(rng, holds) else pattern
         if patterns[bar.kind] == _SUSTAINED:
             for chord in bar.chords:
                 events += _strike(voicer.notes(chord), "x", chord.start, chord.length, gap_s)
@@ -86,11 +86,11 @@ def _strike(
     ]
 
 
-def play_pad(plan: Plan, instrument: Instrument, chance: Generator) -> list[Event]:
+def play_pad(plan: Plan, instrument: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of a pad: chords held until they change, for four bars at most."""
     manner = "close" if {"chords", "pad"} & set(instrument.roles) else "single"
-    voicer = Voicer(instrument, manner, 58 + int(chance.random() * 12))
-    loud = uniform(chance, 0.5, 0.75)
+    voicer = Voicer(instrument, manner, 58 + int(rng.random() * 12))
+    loud = uniform(rng, 0.5, 0.75)
     most = 4.0 * plan.beats_per_bar
     events = []
     for chord in plan.chords():
@@ -102,18 +102,18 @@ def play_pad(plan: Plan, instrument: Instrument, chance: Generator) -> list[Even
     return events
 
 
-def play_arpeggio(plan: Plan, instrument: Instrument, chance: Generator) -> list[Event]:
+def play_arpeggio(plan: Plan, instrument: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of broken chords."""
     patterns: dict[str, str] = {}
-    floor = fold(choose(chance, (48, 52, 55, 60)), instrument.lowest, instrument.highest - 12)
+    floor = fold(choose(rng, (48, 52, 55, 60)), instrument.lowest, instrument.highest - 12)
     ladders: dict[tuple[int, ...], list[int]] = {}
     events = []
     for bar in plan.bars:
         if bar.kind not in patterns:
-            if patterns and happens(chance, 0.6):
+            if patterns and happens(rng, 0.6):
                 patterns[bar.kind] = next(iter(patterns.values()))
             else:
-                patterns[bar.kind] = suiting(plan.style.arpeggios, bar.energy, chance).text
+                patterns[bar.kind] = suiting(plan.style.arpeggios, bar.energy, rng).text
         for letter, beat, length in notes_of(patterns[bar.kind], bar, plan.beats_per_bar):
             tones = bar.chord_at(beat).pitch_classes
             if tones not in ladders:
@@ -136,21 +136,21 @@ class _Motif:
     steps: tuple[int, ...]
 
 
-def play_riff(plan: Plan, instrument: Instrument, chance: Generator) -> list[Event]:
+def play_riff(plan: Plan, instrument: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of a riff: a motif for each kind of section, moved with the chords."""
-    has_fifths = is_distorted(instrument) and happens(chance, 0.8)
+    has_fifths = is_distorted(instrument) and happens(rng, 0.8)
     low = instrument.lowest
-    if not is_distorted(instrument) and happens(chance, 0.6):
+    if not is_distorted(instrument) and happens(rng, 0.6):
         low = min(low + 12, instrument.highest - 19)
     low = max(low, instrument.lowest)
     motifs: dict[str, _Motif] = {}
     events: list[Event] = []
     for bar in plan.bars:
         if bar.kind not in motifs:
-            if motifs and happens(chance, 0.4):
+            if motifs and happens(rng, 0.4):
                 motifs[bar.kind] = next(iter(motifs.values()))
             else:
-                motifs[bar.kind] = _draw_motif(plan, bar, chance)
+                motifs[bar.kind] = _draw_motif(plan, bar, rng)
         motif = motifs[bar.kind]
         notes = list(notes_of(motif.text, bar, plan.beats_per_bar))
         whole_bars = len(motif.text) // (4 * plan.beats_per_bar)
@@ -168,8 +168,8 @@ def play_riff(plan: Plan, instrument: Instrument, chance: Generator) -> list[Eve
     return events
 
 
-def _draw_motif(plan: Plan, bar: Bar, chance: Generator) -> _Motif:
-    text = suiting(plan.style.riffs, bar.energy, chance).text
+def _draw_motif(plan: Plan, bar: Bar, rng: Generator) -> _Motif:
+    text = suiting(plan.style.riffs, bar.energy, rng).text
     steps: list[int] = []
     step = 0
     for letter in text:
@@ -178,7 +178,7 @@ def _draw_motif(plan: Plan, bar: Bar, chance: Generator) -> _Motif:
         if letter == "m" or not steps:
             step = 0
         else:
-            step += pick(chance, {0: 3.0, 1: 1.5, 2: 1.0, -1: 1.5, -2: 1.0, 4: 0.3})
+            step += pick(rng, {0: 3.0, 1: 1.5, 2: 1.0, -1: 1.5, -2: 1.0, 4: 0.3})
             step = 0 if abs(step) > 5 else step
         steps.append(step)
     return _Motif(text, tuple(steps))

@@ -21,9 +21,9 @@ _LOUDNESS = {"R": 0.86, "8": 0.8, "r": 0.62, "x": 0.4}
 class _Register:
     """Where on the instrument the roots lie."""
 
-    def __init__(self, instrument: Instrument, chance: Generator) -> None:
+    def __init__(self, instrument: Instrument, rng: Generator) -> None:
         self._lowest, self._highest = instrument.lowest, instrument.highest
-        floor = max(self._lowest, 28) + choose(chance, (0, 0, 2, 5))
+        floor = max(self._lowest, 28) + choose(rng, (0, 0, 2, 5))
         self._floor = max(min(floor, self._highest - 11), self._lowest)
 
     def root(self, pitch_class: int) -> int:
@@ -37,29 +37,29 @@ class _Register:
         return pitch
 
 
-def play_bass(plan: Plan, instrument: Instrument, chance: Generator) -> list[Event]:
+def play_bass(plan: Plan, instrument: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of a bass player: a kind of line for each kind of section."""
-    register = _Register(instrument, chance)
+    register = _Register(instrument, rng)
     lines: dict[str, Pattern] = {}
     events: list[Event] = []
     walker = register.root(plan.key)
     for bar in plan.bars:
         if bar.kind not in lines:
-            reuse = lines and happens(chance, 0.35)
+            reuse = lines and happens(rng, 0.35)
             lines[bar.kind] = (
-                choose(chance, list(lines.values()))
+                choose(rng, list(lines.values()))
                 if reuse
-                else suiting(plan.style.bass, bar.energy, chance)
+                else suiting(plan.style.bass, bar.energy, rng)
             )
         text = lines[bar.kind].text
         if text == "walking":
-            line = _walk(plan, bar, register, walker, chance)
+            line = _walk(plan, bar, register, walker, rng)
             walker = line[-1].pitch
         elif text in WORKED_OUT:
             line = _follow_kick(plan, bar, register, is_long=text == "long")
         else:
             line = _play_pattern(plan, bar, register, text)
-            if bar.index % 4 == 3 and happens(chance, 0.3):
+            if bar.index % 4 == 3 and happens(rng, 0.3):
                 line = _run_up(plan, bar, register, line)
         events += line
     return events
@@ -128,7 +128,7 @@ def _follow_kick(plan: Plan, bar: Bar, register: _Register, *, is_long: bool) ->
     return events
 
 
-def _walk(plan: Plan, bar: Bar, register: _Register, before: int, chance: Generator) -> list[Event]:
+def _walk(plan: Plan, bar: Bar, register: _Register, before: int, rng: Generator) -> list[Event]:
     """Return a note on each beat: root, steps on the way, and a leading note to what follows."""
     events = []
     pitch = before
@@ -141,15 +141,15 @@ def _walk(plan: Plan, bar: Bar, register: _Register, before: int, chance: Genera
             pitch = min((root, register.fold(root + 12)), key=lambda near: abs(near - pitch))
         elif chord.end <= beat + 1 and following.root != chord.root:
             target = register.root(following.root)
-            pitch = register.fold(target + choose(chance, (-1, -1, 1, 2, -5)))
+            pitch = register.fold(target + choose(rng, (-1, -1, 1, 2, -5)))
         else:
             steps = [pitch + step for step in (-4, -3, -2, -1, 1, 2, 3, 4)]
             likely = [step for step in steps if step % 12 in chord.pitch_classes]
-            if not likely or happens(chance, 0.3):
+            if not likely or happens(rng, 0.3):
                 likely = [step for step in steps if step % 12 in chord.scale]
-            pitch = register.fold(choose(chance, likely))
+            pitch = register.fold(choose(rng, likely))
         events.append(Event(beat, 0.93, pitch, 0.8 if beat_index % 2 else 0.74))
-        if happens(chance, 0.08):
+        if happens(rng, 0.08):
             events.append(Event(beat + 0.5, 0.4, pitch, 0.5))
             events[-2] = events[-2]._replace(length=0.48)
     return events

@@ -57,7 +57,7 @@ def compose(
     style: Style,
     players: Sequence[Player],
     duration_s: float,
-    chance: Generator,
+    rng: Generator,
     *,
     tempo_bpm: float | None = None,
     key: int | None = None,
@@ -76,7 +76,7 @@ def compose(
         Any instrument may be given any role.
     duration_s : float
         At least 0.5.
-    chance : Generator
+    rng : Generator
         The song depends on it and the other arguments alone.
     tempo_bpm : float, optional
         Quarter notes in a minute, 20 to 400; drawn from the style's by default.
@@ -93,10 +93,10 @@ def compose(
         There is no such role, instrument or mode.
     """
     _check(players, duration_s, tempo_bpm, key, mode)
-    plan = draw_plan(style, duration_s, chance, tempo_bpm=tempo_bpm, key=key, mode=mode)
-    clock = draw_clock(plan, chance)
-    masks = draw_entrances(plan, players, chance)
-    notes = _Band(plan, players, masks, chance).play(clock, duration_s)
+    plan = draw_plan(style, duration_s, rng, tempo_bpm=tempo_bpm, key=key, mode=mode)
+    clock = draw_clock(plan, rng)
+    masks = draw_entrances(plan, players, rng)
+    notes = _Band(plan, players, masks, rng).play(clock, duration_s)
     starts = [*clock.beats_s[: int(plan.length) + 1].tolist()]
     return Score(
         style=style.name,
@@ -140,16 +140,16 @@ class _Band:
     """The players of a song, each with lots of its own."""
 
     def __init__(
-        self, plan: Plan, players: Sequence[Player], masks: Sequence[_Mask], chance: Generator
+        self, plan: Plan, players: Sequence[Player], masks: Sequence[_Mask], rng: Generator
     ) -> None:
         self._plan, self._players, self._masks = plan, players, masks
-        self._ends = plan.is_whole and happens(chance, 0.8)
-        seeds = chance.integers(2**63, size=(len(players), 2)).tolist()
+        self._ends = plan.is_whole and happens(rng, 0.8)
+        seeds = rng.integers(2**63, size=(len(players), 2)).tolist()
         self._seeds: list[list[int]] = seeds
         for index, player in enumerate(players):
             first = self._first(player.role)
             likely = 0.7 if player in players[:index] else 0.5
-            if first != index and player.role not in _KITS and happens(chance, likely):
+            if first != index and player.role not in _KITS and happens(rng, likely):
                 seeds[index][0] = seeds[first][0]  # the part is played twice over
         self._events: list[list[Event]] = [[] for _ in players]
 
@@ -173,9 +173,9 @@ class _Band:
         return played
 
     def _perform(self, index: int, clock: Clock, duration_s: float) -> list[Note]:
-        chance = np.random.default_rng(self._seeds[index][1])
+        rng = np.random.default_rng(self._seeds[index][1])
         role = self._players[index].role
-        return perform(self._plan, clock, role, self._events[index], duration_s, chance)
+        return perform(self._plan, clock, role, self._events[index], duration_s, rng)
 
     def _instrument(self, index: int) -> Instrument:
         return instruments()[self._players[index].instrument]
@@ -189,19 +189,19 @@ class _Band:
 
     def _write(self, index: int) -> list[Event]:
         plan, role, instrument = self._plan, self._task(index), self._instrument(index)
-        chance = np.random.default_rng(self._seeds[index][0])
+        rng = np.random.default_rng(self._seeds[index][0])
         voice = sum(self._task(other) == role for other in range(index))
         if role in _ACCOMPANIMENT:
-            return _ACCOMPANIMENT[role](plan, instrument, chance)
+            return _ACCOMPANIMENT[role](plan, instrument, rng)
         if role in _KITS:
-            return play_drums(plan, chance) if role == "drums" else play_percussion(plan, chance)
+            return play_drums(plan, rng) if role == "drums" else play_percussion(plan, rng)
         if role == "backing_vocals":
-            return play_backing(plan, instrument, self._of("vocals"), voice, chance)
+            return play_backing(plan, instrument, self._of("vocals"), voice, rng)
         if voice:
-            return harmonise(plan, self._of(role), choose(chance, (0, 0, 2, -2)), instrument)
+            return harmonise(plan, self._of(role), choose(rng, (0, 0, 2, -2)), instrument)
         if role == "vocals":
-            return play_vocals(plan, instrument, chance)
-        return play_lead(plan, instrument, self._of("vocals"), chance)
+            return play_vocals(plan, instrument, rng)
+        return play_lead(plan, instrument, self._of("vocals"), rng)
 
     def _of(self, role: str) -> list[Event]:
         """Return what the first player of a role plays, if there is one."""

@@ -35,7 +35,7 @@ _SINGERS = ("vocals", "backing_vocals")
 _Mask = npt.NDArray[np.bool_]
 
 
-def draw_entrances(plan: Plan, players: Sequence[Player], chance: Generator) -> list[_Mask]:
+def draw_entrances(plan: Plan, players: Sequence[Player], rng: Generator) -> list[_Mask]:
     """Return for each player whether it plays, bar by bar.
 
     Everybody plays somewhere, and in each bar somebody does.
@@ -44,12 +44,12 @@ def draw_entrances(plan: Plan, players: Sequence[Player], chance: Generator) -> 
     masks: list[_Mask] = []
     for index, player in enumerate(players):
         before = list(players[:index])
-        if player in before and happens(chance, 0.75):  # doubles the other throughout
+        if player in before and happens(rng, 0.75):  # doubles the other throughout
             masks.append(masks[before.index(player)].copy())
             continue
         is_second = any(other.role == player.role for other in before)
-        masks.append(_entrances(plan, player, chance, has_singer, is_second))
-    _drop_out(plan, players, masks, chance)
+        masks.append(_entrances(plan, player, rng, has_singer, is_second))
+    _drop_out(plan, players, masks, rng)
     for section in range(len(plan.sections)):
         _fill_section(plan, section, players, masks)
     for player, mask in zip(players, masks, strict=True):
@@ -58,7 +58,7 @@ def draw_entrances(plan: Plan, players: Sequence[Player], chance: Generator) -> 
             places = np.flatnonzero([bar.section == best.section for bar in plan.bars])
             half = len(places) // 2
             spans = (places, places, places[:half], places[half:]) if half else (places,)
-            mask[choose(chance, spans)] = True
+            mask[choose(rng, spans)] = True
     return masks
 
 
@@ -68,7 +68,7 @@ def _likelihood(role: str, bar: Bar, has_singer: bool) -> float:
 
 
 def _entrances(
-    plan: Plan, player: Player, chance: Generator, has_singer: bool, is_second: bool
+    plan: Plan, player: Player, rng: Generator, has_singer: bool, is_second: bool
 ) -> _Mask:
     mask = np.zeros(len(plan.bars), bool)
     lots: dict[str, float] = {}
@@ -76,24 +76,24 @@ def _entrances(
         if bar.index and bar is not plan.bars[0]:
             continue
         # the same lot in all sections of a kind, but each time more are likely to play
-        lots[bar.kind] = lots.get(bar.kind, float(chance.random())) - 0.07 * (bar.kind in lots)
+        lots[bar.kind] = lots.get(bar.kind, float(rng.random())) - 0.07 * (bar.kind in lots)
         likely = _likelihood(player.role, bar, has_singer) - 0.15 * is_second
         if lots[bar.kind] >= likely:
             continue
         first = round(bar.start / plan.beats_per_bar)
         end = first + min(bar.left + 1, len(plan.bars) - first)
         late = 0.4 if bar.kind == "intro" else _LATE.get(player.role, 0.1)
-        if end - first >= 4 and happens(chance, late):
+        if end - first >= 4 and happens(rng, late):
             first += (end - first) // 2
         mask[first:end] = True
     return mask
 
 
-def _drop_out(plan: Plan, players: Sequence[Player], masks: list[_Mask], chance: Generator) -> None:
+def _drop_out(plan: Plan, players: Sequence[Player], masks: list[_Mask], rng: Generator) -> None:
     """Let most players rest in the last bar before some choruses."""
     for index, bar in enumerate(plan.bars[1:], 1):
-        if bar.kind == "chorus" and bar.index == 0 and index > 1 and happens(chance, 0.15):
-            stays = {"vocals", "lead", "riff"} if happens(chance, 0.6) else {"drums", "vocals"}
+        if bar.kind == "chorus" and bar.index == 0 and index > 1 and happens(rng, 0.15):
+            stays = {"vocals", "lead", "riff"} if happens(rng, 0.6) else {"drums", "vocals"}
             for player, mask in zip(players, masks, strict=True):
                 if player.role not in stays:
                     mask[index - 1] = False

@@ -68,30 +68,30 @@ class Stretch:
     energy: float
 
 
-def draw_form(style: Style, bars: int, chance: Generator) -> tuple[list[Stretch], bool]:
+def draw_form(style: Style, bars: int, rng: Generator) -> tuple[list[Stretch], bool]:
     """Return sections of so many bars together, and whether the song comes to an end in them."""
-    form = list(choose(chance, style.forms))
-    lift = uniform(chance, -0.08, 0.08)
+    form = list(choose(rng, style.forms))
+    lift = uniform(rng, -0.08, 0.08)
     fewest, most = EXCERPT_BARS
-    if bars < fewest or (bars < most and happens(chance, 0.5)):
-        pieces, is_whole = _excerpt(form, bars, chance), False
+    if bars < fewest or (bars < most and happens(rng, 0.5)):
+        pieces, is_whole = _excerpt(form, bars, rng), False
     else:
-        pieces, is_whole = _fit(form, bars, chance), True
+        pieces, is_whole = _fit(form, bars, rng), True
     low, high = style.energy
     seen: dict[str, int] = {}
     stretches = []
     for kind, first, heard, whole in pieces:
         times = seen.get(kind, 0)
         seen[kind] = times + 1
-        energy = _ENERGY[kind] + lift + 0.05 * min(times, 2) + uniform(chance, -0.04, 0.04)
+        energy = _ENERGY[kind] + lift + 0.05 * min(times, 2) + uniform(rng, -0.04, 0.04)
         energy = min(max(low + (high - low) * energy, 0.0), 1.0)
         stretches.append(Stretch(kind, first, heard, whole, energy))
     return stretches, is_whole
 
 
-def _excerpt(form: list[str], bars: int, chance: Generator) -> list[tuple[str, int, int, int]]:
-    start = pick(chance, {index: _BEGINNINGS[kind] for index, kind in enumerate(form)})
-    first = choose(chance, range(0, _BARS[form[start]], 2)) if happens(chance, 0.4) else 0
+def _excerpt(form: list[str], bars: int, rng: Generator) -> list[tuple[str, int, int, int]]:
+    start = pick(rng, {index: _BEGINNINGS[kind] for index, kind in enumerate(form)})
+    first = choose(rng, range(0, _BARS[form[start]], 2)) if happens(rng, 0.4) else 0
     while start and sum(_BARS[kind] for kind in form[start:]) - first < bars:
         start, first = start - 1, 0  # the song would be over: begin earlier
     pieces = []
@@ -105,7 +105,7 @@ def _excerpt(form: list[str], bars: int, chance: Generator) -> list[tuple[str, i
     return pieces
 
 
-def _fit(form: list[str], bars: int, chance: Generator) -> list[tuple[str, int, int, int]]:
+def _fit(form: list[str], bars: int, rng: Generator) -> list[tuple[str, int, int, int]]:
     middle = form[1:-1] or form
     while sum(_BARS[kind] for kind in form) + 16 < bars:  # long songs go round again
         form = [*form[:-1], *middle, form[-1]]
@@ -115,9 +115,9 @@ def _fit(form: list[str], bars: int, chance: Generator) -> list[tuple[str, int, 
     while sum(lengths) > bars and len(form) > 1:
         last_chorus = len(form) - 1 - form[::-1].index("chorus")
         victims = [index for index in range(len(form)) if index != last_chorus]
-        victim = choose(chance, victims)
+        victim = choose(rng, victims)
         del form[victim], lengths[victim]
     while bars - sum(lengths) >= 4:
-        lengths[choose(chance, range(len(form)))] += 4
+        lengths[choose(rng, range(len(form)))] += 4
     lengths[-1] += bars - sum(lengths)
     return [(kind, 0, length, length) for kind, length in zip(form, lengths, strict=True)]

@@ -47,7 +47,7 @@ class Cell:
         )
 
 
-def suiting(patterns: Sequence[_P], energy: float, chance: Generator) -> _P:
+def suiting(patterns: Sequence[_P], energy: float, rng: Generator) -> _P:
     """Draw one of the patterns that suit an energy; the nearest where none does."""
 
     def distance(pattern: _P) -> float:
@@ -60,27 +60,27 @@ def suiting(patterns: Sequence[_P], energy: float, chance: Generator) -> _P:
         for index, pattern in enumerate(patterns)
         if distance(pattern) <= least
     }
-    return patterns[pick(chance, near)]
+    return patterns[pick(rng, near)]
 
 
-def draw_cells(style: Style, sections: Sequence[Stretch], chance: Generator) -> list[Cell]:
+def draw_cells(style: Style, sections: Sequence[Stretch], rng: Generator) -> list[Cell]:
     """Draw the drums of each section; those of a kind have the same groove."""
     known: dict[str, Cell] = {}
     for section in sections:
         if section.kind not in known:
-            groove = suiting(style.grooves, section.energy, chance)
-            known[section.kind] = draw_cell(groove, style.beats_per_bar, chance)
+            groove = suiting(style.grooves, section.energy, rng)
+            known[section.kind] = draw_cell(groove, style.beats_per_bar, rng)
     return [known[section.kind] for section in sections]
 
 
-def draw_cell(groove: Groove, beats_per_bar: int, chance: Generator) -> Cell:
+def draw_cell(groove: Groove, beats_per_bar: int, rng: Generator) -> Cell:
     """Draw which of a groove's hits are played: mostly the same in each of its repeats."""
     bar_steps = beats_per_bar * STEPS_PER_BEAT
-    first = [happens(chance, hit[3]) for hit in groove.hits]
+    first = [happens(rng, hit[3]) for hit in groove.hits]
     bars: list[tuple[tuple[float, int, float], ...]] = []
     while len(bars) < _CELL_BARS:
         played = [
-            happens(chance, hit[3]) if happens(chance, 0.2) else was
+            happens(rng, hit[3]) if happens(rng, 0.2) else was
             for hit, was in zip(groove.hits, first, strict=True)
         ]
         hits = [hit for hit, plays in zip(groove.hits, played, strict=True) if plays]

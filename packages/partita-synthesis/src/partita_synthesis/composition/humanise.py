@@ -51,12 +51,12 @@ class Clock:
         return np.interp(played, np.arange(len(self.beats_s)), self.beats_s)
 
 
-def draw_clock(plan: Plan, chance: Generator) -> Clock:
+def draw_clock(plan: Plan, rng: Generator) -> Clock:
     """Draw how the tempo wanders; on average over the song it is the plan's."""
     beats = int(plan.length)
     drift = plan.style.feel.drift_percent / 100
     # a wave of a few bars and one of many, each of its own phase
-    phases, places = chance.random(2) * 2 * np.pi, np.arange(beats)
+    phases, places = rng.random(2) * 2 * np.pi, np.arange(beats)
     wave = np.sin(places / 11 + phases[0]) + np.sin(places / 47 + phases[1])
     lengths = 60 / plan.tempo_bpm * (1 + drift / 2 * wave)
     lengths *= 60 / plan.tempo_bpm * beats / lengths.sum()
@@ -71,7 +71,7 @@ def perform(
     role: str,
     events: Sequence[Event],
     duration_s: float,
-    chance: Generator,
+    rng: Generator,
 ) -> list[Note]:
     """Return the notes as played, by start.
 
@@ -84,7 +84,7 @@ def perform(
         In any order.
     duration_s : float
         Notes that would start later are left out.
-    chance : Generator
+    rng : Generator
     """
     if not events:
         return []
@@ -94,8 +94,8 @@ def perform(
     timing = feel.timing_ms / 1000 * _STEADINESS.get(role, 1.0)
     written_s = clock.seconds(beats)
     # a habit of coming early or late, and an error that differs from note to note
-    habit = float(np.clip(chance.normal(0, timing * 0.6), -0.03, 0.03))
-    slips = np.clip(chance.normal(0, 1, len(events)), -2.5, 2.5) * timing
+    habit = float(np.clip(rng.normal(0, timing * 0.6), -0.03, 0.03))
+    slips = np.clip(rng.normal(0, 1, len(events)), -2.5, 2.5) * timing
     starts = written_s + habit + slips + [event.delay_s for event in events]
     starts = np.where(
         written_s < duration_s, np.clip(starts, 0, np.nextafter(duration_s, 0)), np.inf
@@ -104,7 +104,7 @@ def perform(
     energies = np.array([bar.energy for bar in plan.bars])
     bars = np.minimum((beats // plan.beats_per_bar).astype(int), len(plan.bars) - 1)
     loud = np.array([event.velocity for event in events]) * (0.78 + 0.34 * energies[bars]) * 115
-    loud += np.clip(chance.normal(0, 1, len(events)), -2.5, 2.5) * feel.velocity
+    loud += np.clip(rng.normal(0, 1, len(events)), -2.5, 2.5) * feel.velocity
     velocities = np.clip(np.rint(loud), 1, 127).astype(int)
     order = np.argsort(starts, kind="stable")
     order = order[starts[order] < duration_s]

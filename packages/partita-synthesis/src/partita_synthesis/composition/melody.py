@@ -79,11 +79,11 @@ class Melodist:
     Parameters
     ----------
     plan : Plan
-    chance : Generator
+    rng : Generator
     """
 
-    def __init__(self, plan: Plan, chance: Generator) -> None:
-        self._plan, self._chance = plan, chance
+    def __init__(self, plan: Plan, rng: Generator) -> None:
+        self._plan, self._rng = plan, rng
         self._motifs: dict[tuple[str, str], Motif] = {}
         self._orders: dict[str, str] = {}
         self._ladders: dict[tuple[Harmony | int, ...], list[int]] = {}
@@ -94,7 +94,7 @@ class Melodist:
             if bar.index % _MOTIF_BARS:
                 continue
             if bar.kind not in self._orders:
-                self._orders[bar.kind] = choose(self._chance, _ORDERS)
+                self._orders[bar.kind] = choose(self._rng, _ORDERS)
             order = self._orders[bar.kind]
             letter = order[bar.index // _MOTIF_BARS % len(order)]
             manner = manners[bar.kind]
@@ -103,12 +103,12 @@ class Melodist:
             yield Phrase(bar, letter, self._set(self._motifs[bar.kind, letter], bar, manner))
 
     def _draw_motif(self, manner: Manner) -> Motif:
-        chance = self._chance
-        rhythm = draw_rhythm(_MOTIF_BARS * self._plan.beats_per_bar, manner, chance)
-        steps = [choose(chance, (-2, -1, 0, 1, 2))]
+        rng = self._rng
+        rhythm = draw_rhythm(_MOTIF_BARS * self._plan.beats_per_bar, manner, rng)
+        steps = [choose(rng, (-2, -1, 0, 1, 2))]
         height = steps[0]
         for _ in rhythm[1:]:
-            step = pick(chance, _STEPS)
+            step = pick(rng, _STEPS)
             if abs(height + step) > 5:  # back towards the middle
                 step = -step
             steps.append(step)
@@ -152,11 +152,11 @@ class Melodist:
         return self._ladders[key]
 
 
-def draw_rhythm(beats: int, manner: Manner, chance: Generator) -> list[tuple[float, float]]:
+def draw_rhythm(beats: int, manner: Manner, rng: Generator) -> list[tuple[float, float]]:
     """Return start and length in beats of the notes of a motif, with a rest at its end."""
     dense, off = manner.density, manner.syncopation
-    end = beats - choose(chance, (0.5, 1.0, 1.0, 1.5, 2.0))
-    beat = pick(chance, {0.0: 2.0, 0.5: 1.0 + off, 1.0: 1.0 - dense / 2})
+    end = beats - choose(rng, (0.5, 1.0, 1.0, 1.5, 2.0))
+    beat = pick(rng, {0.0: 2.0, 0.5: 1.0 + off, 1.0: 1.0 - dense / 2})
     fast = max(dense - 0.55, 0) * 2
     on_beat = {
         0.5: 0.4 + 2.2 * dense,
@@ -171,10 +171,10 @@ def draw_rhythm(beats: int, manner: Manner, chance: Generator) -> list[tuple[flo
     notes: list[tuple[float, float]] = []
     while beat < end - 0.2:
         lengths = on_beat if beat % 1 == 0 else half_way if beat % 1 == 0.5 else between
-        length = min(pick(chance, lengths), end - beat)
+        length = min(pick(rng, lengths), end - beat)
         notes.append((beat, length))
         beat += length
-        if beat % 0.5 == 0 and happens(chance, 0.08):
+        if beat % 0.5 == 0 and happens(rng, 0.08):
             beat += 0.5
     while len(notes) > 2 and notes[-1][1] < 0.5:  # a motif does not end with a short note
         notes.pop()
@@ -183,7 +183,7 @@ def draw_rhythm(beats: int, manner: Manner, chance: Generator) -> list[tuple[flo
 
 
 def play_lead(
-    plan: Plan, instrument: Instrument, sung: Sequence[Event], chance: Generator
+    plan: Plan, instrument: Instrument, sung: Sequence[Event], rng: Generator
 ) -> list[Event]:
     """Return all notes of a lead: melodies of its own, and answers where somebody sings.
 
@@ -194,9 +194,9 @@ def play_lead(
     sung : sequence of Event
         What the singer sings; the lead keeps silent meanwhile, but for some kinds of section
         where it plays against it.
-    chance : Generator
+    rng : Generator
     """
-    low, high = lead_range(instrument, chance)
+    low, high = lead_range(instrument, rng)
     tune = plan.style.tune
     manner = Manner(low, high, tune.density, tune.syncopation)
     wide = Manner(
@@ -206,8 +206,8 @@ def play_lead(
         tune.syncopation,
     )
     manners = {bar.kind: wide if bar.kind == "solo" else manner for bar in plan.bars}
-    phrases = list(Melodist(plan, chance).phrases(manners))
-    counters = {kind for kind in manners if happens(chance, 0.4)}
+    phrases = list(Melodist(plan, rng).phrases(manners))
+    counters = {kind for kind in manners if happens(rng, 0.4)}
     taken = {half for note in sung for half in _halves(note.beat, note.length)}
     events: list[Event] = []
     for phrase in phrases:
@@ -224,9 +224,9 @@ def _halves(beat: float, length: float) -> range:
     return range(int(beat * 2), int((beat + length - 0.01) * 2) + 1)
 
 
-def lead_range(instrument: Instrument, chance: Generator) -> tuple[int, int]:
+def lead_range(instrument: Instrument, rng: Generator) -> tuple[int, int]:
     """Return lowest and highest key of a melody, in the better part of an instrument's range."""
-    wanted = 67 + int(chance.random() * 10)
+    wanted = 67 + int(rng.random() * 10)
     middle = min(max(wanted, instrument.lowest + 8), instrument.highest - 8)
     return max(middle - 8, instrument.lowest), min(middle + 8, instrument.highest)
 

@@ -155,7 +155,7 @@ class Plan:
 def draw_plan(
     style: Style,
     duration_s: float,
-    chance: Generator,
+    rng: Generator,
     *,
     tempo_bpm: float | None,
     key: int | None,
@@ -163,8 +163,8 @@ def draw_plan(
 ) -> Plan:
     """Draw the plan of a song."""
     # All is drawn, wanted or not, so that a given key leaves the rest of the song as it was.
-    drawn_tempo = uniform(chance, *style.tempo_bpm)
-    drawn_key, drawn_mode = int(chance.random() * 12), pick(chance, style.modes)
+    drawn_tempo = uniform(rng, *style.tempo_bpm)
+    drawn_key, drawn_mode = int(rng.random() * 12), pick(rng, style.modes)
     key = drawn_key if key is None else key
     mode = drawn_mode if mode is None else mode
     tempo = drawn_tempo if tempo_bpm is None else tempo_bpm
@@ -177,20 +177,20 @@ def draw_plan(
             tempo = fitting
         else:
             bars = math.ceil(duration_s / bar_s)
-    sections, is_whole = draw_form(style, bars, chance)
-    colour = pick(chance, style.colours)
-    harmonist = _Harmonist(style, key, mode, colour, chance)
+    sections, is_whole = draw_form(style, bars, rng)
+    colour = pick(rng, style.colours)
+    harmonist = _Harmonist(style, key, mode, colour, rng)
     return Plan(
         style=style,
         tempo_bpm=tempo,
-        swing=uniform(chance, *style.swing.ratio),
+        swing=uniform(rng, *style.swing.ratio),
         key=key,
         mode=mode,
         colour=colour,
-        pentatonic=happens(chance, style.tune.pentatonic),
+        pentatonic=happens(rng, style.tune.pentatonic),
         sections=sections,
         bars=harmonist.bars(sections, is_whole=is_whole),
-        cells=draw_cells(style, sections, chance),
+        cells=draw_cells(style, sections, rng),
         is_whole=is_whole,
     )
 
@@ -198,9 +198,9 @@ def draw_plan(
 class _Harmonist:
     """Writes the chords: those of a kind of section once, then with variations."""
 
-    def __init__(self, style: Style, key: int, mode: str, colour: str, chance: Generator) -> None:
+    def __init__(self, style: Style, key: int, mode: str, colour: str, rng: Generator) -> None:
         self._style, self._key, self._mode, self._colour = style, key, mode, colour
-        self._chance = chance
+        self._rng = rng
         self._progressions: dict[str, list[str]] = {}
 
     def bars(self, sections: Sequence[Stretch], *, is_whole: bool) -> list[Bar]:
@@ -232,8 +232,8 @@ class _Harmonist:
 
     def _key_change(self, sections: Sequence[Stretch]) -> list[int]:
         choruses = [number for number, part in enumerate(sections) if part.kind == "chorus"]
-        changes = happens(self._chance, self._style.key_change)
-        lift = choose(self._chance, (1, 2, 2))
+        changes = happens(self._rng, self._style.key_change)
+        lift = choose(self._rng, (1, 2, 2))
         if not changes or len(choruses) < 3:
             return [0] * len(sections)
         return [lift if number >= choruses[-1] else 0 for number in range(len(sections))]
@@ -243,12 +243,12 @@ class _Harmonist:
         line = self._progression(section.kind)
         words = [line[index % len(line)] for index in range(section.whole)]
         for index in range(section.whole - 1):
-            if happens(self._chance, self._style.surprises):
+            if happens(self._rng, self._style.surprises):
                 words[index] = self._surprise(words[index], words[index + 1])
         # half of the sections lead back to the tonic with a dominant
         ends_on_dominant = words[-1].lstrip("b#").upper().startswith("V")
         wants = self._style.surprises * 3
-        if len(words) >= 4 and not ends_on_dominant and happens(self._chance, wants):
+        if len(words) >= 4 and not ends_on_dominant and happens(self._rng, wants):
             words[-1] = words[-1].split(",")[0] + ",V"
         return words
 
@@ -258,19 +258,19 @@ class _Harmonist:
             relative = {"prechorus": "bridge", "intro": "verse", "outro": "chorus"}
             known = [name for name in (kind, relative.get(kind, ""), "verse") if name in kinds]
             source = known[0]
-            if source != kind and happens(self._chance, 0.4):
-                source = choose(self._chance, ("verse", "chorus"))
+            if source != kind and happens(self._rng, 0.4):
+                source = choose(self._rng, ("verse", "chorus"))
             if source in self._progressions:  # sections that have none borrow from the song
                 self._progressions[kind] = self._progressions[source]
             else:
-                self._progressions[kind] = choose(self._chance, kinds[source]).split()
+                self._progressions[kind] = choose(self._rng, kinds[source]).split()
         return self._progressions[kind]
 
     def _surprise(self, word: str, following: str) -> str:
         """Return a bar with a secondary dominant to the next chord, or with a borrowed chord."""
         target = following.split(",", maxsplit=1)[0].rstrip("+oadjmsu0123456789")
         first = word.split(",", maxsplit=1)[0]
-        if self._mode == "major" and first == "IV" and happens(self._chance, 0.5):
+        if self._mode == "major" and first == "IV" and happens(self._rng, 0.5):
             return "IV,iv"
         if "/" in target or target in ("I", "i", "vii", "ii") or target == first:
             return word

@@ -10,24 +10,24 @@ from numpy.random import Generator
 T = TypeVar("T")
 
 
-def happens(chance: Generator, probability: float) -> bool:
+def happens(rng: Generator, probability: float) -> bool:
     """Return True with this probability."""
-    return bool(chance.random() < probability)
+    return bool(rng.random() < probability)
 
 
-def uniform(chance: Generator, lowest: float, highest: float) -> float:
+def uniform(rng: Generator, lowest: float, highest: float) -> float:
     """Return a number between the two."""
-    return lowest + (highest - lowest) * float(chance.random())
+    return lowest + (highest - lowest) * float(rng.random())
 
 
-def choose(chance: Generator, items: Sequence[T]) -> T:
+def choose(rng: Generator, items: Sequence[T]) -> T:
     """Return one of `items`, all equally likely."""
-    return items[int(chance.random() * len(items))]
+    return items[int(rng.random() * len(items))]
 
 
-def pick(chance: Generator, weights: Mapping[T, float]) -> T:
+def pick(rng: Generator, weights: Mapping[T, float]) -> T:
     """Return one of the keys, with probabilities in proportion to the values."""
-    left = float(chance.random()) * sum(weights.values())
+    left = float(rng.random()) * sum(weights.values())
     for item, weight in weights.items():
         left -= weight
         if left < 0:

@@ -23,12 +23,12 @@ _HIGHER = {"prechorus": 1, "chorus": 3, "bridge": 2, "solo": 3}
 _COMFORT = 14  # semitones
 
 
-def play_vocals(plan: Plan, singer: Instrument, chance: Generator) -> list[Event]:
+def play_vocals(plan: Plan, singer: Instrument, rng: Generator) -> list[Event]:
     """Return all notes of a singer.
 
     The words of choruses come back; verses have the same tune to other words.
     """
-    lowest = singer.lowest + 1 + int(chance.random() * 3)
+    lowest = singer.lowest + 1 + int(rng.random() * 3)
     manners = {}
     for bar in plan.bars:
         lift = _HIGHER.get(bar.kind, 0)
@@ -39,31 +39,31 @@ def play_vocals(plan: Plan, singer: Instrument, chance: Generator) -> list[Event
         manners[bar.kind] = Manner(low, high, density, plan.style.tune.syncopation)
     words: dict[tuple[str, str], list[str]] = {}
     events: list[Event] = []
-    for phrase in Melodist(plan, chance).phrases(manners):
+    for phrase in Melodist(plan, rng).phrases(manners):
         key = (phrase.bar.kind, phrase.letter)
-        new = draw_words(phrase.events, chance)
+        new = draw_words(phrase.events, rng)
         known = words.setdefault(key, new)
         sung = known if phrase.bar.kind != "verse" and len(known) >= len(new) else new
         events += with_words(phrase.events, sung)
     return events
 
 
-def draw_words(tune: Sequence[Event], chance: Generator) -> list[str]:
+def draw_words(tune: Sequence[Event], rng: Generator) -> list[str]:
     """Return a syllable for each note; some notes carry on the one before."""
     words: list[str] = []
-    favourite = _syllable(chance)
+    favourite = _syllable(rng)
     for index, event in enumerate(tune):
         before = tune[index - 1] if index else None
         is_tied = before is not None and event.beat - before.beat - before.length < 0.05
-        if is_tied and before and before.pitch != event.pitch and happens(chance, 0.14):
+        if is_tied and before and before.pitch != event.pitch and happens(rng, 0.14):
             words.append(MELISMA)
         else:
-            words.append(favourite if happens(chance, 0.12) else _syllable(chance))
+            words.append(favourite if happens(rng, 0.12) else _syllable(rng))
     return words
 
 
-def _syllable(chance: Generator) -> str:
-    return pick(chance, _CONSONANTS) + pick(chance, _VOWELS)
+def _syllable(rng: Generator) -> str:
+    return pick(rng, _CONSONANTS) + pick(rng, _VOWELS)
 
 
 def with_words(tune: Sequence[Event], words: Sequence[str]) -> list[Event]:
@@ -74,7 +74,7 @@ def with_words(tune: Sequence[Event], words: Sequence[str]) -> list[Event]:
 
 
 def play_backing(
-    plan: Plan, singer: Instrument, sung: Sequence[Event], voice: int, chance: Generator
+    plan: Plan, singer: Instrument, sung: Sequence[Event], voice: int, rng: Generator
 ) -> list[Event]:
     """Return all notes of a backing singer: a second voice, ends of lines, or held vowels.
 
@@ -86,20 +86,20 @@ def play_backing(
         What the lead singer sings.
     voice : int
         0 for the first backing singer, 1 for the next, …
-    chance : Generator
+    rng : Generator
     """
-    steps = (choose(chance, (2, -2)), choose(chance, (-5, 4, -2)), 2)[min(voice, 2)]
+    steps = (choose(rng, (2, -2)), choose(rng, (-5, 4, -2)), 2)[min(voice, 2)]
     second = harmonise(plan, sung, steps, singer)
     by_bar: dict[float, list[Event]] = {}
     for event in second:
         by_bar.setdefault(plan.bar_at(event.beat).start, []).append(event)
     manners: dict[str, str] = {}
     events: list[Event] = []
-    loud, vowel = uniform(chance, 0.45, 0.65), choose(chance, ("oo", "oo", "a", "la", "na"))
+    loud, vowel = uniform(rng, 0.45, 0.65), choose(rng, ("oo", "oo", "a", "la", "na"))
     for bar in plan.bars:
         if bar.kind not in manners:
             likes = 3.0 if bar.kind == "chorus" else 0.6
-            manners[bar.kind] = pick(chance, {"second": likes, "oohs": 1.0, "ends": 0.7})
+            manners[bar.kind] = pick(rng, {"second": likes, "oohs": 1.0, "ends": 0.7})
         manner, voices = manners[bar.kind], by_bar.get(bar.start, [])
         if manner == "second" and voices:
             events += voices

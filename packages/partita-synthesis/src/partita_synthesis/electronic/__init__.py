@@ -25,7 +25,7 @@ def play_electronic(
     instrument: Instrument,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tuning_cents: float = 0.0,
 ) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ def play_electronic(
         What sounds on is cut off there.
     sample_rate : int
         In hertz.
-    chance : Generator
+    rng : Generator
         Decides the sound, and how one note differs from the next.
     tuning_cents : float
         How far the tuning is above 440 Hz; drums have none.
@@ -57,20 +57,18 @@ def play_electronic(
         None of these synthesisers plays the instrument.
     """
     if instrument.synthesis == "drums":
-        kit = draw_kit(instrument.name, chance)
-        return play_kit(part.notes, kit, duration_s, sample_rate, chance)
+        kit = draw_kit(instrument.name, rng)
+        return play_kit(part.notes, kit, duration_s, sample_rate, rng)
     if instrument.synthesis not in _DRAW:
         raise UsageError(
             f"{instrument.name}: no electronic instrument; "
             f"those are of the kinds {', '.join(_DRAW)}, drums"
         )
-    patch = _DRAW[instrument.synthesis](instrument.name, chance)
-    ensemble = draw_ensemble(chance) if _has_ensemble(instrument, chance) else None
-    samples = play_patch(
-        part.notes, patch, duration_s, sample_rate, chance, tuning_cents=tuning_cents
-    )
+    patch = _DRAW[instrument.synthesis](instrument.name, rng)
+    ensemble = draw_ensemble(rng) if _has_ensemble(instrument, rng) else None
+    samples = play_patch(part.notes, patch, duration_s, sample_rate, rng, tuning_cents=tuning_cents)
     return samples if ensemble is None else play_through(samples, sample_rate, ensemble)
 
 
-def _has_ensemble(instrument: Instrument, chance: np.random.Generator) -> bool:
-    return instrument.name in ENSEMBLE_PADS and chance.random() < 0.7
+def _has_ensemble(instrument: Instrument, rng: np.random.Generator) -> bool:
+    return instrument.name in ENSEMBLE_PADS and rng.random() < 0.7

@@ -163,18 +163,18 @@ _METAL_HZ = (205.3, 304.4, 369.6, 522.7, 540.0, 800.0)
 _GROUPS = {44: 42, 46: 42, 63: 62, 72: 71, 74: 73, 79: 78, 81: 80}
 
 
-def draw_kit(name: str, chance: np.random.Generator) -> Kit:
+def draw_kit(name: str, rng: np.random.Generator) -> Kit:
     """Draw a kit for the instrument `name`."""
     eras = list(_ERAS)
-    era = _ERAS[eras[int(chance.choice(len(eras), p=_LIKELY.get(name)))]]
+    era = _ERAS[eras[int(rng.choice(len(eras), p=_LIKELY.get(name)))]]
     pieces = {
-        **_draw_drums(era, chance),
-        **_draw_toms(chance),
-        **_draw_metal(era, chance),
-        **_draw_skins(chance),
-        **_draw_small(era, chance),
+        **_draw_drums(era, rng),
+        **_draw_toms(rng),
+        **_draw_metal(era, rng),
+        **_draw_skins(rng),
+        **_draw_small(era, rng),
     }
-    return Kit(pieces, is_stereo=bool(chance.random() < 0.7))
+    return Kit(pieces, is_stereo=bool(rng.random() < 0.7))
 
 
 def play_kit(
@@ -182,7 +182,7 @@ def play_kit(
     kit: Kit,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Samples:
     """Play hits with a kit; keys that it lacks are played by the nearest.
 
@@ -200,12 +200,12 @@ def play_kit(
         if begin >= out.shape[1]:
             continue
         layer = min(_LAYERS - 1, note.velocity * _LAYERS // 128)
-        which = key, layer, int(chance.integers(_TAKES))
+        which = key, layer, int(rng.integers(_TAKES))
         if which not in takes:
             force = (layer + 0.5) / _LAYERS
-            takes[which] = kit.pieces[key].sound.render(force, sample_rate, chance)
+            takes[which] = kit.pieces[key].sound.render(force, sample_rate, rng)
         hit = _cut(takes[which], rings_s, sample_rate)[: out.shape[1] - begin]
-        level = (note.velocity / 127) ** 1.4 * chance.uniform(0.94, 1.0)
+        level = (note.velocity / 127) ** 1.4 * rng.uniform(0.94, 1.0)
         _add(out[:, begin : begin + hit.size], hit, kit.pieces[key], level)
     return out
 
@@ -244,11 +244,11 @@ def _add(room: Samples, hit: Samples, piece: Piece, level: float) -> None:
     room += gain * pan_gains(piece.pan)[:, None] * hit
 
 
-def _draw_drums(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
+def _draw_drums(era: _Era, rng: np.random.Generator) -> dict[int, Piece]:
     """Draw bass drums, snare drums, the rim and the clap."""
 
     def draw(range_: Range) -> float:
-        return float(chance.uniform(*range_))
+        return float(rng.uniform(*range_))
 
     def kick() -> Kick:
         return Kick(
@@ -257,7 +257,7 @@ def _draw_drums(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
             drop_s=draw(era.kick_drop_s),
             decay_s=draw(era.kick_decay_s),
             click=draw(era.kick_click),
-            click_hz=between(chance, 800, 5000),
+            click_hz=between(rng, 800, 5000),
             drive=draw(era.kick_drive),
         )
 
@@ -272,9 +272,9 @@ def _draw_drums(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
         )
 
     clap = Clap(
-        bursts=int(chance.integers(3, 6)),
+        bursts=int(rng.integers(3, 6)),
         apart_s=draw((0.008, 0.013)),
-        tail_s=between(chance, 0.12, 0.5),
+        tail_s=between(rng, 0.12, 0.5),
         hertz=draw((800, 1500)),
     )
     rim_modes = ((1.0, 1.0), (draw((2.2, 3.8)), 0.6))
@@ -289,14 +289,14 @@ def _draw_drums(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
     }
 
 
-def _draw_toms(chance: np.random.Generator) -> dict[int, Piece]:
-    lowest_hz = between(chance, 65, 110)
-    ratio = chance.uniform(1.15, 1.3)
-    decay_s = between(chance, 0.3, 1.0)
-    drop = chance.uniform(1.2, 2.2)
-    noise = chance.uniform(0.02, 0.3)
-    side = chance.choice((-1, 1)) * chance.uniform(0.3, 0.7)
-    gain = chance.uniform(0.6, 0.9)
+def _draw_toms(rng: np.random.Generator) -> dict[int, Piece]:
+    lowest_hz = between(rng, 65, 110)
+    ratio = rng.uniform(1.15, 1.3)
+    decay_s = between(rng, 0.3, 1.0)
+    drop = rng.uniform(1.2, 2.2)
+    noise = rng.uniform(0.02, 0.3)
+    side = rng.choice((-1, 1)) * rng.uniform(0.3, 0.7)
+    gain = rng.uniform(0.6, 0.9)
     pieces = {}
     for number, key in enumerate((41, 43, 45, 47, 48, 50)):
         modes = ((1.0, 1.0), (1.59, 0.25))
@@ -305,17 +305,17 @@ def _draw_toms(chance: np.random.Generator) -> dict[int, Piece]:
     return pieces
 
 
-def _draw_metal(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
+def _draw_metal(era: _Era, rng: np.random.Generator) -> dict[int, Piece]:
     """Draw hats and cymbals, all of the same alloy."""
-    size = between(chance, 0.8, 1.5)
-    hertz = [size * pitch_hz * chance.uniform(0.98, 1.02) for pitch_hz in _METAL_HZ]
-    dense = [*hertz, *(size * chance.uniform(180, 900, 8))]
-    noise = chance.uniform(*era.metal_noise)
-    high_hz = chance.uniform(*era.high_hz)
-    hat_hz = min(between(chance, 4500, 9000), 0.8 * high_hz)
-    open_s = between(chance, 0.3, 1.0)
-    side = chance.choice((-1, 1))
-    hat_gain, pan = chance.uniform(0.2, 0.4), side * chance.uniform(0.0, 0.4)
+    size = between(rng, 0.8, 1.5)
+    hertz = [size * pitch_hz * rng.uniform(0.98, 1.02) for pitch_hz in _METAL_HZ]
+    dense = [*hertz, *(size * rng.uniform(180, 900, 8))]
+    noise = rng.uniform(*era.metal_noise)
+    high_hz = rng.uniform(*era.high_hz)
+    hat_hz = min(between(rng, 4500, 9000), 0.8 * high_hz)
+    open_s = between(rng, 0.3, 1.0)
+    side = rng.choice((-1, 1))
+    hat_gain, pan = rng.uniform(0.2, 0.4), side * rng.uniform(0.0, 0.4)
 
     def hat(decay_s: float) -> Metal:
         return Metal(hertz, decay_s, hat_hz, high_hz, noise)
@@ -324,33 +324,33 @@ def _draw_metal(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
         # A cymbal of six tones alone would sound like a doorbell.
         return Metal(dense, decay_s, low_hz, high_hz, max(0.35, noise), splash)
 
-    closed, pedal = hat(between(chance, 0.05, 0.16)), hat(between(chance, 0.06, 0.2))
-    bell = Metal([size * 520, size * 800], between(chance, 0.5, 1.5), 900, high_hz, 0.05)
-    crash_s, ride_s = between(chance, 0.9, 2.5), between(chance, 0.8, 2.0)
+    closed, pedal = hat(between(rng, 0.05, 0.16)), hat(between(rng, 0.06, 0.2))
+    bell = Metal([size * 520, size * 800], between(rng, 0.5, 1.5), 900, high_hz, 0.05)
+    crash_s, ride_s = between(rng, 0.9, 2.5), between(rng, 0.8, 2.0)
     return {
         42: Piece(closed, hat_gain, pan),
         44: Piece(pedal, 0.7 * hat_gain, pan),
         46: Piece(hat(open_s), hat_gain, pan),
-        49: Piece(cymbal(crash_s, between(chance, 1500, 4000), 1.5), 0.5, -0.5 * side),
-        51: Piece(cymbal(ride_s, between(chance, 3000, 6000), 0.8), 0.3, 0.5 * side),
+        49: Piece(cymbal(crash_s, between(rng, 1500, 4000), 1.5), 0.5, -0.5 * side),
+        51: Piece(cymbal(ride_s, between(rng, 3000, 6000), 0.8), 0.3, 0.5 * side),
         52: Piece(cymbal(0.6 * crash_s, 900, 2.0), 0.5, -0.3 * side),
         53: Piece(bell, 0.3, 0.5 * side),
         55: Piece(cymbal(0.4 * crash_s, 4000, 1.5), 0.4, -0.2 * side),
-        57: Piece(cymbal(0.9 * crash_s, between(chance, 1200, 3000), 1.5), 0.5, 0.4 * side),
-        59: Piece(cymbal(0.8 * ride_s, between(chance, 3500, 7000), 0.8), 0.3, 0.4 * side),
+        57: Piece(cymbal(0.9 * crash_s, between(rng, 1200, 3000), 1.5), 0.5, 0.4 * side),
+        59: Piece(cymbal(0.8 * ride_s, between(rng, 3500, 7000), 0.8), 0.3, 0.4 * side),
     }
 
 
-def _draw_skins(chance: np.random.Generator) -> dict[int, Piece]:
+def _draw_skins(rng: np.random.Generator) -> dict[int, Piece]:
     """Draw bongos, congas, timbales and cuicas."""
-    conga_hz = between(chance, 150, 230)
-    bongo_hz = conga_hz * chance.uniform(1.8, 2.3)
-    timbale_hz = between(chance, 250, 380)
-    pan = chance.uniform(-0.6, 0.6)
+    conga_hz = between(rng, 150, 230)
+    bongo_hz = conga_hz * rng.uniform(1.8, 2.3)
+    timbale_hz = between(rng, 250, 380)
+    pan = rng.uniform(-0.6, 0.6)
     skin = ((1.0, 1.0), (1.6, 0.3), (2.3, 0.15))
     shell = ((1.0, 1.0), (1.5, 0.5), (2.4, 0.4), (3.7, 0.3))
-    noise = chance.uniform(0.05, 0.25)
-    long_s = between(chance, 0.25, 0.6)
+    noise = rng.uniform(0.05, 0.25)
+    long_s = between(rng, 0.25, 0.6)
     return {
         60: Piece(Struck(1.33 * bongo_hz, 0.5 * long_s, 1.05, skin, noise), 0.5, -pan),
         61: Piece(Struck(bongo_hz, 0.6 * long_s, 1.05, skin, noise), 0.5, -pan),
@@ -364,22 +364,22 @@ def _draw_skins(chance: np.random.Generator) -> dict[int, Piece]:
     }
 
 
-def _draw_small(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
+def _draw_small(era: _Era, rng: np.random.Generator) -> dict[int, Piece]:
     """Draw whatever is held in the hands."""
-    high_hz = chance.uniform(*era.high_hz)
-    clave_hz, block_hz = between(chance, 1800, 2700), between(chance, 550, 1100)
-    bell_hz, agogo_hz = between(chance, 480, 620), between(chance, 600, 900)
-    shaker_s, rise_s = between(chance, 0.05, 0.15), between(chance, 0.005, 0.04)
-    whistle_hz, triangle_hz = between(chance, 1800, 2700), between(chance, 1200, 1800)
+    high_hz = rng.uniform(*era.high_hz)
+    clave_hz, block_hz = between(rng, 1800, 2700), between(rng, 550, 1100)
+    bell_hz, agogo_hz = between(rng, 480, 620), between(rng, 600, 900)
+    shaker_s, rise_s = between(rng, 0.05, 0.15), between(rng, 0.005, 0.04)
+    whistle_hz, triangle_hz = between(rng, 1800, 2700), between(rng, 1200, 1800)
     wood = ((1.0, 1.0), (2.6, 0.3))
     triangle = ((1.0, 0.4), (2.76, 1.0), (5.4, 0.7), (8.9, 0.3))
     sounds: dict[int, tuple[Sound, float]] = {
-        54: (Shaken(5000, high_hz, 0.01, between(chance, 0.15, 0.4), jingles=0.7), 0.35),
+        54: (Shaken(5000, high_hz, 0.01, between(rng, 0.15, 0.4), jingles=0.7), 0.35),
         56: (
-            Metal([bell_hz, 1.48 * bell_hz], between(chance, 0.15, 0.6), bell_hz, 4000, 0.02),
+            Metal([bell_hz, 1.48 * bell_hz], between(rng, 0.15, 0.6), bell_hz, 4000, 0.02),
             0.4,
         ),
-        58: (Shaken(1500, 7000, 0.004, 0.9, pulses_hz=between(chance, 25, 40)), 0.4),
+        58: (Shaken(1500, 7000, 0.004, 0.9, pulses_hz=between(rng, 25, 40)), 0.4),
         67: (Metal([1.4 * agogo_hz, 3.6 * agogo_hz], 0.4, agogo_hz, 7000, 0.02), 0.4),
         68: (Metal([agogo_hz, 2.6 * agogo_hz], 0.5, agogo_hz, 7000, 0.02), 0.4),
         69: (Shaken(4000, high_hz, rise_s, 1.5 * shaker_s), 0.3),
@@ -395,6 +395,6 @@ def _draw_small(era: _Era, chance: np.random.Generator) -> dict[int, Piece]:
         81: (Struck(triangle_hz, 1.8, modes=triangle, noise=0.02), 0.25),
     }
     return {
-        key: Piece(sound, gain * chance.uniform(0.7, 1.2), chance.uniform(-0.7, 0.7))
+        key: Piece(sound, gain * rng.uniform(0.7, 1.2), rng.uniform(-0.7, 0.7))
         for key, (sound, gain) in sounds.items()
     }

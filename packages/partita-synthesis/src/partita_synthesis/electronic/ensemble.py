@@ -43,14 +43,14 @@ class Ensemble:
     fast_hz: float
 
 
-def draw_ensemble(chance: np.random.Generator) -> Ensemble:
+def draw_ensemble(rng: np.random.Generator) -> Ensemble:
     """Draw settings."""
     return Ensemble(
-        delay_ms=float(chance.uniform(6, 12)),
-        slow_ms=float(chance.uniform(0.8, 2.0)),
-        fast_ms=float(chance.uniform(0.02, 0.1)),
-        slow_hz=between(chance, 0.3, 1.0),
-        fast_hz=between(chance, 4.0, 7.0),
+        delay_ms=float(rng.uniform(6, 12)),
+        slow_ms=float(rng.uniform(0.8, 2.0)),
+        fast_ms=float(rng.uniform(0.02, 0.1)),
+        slow_hz=between(rng, 0.3, 1.0),
+        fast_hz=between(rng, 4.0, 7.0),
     )
 
 

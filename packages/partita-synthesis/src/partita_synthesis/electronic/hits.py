@@ -23,7 +23,7 @@ _ATTACK_S = 0.0004
 class Sound(Protocol):
     """What a key of a kit sounds like."""
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit ``[samples]`` with a peak of 1.
 
         Parameters
@@ -32,7 +32,7 @@ class Sound(Protocol):
             0 to 1: how bright the hit is; how loud is left to the caller.
         sample_rate : int
             In hertz.
-        chance : Generator
+        rng : Generator
             Makes no two hits alike.
         """
         ...
@@ -62,16 +62,14 @@ class Kick:
     click_hz: float
     drive: float
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round(self.decay_s * sample_rate)
         drop = 1 + (self.drop - 1) * (0.6 + 0.4 * force)
         body = _falling_sine(samples, sample_rate, self.hertz, drop, self.drop_s)
         body *= _fall(samples, sample_rate, self.decay_s)
         body = np.tanh(self.drive * body) / np.float32(np.tanh(self.drive))
-        click = _noise(
-            samples, sample_rate, chance, 0.4 * self.click_hz, self.click_hz, seconds=0.03
-        )
+        click = _noise(samples, sample_rate, rng, 0.4 * self.click_hz, self.click_hz, seconds=0.03)
         body += np.float32(self.click * (0.3 + 0.7 * force)) * click
         return _finish(body, sample_rate)
 
@@ -97,16 +95,14 @@ class Snare:
     low_hz: float
     high_hz: float
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round(max(self.decay_s, self.noise_decay_s) * sample_rate)
         skin = _falling_sine(samples, sample_rate, self.hertz, 1.5, 0.03)
         skin += np.float32(0.6) * _falling_sine(samples, sample_rate, 1.78 * self.hertz, 1.3, 0.03)
         skin *= _fall(samples, sample_rate, self.decay_s)
         high_hz = self.high_hz * (0.35 + 0.65 * force)
-        rattle = _noise(
-            samples, sample_rate, chance, self.low_hz, high_hz, seconds=self.noise_decay_s
-        )
+        rattle = _noise(samples, sample_rate, rng, self.low_hz, high_hz, seconds=self.noise_decay_s)
         return _finish(_blend(skin, rattle, self.noise), sample_rate)
 
 
@@ -128,13 +124,13 @@ class Clap:
     tail_s: float
     hertz: float
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
-        times_s = self.apart_s * (np.arange(self.bursts) + chance.uniform(-0.15, 0.15, self.bursts))
+        times_s = self.apart_s * (np.arange(self.bursts) + rng.uniform(-0.15, 0.15, self.bursts))
         times_s -= times_s[0]
         samples = round((float(times_s[-1]) + self.tail_s) * sample_rate)
         high_hz = self.hertz * (1.5 + 2.5 * force)
-        noise = _noise(samples, sample_rate, chance, 0.7 * self.hertz, high_hz)
+        noise = _noise(samples, sample_rate, rng, 0.7 * self.hertz, high_hz)
         level = np.zeros(samples, np.float32)
         for number, time_s in enumerate(times_s):
             begin = round(float(time_s) * sample_rate)
@@ -167,19 +163,19 @@ class Struck:
     noise: float = 0.05
     drop_s: float = 0.15
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round(self.decay_s * sample_rate)
         body = np.zeros(samples, np.float32)
         for ratio, gain in self.modes:
             if self.hertz * ratio * max(1.0, self.drop) > _HIGHEST_PART_OF_RATE * sample_rate:
                 continue
-            hertz = self.hertz * ratio * chance.uniform(0.995, 1.005)
+            hertz = self.hertz * ratio * rng.uniform(0.995, 1.005)
             bright = gain if ratio == 1.0 else gain * (0.3 + 0.7 * force)
             mode = _falling_sine(samples, sample_rate, hertz, self.drop, self.drop_s)
             mode *= _fall(samples, sample_rate, self.decay_s / ratio**0.5)
             body += np.float32(bright) * mode
-        stroke = _noise(samples, sample_rate, chance, 0.8 * self.hertz, 8000, seconds=0.04)
+        stroke = _noise(samples, sample_rate, rng, 0.8 * self.hertz, 8000, seconds=0.04)
         return _finish(_blend(body, stroke, self.noise * (0.4 + 0.6 * force)), sample_rate)
 
 
@@ -207,16 +203,16 @@ class Metal:
     noise: float
     splash: float = 0.5
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round(self.decay_s * sample_rate)
         high_hz = self.high_hz * (0.4 + 0.6 * force)
         if self.noise < 1.0:
-            ring = _squares(samples, sample_rate, chance, self.hertz, self.low_hz, high_hz)
+            ring = _squares(samples, sample_rate, rng, self.hertz, self.low_hz, high_hz)
         else:
             ring = np.zeros(samples, np.float32)
         if self.noise > 0.0:
-            hiss = _noise(samples, sample_rate, chance, self.low_hz, high_hz)
+            hiss = _noise(samples, sample_rate, rng, self.low_hz, high_hz)
             ring = _blend(ring, hiss, self.noise)
         hit = _dying(ring, sample_rate, self.decay_s)
         ring *= _fall(samples, sample_rate, 0.2 * self.decay_s)
@@ -245,21 +241,21 @@ class Shaken:
     pulses_hz: float = 0.0
     jingles: float = 0.0
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round((self.rise_s + self.decay_s) * sample_rate)
         high_hz = self.high_hz * (0.5 + 0.5 * force)
-        grains = _noise(samples, sample_rate, chance, self.low_hz, high_hz)
+        grains = _noise(samples, sample_rate, rng, self.low_hz, high_hz)
         if self.jingles:
-            hertz = self.low_hz * chance.uniform(1.0, 2.5, 6)
-            small = _squares(samples, sample_rate, chance, hertz, self.low_hz, high_hz)
+            hertz = self.low_hz * rng.uniform(1.0, 2.5, 6)
+            small = _squares(samples, sample_rate, rng, hertz, self.low_hz, high_hz)
             grains = _blend(small, grains, 1.0 - self.jingles)
         times_s = np.arange(samples, dtype=np.float32) / np.float32(sample_rate)
         level = np.minimum(times_s / np.float32(self.rise_s), 1.0) ** 2
         after_s = np.maximum(times_s - np.float32(self.rise_s), 0.0)
         level *= np.exp(np.float32(-_FALL_60_DB / self.decay_s) * after_s)
         if self.pulses_hz:
-            turns = times_s * np.float32(self.pulses_hz * chance.uniform(0.95, 1.05))
+            turns = times_s * np.float32(self.pulses_hz * rng.uniform(0.95, 1.05))
             level *= np.exp(-5.0 * (turns % np.float32(1.0)))
         return _finish(grains * level, sample_rate)
 
@@ -276,13 +272,13 @@ class Whistle:
     hertz: float
     duration_s: float
 
-    def render(self, force: float, sample_rate: int, chance: np.random.Generator) -> Samples:
+    def render(self, force: float, sample_rate: int, rng: np.random.Generator) -> Samples:
         """Return a hit: see `Sound`."""
         samples = round(self.duration_s * sample_rate)
         times_s = np.arange(samples) / sample_rate
-        pea = np.sin(2 * np.pi * chance.uniform(28, 36) * times_s)
+        pea = np.sin(2 * np.pi * rng.uniform(28, 36) * times_s)
         tone = np.sin(2 * np.pi * self.hertz * times_s + 0.8 * pea) * (0.7 + 0.3 * pea)
-        wind = _noise(samples, sample_rate, chance, 0.7 * self.hertz, 2 * self.hertz)
+        wind = _noise(samples, sample_rate, rng, 0.7 * self.hertz, 2 * self.hertz)
         level = np.minimum(1.0, times_s / 0.02) * np.minimum(
             1.0, (self.duration_s - times_s) / 0.03
         )
@@ -342,7 +338,7 @@ def _falling_sine(
 def _noise(
     samples: int,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     low_hz: float,
     high_hz: float,
     *,
@@ -351,7 +347,7 @@ def _noise(
     """Return noise in a band, with an RMS near 0.3; it falls by 60 dB in `seconds`, if given."""
     heard = min(samples, round(seconds * sample_rate)) if seconds else samples
     size = _fast_size(heard)
-    spectrum = chance.standard_normal(size + 2, np.float32).view(np.complex64)
+    spectrum = rng.standard_normal(size + 2, np.float32).view(np.complex64)
     spectrum *= _band(size, sample_rate, low_hz, high_hz)
     noise = _even_level(spectrum, size)[:heard]
     if not seconds:
@@ -364,7 +360,7 @@ def _noise(
 def _squares(
     samples: int,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     hertz: Sequence[float] | Floats,
     low_hz: float,
     high_hz: float,
@@ -376,7 +372,7 @@ def _squares(
     for pitch_hz in hertz:
         numbers = np.arange(1, limit_hz / pitch_hz, 2)
         bins = np.round(numbers * (pitch_hz * size / sample_rate)).astype(np.intp)
-        turn = 2 * np.pi * chance.random()
+        turn = 2 * np.pi * rng.random()
         spectrum[bins] += np.exp(1j * numbers * turn) / numbers
     spectrum *= _band(size, sample_rate, low_hz, high_hz)
     return _even_level(spectrum, size)[:samples]

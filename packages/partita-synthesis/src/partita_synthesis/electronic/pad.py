@@ -31,14 +31,14 @@ from partita_synthesis.electronic.random_patches import between, unison
 ENSEMBLE_PADS = frozenset({"synth_strings", "analogue_strings", "choir_pad", "warm_pad"})
 
 
-def draw_pad(name: str, chance: np.random.Generator) -> Patch:
+def draw_pad(name: str, rng: np.random.Generator) -> Patch:
     """Draw a patch for the instrument `name`."""
-    return _PADS.get(name, _warm)(chance)
+    return _PADS.get(name, _warm)(rng)
 
 
 def _assemble(
     layers: Sequence[Layer],
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     attack_s: float = 0.3,
     rest: float = 0.3,
@@ -47,141 +47,137 @@ def _assemble(
     noise: float = 0.0,
 ) -> Patch:
     """Add to layers what pads have in common."""
-    release_s = between(chance, 0.25, 1.1)
+    release_s = between(rng, 0.25, 1.1)
     sweep = Envelope(
-        attack_s=between(chance, 0.05, 2.0),
-        decay_s=between(chance, 1.0, 8.0),
-        sustain=float(chance.uniform(0.3, 1.0)),
+        attack_s=between(rng, 0.05, 2.0),
+        decay_s=between(rng, 1.0, 8.0),
+        sustain=float(rng.uniform(0.3, 1.0)),
         release_s=release_s,
     )
     return Patch(
         layers=layers,
-        amplitude=Envelope(attack_s * between(chance, 0.4, 2.5), 4.0, 0.85, release_s),
-        movement=Movement(sweep, rest, depth, 0.4, Wobble(wobble, between(chance, 0.05, 0.6))),
-        vibrato=Wobble(between(chance, 1, 8), between(chance, 3.5, 6.0), 0.5),
+        amplitude=Envelope(attack_s * between(rng, 0.4, 2.5), 4.0, 0.85, release_s),
+        movement=Movement(sweep, rest, depth, 0.4, Wobble(wobble, between(rng, 0.05, 0.6))),
+        vibrato=Wobble(between(rng, 1, 8), between(rng, 3.5, 6.0), 0.5),
         noise=noise,
     )
 
 
-def _voices(chance: np.random.Generator, fewest: int, most: int) -> tuple[Voice, ...]:
-    count = int(chance.integers(fewest, most + 1))
-    return unison(chance, count, between(chance, 6, 20), float(chance.uniform(0.5, 1.0)))
+def _voices(rng: np.random.Generator, fewest: int, most: int) -> tuple[Voice, ...]:
+    count = int(rng.integers(fewest, most + 1))
+    return unison(rng, count, between(rng, 6, 20), float(rng.uniform(0.5, 1.0)))
 
 
-def _low_pass(chance: np.random.Generator, lowest_hz: float, octaves: float) -> Filter:
-    low_hz = between(chance, lowest_hz, 2.5 * lowest_hz)
-    resonance = between(chance, 0.5, 1.5)
-    poles = int(chance.choice((2, 4)))
-    return Filter(low_hz, low_hz * 2**octaves, resonance, poles, float(chance.uniform(0.2, 0.6)))
+def _low_pass(rng: np.random.Generator, lowest_hz: float, octaves: float) -> Filter:
+    low_hz = between(rng, lowest_hz, 2.5 * lowest_hz)
+    resonance = between(rng, 0.5, 1.5)
+    poles = int(rng.choice((2, 4)))
+    return Filter(low_hz, low_hz * 2**octaves, resonance, poles, float(rng.uniform(0.2, 0.6)))
 
 
-def _strings(chance: np.random.Generator) -> Patch:
-    timbre = Timbre(sawtooth(), _low_pass(chance, 900, 3))
-    layers = [Layer(timbre, _voices(chance, 2, 4))]
-    if chance.random() < 0.5:  # the other register of a string machine
-        gain = float(chance.uniform(0.3, 0.7))
-        layers.append(Layer(timbre, semitones=int(chance.choice((-12, 12))), gain=gain))
-    return _assemble(layers, chance, attack_s=0.15, depth=0.2)
+def _strings(rng: np.random.Generator) -> Patch:
+    timbre = Timbre(sawtooth(), _low_pass(rng, 900, 3))
+    layers = [Layer(timbre, _voices(rng, 2, 4))]
+    if rng.random() < 0.5:  # the other register of a string machine
+        gain = float(rng.uniform(0.3, 0.7))
+        layers.append(Layer(timbre, semitones=int(rng.choice((-12, 12))), gain=gain))
+    return _assemble(layers, rng, attack_s=0.15, depth=0.2)
 
 
-def _brass(chance: np.random.Generator) -> Patch:
-    timbre = Timbre(sawtooth(), _low_pass(chance, 300, 4))
-    patch = _assemble([Layer(timbre, _voices(chance, 2, 4))], chance)
-    attack_s = between(chance, 0.02, 0.09)
-    sweep = Envelope(
-        attack_s * 1.3, between(chance, 0.5, 2.0), float(chance.uniform(0.4, 0.8)), 0.2
-    )
+def _brass(rng: np.random.Generator) -> Patch:
+    timbre = Timbre(sawtooth(), _low_pass(rng, 300, 4))
+    patch = _assemble([Layer(timbre, _voices(rng, 2, 4))], rng)
+    attack_s = between(rng, 0.02, 0.09)
+    sweep = Envelope(attack_s * 1.3, between(rng, 0.5, 2.0), float(rng.uniform(0.4, 0.8)), 0.2)
     return Patch(
         layers=patch.layers,
-        amplitude=Envelope(attack_s, 2.0, 0.8, between(chance, 0.1, 0.4)),
-        movement=Movement(sweep, 0.15, float(chance.uniform(0.5, 0.8)), 0.7),
+        amplitude=Envelope(attack_s, 2.0, 0.8, between(rng, 0.1, 0.4)),
+        movement=Movement(sweep, 0.15, float(rng.uniform(0.5, 0.8)), 0.7),
         vibrato=patch.vibrato,
-        drop=Drop(float(chance.uniform(-0.4, 0.0)), 0.15),
+        drop=Drop(float(rng.uniform(-0.4, 0.0)), 0.15),
     )
 
 
-def _soft_brass(chance: np.random.Generator) -> Patch:
-    timbre = Timbre(sawtooth(), _low_pass(chance, 250, 3))
-    return _assemble([Layer(timbre, _voices(chance, 2, 4))], chance, attack_s=0.1, depth=0.5)
+def _soft_brass(rng: np.random.Generator) -> Patch:
+    timbre = Timbre(sawtooth(), _low_pass(rng, 250, 3))
+    return _assemble([Layer(timbre, _voices(rng, 2, 4))], rng, attack_s=0.1, depth=0.5)
 
 
-def _new_age(chance: np.random.Generator) -> Patch:
-    bell = frequency_modulation(int(chance.choice((3, 4, 5, 7))), np.linspace(0, 1.5, 12).tolist())
+def _new_age(rng: np.random.Generator) -> Patch:
+    bell = frequency_modulation(int(rng.choice((3, 4, 5, 7))), np.linspace(0, 1.5, 12).tolist())
     layers = [
-        Layer(Timbre(triangle(), _low_pass(chance, 500, 2)), _voices(chance, 2, 3)),
-        Layer(Timbre(bell), _voices(chance, 1, 2), gain=float(chance.uniform(0.2, 0.5))),
+        Layer(Timbre(triangle(), _low_pass(rng, 500, 2)), _voices(rng, 2, 3)),
+        Layer(Timbre(bell), _voices(rng, 1, 2), gain=float(rng.uniform(0.2, 0.5))),
     ]
-    return _assemble(layers, chance, attack_s=0.06)
+    return _assemble(layers, rng, attack_s=0.06)
 
 
-def _warm(chance: np.random.Generator) -> Patch:
-    shape = sawtooth() if chance.random() < 0.6 else pulse(float(chance.uniform(0.3, 0.5)))
-    layers = [Layer(Timbre(shape, _low_pass(chance, 300, 2.5)), _voices(chance, 2, 5))]
-    if chance.random() < 0.4:
+def _warm(rng: np.random.Generator) -> Patch:
+    shape = sawtooth() if rng.random() < 0.6 else pulse(float(rng.uniform(0.3, 0.5)))
+    layers = [Layer(Timbre(shape, _low_pass(rng, 300, 2.5)), _voices(rng, 2, 5))]
+    if rng.random() < 0.4:
         layers.append(Layer(Timbre(triangle()), semitones=-12, gain=0.4))
-    return _assemble(layers, chance)
+    return _assemble(layers, rng)
 
 
-def _poly(chance: np.random.Generator) -> Patch:
-    width = Wobble(float(chance.uniform(0.1, 0.35)), between(chance, 0.2, 1.5))
-    timbre = Timbre(sawtooth(), _low_pass(chance, 500, 3.5))
-    layers = [Layer(timbre, _voices(chance, 1, 3), width=width)]
-    return _assemble(layers, chance, attack_s=0.02, depth=0.5)
+def _poly(rng: np.random.Generator) -> Patch:
+    width = Wobble(float(rng.uniform(0.1, 0.35)), between(rng, 0.2, 1.5))
+    timbre = Timbre(sawtooth(), _low_pass(rng, 500, 3.5))
+    layers = [Layer(timbre, _voices(rng, 1, 3), width=width)]
+    return _assemble(layers, rng, attack_s=0.02, depth=0.5)
 
 
-def _choir(chance: np.random.Generator) -> Patch:
-    size = between(chance, 0.95, 1.2)
+def _choir(rng: np.random.Generator) -> Patch:
+    size = between(rng, 0.95, 1.2)
     peaks = [(size * centre, 50 + 0.07 * centre, gain) for centre, gain in _AH]
-    timbre = Timbre(sawtooth(), _low_pass(chance, 1200, 2), peaks=peaks)
-    return _assemble([Layer(timbre, _voices(chance, 3, 5))], chance, noise=0.04)
+    timbre = Timbre(sawtooth(), _low_pass(rng, 1200, 2), peaks=peaks)
+    return _assemble([Layer(timbre, _voices(rng, 3, 5))], rng, noise=0.04)
 
 
-def _bowed(chance: np.random.Generator) -> Patch:
-    gains = np.abs(chance.normal(size=8)) / np.arange(1, 9)
+def _bowed(rng: np.random.Generator) -> Patch:
+    gains = np.abs(rng.normal(size=8)) / np.arange(1, 9)
     gains[0] = 1.0
     layers = [
-        Layer(Timbre(drawbars(gains.tolist())), _voices(chance, 2, 3)),
+        Layer(Timbre(drawbars(gains.tolist())), _voices(rng, 2, 3)),
         Layer(
             Timbre(sawtooth(), Filter(1500, 6000, 3.0, 2, 0.5, "bandpass")),
-            _voices(chance, 1, 2),
+            _voices(rng, 1, 2),
             gain=0.3,
         ),
     ]
-    return _assemble(layers, chance, attack_s=0.5, wobble=0.3)
+    return _assemble(layers, rng, attack_s=0.5, wobble=0.3)
 
 
-def _metallic(chance: np.random.Generator) -> Patch:
+def _metallic(rng: np.random.Generator) -> Patch:
     periods = 7
     spectrum = np.zeros(HARMONICS, np.complex128)
-    places = np.unique(np.round(periods * between(chance, 1.2, 1.8) ** np.arange(1, 8)))
+    places = np.unique(np.round(periods * between(rng, 1.2, 1.8) ** np.arange(1, 8)))
     places = places[places < HARMONICS].astype(np.intp)
-    spectrum[places - 1] = chance.uniform(0.1, 0.5, len(places)) / np.sqrt(places / periods)
+    spectrum[places - 1] = rng.uniform(0.1, 0.5, len(places)) / np.sqrt(places / periods)
     spectrum[periods - 1] = 1.0  # the note itself
     layers = [
-        Layer(
-            Timbre(spectrum[None, :], _low_pass(chance, 1500, 2), periods), _voices(chance, 2, 3)
-        ),
-        Layer(Timbre(sawtooth(), _low_pass(chance, 400, 2)), _voices(chance, 2, 3), gain=0.5),
+        Layer(Timbre(spectrum[None, :], _low_pass(rng, 1500, 2), periods), _voices(rng, 2, 3)),
+        Layer(Timbre(sawtooth(), _low_pass(rng, 400, 2)), _voices(rng, 2, 3), gain=0.5),
     ]
-    return _assemble(layers, chance, attack_s=0.05)
+    return _assemble(layers, rng, attack_s=0.05)
 
 
-def _halo(chance: np.random.Generator) -> Patch:
-    low_hz = between(chance, 400, 900)
-    swirl = Filter(low_hz, low_hz * 8, between(chance, 1.5, 5.0), 2, 0.5, "bandpass")
+def _halo(rng: np.random.Generator) -> Patch:
+    low_hz = between(rng, 400, 900)
+    swirl = Filter(low_hz, low_hz * 8, between(rng, 1.5, 5.0), 2, 0.5, "bandpass")
     layers = [
-        Layer(Timbre(sawtooth(), swirl), _voices(chance, 3, 5)),
-        Layer(Timbre(triangle()), gain=float(chance.uniform(0.3, 0.6))),
+        Layer(Timbre(sawtooth(), swirl), _voices(rng, 3, 5)),
+        Layer(Timbre(triangle()), gain=float(rng.uniform(0.3, 0.6))),
     ]
-    return _assemble(layers, chance, attack_s=0.6, rest=0.45, depth=0.2, wobble=0.35)
+    return _assemble(layers, rng, attack_s=0.6, rest=0.45, depth=0.2, wobble=0.35)
 
 
-def _sweep(chance: np.random.Generator) -> Patch:
-    low_hz = between(chance, 200, 500)
-    low_pass = Filter(low_hz, low_hz * 25, between(chance, 2.0, 5.0), 4, 0.3)
-    patch = _assemble([Layer(Timbre(sawtooth(), low_pass), _voices(chance, 3, 5))], chance)
-    sweep = Envelope(between(chance, 1.0, 4.0), 6.0, float(chance.uniform(0.2, 0.7)), 1.0)
-    wobble = Wobble(0.15, between(chance, 0.05, 0.3))
+def _sweep(rng: np.random.Generator) -> Patch:
+    low_hz = between(rng, 200, 500)
+    low_pass = Filter(low_hz, low_hz * 25, between(rng, 2.0, 5.0), 4, 0.3)
+    patch = _assemble([Layer(Timbre(sawtooth(), low_pass), _voices(rng, 3, 5))], rng)
+    sweep = Envelope(between(rng, 1.0, 4.0), 6.0, float(rng.uniform(0.2, 0.7)), 1.0)
+    wobble = Wobble(0.15, between(rng, 0.05, 0.3))
     return Patch(
         layers=patch.layers,
         amplitude=patch.amplitude,

@@ -188,7 +188,7 @@ def play_patch(
     patch: Patch,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tuning_cents: float = 0.0,
 ) -> Samples:
@@ -201,13 +201,13 @@ def play_patch(
     """
     out = np.zeros((patch.channels, round(duration_s * sample_rate)), np.float32)
     banks: dict[tuple[int, int, int], Bank] = {}
-    hiss = _make_hiss(chance) if patch.noise else np.zeros(0, np.float32)
+    hiss = _make_hiss(rng) if patch.noise else np.zeros(0, np.float32)
     for gesture in _gestures(notes, patch):
         begin = max(0, round(gesture.note.start_s * sample_rate))
         length_s = gesture.gate_s + patch.amplitude.release_s
         room = out[:, begin : begin + math.ceil(length_s * sample_rate)]
         if room.shape[1]:
-            _play_note(gesture, patch, room, sample_rate, chance, tuning_cents, banks, hiss)
+            _play_note(gesture, patch, room, sample_rate, rng, tuning_cents, banks, hiss)
     return out
 
 
@@ -236,7 +236,7 @@ def _play_note(
     patch: Patch,
     room: Samples,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     tuning_cents: float,
     banks: dict[tuple[int, int, int], Bank],
     hiss: Samples,
@@ -255,9 +255,9 @@ def _play_note(
             top_hz = hertz * 2 ** (reach / 12)
             banks[key] = make_bank(layer.timbre, hertz, top_hz, sample_rate)
         cycles = _cycles(hertz * 2 ** (bend / 12), sample_rate)
-        _add_layer(total, layer, banks[key], cycles, position, times_s + note.start_s, chance)
+        _add_layer(total, layer, banks[key], cycles, position, times_s + note.start_s, rng)
     if patch.noise:
-        total += _breath(patch.noise, times_s, hiss, chance)
+        total += _breath(patch.noise, times_s, hiss, rng)
     loudness = _LOUDNESS * (note.velocity / 127) ** 1.5
     total *= draw_lines(loudness * patch.amplitude.at(times_s, gate_s))
     room += total[:, : room.shape[1]]
@@ -287,12 +287,12 @@ def _add_layer(
     cycles: Floats,
     position: Floats,
     times_s: Floats,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> None:
     """Add a layer's voices to ``total [channels, samples]``; the rest is at control points."""
     gains = np.array([voice.gain for voice in layer.voices])
     share = layer.gain / math.sqrt(float(np.sum(gains**2)))
-    phases = chance.random(len(layer.voices))
+    phases = rng.random(len(layer.voices))
     width = None if layer.width is None else 0.5 + layer.width.at(times_s, 0.0)
     levels = position * (bank.tables - 1)
     for first in range(0, len(cycles) - 1, _BLOCK):
@@ -339,16 +339,16 @@ def _pan(piece: Samples, wave: Samples, voice: Voice, share: float) -> None:
         piece += np.float32(share * voice.gain) * pan_gains(voice.pan)[:, None] * wave
 
 
-def _breath(amount: float, times_s: Floats, hiss: Samples, chance: np.random.Generator) -> Samples:
+def _breath(amount: float, times_s: Floats, hiss: Samples, rng: np.random.Generator) -> Samples:
     """Return a hiss that begins with the note and all but ends soon after it."""
     length = (len(times_s) - 1) * HOP
-    breath = np.resize(hiss[int(chance.integers(_HISS // 2)) :], length)
+    breath = np.resize(hiss[int(rng.integers(_HISS // 2)) :], length)
     breath *= draw_lines(amount * (0.15 + np.exp(-times_s / 0.05)))
     return breath
 
 
-def _make_hiss(chance: np.random.Generator) -> Samples:
+def _make_hiss(rng: np.random.Generator) -> Samples:
     """Return noise ``[_HISS]`` whose top is taken off by the mean of two neighbours."""
-    white = chance.standard_normal(_HISS + 1, np.float32)
+    white = rng.standard_normal(_HISS + 1, np.float32)
     hiss: Samples = 0.5 * (white[1:] + white[:-1])
     return hiss

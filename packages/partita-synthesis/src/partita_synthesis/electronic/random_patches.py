@@ -9,19 +9,19 @@ import numpy as np
 from partita_synthesis.electronic.patches import Voice
 
 
-def between(chance: np.random.Generator, lowest: float, highest: float) -> float:
+def between(rng: np.random.Generator, lowest: float, highest: float) -> float:
     """Draw a positive number whose logarithm is evenly spread."""
-    return float(math.exp(chance.uniform(math.log(lowest), math.log(highest))))
+    return float(math.exp(rng.uniform(math.log(lowest), math.log(highest))))
 
 
 def unison(
-    chance: np.random.Generator, count: int, cents: float, spread: float = 0.0
+    rng: np.random.Generator, count: int, cents: float, spread: float = 0.0
 ) -> tuple[Voice, ...]:
     """Draw oscillators detuned by up to `cents`, whose mean is in tune.
 
     Parameters
     ----------
-    chance : Generator
+    rng : Generator
     count : int
     cents : float
     spread : float
@@ -30,7 +30,7 @@ def unison(
     if count == 1:
         return (Voice(),)
     places = np.linspace(-1.0, 1.0, count)
-    detune = cents * places * chance.uniform(0.7, 1.0, count)
+    detune = cents * places * rng.uniform(0.7, 1.0, count)
     detune -= detune.mean()
-    pans = spread * chance.permutation(places)
+    pans = spread * rng.permutation(places)
     return tuple(Voice(float(cent), float(pan)) for cent, pan in zip(detune, pans, strict=True))

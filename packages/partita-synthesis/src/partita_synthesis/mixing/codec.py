@@ -69,11 +69,11 @@ class Codec:
         return np.ascontiguousarray(decoded[:, _AAC_DELAY : _AAC_DELAY + count], np.float32)
 
 
-def draw_codec(sample_rate: int, chance: np.random.Generator) -> Codec | None:
+def draw_codec(sample_rate: int, rng: np.random.Generator) -> Codec | None:
     """Draw a codec, or none: mostly, and where the sample rate is not one of theirs."""
-    wanted, kind = chance.random(2)
-    quality = round(float(chance.uniform(*_MP3_QUALITIES)), 1)
-    kbits = int(chance.choice(_AAC_KBITS_PER_CHANNEL))
+    wanted, kind = rng.random(2)
+    quality = round(float(rng.uniform(*_MP3_QUALITIES)), 1)
+    kbits = int(rng.choice(_AAC_KBITS_PER_CHANNEL))
     if wanted >= _PROBABILITY or sample_rate not in _SAMPLE_RATES:
         return None
     return Codec("mp3", quality) if kind < _MP3_SHARE else Codec("aac", kbits)

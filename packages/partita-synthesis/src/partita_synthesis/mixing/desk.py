@@ -95,7 +95,7 @@ def mix(
     channels: Sequence[Channel],
     stems: Sequence[str],
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tempo_bpm: float,
     style: str,
@@ -116,7 +116,7 @@ def mix(
         Those that nobody plays in are silent.
     sample_rate : int
         In hertz.
-    chance : Generator
+    rng : Generator
     tempo_bpm : float
         Of the delay.
     style : str
@@ -136,7 +136,7 @@ def mix(
     """
     count = _check(channels, stems, channels_out)
     clock = Clock.of(sample_rate)
-    placing, setting, finishing = chance.spawn(3)
+    placing, setting, finishing = rng.spawn(3)
     places = draw_places([(each.role, each.instrument) for each in channels], style, placing)
     target_lufs = float(placing.uniform(*profile_of(style).loudness_lufs))
     session, parts = _Session(clock, count), _plain(channels, places)
@@ -191,16 +191,16 @@ def _set_up(
     session: _Session,
     style: str,
     tempo_bpm: float,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[_Session, list[_Part]]:
     """Draw the effects."""
     clock = session.clock
-    song = draw_song_wide(style, chance)
-    reverb, delay = draw_reverb(clock.sample_rate, chance), draw_delay(tempo_bpm, chance)
+    song = draw_song_wide(style, rng)
+    reverb, delay = draw_reverb(clock.sample_rate, rng), draw_delay(tempo_bpm, rng)
     kick = _kick_powers(channels, clock) if song.pumping_db else None
     parts: list[_Part] = [
         (channel, place, draw_strip(channel.role, channel.instrument, place, song, one))
-        for channel, place, one in zip(channels, places, chance.spawn(len(channels)), strict=True)
+        for channel, place, one in zip(channels, places, rng.spawn(len(channels)), strict=True)
     ]
     return _Session(clock, session.count, reverb, delay, kick), parts
 
@@ -208,7 +208,7 @@ def _set_up(
 def _mix_stem(
     parts: Sequence[_Part],
     session: _Session,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Samples:
     """Return a stem ``[2, samples]`` in whole blocks, with its share of reverb and delay."""
     clock = session.clock
@@ -227,8 +227,8 @@ def _mix_stem(
         stereo = process(samples, place, strip, _dips(strip, heard, session), clock)
         heard.add(stereo, dry)
         _send(stereo, strip, session, heard, sends)
-    if is_heard and session.reverb and len(parts) > 1 and chance.random() < _GLUED:
-        _glue(dry, clock, chance)
+    if is_heard and session.reverb and len(parts) > 1 and rng.random() < _GLUED:
+        _glue(dry, clock, rng)
     if session.reverb and "reverb" in sends:
         dry += session.reverb(sends["reverb"])
     if session.delay and "delay" in sends:
@@ -271,9 +271,9 @@ def _send(
         heard.add(share, sends[name])
 
 
-def _glue(stem: Samples, clock: Clock, chance: np.random.Generator) -> None:
+def _glue(stem: Samples, clock: Clock, rng: np.random.Generator) -> None:
     """Compress a group of parts together, gently and in place."""
-    threshold_db, ratio, attack_s, release_s = chance.uniform(
+    threshold_db, ratio, attack_s, release_s = rng.uniform(
         (-4, 1.3, 0.005, 0.06), (3, 3, 0.03, 0.3)
     )
     settings = Compressor(float(threshold_db), float(ratio), float(attack_s), float(release_s))

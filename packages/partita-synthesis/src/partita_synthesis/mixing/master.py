@@ -46,11 +46,11 @@ class Mastering:
 PLAIN = Mastering(_CEILINGS[1], None, has_limiter=False)
 
 
-def draw_mastering(chance: np.random.Generator) -> Mastering:
+def draw_mastering(rng: np.random.Generator) -> Mastering:
     """Draw the settings of a bus compressor and a limiter."""
-    ceiling, ratio, threshold_db = chance.uniform((_CEILINGS[0], 1.2, -4), (_CEILINGS[1], 2.2, 3))
-    attack_s, release_s = chance.uniform((0.005, 0.08), (0.03, 0.4))
-    is_compressed = chance.random() < 0.7
+    ceiling, ratio, threshold_db = rng.uniform((_CEILINGS[0], 1.2, -4), (_CEILINGS[1], 2.2, 3))
+    attack_s, release_s = rng.uniform((0.005, 0.08), (0.03, 0.4))
+    is_compressed = rng.random() < 0.7
     compressor = Compressor(float(threshold_db), float(ratio), float(attack_s), float(release_s))
     return Mastering(float(ceiling), compressor if is_compressed else None, has_limiter=True)
 

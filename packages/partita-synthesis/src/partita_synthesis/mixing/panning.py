@@ -44,14 +44,14 @@ class Place:
 
 
 def draw_places(
-    players: Sequence[tuple[str, str]], style: str, chance: np.random.Generator
+    players: Sequence[tuple[str, str]], style: str, rng: np.random.Generator
 ) -> list[Place]:
     """Draw a place for each role and instrument, left and right in turn off the middle."""
     profile = profiles.profile_of(style)
     takes = Counter(players)
     keys = Counter(role for role, _ in takes)
     crowd = max(1, sum(keys[role] for role in profiles.CROWD))
-    side = float(chance.choice([-1, 1]))
+    side = float(rng.choice([-1, 1]))
     distances: dict[tuple[str, str], float] = {}
     places = []
     for player in players:
@@ -60,18 +60,18 @@ def draw_places(
         if role == "lead" and not keys["vocals"]:
             mean += _LEAD_WITHOUT_SINGER_DB
         most = profiles.FARTHEST_LEVEL_DB
-        level = mean + float(np.clip(chance.normal(0, spread), -most, most))
+        level = mean + float(np.clip(rng.normal(0, spread), -most, most))
         level += profile.levels_db.get(role, 0.0) - 10 * math.log10(takes[player])
         if role in profiles.CROWD:
             level -= profiles.CROWD_DB_PER_DECADE * math.log10(crowd)
         else:
             level -= 10 * math.log10(keys[role])
         is_pair = takes[player] > 1 and profiles.is_guitar(instrument)
-        distance = float(chance.uniform(*(_GUITAR_PAIR if is_pair else profiles.PLACES[role])))
+        distance = float(rng.uniform(*(_GUITAR_PAIR if is_pair else profiles.PLACES[role])))
         distance = distances.setdefault(player, distance)  # takes of one part are a pair
         if profiles.PLACES[role][0] > 0:
             side = -side
-        width = float(chance.uniform(*profiles.WIDTHS.get(role, profiles.OTHER_WIDTH)))
+        width = float(rng.uniform(*profiles.WIDTHS.get(role, profiles.OTHER_WIDTH)))
         places.append(Place(level, side * distance, width, takes[player]))
     return places
 

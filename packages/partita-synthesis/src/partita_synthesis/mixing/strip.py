@@ -100,71 +100,71 @@ class SongWide:
     pumping_db: float
 
 
-def draw_song_wide(style: str, chance: np.random.Generator) -> SongWide:
+def draw_song_wide(style: str, rng: np.random.Generator) -> SongWide:
     """Draw what all strips of a song have in common."""
     profile = profiles.profile_of(style)
-    frequency_hz, tilt_db = chance.uniform(*_TILT_HZ), chance.normal(0, 1.5)
-    wet_db, depth_db = profile.wet_db + chance.normal(0, 2), chance.uniform(3, 12)
-    is_pumping = chance.random() < profile.pumping
+    frequency_hz, tilt_db = rng.uniform(*_TILT_HZ), rng.normal(0, 1.5)
+    wet_db, depth_db = profile.wet_db + rng.normal(0, 2), rng.uniform(3, 12)
+    is_pumping = rng.random() < profile.pumping
     tilt = Band("high_shelf", float(frequency_hz), float(np.clip(tilt_db, -4, 4)), 0.5)
     return SongWide(tilt, float(wet_db), float(depth_db) if is_pumping else 0.0)
 
 
 def draw_strip(
-    role: str, instrument: str, place: Place, song: SongWide, chance: np.random.Generator
+    role: str, instrument: str, place: Place, song: SongWide, rng: np.random.Generator
 ) -> Strip:
     """Draw the settings of a part."""
     family = profiles.family_of(role, instrument)
-    modulation = _draw_modulation(role, instrument, chance)
-    is_gated = chance.random() < profiles.GATED.get(role, 0.0)
-    is_driven = chance.random() < profiles.SATURATED.get(role, profiles.OTHER_SATURATED)
-    is_echoed = chance.random() < profiles.DELAY_PROBABILITY.get(role, 0.0)
-    is_doubled = chance.random() < _doubling(role, instrument, place)
+    modulation = _draw_modulation(role, instrument, rng)
+    is_gated = rng.random() < profiles.GATED.get(role, 0.0)
+    is_driven = rng.random() < profiles.SATURATED.get(role, profiles.OTHER_SATURATED)
+    is_echoed = rng.random() < profiles.DELAY_PROBABILITY.get(role, 0.0)
+    is_doubled = rng.random() < _doubling(role, instrument, place)
     wet_db = song.wet_db + float(
-        chance.uniform(*profiles.REVERB_DB.get(role, profiles.OTHER_REVERB_DB))
+        rng.uniform(*profiles.REVERB_DB.get(role, profiles.OTHER_REVERB_DB))
     )
     slow, fast = {"pad": (0.05, 0.5), "bass": (0.5, 1.0)}.get(role, (0.0, 0.0))
     return Strip(
-        bands=(*_draw_bands(family, chance), song.tilt),
-        gate_db=float(chance.uniform(-32, -20)) if is_gated else None,
-        compressor=_draw_compressor(role, chance),
-        drive=float(np.exp(chance.uniform(0, np.log(6)))) if is_driven else 0.0,
+        bands=(*_draw_bands(family, rng), song.tilt),
+        gate_db=float(rng.uniform(-32, -20)) if is_gated else None,
+        compressor=_draw_compressor(role, rng),
+        drive=float(np.exp(rng.uniform(0, np.log(6)))) if is_driven else 0.0,
         modulation=modulation,
-        modulation_hz=float(np.exp(chance.uniform(np.log(0.2), np.log(5)))),
-        modulation_depth=float(chance.uniform(0.1, 0.6)),
-        double_ms=float(chance.uniform(9, 24)) if is_doubled else 0.0,
+        modulation_hz=float(np.exp(rng.uniform(np.log(0.2), np.log(5)))),
+        modulation_depth=float(rng.uniform(0.1, 0.6)),
+        double_ms=float(rng.uniform(9, 24)) if is_doubled else 0.0,
         reverb_db=wet_db if wet_db > profiles.LEAST_REVERB_DB else None,
-        delay_db=float(chance.uniform(*profiles.DELAY_DB)) if is_echoed else None,
-        duck_db=song.pumping_db * float(chance.uniform(slow, fast)),
+        delay_db=float(rng.uniform(*profiles.DELAY_DB)) if is_echoed else None,
+        duck_db=song.pumping_db * float(rng.uniform(slow, fast)),
     )
 
 
-def _draw_bands(family: str, chance: np.random.Generator) -> list[Band]:
+def _draw_bands(family: str, rng: np.random.Generator) -> list[Band]:
     bands = []
     for choice in profiles.EQUALISERS[family]:
         lowest, highest = np.log(choice.frequency_hz)
-        frequency = float(np.exp(chance.uniform(lowest, highest)))
-        gain, q = chance.uniform(*choice.gain_db), chance.uniform(*choice.q)
-        if chance.random() < choice.probability:
+        frequency = float(np.exp(rng.uniform(lowest, highest)))
+        gain, q = rng.uniform(*choice.gain_db), rng.uniform(*choice.q)
+        if rng.random() < choice.probability:
             bands.append(Band(choice.kind, frequency, float(gain), float(q)))
     return bands
 
 
-def _draw_compressor(role: str, chance: np.random.Generator) -> Compressor | None:
-    wanted, ratio = chance.random(), chance.uniform(1.8, 6.0)
+def _draw_compressor(role: str, rng: np.random.Generator) -> Compressor | None:
+    wanted, ratio = rng.random(), rng.uniform(1.8, 6.0)
     threshold_db, attack_s = (
-        chance.uniform(-7, 4),
-        np.exp(chance.uniform(np.log(0.002), np.log(0.03))),
+        rng.uniform(-7, 4),
+        np.exp(rng.uniform(np.log(0.002), np.log(0.03))),
     )
-    release_s = np.exp(chance.uniform(np.log(0.04), np.log(0.3)))
+    release_s = np.exp(rng.uniform(np.log(0.04), np.log(0.3)))
     if wanted >= profiles.COMPRESSED.get(role, profiles.OTHER_COMPRESSED):
         return None
     return Compressor(float(threshold_db), float(ratio), float(attack_s), float(release_s))
 
 
-def _draw_modulation(role: str, instrument: str, chance: np.random.Generator) -> str:
-    wanted = chance.random() < _MODULATED
-    kind = str(chance.choice(list(_MODULATIONS), p=list(_MODULATIONS.values())))
+def _draw_modulation(role: str, instrument: str, rng: np.random.Generator) -> str:
+    wanted = rng.random() < _MODULATED
+    kind = str(rng.choice(list(_MODULATIONS), p=list(_MODULATIONS.values())))
     return kind if wanted and profiles.is_electric(instrument) and role != "bass" else ""
 
 

@@ -39,11 +39,11 @@ def drum_along(
     recording: Recording,
     score: Score,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     out: Samples,
 ) -> None:
     """Add drums to `out`, wherever the song's play."""
-    stretches = list(_stretches(recording, score, chance))
+    stretches = list(_stretches(recording, score, rng))
     for number, stretch in enumerate(stretches):
         after = stretches[number + 1].bars_s[0] if number + 1 < len(stretches) else math.inf
         goes_on = after < stretch.bars_s[-1] + _JOIN_S
@@ -66,9 +66,7 @@ class _Stretch:
     beats: list[float]
 
 
-def _stretches(
-    recording: Recording, score: Score, chance: np.random.Generator
-) -> Iterator[_Stretch]:
+def _stretches(recording: Recording, score: Score, rng: np.random.Generator) -> Iterator[_Stretch]:
     runs = _runs(recording)
     if not runs:
         return
@@ -79,7 +77,7 @@ def _stretches(
         edges_s = _edges(score, section)
         bars = len(edges_s) - 1
         if section.name not in firsts:
-            firsts[section.name] = _draw_run(runs, math.ceil(bars * step), chance)
+            firsts[section.name] = _draw_run(runs, math.ceil(bars * step), rng)
         run, offset = firsts[section.name]
         room = len(run) // step * step
         beats = [run.start + (offset + step * bar) % room for bar in range(bars)]
@@ -123,7 +121,7 @@ def _runs(recording: Recording) -> list[range]:
     return runs
 
 
-def _draw_run(runs: Sequence[range], beats: int, chance: np.random.Generator) -> tuple[range, int]:
+def _draw_run(runs: Sequence[range], beats: int, rng: np.random.Generator) -> tuple[range, int]:
     """Draw a run that is long enough, if there is any, and a bar of it to begin with."""
     enough = [run for run in runs if len(run) >= beats]
     if not enough:
@@ -131,7 +129,7 @@ def _draw_run(runs: Sequence[range], beats: int, chance: np.random.Generator) ->
     choices = [
         (run, offset) for run in enough for offset in range(0, len(run) - beats + 1, BEATS_IN_BAR)
     ]
-    return choices[chance.integers(len(choices))]
+    return choices[rng.integers(len(choices))]
 
 
 def _play(

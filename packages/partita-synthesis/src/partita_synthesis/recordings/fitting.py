@@ -46,7 +46,7 @@ def fit(
     recording: Recording,
     score: Score,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     beats_in_bar: int = BEATS_IN_BAR,
 ) -> Take | None:
@@ -67,7 +67,7 @@ def fit(
     score : Score
     sample_rate : int
         Of what is returned, in hertz.
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
     beats_in_bar : int
         Of the song.
 
@@ -91,10 +91,10 @@ def fit(
         if beats_in_bar != BEATS_IN_BAR or not can_follow(recording, score.tempo_bpm):
             return None
         semitones = 0
-        drum_along(recording, score, sample_rate, chance, out)
+        drum_along(recording, score, sample_rate, rng, out)
     else:
         semitones = transposition(recording, score)
-        sing_along(recording, score, sample_rate, chance, out, beats_in_bar)
+        sing_along(recording, score, sample_rate, rng, out, beats_in_bar)
     out[:, out.shape[1] - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     if np.abs(out).max(initial=0) < SILENT_PEAK:
         return None

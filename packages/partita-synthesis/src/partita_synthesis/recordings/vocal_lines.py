@@ -29,14 +29,14 @@ def sing_along(
     recording: Recording,
     score: Score,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     out: Samples,
     beats_in_bar: int,
 ) -> None:
     """Add vocals to `out`, phrase after phrase."""
     tempo = tempo_ratio(recording, score.tempo_bpm)
     semitones = transposition(recording, score)
-    for bar_s, phrase, length_s in _phrases(recording, score, tempo, chance, beats_in_bar):
+    for bar_s, phrase, length_s in _phrases(recording, score, tempo, rng, beats_in_bar):
         begin_s = phrase.start_s - _MARGIN_S
         end_s = phrase.start_s + length_s * tempo + _MARGIN_S
         sung = read_excerpt(recording.file, begin_s, end_s, sample_rate, semitones, tempo)
@@ -49,7 +49,7 @@ def _phrases(
     recording: Recording,
     score: Score,
     tempo: float,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     beats_in_bar: int,
 ) -> Iterator[tuple[float, Span, float]]:
     """Yield the bar in which a phrase is sung, the phrase, and how long it may last."""
@@ -57,13 +57,13 @@ def _phrases(
     firsts: dict[str, int] = {}
     free_s = 0.0
     for section in played_sections(recording, score):
-        index = firsts.setdefault(section.name, int(chance.integers(len(phrases))))
+        index = firsts.setdefault(section.name, int(rng.integers(len(phrases))))
         end_s = section.start_s + section.duration_s
         for bar_s in bars_of(score, section, beats_in_bar):
             phrase = phrases[index % len(phrases)]
             pickup_s = (_beat_near(recording, phrase.start_s) - phrase.start_s) / tempo
             start_s = bar_s - pickup_s
-            if start_s < free_s or chance.random() < _PAUSES:
+            if start_s < free_s or rng.random() < _PAUSES:
                 continue
             length_s = min(phrase.duration_s / tempo, end_s + _OVERHANG_S - start_s)
             yield bar_s, phrase, length_s

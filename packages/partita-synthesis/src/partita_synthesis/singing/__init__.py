@@ -26,7 +26,7 @@ def sing(
     instrument: Instrument,
     duration_s: float,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     *,
     tuning_cents: float = 0.0,
 ) -> Samples:
@@ -45,7 +45,7 @@ def sing(
         Of the song; notes that start later are not sung.
     sample_rate : int
         In hertz.
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
     tuning_cents : float
         What the song is tuned above 440 Hz.
 
@@ -54,11 +54,11 @@ def sing(
     float32 ``[1, round(duration_s * sample_rate)]``
     """
     samples = round(duration_s * sample_rate)
-    singer = draw_singer(instrument.name, chance)
-    performance = perform(part.notes, singer, duration_s, chance, tuning_cents / 100)
+    singer = draw_singer(instrument.name, rng)
+    performance = perform(part.notes, singer, duration_s, rng, tuning_cents / 100)
     if performance is None or not samples:
         return np.zeros((1, samples), np.float32)
-    return _levelled(sound(performance, singer, samples, sample_rate, chance))[None]
+    return _levelled(sound(performance, singer, samples, sample_rate, rng))[None]
 
 
 def _levelled(voice: Samples) -> Samples:

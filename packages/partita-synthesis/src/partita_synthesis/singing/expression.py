@@ -99,7 +99,7 @@ def perform(
     notes: Iterable[Note],
     singer: Singer,
     duration_s: float,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
     tuning: float = 0.0,
 ) -> Performance | None:
     """Sing notes, one at a time: of a chord the highest, and each until the next begins.
@@ -110,7 +110,7 @@ def perform(
     singer : Singer
     duration_s : float
         Notes that start later are not sung.
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
     tuning : float
         Semitones by which all is higher than 440 Hz.
 
@@ -122,10 +122,10 @@ def perform(
     line = _melody(notes, duration_s)
     if not line:
         return None
-    sung = _take(line, singer, chance)
-    segments = _segments(sung, singer, chance)
+    sung = _take(line, singer, rng)
+    segments = _segments(sung, singer, rng)
     steps = math.ceil(duration_s / CONTROL_S) + 2
-    return replace(_curves(segments, chance), pitch=_pitch(sung, singer, steps, chance) + tuning)
+    return replace(_curves(segments, rng), pitch=_pitch(sung, singer, steps, rng) + tuning)
 
 
 def _melody(notes: Iterable[Note], duration_s: float) -> list[Note]:
@@ -139,11 +139,11 @@ def _melody(notes: Iterable[Note], duration_s: float) -> list[Note]:
     return line
 
 
-def _take(line: Sequence[Note], singer: Singer, chance: np.random.Generator) -> list[_Sung]:
+def _take(line: Sequence[Note], singer: Singer, rng: np.random.Generator) -> list[_Sung]:
     """Give notes the singer's timing and intonation, and gather them in phrases."""
-    late = singer.lateness_s + singer.looseness_s * chance.standard_normal(len(line))
+    late = singer.lateness_s + singer.looseness_s * rng.standard_normal(len(line))
     late = np.clip(late, -_MAX_LATE_S, _MAX_LATE_S)
-    off = singer.intonation_cents * chance.standard_normal(len(line))
+    off = singer.intonation_cents * rng.standard_normal(len(line))
     off = np.clip(off, -_MAX_OFF_CENTS, _MAX_OFF_CENTS) / 100
     starts = np.maximum.accumulate(
         [max(0.0, n.start_s + d) for n, d in zip(line, late, strict=True)]
@@ -171,11 +171,11 @@ def _take(line: Sequence[Note], singer: Singer, chance: np.random.Generator) -> 
     return sung
 
 
-def _segments(sung: Sequence[_Sung], singer: Singer, chance: np.random.Generator) -> list[_Segment]:
+def _segments(sung: Sequence[_Sung], singer: Singer, rng: np.random.Generator) -> list[_Segment]:
     segments: list[_Segment] = []
     now = 0.0
-    swells = chance.uniform(0.75, 1.1, (len(sung), 3))
-    hastes = chance.uniform(0.8, 1.2, len(sung))
+    swells = rng.uniform(0.75, 1.1, (len(sung), 3))
+    hastes = rng.uniform(0.8, 1.2, len(sung))
     for index, note in enumerate(sung):
         if note.begins_phrase:
             free = note.start_s - now
@@ -305,7 +305,7 @@ def _rest(
     ]
 
 
-def _curves(segments: Sequence[_Segment], chance: np.random.Generator) -> Performance:
+def _curves(segments: Sequence[_Segment], rng: np.random.Generator) -> Performance:
     """Turn segments into curves: each holds its values but for ramps at its ends."""
     starts = np.array([segment.start_s for segment in segments])
     ends = np.array([segment.end_s for segment in segments])
@@ -321,7 +321,7 @@ def _curves(segments: Sequence[_Segment], chance: np.random.Generator) -> Perfor
     shapes = np.column_stack(
         [
             np.array([segment.formants for segment in segments])
-            * np.exp(_FORMANT_SPREAD * chance.standard_normal((len(segments), 5))),
+            * np.exp(_FORMANT_SPREAD * rng.standard_normal((len(segments), 5))),
             (zeros > 0).astype(float),
             np.where(zeros > 0, zeros, 1000.0),
             np.array([segment.effort for segment in segments]),
@@ -347,18 +347,18 @@ def _ramped(starts: Curve, ends: Curve, ramps: Curve, values: Curve) -> tuple[Cu
     return times, np.repeat(values, 2, axis=0)
 
 
-def _pitch(sung: Sequence[_Sung], singer: Singer, steps: int, chance: np.random.Generator) -> Curve:
+def _pitch(sung: Sequence[_Sung], singer: Singer, steps: int, rng: np.random.Generator) -> Curve:
     """Return MIDI keys ``[steps]``."""
     times = np.arange(steps) * CONTROL_S
     speed = 2 * math.pi * singer.glide_hz
     curve = _written_pitch(sung, times, lead_s=1.5 / speed)
-    curve += _scoops(sung, singer, times, chance)
+    curve += _scoops(sung, singer, times, rng)
     curve = _glide(curve, speed, singer.overshoot)
     slow = np.arange(0, steps * CONTROL_S + 2 * _DRIFT_S, _DRIFT_S)
-    drift, rate = np.clip(chance.standard_normal((2, len(slow))), -2, 2)
+    drift, rate = np.clip(rng.standard_normal((2, len(slow))), -2, 2)
     curve += singer.drift_cents / 100 * np.interp(times, slow, drift)
     phase = np.cumsum(singer.vibrato_hz * CONTROL_S * (1 + 0.06 * np.interp(times, slow, rate)))
-    curve += _vibrato_depth(sung, singer, times, chance) * np.sin(2 * math.pi * phase)
+    curve += _vibrato_depth(sung, singer, times, rng) * np.sin(2 * math.pi * phase)
     return curve
 
 
@@ -373,12 +373,10 @@ def _written_pitch(sung: Sequence[_Sung], times: Curve, lead_s: float) -> Curve:
     return pitches[np.searchsorted(np.maximum.accumulate([0.0, *changes])[1:], times, "right")]
 
 
-def _scoops(
-    sung: Sequence[_Sung], singer: Singer, times: Curve, chance: np.random.Generator
-) -> Curve:
+def _scoops(sung: Sequence[_Sung], singer: Singer, times: Curve, rng: np.random.Generator) -> Curve:
     """Return how far below the notes the pitch is, as they are reached and left."""
     curve = np.zeros(len(times))
-    draws = chance.random((len(sung), 4))
+    draws = rng.random((len(sung), 4))
     for note, (scoops, depth, speed, falls) in zip(sung, draws, strict=True):
         span = note.end_s - note.start_s
         begin, end = np.searchsorted(times, [note.start_s - 0.1, note.end_s])
@@ -405,11 +403,11 @@ def _glide(curve: Curve, speed: float, overshoot: float) -> Curve:
 
 
 def _vibrato_depth(
-    sung: Sequence[_Sung], singer: Singer, times: Curve, chance: np.random.Generator
+    sung: Sequence[_Sung], singer: Singer, times: Curve, rng: np.random.Generator
 ) -> Curve:
     """Return semitones: vibrato begins late in a note and grows; short notes have none."""
     points: list[tuple[float, float]] = []
-    draws = chance.uniform(0.6, 1.0, (len(sung), 2))
+    draws = rng.uniform(0.6, 1.0, (len(sung), 2))
     for note, (depth, delay) in zip(sung, draws, strict=True):
         begin = note.start_s + singer.vibrato_delay_s * delay
         full = min(begin + 0.35, note.end_s)

@@ -82,40 +82,40 @@ class Singer:
     speaks: bool
 
 
-def draw_singer(voice: str, chance: np.random.Generator) -> Singer:
+def draw_singer(voice: str, rng: np.random.Generator) -> Singer:
     """Draw a singer.
 
     Parameters
     ----------
     voice : str
         ``soprano``, ``alto``, ``tenor`` or ``baritone``; anything else is of medium size.
-    chance : numpy.random.Generator
+    rng : numpy.random.Generator
     """
-    size = _TRACTS.get(voice, 1.05) * chance.uniform(0.94, 1.06)
-    tuned = chance.random() < 0.12  # by a machine, as much of pop is
-    whispers, rough = chance.random(2) < (0.06, 0.2)
+    size = _TRACTS.get(voice, 1.05) * rng.uniform(0.94, 1.06)
+    tuned = rng.random() < 0.12  # by a machine, as much of pop is
+    whispers, rough = rng.random(2) < (0.06, 0.2)
     return Singer(
-        tract=tuple(size * chance.uniform(0.96, 1.04, _FORMANTS)),
-        ring=float(chance.uniform(0, 0.35) if chance.random() < 0.75 else chance.uniform(0.5, 0.9)),
-        open_quotient=float(chance.uniform(0.45, 0.75)),
-        brightness_hz=float(np.exp(chance.uniform(np.log(2000), np.log(8000)))),
-        presence_db=float(chance.uniform(0, 14)),
-        breathiness=float(0.5 if whispers else np.exp(chance.uniform(np.log(0.015), np.log(0.15)))),
-        voicing=float(chance.uniform(0.0, 0.25)) if whispers else 1.0,
-        roughness=float(chance.uniform(0.1, 0.5)) if rough else 0.0,
-        jitter=float(chance.uniform(0.001, 0.005) * (2 if rough else 1)),
-        shimmer=float(chance.uniform(0.02, 0.08) * (2 if rough else 1)),
-        sibilance=float(np.exp(chance.uniform(np.log(0.5), np.log(1.6)))),
-        breath=float(chance.uniform(0.3, 1.0)) if chance.random() < 0.8 else 0.0,
-        vibrato_hz=float(chance.uniform(4.5, 6.5)),
-        vibrato_cents=float(chance.uniform(5, 25) if tuned else chance.uniform(25, 60)),
-        vibrato_delay_s=float(chance.uniform(0.15, 0.5)),
-        intonation_cents=float(0 if tuned else chance.uniform(3, 14)),
-        drift_cents=float(chance.uniform(4, 8) if tuned else chance.uniform(8, 20)),
-        glide_hz=float(12 if tuned else chance.uniform(3.5, 9)),
-        overshoot=float(0 if tuned else chance.uniform(0.0, 0.12)),
-        scoop=float(0.2 if tuned else chance.uniform(0.3, 0.9)),
-        looseness_s=float(chance.uniform(0.002, 0.009)),
-        lateness_s=float(chance.normal(0, 0.004)),
-        speaks=bool(chance.random() < 0.06),
+        tract=tuple(size * rng.uniform(0.96, 1.04, _FORMANTS)),
+        ring=float(rng.uniform(0, 0.35) if rng.random() < 0.75 else rng.uniform(0.5, 0.9)),
+        open_quotient=float(rng.uniform(0.45, 0.75)),
+        brightness_hz=float(np.exp(rng.uniform(np.log(2000), np.log(8000)))),
+        presence_db=float(rng.uniform(0, 14)),
+        breathiness=float(0.5 if whispers else np.exp(rng.uniform(np.log(0.015), np.log(0.15)))),
+        voicing=float(rng.uniform(0.0, 0.25)) if whispers else 1.0,
+        roughness=float(rng.uniform(0.1, 0.5)) if rough else 0.0,
+        jitter=float(rng.uniform(0.001, 0.005) * (2 if rough else 1)),
+        shimmer=float(rng.uniform(0.02, 0.08) * (2 if rough else 1)),
+        sibilance=float(np.exp(rng.uniform(np.log(0.5), np.log(1.6)))),
+        breath=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.8 else 0.0,
+        vibrato_hz=float(rng.uniform(4.5, 6.5)),
+        vibrato_cents=float(rng.uniform(5, 25) if tuned else rng.uniform(25, 60)),
+        vibrato_delay_s=float(rng.uniform(0.15, 0.5)),
+        intonation_cents=float(0 if tuned else rng.uniform(3, 14)),
+        drift_cents=float(rng.uniform(4, 8) if tuned else rng.uniform(8, 20)),
+        glide_hz=float(12 if tuned else rng.uniform(3.5, 9)),
+        overshoot=float(0 if tuned else rng.uniform(0.0, 0.12)),
+        scoop=float(0.2 if tuned else rng.uniform(0.3, 0.9)),
+        looseness_s=float(rng.uniform(0.002, 0.009)),
+        lateness_s=float(rng.normal(0, 0.004)),
+        speaks=bool(rng.random() < 0.06),
     )

@@ -48,7 +48,7 @@ def sound(
     singer: Singer,
     samples: int,
     sample_rate: int,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Samples:
     """Make a performance heard.
 
@@ -57,19 +57,19 @@ def sound(
     float32 ``[samples]``
     """
     clock = _Clock.of(performance, samples, sample_rate)
-    phase = _phase(performance, singer, clock, chance)
+    phase = _phase(performance, singer, clock, rng)
     cycle, within = _cycles(phase, clock.step)
     voicing, breath, mouth = _amplitudes(performance, clock)
     voiced = _pulses(performance, singer, within, clock)
     voiced *= voicing
-    voiced *= _unevenness(singer, cycle, chance)
+    voiced *= _unevenness(singer, cycle, rng)
     # The open vocal folds let more breath through.
     opening = np.cos(np.float32(2 * math.pi) * within)
     opening *= np.minimum(voicing, 1)
     opening *= 0.5
     breath *= 1 + opening
     noise = np.hypot(breath, mouth)
-    noise *= chance.standard_normal(noise.shape, np.float32)
+    noise *= rng.standard_normal(noise.shape, np.float32)
     made = np.zeros(samples, np.float32)
     heard = _through_tract(performance, singer, voiced.reshape(-1), noise.reshape(-1), clock)
     clock.sung.add(heard, made)
@@ -153,13 +153,13 @@ def _steps_hz(performance: Performance, clock: _Clock) -> Curve:
 
 
 def _phase(
-    performance: Performance, singer: Singer, clock: _Clock, chance: np.random.Generator
+    performance: Performance, singer: Singer, clock: _Clock, rng: np.random.Generator
 ) -> Curve:
     """Return the number of cycles since the beginning at the edges of all steps."""
     rises = _steps_hz(performance, clock) * (clock.step / clock.sample_rate)
     phase = np.append(0, np.cumsum(rises))
     cycles = np.arange(int(phase[-1]) + 2)
-    jitter = singer.jitter * chance.standard_normal(len(cycles))
+    jitter = singer.jitter * rng.standard_normal(len(cycles))
     return np.asarray(np.maximum(phase + np.interp(phase, cycles, jitter), 0))
 
 
@@ -176,14 +176,12 @@ def _cycles(phase: Curve, samples: int) -> tuple[npt.NDArray[np.intp], Samples]:
     return cycle, within
 
 
-def _unevenness(
-    singer: Singer, cycle: npt.NDArray[np.intp], chance: np.random.Generator
-) -> Samples:
+def _unevenness(singer: Singer, cycle: npt.NDArray[np.intp], rng: np.random.Generator) -> Samples:
     """Return the factor by which cycles differ in loudness."""
     count = int(cycle.max(initial=0)) + 2
-    factor = 1 + singer.shimmer * chance.standard_normal(count, np.float32)
+    factor = 1 + singer.shimmer * rng.standard_normal(count, np.float32)
     knots = np.arange(0, count + _ROUGH_CYCLES, _ROUGH_CYCLES)
-    slow = np.interp(np.arange(0, count, 2), knots, chance.random(len(knots)))
+    slow = np.interp(np.arange(0, count, 2), knots, rng.random(len(knots)))
     factor[::2] -= singer.roughness * slow
     return np.take(factor, cycle)
 
