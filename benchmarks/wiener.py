@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from partita.dsp.stft import Stft
-from partita.dsp.wiener import refine, wiener
+from partita.dsp.wiener import wiener
+from partita.dsp.wiener_refinement import refine
 
 RATE = 44100
 

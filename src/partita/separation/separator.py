@@ -67,7 +67,7 @@ class Separator(MixtureSeparator):
     sum_to_mix : bool
         Share the residual out among the estimates, so that they add up to the mixture.
     wiener : int
-        Refine the estimates by that many iterations of `partita.dsp.wiener.refine`; 0: do not.
+        Refine the estimates by so many iterations of `partita.dsp.wiener_refinement`; 0: do not.
 
     Raises
     ------

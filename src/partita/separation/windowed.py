@@ -17,7 +17,7 @@ from torch import Tensor
 from partita.devices import worker_pool
 from partita.dsp.blocks import Aligner, until_last
 from partita.dsp.overlap_add import OverlapAdd, Window, random_offsets
-from partita.dsp.wiener import refine
+from partita.dsp.wiener_refinement import refine
 from partita.errors import PartitaError, UsageError
 from partita.models._protocol import SeparationModel, SongFacts
 

@@ -4,7 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita.dsp import wiener as module
-from partita.dsp.wiener import expectation_maximisation, multichannel_wiener, refine, wiener
+from partita.dsp import wiener_reference, wiener_refinement
+from partita.dsp.overlap_add import Window
+from partita.dsp.wiener import expectation_maximisation, multichannel_wiener, wiener
+from partita.dsp.wiener_refinement import refine
 
 
 def noise(*shape, seed=0, dtype=torch.float32):
@@ -24,11 +27,38 @@ def test_the_filter_is_its_equation(channels):
     half = noise(2, 3, channels, channels, 4, dtype=torch.complex128)
     spatial = torch.einsum("bsikf,bsjkf->bsijf", half, half.conj())
     found = multichannel_wiener(mixture, powers, spatial, torch.tensor(0.1))
-    each = torch.einsum("bsfn,bsijf->bsfnij", powers.to(spatial.dtype), spatial)
-    total = each.sum(dim=1) + 0.1 * torch.eye(channels)
-    whitened = torch.linalg.solve(total, mixture.permute(0, 2, 3, 1))
-    expected = torch.einsum("bsfnij,bfnj->bsifn", each, whitened)
-    torch.testing.assert_close(found, expected)
+    for item in range(2):
+        covariances = spatial[item].movedim(-1, 1)  # [S, F, C, C]
+        expected = wiener_reference.filter_mixture(mixture[item], powers[item], covariances, 0.1)
+        torch.testing.assert_close(found[item], expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.integers(1, 3),
+    sources=st.integers(1, 4),
+    frames=st.integers(1, 12),
+    iterations=st.integers(0, 3),
+    gain=st.sampled_from([1e-4, 1.0, 30.0, 1e5]),
+    is_half_silent=st.booleans(),
+    piece_frames=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_the_fast_form_agrees_with_the_plain_one(
+    channels, sources, frames, iterations, gain, is_half_silent, piece_frames, seed
+):
+    images, mixture = spectra(channels, sources=sources, frames=frames, seed=seed)
+    mixture = gain * mixture
+    if is_half_silent:
+        mixture = mixture * (noise(9, 1, seed=seed + 1) > 0)
+    magnitudes = gain * images.abs() * noise(1, sources, channels, 9, 1, seed=seed + 2).abs()
+    expected = wiener_reference.wiener(magnitudes[0], mixture[0], iterations=iterations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PLANE", 9 * piece_frames)
+        patch.setattr(module, "_MIN_FRAMES", 1)
+        found = wiener(magnitudes, mixture, iterations=iterations)[0]
+    atol = 1e-6 * float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -165,7 +195,7 @@ def test_long_signals_are_filtered_in_windows(monkeypatch):
     parts = noise(1, 2, 2, 60000)
     estimates, mixture = parts + 0.3 * parts.flip(1), parts.sum(dim=1)
     whole = refine(estimates, mixture, 1)
-    monkeypatch.setattr(module, "_WINDOW", module.Window(20000, 4000))
+    monkeypatch.setattr(wiener_refinement, "_WINDOW", Window(20000, 4000))
     windowed = refine(estimates, mixture, 1)
     assert windowed.shape == whole.shape
     assert (windowed.sum(dim=1) - mixture).abs().max() <= 1e-6 * mixture.abs().max()
