@@ -20,8 +20,8 @@ def with_nan(path):
 
 BAD = {
     "NaN": (with_nan, "weights in networks.a.head.bias are NaN or infinite"),
-    "pipe": (os.mkfifo, "it is no regular file"),
-    "folder": (os.mkdir, "it is no regular file"),
+    "pipe": (os.mkfifo, "it is not a regular file"),
+    "folder": (os.mkdir, "it is not a regular file"),
     "empty": (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
     "missing": (lambda path: None, "no such checkpoint"),
 }

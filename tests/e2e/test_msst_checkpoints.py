@@ -83,7 +83,7 @@ def test_what_cannot_be_used_is_said_in_one_line(run, song, checkpoint, tmp_path
     checkpoint.write_bytes(whole[:2000])
     refused("not a file of tensors")
     torch.save(bad, checkpoint)
-    refused("nothing of it was run")
+    refused("nothing was run")
     assert not (tmp_path / "pwned").exists()
     checkpoint.write_bytes(whole)
     other = small_model(features=12, sources=["a", "b", "c"])

@@ -1,1 +1,1 @@
-"""Weights: what exists, where it comes from, and how it gets here intact."""
+"""Weights: cards, downloads, caches, and readers of checkpoints."""

@@ -1,4 +1,4 @@
-"""partita's own file of weights: safetensors that say which model they belong to."""
+"""partita's own checkpoints: safetensors with the model's name and configuration."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def save_checkpoint(
     path : Path
     model : SeparationModel
     half : bool
-        Store numbers in 16 bits, in half the room.
+        Store weights as float16, at half the size.
     origin : str
-        What the weights were made from, for `checkpoint_origin`.
+        The files that the weights were made from, for `checkpoint_origin`.
     licence : str
-        Of the weights, where they are somebody else's: `partita.weights.licences` reads it.
+        Of the weights, if they are somebody else's; `partita.weights.licences` reads it.
 
     Raises
     ------
     OSError
-        It cannot be written.
+        The file cannot be written.
     ModelError
-        A weight is too large for 16 bits.
+        A weight is beyond the range of float16.
     """
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if half:
@@ -80,7 +80,7 @@ def save_checkpoint(
 
 
 def _os_error(error: SafetensorError) -> OSError:
-    """Return what the operating system said, of which safetensors keeps the number in a text."""
+    """Return the operating system's error, whose number safetensors puts into its message."""
     number = re.search(r"os error (\d+)", str(error))
     if number is None:
         return OSError(one_line(error))
@@ -88,18 +88,17 @@ def _os_error(error: SafetensorError) -> OSError:
 
 
 def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:
-    """Read a model from a file of `save_checkpoint`'s, or one with ``config.json`` beside it.
+    """Read a model from a file of `save_checkpoint`, or from one with a ``config.json`` beside it.
 
-    Nothing that the file declares is believed before it is checked: the configuration by
-    `ModelConfig`, then the tensors' names and shapes by the model that it asks for, before
-    memory is taken for any of them.
+    Everything in the file is validated first: the configuration by `ModelConfig`, then the names
+    and shapes of the tensors against that model, before memory is allocated for them.
 
     Parameters
     ----------
     path : Path
     expected_digest : str, optional
-        What `tensors_digest` must give; by default what it gave when the file was written, which
-        finds damage.
+        The expected `tensors_digest`; by default the one that was stored when the file was written,
+        which detects damage.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     Raises
     ------
     WeightsCorruptError
-        The file is no checkpoint, is damaged, has another digest, or weights that are NaN or
+        The file is not a checkpoint, is damaged, has another digest, or has weights that are NaN or
         infinite.
     """
     name = one_line(path)
@@ -123,24 +122,24 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
         raise WeightsCorruptError(
             f"{name}: not a readable safetensors file ({one_line(error)})"
         ) from error
-    digest = expected_digest or header.metadata.get("tensors_sha256")  # older files do not say it
+    digest = expected_digest or header.metadata.get("tensors_sha256")  # older files lack it
     if digest and tensors_digest(tensors) != digest:
-        raise WeightsCorruptError(f"{name}: the weights do not have the expected SHA-256")
+        raise WeightsCorruptError(f"{name}: the weights differ from the expected SHA-256")
     wanted = {key: tensor.dtype for key, tensor in model.state_dict().items()}
     tensors = {key: tensor.to(wanted[key]) for key, tensor in tensors.items()}
     check_finite(name, tensors)
-    # Assigned, not copied: float32 stays mapped from the file until it is used.
+    # Assigned, not copied: float32 tensors stay memory-mapped until they are used.
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval()
 
 
 def checkpoint_origin(path: Path) -> str:
-    """Return what a checkpoint was made from, as `save_checkpoint` was told; empty: it was not.
+    """Return the `origin` that `save_checkpoint` stored; empty: none.
 
     Raises
     ------
     WeightsCorruptError
-        The file is no safetensors file.
+        The file is not a safetensors file.
     """
     return read_header(path).metadata.get("origin", "")
 
@@ -151,28 +150,28 @@ def check_finite(name: str, tensors: Mapping[str, Tensor]) -> None:
     Raises
     ------
     WeightsCorruptError
-        One is.
+        A weight is.
     """
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and tensor.numel():
-            low, high = tensor.aminmax()  # NaN where one is
+            low, high = tensor.aminmax()  # NaN if any is
             if not (low.isfinite() and high.isfinite()):
                 raise WeightsCorruptError(f"{name}: weights in {one_line(key)} are NaN or infinite")
 
 
 def tensors_fault(found: Mapping[str, str], expected: Mapping[str, str]) -> str | None:
-    """Say how tensors differ from those of a model, None where they do not.
+    """Return the first difference between tensors and those of a model; None: they are equal.
 
     Parameters
     ----------
     found, expected : mapping of str to str
-        The tensors' names, and what stands for the shape and type of each.
+        Tensor name → a text for its shape and type.
     """
     return next(iter(tensors_faults(found, expected)), None)
 
 
 def tensors_faults(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
-    """Say everything in which tensors differ from those of a model, in the order of their names.
+    """Return all differences between tensors and those of a model, ordered by name.
 
     Parameters
     ----------
@@ -188,13 +187,13 @@ def tensors_faults(found: Mapping[str, str], expected: Mapping[str, str]) -> lis
             faults.append(f"has an unexpected tensor {shown}")
         elif found[name] != expected[name]:
             faults.append(
-                f"has another shape or type of {shown}: {found[name]}, not {expected[name]}"
+                f"has another shape or type for {shown}: {found[name]}, not {expected[name]}"
             )
     return faults
 
 
 def _described_model(name: str, said: Mapping[str, str], header: Header) -> SeparationModel:
-    """Build the model that a file says it holds, without storage."""
+    """Build the model that a file declares, without storage."""
     try:
         if said.get("format", _FORMAT) != _FORMAT:
             raise ValueError("another version of partita wrote it")
@@ -203,7 +202,7 @@ def _described_model(name: str, said: Mapping[str, str], header: Header) -> Sepa
         facts = {"sources": list(model.sources), "sample_rate": model.sample_rate}
         for key, value in facts.items():
             if json.loads(said.get(key, json.dumps(value))) != value:
-                raise ValueError(f"its configuration has other {key} than it says")
+                raise ValueError(f"the {key} of its configuration and of its metadata differ")
         found = {
             key: _kind(shape, header.types[key] in _FLOATS) for key, shape in header.shapes.items()
         }
@@ -233,12 +232,12 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
         return tensor
     halved = tensor.half()
     if not halved.isfinite().all():
-        raise ModelError(f"{name} has values beyond what 16 bits can hold, or none at all")
+        raise ModelError(f"{name} has values that are NaN or beyond the range of float16")
     return halved
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and values, whatever file they stand in."""
+    """Return the SHA-256 of names, types, shapes and values, independent of the file format."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().contiguous()

@@ -1,4 +1,4 @@
-"""Turns any checkpoint that can be read into partita's own, kept under a name."""
+"""Import of checkpoints: any readable one becomes partita's own, kept in the cache by name."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ def import_checkpoint(
     Parameters
     ----------
     files : sequence of Path
-        A checkpoint of partita's or another program's, or a folder that holds one; and the
-        configuration (YAML, JSON) that describes it, unless that lies beside it.
+        A checkpoint of partita or another program, or a folder that holds one; and its
+        configuration (YAML, JSON), unless that is beside it.
     name : str
-        What ``--model`` takes from then on.
+        The name that stands for the checkpoint from then on.
     licence : str, optional
-        Of the weights; by default what the checkpoint itself states, or else ``unknown``.
+        Of the weights; by default the one that the checkpoint states, else ``unknown``.
     taken : iterable of str
-        Names that may not be used, beside those of cards and imported checkpoints.
+        Names that may not be used, besides those of cards and imported checkpoints.
 
     Returns
     -------
     Path
-        The new checkpoint; it appears under its name only when it is complete.
+        The new checkpoint; it appears only when it is complete.
 
     Raises
     ------
     UsageError
-        Not one checkpoint and at most one configuration; a name that cannot be or that is taken; a
+        Several or no checkpoints, several configurations; a name that is not valid or taken; a
         licence that is empty or too long.
     WeightsUnavailableError
-        A file is not there, or the cache cannot be written.
+        A file does not exist, or the cache cannot be written.
     WeightsCorruptError
         The checkpoint cannot be used.
     """
@@ -76,28 +76,28 @@ def import_checkpoint(
     if licence is not None and not (
         licence.strip() and licence.isprintable() and len(licence) <= _MOST_LICENCE_CHARS
     ):
-        raise UsageError(f"--licence takes one line of up to {_MOST_LICENCE_CHARS} characters")
+        raise UsageError(f"`licence` must be one line of up to {_MOST_LICENCE_CHARS} characters")
     model, origin, stated = _read(_source(files))
     licence = (licence or stated or UNKNOWN_LICENCE).strip()
     path = imported_path(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.parent / ".lock"):
-            check_new_name(name, taken)  # another process may have been quicker
+            check_new_name(name, taken)  # another process may have taken it meanwhile
             save_checkpoint(path, model, origin=origin, licence=licence)
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise WeightsUnavailableError(
             f"the cache {one_line(cache_folder())} cannot be written ({reason}): "
-            "free some space, or name another folder in PARTITA_HOME"
+            "free some space, or set PARTITA_HOME to another folder"
         ) from error
     return path
 
 
 def _source(files: Sequence[Path]) -> str:
-    """Return the name of a checkpoint, together with the configuration that is given."""
+    """Return the name of a checkpoint, with the given configuration."""
     if len(files) == 1 and bag_file(str(files[0])) is not None:
-        with contextlib.suppress(WeightsError):  # a YAML file that is no bag
+        with contextlib.suppress(WeightsError):  # a YAML file that is not a bag
             require_one_model(str(files[0]))
     configs = [path for path in files if is_config(path)]
     others = [path for path in files if not is_config(path)]
@@ -111,7 +111,7 @@ def _source(files: Sequence[Path]) -> str:
 
 
 def _is_beside(path: Path, others: Sequence[Path]) -> bool:
-    """Tell whether a file describes another one, which its reader finds there by itself."""
+    """Return whether a file describes another one, whose reader finds it."""
     mixin = path.name == MIXIN_CONFIG and any(
         other != path and other.parent == path.parent for other in others
     )
@@ -119,9 +119,9 @@ def _is_beside(path: Path, others: Sequence[Path]) -> bool:
 
 
 def _read(name: str) -> tuple[SeparationModel, str, str]:
-    """Return the model of a checkpoint, its files with their SHA-256, and the licence it states."""
+    """Return a checkpoint's model, its files with their SHA-256, and the licence that it states."""
     if name in CARDS and not exists(Path(name)):
-        raise UsageError(f"{name} is no file: it has a card, and a name, already")
+        raise UsageError(f"{name} is not a file: it is the name of weights with a card")
     if (external := external_checkpoint(name)) is not None:
         model = load_external(external)
         paths = [path for path in (external.path, external.config) if path is not None]

@@ -1,9 +1,9 @@
 """Cards of checkpoints that the community trained and published for MSST.
 
-Sizes and SHA-256 stand in lists that others publish (`splifft` 0.0.9's registry, `pymss` 2.1.12's
-catalogue, which agree), settings in the YAML files that came with the checkpoints; with these,
-each network has as many bytes as its file. None was fetched or run by this project. Licences are
-unknown where no owner states one.
+Sizes and SHA-256 are from published lists (the registry of `splifft` 0.0.9 and the catalogue of
+`pymss` 2.1.12, which agree), settings from the YAML files that came with the checkpoints; with
+these, each network has the size of its file. This project never fetched or ran them. Licences are
+unknown unless the owner states one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from partita.weights.card import Card, UrlFile, UrlSource
 _HUB = "https://huggingface.co"
 _UVR = "https://github.com/TRvlvr/model_repo/releases/download/all_public_uvr_models"
 _MSST = "https://github.com/ZFTurbo/Music-Source-Separation-Training/releases/download"
-#: Nearly everything once more, with the names of `pymss`.
+#: A mirror of most files, under the names of `pymss`.
 _PYMSS = f"{_HUB}/baicai1145/pymss/resolve/main"
 
 _BS_PAPER = "Lu, Wang, Kong & Hung, Music source separation with band-split RoPE transformer, 2023"
@@ -32,12 +32,12 @@ _DRUMSEP = "aufr33-jarredou_DrumSep_model_mdx23c_ep_141_sdr_10.8059.ckpt"
 
 
 def _windows(samples: int) -> dict[str, int]:
-    """Return a RoFormer's windows, which overlap by half."""
+    """Return window settings of a RoFormer: windows overlap by half."""
     return {"segment_samples": samples, "overlap_samples": samples // 2}
 
 
 def _card(model: str, name: str, size: int, sha256: str, *urls: str, **facts: Any) -> Card:
-    """Return a card of one file, which is at all of these addresses."""
+    """Return the card of one file with several addresses."""
     sources = (UrlSource({"all": UrlFile(url, sha256, size)}, "msst") for url in urls)
     facts = {"trained_on": "not stated", "caution": _UNTRIED, **facts}
     return Card(name=name, model=model, remote=tuple(sources), download_bytes=size, **facts)
@@ -48,7 +48,7 @@ def _bs_roformer(*file: Any, settings: dict[str, Any], **facts: Any) -> Card:
 
 
 def _mel_roformer(*file: Any, settings: dict[str, Any], **facts: Any) -> Card:
-    """Return a card of one of the networks that all have the size of Kim Jensen's."""
+    """Return the card of a network of the same size as Kim Jensen's."""
     usual = {"hop_samples": 441, "bands_rate": _RATE, "residual": True}
     settings = {**usual, **_windows(352_800), **settings}
     return _card("mel-band-roformer", *file, config=settings, paper=_MEL_PAPER, **facts)

@@ -1,4 +1,4 @@
-"""Conv-TasNet's weights, as the authors of demucs publish them: one state dict for all sources."""
+"""Reader of Conv-TasNet's weights as published by demucs: one state dict for all sources."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _OUTSIDE_BLOCKS = {
     f"{_NETWORK}.3.weight": "scores.weight",
 }
 _DECODER = "decoder.basis_signals.weight"
-#: What stands at each place of a block; where the network is causal, a layer without weights comes
-#: behind the depthwise convolution.
+#: The layer at each position of a block; in causal networks, a layer without weights follows the
+#: depthwise convolution.
 _PARTS = {"0": "expand", "1": "prelu1", "2": "norm1"}
 _LAST_PARTS = ("depthwise", "prelu2", "norm2", "project")
 _KINDS = {"gamma": "weight", "beta": "bias"}
 
 
 def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
-    """Read the one file there is and give the tensors partita's names and shapes.
+    """Read the file and return its tensors with partita's names and shapes.
 
-    Nothing but tensors is unpickled. Whether they are all there is for the caller to check; those
-    that have no place in the network keep their names.
+    Nothing but tensors is unpickled. The caller checks that they are complete; unknown tensors keep
+    their names.
 
     Raises
     ------
     WeightsCorruptError
-        The file holds something else than a dict of tensors.
+        The file is not a dict of tensors.
     """
     (path,) = files.values()
     state = read_state_dict(path)
-    with corrupt_if_unreadable(path, "not a file of Conv-TasNet's weights"):
+    with corrupt_if_unreadable(path, "not Conv-TasNet's weights"):
         return _folded(_renamed(state))
 
 
@@ -63,20 +63,20 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _flat(tensor: Tensor, kind: str) -> Tensor:
-    """Return scales and shifts ``[1, channels, 1]`` of normalisations as ``[channels]``."""
+    """Reshape scales and shifts of normalisations from ``[1, channels, 1]`` to ``[channels]``."""
     if kind in _KINDS and tensor.ndim == 3 and tensor.shape[::2] == (1, 1):
-        return tensor[0, :, 0]  # never a copy, however large a file says it is
+        return tensor[0, :, 0]  # never a copy, whatever size the file declares
     return tensor
 
 
 def _last_parts(places: set[str]) -> dict[str, str]:
-    """Name the places of the depthwise separable convolution, which stand in order."""
+    """Name the layers of the depthwise separable convolution by their order."""
     inner = sorted((p for p in places if p.startswith("3.net.")), key=lambda p: int(p[6:]))
     return dict(zip(inner, _LAST_PARTS, strict=False))
 
 
 def _folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Part the decoder's samples into channels: ``[N, C * L]`` becomes ``[N, C, L]``."""
+    """Split the decoder's samples into channels: ``[N, C * L]`` becomes ``[N, C, L]``."""
     encoder, decoder = tensors.get("encoder.weight"), tensors.get("decoder.weight")
     if encoder is not None and decoder is not None and encoder.ndim == 3:
         channels = encoder.shape[1]

@@ -1,4 +1,4 @@
-"""Demucs's weights, as its authors publish them: one state dict for all sources."""
+"""Reader of Demucs's weights (version 2) as published: one state dict for all sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from partita.weights.state_dicts import read_state_dict
 
-#: What stands at each place of a level; the others are activations.
+#: The layer at each position of a level; the other positions are activations.
 _PARTS = {
     "encoder": {"0": "conv", "2": "rewrite"},
     "decoder": {"0": "rewrite", "2": "conv"},
@@ -17,10 +17,10 @@ _PARTS = {
 
 
 def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
-    """Read the one file there is and give the tensors partita's names.
+    """Read the file and return its tensors with partita's names.
 
-    Nothing but tensors is unpickled. Whether they are all there is for the caller to check; those
-    that have no place in the network keep their names.
+    Nothing but tensors is unpickled. The caller checks that they are complete; unknown tensors keep
+    their names.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
     Raises
     ------
     WeightsCorruptError
-        The file holds something else than a dict of tensors.
+        The file is not a dict of tensors.
     """
     (path,) = files.values()
     return {_renamed(name): tensor for name, tensor in read_state_dict(path).items()}

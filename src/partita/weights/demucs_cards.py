@@ -1,8 +1,8 @@
-"""Cards of what demucs 3 and 4 publish: networks of one file, and bags of several.
+"""Cards of the weights of demucs 3 and 4: single networks and bags.
 
-Addresses and the first digits of the hashes are those of demucs 4.1.0's ``remote/files.txt``, bags
-those of the YAML files beside it. Whole hashes and sizes are other people's, who fetched the files;
-where nobody has told them, the published digits stand for the hash.
+Addresses and the first digits of the hashes are from demucs 4.1.0's ``remote/files.txt``, bags from
+the YAML files beside it. Full hashes and sizes are from people who fetched the files; where they
+are unknown, only the published digits are checked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from partita.weights.card import BagMember, Card, NpmSource, UrlFile, UrlSource
 _ROOT = "https://dl.fbaipublicfiles.com/demucs"
 _FOUR = ("drums", "bass", "other", "vocals")
 _SIX = (*_FOUR, "guitar", "piano")
-_BAG_SEGMENT_S = 44.0  # the bags' windows, which are longer than the networks' own
-#: What networks of the two kinds have in 16 bits, where nobody has told a file's size.
+_BAG_SEGMENT_S = 44.0  # windows of the bags, longer than the networks' own
+#: Sizes of the two kinds of networks in 16 bits, for files of unknown size.
 _WAVEFORM_BYTES, _HYBRID_BYTES = 267_600_000, 167_400_000
 _HT_PAPER = "Rouard, Massa & Défossez, Hybrid Transformers for Music Source Separation, ICASSP 2023"
 _MDX_PAPER = "Défossez, Hybrid Spectrogram and Waveform Source Separation, MDX workshop, ISMIR 2021"
@@ -28,16 +28,16 @@ _LICENCE: dict[str, Any] = {
     'for research purpose!"; his own copies at huggingface.co/adefossez are labelled MIT, which '
     "contradicts that",
 }
-#: Small networks of their kinds give what demucs gives (tests/parity); these were out of reach.
+#: tests/parity compares small networks of these kinds with demucs; these files were out of reach.
 _UNTRIED = (
     "this project could not fetch and run it: address and hash are those of demucs 4.1.0, its size "
-    "that of published lists"
+    "is from published lists"
 )
 _ON_800 = "MUSDB18-HQ and 800 other songs"
 _ON_MUSDB = "MUSDB18-HQ, the 100 songs for training"
 _ON_EXTRA = "MUSDB18-HQ, its test songs too, and other songs"
 
-#: Of each file: its folder, hash, and size in bytes, 0 where nobody has told it.
+#: For each file: folder, hash, and size in bytes (0: unknown).
 _FILES: Mapping[str, tuple[str, str, int]] = {
     "f7e0c4bc": (
         "hybrid_transformer",
@@ -151,7 +151,7 @@ def _file(
     segment_s: float = 0.0,
     **facts: Any,
 ) -> Card:
-    """Return the card of one file; what it does not say here of its network, it says itself."""
+    """Return the card of one file; the file states the settings that are not given here."""
     folder, digest, size = _FILES[signature]
     address = f"{_ROOT}/{folder}/{signature}-{digest[:8]}.th"
     usual = _WAVEFORM_BYTES if model == "demucs-v3" else _HYBRID_BYTES
@@ -179,7 +179,7 @@ def _bag(
     member_of: str = "",
     **facts: Any,
 ) -> list[Card]:
-    """Return the card of a bag, and those of its members that are no other bag's."""
+    """Return the card of a bag, and those of its members that belong to no other bag."""
     rows = [tuple(map(float, row)) for row in weights] or [(1.0,)] * len(members)
     whole = Card(
         name=name,
@@ -195,7 +195,7 @@ def _bag(
 
 
 def _mdx(bag: str, trained_on: str, **kinds: Sequence[str]) -> list[Card]:
-    """Return the members of a bag of the MDX challenge; ``waveform`` and ``hybrid`` are files."""
+    """Return the members of a bag of the MDX challenge, from the names of its files."""
     models = {"waveform": "demucs-v3", "hybrid": "hdemucs"}
     return [
         _file(
@@ -216,7 +216,7 @@ _FINE_TUNED = [
     _file(
         signature,
         "htdemucs",
-        f"htdemucs, tuned to {source}",
+        f"htdemucs, fine-tuned to {source}",
         member_of="htdemucs_ft",
         trained_on=_ON_800,
         paper=_HT_PAPER,
@@ -266,7 +266,7 @@ DEMUCS_CARDS: tuple[Card, ...] = (
     ),
     *_bag(
         "htdemucs_ft",
-        "four htdemucs, each tuned to one stem; four times as slow, for one stem as fast",
+        "four htdemucs, each fine-tuned to one stem; four times slower for all stems",
         _FINE_TUNED,
         [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
         published={"vocals": 9.20, "drums": 10.08, "bass": 10.39, "other": 6.32},
@@ -275,7 +275,7 @@ DEMUCS_CARDS: tuple[Card, ...] = (
     _file(
         "5c90dfd2",
         "htdemucs",
-        "six stems; its authors find the piano poor",
+        "six stems; poor piano, according to its authors",
         name="htdemucs_6s",
         sources=_SIX,
         trained_on=_ON_800,
@@ -294,18 +294,18 @@ DEMUCS_CARDS: tuple[Card, ...] = (
     ),
     *_bag(
         "mdx",
-        "four networks; first of the MDX challenge without other songs",
+        "four networks; winner of the MDX challenge without extra training songs",
         _mdx("mdx", _ON_MUSDB, waveform=["0d19c1c6", "7ecf8ec1"], hybrid=["c511e2ab", "7d865c68"]),
         _TRACK_A,
     ),
     *_bag(
         "mdx_extra",
-        "four networks; second of the MDX challenge with other songs",
+        "four networks; second in the MDX challenge with extra training songs",
         _mdx("mdx_extra", _ON_EXTRA, hybrid=["e51eebcc", "a1d90b5c", "5d2d6c55", "cfa93e08"]),
     ),
     *_bag(
         "mdx_q",
-        "mdx in a third of the bytes, slightly worse",
+        "mdx quantised to a third of the size, slightly worse",
         _mdx(
             "mdx_q", _ON_MUSDB, waveform=["6b9c2ca1", "b72baf4e"], hybrid=["42e558d4", "305bc58f"]
         ),
@@ -313,19 +313,19 @@ DEMUCS_CARDS: tuple[Card, ...] = (
     ),
     *_bag(
         "mdx_extra_q",
-        "mdx_extra in a quarter of the bytes, slightly worse",
+        "mdx_extra quantised to a quarter of the size, slightly worse",
         _mdx("mdx_extra_q", _ON_EXTRA, hybrid=["83fc094f", "464b36d7", "14fc6a69", "7fd6ef75"]),
     ),
-    *_bag("repro_mdx_a", "four networks, trained later than mdx and all alike", _REPRO),
+    *_bag("repro_mdx_a", "four networks, trained later than mdx with equal settings", _REPRO),
     *_bag(
         "repro_mdx_a_time_only",
-        "the waveform networks of repro_mdx_a alone",
+        "only the waveform networks of repro_mdx_a",
         _REPRO[:2],
         member_of="repro_mdx_a",
     ),
     *_bag(
         "repro_mdx_a_hybrid_only",
-        "the hybrid networks of repro_mdx_a alone",
+        "only the hybrid networks of repro_mdx_a",
         _REPRO[2:],
         member_of="repro_mdx_a",
     ),

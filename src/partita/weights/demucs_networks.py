@@ -1,7 +1,7 @@
-"""Networks of demucs 3 and 4: what they were built with, and their weights, become our models.
+"""Conversion of demucs 3 and 4 networks (constructor arguments and weights) to our models.
 
-The package demucs 4.1.0 keeps a network as the name of its class, the arguments that it was built
-with, and a state dict. What reads its files calls `demucs_network`.
+The package demucs 4.1.0 stores a network as class name, constructor arguments and state dict.
+The readers of its files call `demucs_network`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import check_finite, tensors_fault
 
-#: What becomes of an argument: our field, and what makes its value of theirs.
+#: An argument's counterpart: our field, and the function that converts its value.
 _Field = tuple[str, Callable[[Any], Any]]
 
 _DCONV = ("none", "encoder", "decoder", "both")
 
 
 class _RefusedError(ValueError):
-    """An argument that our networks do not know."""
+    """An argument that our networks do not support."""
 
 
 def _text(value: Any) -> str:
@@ -77,7 +77,7 @@ def _side(value: Any) -> str:
 
 
 def _only(wanted: bool) -> Callable[[Any], Any]:
-    """Return a check for arguments of which partita's networks know one value only."""
+    """Return a check for arguments that partita's networks support with one value only."""
 
     def check(value: Any) -> None:
         if bool(value) != wanted:
@@ -124,8 +124,8 @@ _ATTENTION_LSTM: dict[str, _Field] = {
     "dconv_attn": ("dconv_attention", _whole),
     "dconv_lstm": ("dconv_lstm", _whole),
 }
-#: Of each class: our model, its arguments, and their values where none are given. Arguments that
-#: only concern training, and those that demucs 4.1.0 does not know either, are left out.
+#: For each class: our model, its arguments, and their default values. Arguments of training and
+#: those that demucs 4.1.0 does not know either are omitted.
 _CLASSES: dict[str, tuple[str, dict[str, _Field], dict[str, Any]]] = {
     "Demucs": (
         "demucs-v3",
@@ -194,22 +194,22 @@ def demucs_network(
     args: Sequence[Any] = (),
     name: str = "demucs's network",
 ) -> SeparationModel:
-    """Make a model of a network of the package demucs 4.1.0.
+    """Convert a network of the package demucs 4.1.0 to a model.
 
     Parameters
     ----------
     klass : str
-        ``Demucs``, ``HDemucs`` or ``HTDemucs``; what stands before the last dot is left out.
+        ``Demucs``, ``HDemucs`` or ``HTDemucs``; a module name before it is ignored.
     kwargs : mapping
-        What its constructor was called with. Fractions may be given as such; arguments that
-        demucs 4.1.0 does not know are ignored, as it does itself.
+        Constructor arguments, `Fraction` included; arguments unknown to demucs 4.1.0 are ignored,
+        as demucs does.
     state : mapping of str to Tensor
-        Its state dict, in any precision; 16-bit numbers become float32. Names, shapes and their
-        order are those of our model's ``state_dict()``, but for older files' names of version 3.
+        Its state dict, in any precision; float16 becomes float32. Names, shapes and order are those
+        of our model's ``state_dict()``, except for names in older files of version 3.
     args : sequence
-        Its positional arguments; the first one is ``sources``.
+        Positional constructor arguments; the first one is ``sources``.
     name : str
-        What to call it in messages.
+        Its name in messages.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def demucs_network(
     Raises
     ------
     WeightsCorruptError
-        Arguments or tensors that do not fit each other or our networks.
+        Arguments or tensors that contradict each other or that our networks do not support.
     """
     model = empty_demucs_network(klass, kwargs, args=args, name=name)
     expected = model.state_dict()
@@ -240,9 +240,10 @@ def empty_demucs_network(
     args: Sequence[Any] = (),
     name: str = "demucs's network",
 ) -> SeparationModel:
-    """Return the model that `demucs_network` gives, its weights without storage.
+    """Return the model of `demucs_network` without storage for its weights.
 
-    Its ``named_parameters()`` have demucs's names, shapes and order, which quantised states need.
+    Quantised states need the names, shapes and order of its ``named_parameters()``, which are
+    demucs's.
     """
     model, config = demucs_config(klass, kwargs, args=args, name=name)
     try:
@@ -258,7 +259,7 @@ def demucs_config(
     args: Sequence[Any] = (),
     name: str = "demucs's network",
 ) -> tuple[str, dict[str, Any]]:
-    """Return the name of our model and its configuration; see `demucs_network`."""
+    """Return our model's name and configuration; see `demucs_network`."""
     short = klass.rpartition(".")[2]
     if short not in _CLASSES:
         known = ", ".join(_CLASSES)
@@ -267,10 +268,10 @@ def demucs_config(
         )
     model, fields, defaults = _CLASSES[short]
     if len(args) > 1:
-        raise WeightsCorruptError(f"{name}: arguments without names behind sources")
+        raise WeightsCorruptError(f"{name}: positional arguments after sources")
     given = {**defaults, **dict(zip(("sources",), args, strict=False)), **kwargs}
     if "sources" not in given:
-        raise WeightsCorruptError(f"{name}: it does not say its sources")
+        raise WeightsCorruptError(f"{name}: does not state its sources")
     config: dict[str, Any] = {}
     for key, value in given.items():
         if key not in fields:
@@ -288,9 +289,9 @@ def demucs_config(
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name the tensors of files from before groups were normalised as later ones do.
+    """Rename the tensors of files that are older than group normalisation.
 
-    There, what stands at place 3 of a level without residual branches stood at place 2.
+    In these, the layer at position 3 of a level without residual branches was at position 2.
     """
     renamed: dict[str, Tensor] = {}
     for key, tensor in state.items():

@@ -1,10 +1,10 @@
-"""Files of demucs 3 and 4: a network's class, arguments and state, read safely.
+"""Reader of demucs 3 and 4 files: class, arguments and state of a network, without running code.
 
-demucs unpickles its packages (``.th``) as they are, classes and all. Here PyTorch's restricted
-unpickler reads them, which builds tensors, numbers, texts, lists and dicts. Beyond those it knows
-`Fraction`, NumPy's numbers, and the names of demucs's and DiffQ's classes, which stand for
-themselves: no code is run. What demucs 4.1.0 publishes instead are safetensors files, with the
-class and its arguments as JSON in their metadata.
+demucs unpickles its packages (``.th``) with their classes. Here PyTorch's restricted unpickler
+reads them: tensors, numbers, texts, lists and dicts, and besides these `Fraction`, NumPy's numbers,
+and the names of demucs's and DiffQ's classes, for which empty classes stand in. No code is run.
+demucs 4.1.0 publishes safetensors files, with the class and its arguments as JSON in their
+metadata.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ _MOST_WEIGHTS_PER_BYTE = 8  # of a quantised file: one bit each
 
 
 class _Demucs:
-    """Stands for demucs's class of waveform networks; nobody can make one."""
+    """Stand-in for demucs's class of waveform networks; it cannot be instantiated."""
 
     def __new__(cls, *_: Any) -> _Demucs:
         raise TypeError("a class of demucs, not a network")
 
 
 class _HDemucs(_Demucs):
-    """Stands for the hybrid networks."""
+    """Stand-in for the hybrid networks."""
 
 
 class _HTDemucs(_Demucs):
-    """Stands for the hybrid networks with transformers."""
+    """Stand-in for the hybrid networks with transformers."""
 
 
 class _DiffQuantizer(_Demucs):
-    """Stands for DiffQ's quantiser."""
+    """Stand-in for DiffQ's quantiser."""
 
 
 class _UniformQuantizer(_Demucs):
-    """Stands for DiffQ's quantiser with the same bits for all weights."""
+    """Stand-in for DiffQ's quantiser with the same bits for all weights."""
 
 
 _CLASSES: dict[str, type] = {
@@ -83,7 +83,7 @@ _QUANTISERS: dict[type, tuple[str, Kind]] = {
 
 @dataclass(frozen=True)
 class DemucsPackage:
-    """What a package says of its network.
+    """The content of a package.
 
     Attributes
     ----------
@@ -91,9 +91,9 @@ class DemucsPackage:
         ``Demucs``, ``HDemucs`` or ``HTDemucs``.
     args : tuple
     kwargs : mapping
-        What the class was called with.
+        Constructor arguments.
     state : mapping of str to Tensor
-        Restored, where DiffQ had quantised it.
+        Dequantised, if DiffQ had quantised it.
     """
 
     klass: str
@@ -103,12 +103,12 @@ class DemucsPackage:
 
 
 def read_package(path: Path) -> DemucsPackage:
-    """Read a package; nothing of it is run.
+    """Read a package without running any of it.
 
     Raises
     ------
     WeightsCorruptError
-        It is no package, damaged, names anything but what a package needs.
+        It is not a package, is damaged, or names classes that a package does not need.
     """
     klass, args, kwargs, state = _unpickled(path)
     with corrupt_if_unreadable(path, _NO_PACKAGE):
@@ -121,7 +121,7 @@ def read_package(path: Path) -> DemucsPackage:
 
 
 def _unpickled(path: Path) -> tuple[str, tuple[Any, ...], dict[str, Any], Any]:
-    """Return class, arguments and state of a package, the state as it stands there."""
+    """Return class, arguments and unconverted state of a package."""
     with corrupt_if_unreadable(path, _NO_PACKAGE):
         with torch.serialization.safe_globals(_admitted()):
             package = load_restricted(path)
@@ -140,7 +140,7 @@ def _restored(
     kwargs: Mapping[str, Any],
     state: Mapping[str, Any],
 ) -> dict[str, Tensor]:
-    """Return the tensors of a quantised state, which go without names."""
+    """Return the tensors of a quantised state, which has no names."""
     name = one_line(path)
     meta = state["meta"]
     _, kind = _QUANTISERS[meta["klass"]]
@@ -159,12 +159,12 @@ def _restored(
 def read_safetensors(path: Path) -> DemucsPackage:
     """Read a safetensors file as demucs 4.1.0 writes and reads it.
 
-    Where its metadata were lost, the JSON file that demucs puts beside it says the same.
+    If its metadata are lost, the JSON file that demucs writes beside it has the same content.
 
     Raises
     ------
     WeightsCorruptError
-        It is no such file, or damaged.
+        It is not such a file, or is damaged.
     """
     klass, args, kwargs, structure = _said(path)
     with corrupt_if_unreadable(path, _NO_SAFETENSORS):
@@ -177,7 +177,7 @@ def read_safetensors(path: Path) -> DemucsPackage:
 
 
 def _said(path: Path) -> tuple[str, tuple[Any, ...], dict[str, Any], str]:
-    """Return class and arguments of a safetensors file, and how its state is nested, if it is."""
+    """Return class and arguments of a safetensors file, and the nesting of its state, if any."""
     said: Mapping[str, Any] = read_header(path).metadata
     said = said if DEMUCS_CLASS in said else read_sidecar(path)
     with corrupt_if_unreadable(path, _NO_SAFETENSORS):
@@ -194,12 +194,12 @@ def _said(path: Path) -> tuple[str, tuple[Any, ...], dict[str, Any], str]:
 
 
 def package_sources(path: Path) -> tuple[str, ...]:
-    """Return what the network of a file of demucs's separates, without building it.
+    """Return the sources of a demucs file's network without building it.
 
     Raises
     ------
     WeightsCorruptError
-        As `model_from_package`, as far as can be told from class and arguments.
+        As `model_from_package`, as far as class and arguments show.
     """
     is_package = path.suffix.lower() == DEMUCS_PACKAGE
     klass, args, kwargs, _ = _unpickled(path) if is_package else _said(path)
@@ -212,7 +212,7 @@ def package_sources(path: Path) -> tuple[str, ...]:
 
 
 def _decoded(value: Any) -> Any:
-    """Return what JSON stands for: a fraction is written as a table."""
+    """Convert JSON values: fractions are written as tables."""
     if isinstance(value, dict):
         if value.get("_type") == "fraction":
             return Fraction(value["numerator"], value["denominator"])
@@ -223,7 +223,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _nested(node: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Return a state that is more than a dict of tensors, from what JSON says of its nesting."""
+    """Return a nested state, from the nesting stored as JSON."""
     if not isinstance(node, dict):
         return node
     ((kind, value),) = node.items()
@@ -240,21 +240,21 @@ def _nested(node: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def model_from_package(path: Path, segment_s: float | None = None) -> SeparationModel:
-    """Read a package or a safetensors file of demucs's, and make our model of it.
+    """Read a package or a safetensors file of demucs as one of our models.
 
     Parameters
     ----------
     path : Path
     segment_s : float, optional
-        The length of windows in seconds that a bag asks for. Networks with a transformer take none
-        that is longer than what they learned from.
+        Window length in seconds that a bag sets. Networks with a transformer limit it to the length
+        that they were trained with.
 
     Raises
     ------
     WeightsUnavailableError
-        There is no such file.
+        The file does not exist.
     WeightsCorruptError
-        As `read_package` and `read_safetensors`; or its network is none that we have.
+        As `read_package` and `read_safetensors`; or the network is not supported.
     """
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
@@ -273,7 +273,7 @@ def _takes_segment(package: DemucsPackage, segment_s: float) -> bool:
 
 
 def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
-    """Read the one package there is; the tensors have partita's names.
+    """Read the package; its tensors have partita's names.
 
     Raises
     ------
@@ -285,7 +285,7 @@ def tensors_from_files(files: Mapping[str, Path]) -> dict[str, Tensor]:
 
 
 def _admitted() -> list[Any]:
-    """Return what the unpickler may name, beside PyTorch's own tensors."""
+    """Return the classes that the unpickler accepts, besides PyTorch's tensors."""
     scalar = np.float64(0).__reduce__()[0]
     kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
     return [

@@ -1,12 +1,12 @@
-"""Weights quantised by DiffQ: levels of few bits in bit planes become float32 again.
+"""Dequantisation of weights that DiffQ quantised to few bits.
 
 DiffQ (Défossez, Adi & Synnaeve, Differentiable Model Compression via Pseudo Quantization Noise,
-2021) keeps a large tensor as levels of a uniform grid between its smallest and largest weight.
-Groups of weights share a number of bits, and groups of as many bits are packed together. The lists
-of a state have no names: they follow the order of the network's parameters.
+2021) stores a large tensor as levels of a uniform grid between its smallest and largest weight.
+Groups of weights share a bit width, and groups of equal width are packed together in bit planes.
+The lists of a state have no names: they follow the order of the network's parameters.
 
-Nothing here is from the package diffq, whose licence forbids commercial use; its states, of
-version 0.2.4 and before, become exactly the numbers that it restores.
+Nothing here is from the package diffq, whose licence forbids commercial use. States of diffq up to
+0.2.4 are restored to exactly the same numbers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from partita.weights.state_dicts import is_plain
 Kind = Literal["DiffQuantizer", "UniformQuantizer"]
 
 _MOST_BITS = 15
-#: Levels of 15 bits are not among those that the package packs: they are lost.
+#: The package does not pack levels of 15 bits: they are lost.
 _MOST_PACKED_BITS = 14
-#: The packer fills blocks of 32 words of 64 bits.
+#: The packer pads to blocks of 32 words of 64 bits.
 _MOST_PADDING = 32 * 64
 _WORDS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 _SHAPE_AXES = 3  # lines, bits, words
@@ -36,22 +36,22 @@ _BYTES_PER_MB = 2**20
 
 @dataclass(frozen=True)
 class Quantiser:
-    """How weights were quantised.
+    """Parameters of a quantiser.
 
     Attributes
     ----------
     kind : str
-        ``DiffQuantizer``, whose groups have bits of their own, or ``UniformQuantizer``.
+        ``DiffQuantizer``, with a bit width for each group, or ``UniformQuantizer``.
     min_size_mb : float
         Tensors larger than that, as float32, are quantised.
     group : int
-        Weights that share a number of bits; 0: all of a tensor.
+        Weights that share a bit width; 0: the whole tensor.
     min_bits : int
-        What packed numbers of bits are counted from.
+        The bit width that a packed 0 stands for.
     bits : float
-        Of all weights, of a ``UniformQuantizer``.
+        Bit width of a ``UniformQuantizer``.
     half : bool
-        Whether the other tensors have 16 bits.
+        Whether the other tensors are float16.
     packed : bool
         Whether levels are in bit planes.
     """
@@ -66,14 +66,14 @@ class Quantiser:
 
     @classmethod
     def from_settings(cls, kind: Kind, settings: Mapping[str, Any], *, packed: bool) -> Quantiser:
-        """Return what the arguments of the package's quantiser say.
+        """Convert the arguments of the package's quantiser.
 
         Raises
         ------
         ValueError
-            Tensors were left out by their names, which the state does not keep apart.
+            Tensors were excluded by name, which the state does not record.
         """
-        _check(not settings.get("exclude"), "tensors were left out by name, which is not read")
+        _check(not settings.get("exclude"), "tensors were excluded by name, which is not supported")
         return cls(
             kind,
             float(settings.get("min_size", cls.min_size_mb)),
@@ -93,10 +93,11 @@ def restored_state(
     Parameters
     ----------
     state : mapping
-        As the package's ``get_quantized_state`` gives it: ``quantized``, ``float16``, ``others``.
+        As returned by the package's ``get_quantized_state``: ``quantized``, ``float16``,
+        ``others``.
     shapes : mapping of str to sequence of int
-        Of the network's parameters, in their order. Nothing bounds them here: a caller compares
-        them with the size of the file.
+        Of the network's parameters, in order. They are not bounded here: the caller compares them
+        with the size of the file.
     quantiser : Quantiser
 
     Returns
@@ -107,7 +108,7 @@ def restored_state(
     Raises
     ------
     ValueError
-        The state has other tensors than the network, or levels or bits that cannot be.
+        The state has other tensors than the network, or levels or bit widths that are impossible.
     """
     most_weights = quantiser.min_size_mb * _BYTES_PER_MB // 4
     large = [name for name, shape in shapes.items() if math.prod(shape) > most_weights]
@@ -116,7 +117,7 @@ def restored_state(
     _check(
         (len(packed), len(kept)) == (len(large), len(small)),
         f"it holds {len(packed)} quantised tensors and {len(kept)} others, "
-        f"where the network has {len(large)} and {len(small)}",
+        f"the network has {len(large)} and {len(small)}",
     )
     tensors: dict[str, Tensor] = {}
     for names, entries, read in ((small, kept, _kept), (large, packed, _restored)):
@@ -156,13 +157,13 @@ def _weights(entry: Sequence[Any], count: int, quantiser: Quantiser) -> Tensor:
     else:
         found = _of(_tensor(levels), count).reshape(groups, group)
         bits = _of(_tensor(bits), groups).reshape(-1)
-    _check(bool(((bits >= 1) & (bits <= _MOST_BITS)).all()), "has impossible numbers of bits")
+    _check(bool(((bits >= 1) & (bits <= _MOST_BITS)).all()), "has impossible bit widths")
     return _on_grid(found, bits[:, None], scale)
 
 
 def _packed_levels(packed: Sequence[Any], bits: Tensor, group: int) -> Tensor:
-    """Return the levels of all groups [groups, group] from those of each number of bits."""
-    _check(len(packed) == _MOST_PACKED_BITS, "has levels of other numbers of bits")
+    """Return the levels of all groups [groups, group] from the levels of each bit width."""
+    _check(len(packed) == _MOST_PACKED_BITS, "has levels of other bit widths")
     levels = torch.zeros(len(bits), group, dtype=torch.int16)
     found = 0
     for index, planes in enumerate(packed):
@@ -172,14 +173,14 @@ def _packed_levels(packed: Sequence[Any], bits: Tensor, group: int) -> Tensor:
             _check(planes is not None, f"lacks the levels of {index + 1} bits")
             levels[here] = _unpacked(planes, groups * group).reshape(groups, group)
         found += groups
-    _check(found == len(bits), "has groups of numbers of bits without levels")
+    _check(found == len(bits), "has groups of bit widths without levels")
     return levels
 
 
 def _on_grid(levels: Tensor, bits: Tensor, scale: Sequence[float]) -> Tensor:
-    """Return weights: levels of grids of so many bits, between the ends of a scale.
+    """Return the weights of levels on grids of given bit widths between the ends of a scale.
 
-    The order of operations is the package's, for equal rounding.
+    The order of operations is that of diffq, for equal rounding.
     """
     low, high = map(float, scale)
     unit = 1 / (2 ** bits.float() - 1)
@@ -187,15 +188,15 @@ def _on_grid(levels: Tensor, bits: Tensor, scale: Sequence[float]) -> Tensor:
 
 
 def _unpacked(planes: Any, count: int) -> Tensor:
-    """Return so many numbers from their bit planes.
+    """Return numbers from their bit planes.
 
     Parameters
     ----------
     planes : Tensor
-        Of integers [lines, bits, words] or [bits, words]: number `k` of a line with `w` words has
-        its bits at place `k // w` of word `k % w` of each plane.
+        Integers [lines, bits, words] or [bits, words]: the bits of number `k` of a line with `w`
+        words are at position `k // w` of word `k % w` of each plane.
     count : int
-        Numbers that there are; what comes after them fills words.
+        How many numbers there are; the rest is padding.
 
     Returns
     -------
@@ -209,7 +210,7 @@ def _unpacked(planes: Any, count: int) -> Tensor:
     places = 8 * planes.element_size()
     room = lines * places * words
     _check(bits <= _MOST_BITS, f"is packed in {bits} bit planes")
-    _check(0 <= room - count < _MOST_PADDING, f"has {room} numbers where there are {count}")
+    _check(0 <= room - count < _MOST_PADDING, f"has {room} numbers, expected {count}")
     numbers = np.zeros((lines, places, words), np.int16)
     for bit in range(bits):
         plane = np.ascontiguousarray(planes[:, bit].numpy())
@@ -220,13 +221,13 @@ def _unpacked(planes: Any, count: int) -> Tensor:
 
 
 def _tensor(value: Any) -> Tensor:
-    _check(isinstance(value, Tensor) and is_plain(value), "is no tensor, or one of another kind")
+    _check(isinstance(value, Tensor) and is_plain(value), "is not a plain tensor")
     tensor: Tensor = value.detach()
     return tensor
 
 
 def _of(tensor: Tensor, count: int) -> Tensor:
-    _check(tensor.numel() == count, f"has {tensor.numel()} numbers where there are {count}")
+    _check(tensor.numel() == count, f"has {tensor.numel()} numbers, expected {count}")
     return tensor
 
 

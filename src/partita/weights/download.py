@@ -1,4 +1,4 @@
-"""Fetching files: verified, resumable, and never half-done under their final name."""
+"""Downloads: verified, resumable, and never partial under their final name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from partita.files import exists, put_in_place
 from partita.weights.http_fetch import fetch_rest
 from partita.weights.registry_client import is_installed, run_client
 
-#: What a file may have of which nothing is known: the largest published checkpoint has 3.8 GB.
+#: Limit for files of unknown size; the largest published checkpoint has 3.8 GB.
 MOST_BYTES = 4_000_000_000
 _PIP_S = 3600
 _SHOWN_CHARS = 300
@@ -34,20 +34,20 @@ _log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(name: str, path: Path) -> Iterator[None]:
-    """Let one process at a time fetch something.
+    """Hold a lock, so that one process at a time fetches something.
 
     Parameters
     ----------
     name : str
-        What is fetched, for the log.
+        Name of the download, for the log.
     path : Path
-        Of the lock.
+        The lock file.
     """
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        _log.info("waiting for another process that fetches %s", name)
+        _log.info("waiting for another process that is fetching %s", name)
         lock.acquire()
     try:
         yield
@@ -68,21 +68,21 @@ def verify(path: Path, digest: str, *, size: int = 0, name: str = "") -> None:
     ----------
     path : Path
     digest : str
-        SHA-256 in hexadecimal digits, or the published beginning of it; or ``sha512-`` and the
-        whole SHA-512 in base64, as npm's registry says it.
+        SHA-256 in hexadecimal, or its published first digits; or ``sha512-`` and the SHA-512 in
+        base64, as in npm's registry.
     size : int
-        Its bytes; 0: they are not known.
+        In bytes; 0: unknown.
     name : str
-        What messages call it; empty: by its own name.
+        Its name in messages; empty: the file's name.
 
     Raises
     ------
     WeightsCorruptError
-        They differ, and the file is removed; or it is no regular file.
+        Size or hash differ, and the file is removed; or it is not a regular file.
     """
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):  # a pipe would wait forever
-        raise WeightsCorruptError(f"{one_line(path)}: is no regular file; remove it and try again")
+        raise WeightsCorruptError(f"{one_line(path)}: not a regular file; remove it and try again")
     fault = ""
     if size and facts.st_size != size:
         fault = f"has {facts.st_size:,} bytes, expected {size:,}"
@@ -98,7 +98,7 @@ def verify(path: Path, digest: str, *, size: int = 0, name: str = "") -> None:
 
 
 def _file_digest(path: Path, like: str) -> str:
-    """Return a file's hash, of the kind and in the form of another one."""
+    """Return a file's hash, of the kind and in the form of `like`."""
     if not like.startswith(_NPM):
         return file_sha256(path)
     with path.open("rb") as file:
@@ -107,10 +107,10 @@ def _file_digest(path: Path, like: str) -> str:
 
 
 def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
-    """Let pip download one wheel, so that its index settings, mirrors and proxies hold.
+    """Download one wheel with pip, so that its index settings, mirrors and proxies apply.
 
-    However this process is ended, pip is ended too. What a killed process left is removed by the
-    next one.
+    pip ends with this process, however that ends. The next process removes the files of a killed
+    one.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def download_wheel(requirement: str, sha256: str, destination: Path) -> None:
 
 
 def _pip() -> list[str]:
-    """Return how pip is called."""
+    """Return the command that runs pip."""
     candidates = [[sys.executable, "-m", "pip"]]
     # Environments made by other tools may come without pip.
     candidates += [[found] for name in ("pip", "pip3") if (found := shutil.which(name))]
@@ -152,12 +152,12 @@ def _pip() -> list[str]:
 
 def _reason(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("ERROR")] or lines or ["it says no reason"]
+    told = [line for line in lines if line.startswith("ERROR")] or lines or ["no reason given"]
     return one_line(told[-1][:_SHOWN_CHARS])
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes of partita 0.1 left."""
+    """Remove files of killed processes of partita 0.1."""
     with contextlib.suppress(OSError):
         for path in folder.glob(".pip-*"):
             if time.time() - path.lstat().st_mtime > _PIP_S and not path.is_symlink():
@@ -173,20 +173,20 @@ def download_url(
     size: int = 0,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Download a file, going on where an earlier try broke off.
+    """Download a file, resuming an earlier attempt.
 
     Parameters
     ----------
     url : str
-        Of a web server; https is never left for anything else.
+        Redirections never leave https.
     sha256 : str
-        The full hash, or the published beginning of it; empty: it is not known, and what an earlier
-        try left is not trusted.
+        The full hash, or its published first digits; empty: unknown, so an earlier attempt is not
+        resumed.
     destination : Path
     most_bytes : int
-        What the file may have at most.
+        Limit of the file's size.
     size : int
-        What it has; 0: it is not known.
+        Its size; 0: unknown.
     headers : mapping of str to str
         As for `partita.weights.http_fetch.fetch_rest`.
 
@@ -221,7 +221,7 @@ def download_url(
 
 
 def _open_partial(path: Path) -> BinaryIO:
-    """Open what an earlier try left, at its end; what is no file of ours is removed first."""
+    """Open the file of an earlier attempt at its end; anything else in its place is removed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with contextlib.suppress(FileNotFoundError):
         facts = path.lstat()

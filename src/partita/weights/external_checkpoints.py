@@ -1,4 +1,4 @@
-"""Names that mean a checkpoint of another program's, with the YAML file that describes it.
+"""Names that stand for checkpoints of other programs, with their YAML files.
 
 Nothing here imports PyTorch.
 """
@@ -32,9 +32,9 @@ from partita.weights.suffixes import (
 )
 from partita.weights.web_names import is_web_name, web_name
 
-#: Between a checkpoint and its configuration, where a name says both.
+#: Separates a checkpoint and its configuration in a name.
 AT = "@"
-#: What demucs calls a network's class, in metadata.
+#: demucs's metadata key for a network's class.
 DEMUCS_CLASS = "klass"
 _MOST_JSON_BYTES = 4_000_000
 _PathType = TypeVar("_PathType", bound=PurePath)
@@ -42,13 +42,12 @@ _PathType = TypeVar("_PathType", bound=PurePath)
 
 @dataclass(frozen=True)
 class ExternalCheckpoint:
-    """A file of weights, and the YAML file beside it.
+    """A checkpoint file and its configuration.
 
     Attributes
     ----------
     path : Path
     config : Path or None
-        None: there is none.
     """
 
     path: Path
@@ -56,21 +55,21 @@ class ExternalCheckpoint:
 
 
 def external_checkpoint(name: str) -> ExternalCheckpoint | None:
-    """Return the checkpoint of another program's that a name means, None where it means none.
+    """Return the external checkpoint that a name stands for; None: it stands for something else.
 
     Parameters
     ----------
     name : str
         The path of a checkpoint (``.ckpt``, ``.chpt``, ``.pt``, ``.pth``, ``.th``, ``.onnx``, or
         ``.safetensors`` that partita did not write); the same with ``@`` and the path of its
-        configuration; or a folder that holds one of each. A lone checkpoint has the configuration
-        that lies beside it under its own name, or else the only one in its folder; but those of
-        demucs describe themselves.
+        configuration; or a folder that holds one of each. The configuration of a checkpoint is the
+        file of the same name beside it, else the only one in its folder; demucs's checkpoints need
+        none.
 
     Raises
     ------
     WeightsCorruptError
-        A folder or a checkpoint has several configurations, and nothing says which one.
+        A folder or a checkpoint has several possible configurations.
     """
     if not name or "\0" in name or name in CARDS or is_web_name(name):
         return None
@@ -90,7 +89,7 @@ def external_checkpoint(name: str) -> ExternalCheckpoint | None:
 
 
 def checkpoint_file(name: str) -> Path | None:
-    """Return the file that a name means, of partita's or another program's; None: it means none.
+    """Return the checkpoint file, partita's or external, that a name stands for; None: no file.
 
     Raises
     ------
@@ -102,14 +101,14 @@ def checkpoint_file(name: str) -> Path | None:
 
 
 def check_folder(name: str) -> None:
-    """Refuse a folder that does not hold one checkpoint; other names are left alone.
+    """Refuse a folder that does not hold exactly one checkpoint; accept other names.
 
     Raises
     ------
     WeightsUnavailableError
-        It holds none, or several.
+        It holds no or several checkpoints.
     """
-    with contextlib.suppress(OSError, ValueError):  # no name that a path could have
+    with contextlib.suppress(OSError, ValueError):  # not a valid path
         folder = Path(name)
         if not name or not folder.is_dir() or checkpoint_file(name) is not None:
             return
@@ -123,45 +122,45 @@ def check_folder(name: str) -> None:
 
 
 def name_with_config(name: str, config: Path) -> str:
-    """Return the name of a checkpoint together with its configuration.
+    """Return the name that joins a checkpoint and its configuration.
 
     Raises
     ------
     UsageError
-        It is no configuration, or the name means no checkpoint of another program's.
+        `config` is not a YAML file, or the name does not stand for an external checkpoint.
     """
     if not is_config(config):
-        raise UsageError(f"--config {one_line(config)} is no YAML file (.yaml, .yml)")
+        raise UsageError(f"`config` {one_line(config)} is not a YAML file (.yaml, .yml)")
     if (found_there := web_name(name)) is not None:
         if found_there.config:
-            raise UsageError(f"--config: {one_line(name)} names a YAML file itself")
+            raise UsageError(f"`config`: {one_line(name)} names a YAML file already")
         return f"{name}{AT}{config}"
     path = Path(name)
     if path.is_dir():
         found = [each for each in _checkpoints(path) if _may_be_external(each)]
         if len(found) != 1:
-            raise UsageError(f"--config: {one_line(name)} holds {len(found)} checkpoints, not one")
+            raise UsageError(f"`config`: {one_line(name)} holds {len(found)} checkpoints, not one")
         path = found[0]
     if set(name) & set("+,") and not exists(path):
         raise UsageError(
-            f"--config describes one checkpoint, not those of {one_line(name)}: "
-            f"name each with its own, CHECKPOINT{AT}FILE.yaml"
+            f"`config` describes one checkpoint, not those of {one_line(name)}: "
+            f"write CHECKPOINT{AT}FILE.yaml for each"
         )
     if path.suffix.lower() not in (*EXTERNAL, SAFETENSORS):
         raise UsageError(
-            f"--config describes a checkpoint file ({', '.join(EXTERNAL)}, {SAFETENSORS}), "
+            f"`config` describes a checkpoint file ({', '.join(EXTERNAL)}, {SAFETENSORS}), "
             f"which {one_line(name)} is not"
         )
     return f"{path}{AT}{config}"
 
 
 def is_config(path: Path) -> bool:
-    """Tell by its name whether a file is a configuration."""
+    """Return whether a file is a configuration, judging by its name."""
     return path.suffix.lower() in CONFIGS
 
 
 def external_label(name: str) -> str:
-    """Return what stems of such a checkpoint are named after: its file's name, or the folder's."""
+    """Return the label of a checkpoint's stems: the name of its file or folder."""
     if Path(name).is_dir():
         return Path(name).resolve().name
     found = external_checkpoint(name)
@@ -174,10 +173,10 @@ def _may_be_external(path: Path) -> bool:
 
 
 def is_demucs(path: Path) -> bool:
-    """Tell whether a checkpoint is one of demucs's: a ``.th`` package, or safetensors that say so.
+    """Return whether a checkpoint is demucs's: a ``.th`` package, or safetensors with its metadata.
 
-    demucs 4.1.0 keeps what a network was built with in the metadata of a safetensors file, and
-    again in a JSON file beside it.
+    demucs 4.1.0 stores a network's constructor arguments in the metadata of a safetensors file, and
+    in a JSON file beside it.
     """
     if path.suffix.lower() != SAFETENSORS:
         return path.suffix.lower() == DEMUCS_PACKAGE
@@ -190,7 +189,7 @@ def is_demucs(path: Path) -> bool:
 
 
 def read_sidecar(path: Path) -> Mapping[str, Any]:
-    """Return what the JSON file beside a safetensors file says; nothing where there is none."""
+    """Return the JSON file beside a safetensors file; empty if there is none."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         beside = path.with_suffix(".json")
         if beside.is_file() and beside.stat().st_size <= _MOST_JSON_BYTES:
@@ -200,7 +199,7 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether partita wrote a file, or nobody can tell: then its own reader says why."""
+    """Return whether partita wrote a file; True for unreadable ones, whose reader reports why."""
     try:
         metadata = read_header(path).metadata
     except WeightsCorruptError:
@@ -214,7 +213,7 @@ def _in_folder(folder: Path) -> ExternalCheckpoint | None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Return the files of a folder that may be weights, by their names."""
+    """Return the files of a folder that may be checkpoints, judging by their names."""
     files = (path for path in folder.iterdir() if path.name not in TRAINING_STATES)
     return sorted(path for path in files if path.suffix.lower() in (*EXTERNAL, SAFETENSORS))
 
@@ -232,12 +231,12 @@ def _configs(folder: Path) -> list[Path]:
 
 
 def chosen_config(checkpoint: _PathType, configs: Sequence[_PathType]) -> _PathType | None:
-    """Return the configuration of a checkpoint among those in its folder; None: there is none.
+    """Return the configuration of a checkpoint among those in its folder; None: no configuration.
 
     Raises
     ------
     WeightsCorruptError
-        There are several, and none is called after it.
+        There are several, and none has the checkpoint's name.
     """
     stem = checkpoint.stem
     for name in (stem, f"config_{stem}", f"{stem}_config"):
@@ -247,7 +246,7 @@ def chosen_config(checkpoint: _PathType, configs: Sequence[_PathType]) -> _PathT
     if len(configs) > 1:
         names = ", ".join(one_line(path.name) for path in configs[:3])
         raise WeightsCorruptError(
-            f"{one_line(checkpoint)}: several configurations lie beside it ({names}): "
-            "name one with --config"
+            f"{one_line(checkpoint)}: several configurations beside it ({names}): "
+            "choose one with `config`"
         )
     return configs[0] if configs else None

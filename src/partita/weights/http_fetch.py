@@ -1,6 +1,6 @@
-"""Fetching over the web from servers that are not believed.
+"""HTTP requests to servers that are not trusted.
 
-What they send is bounded in bytes and has to come at some pace; https is never left.
+Replies are bounded in size and must arrive at a minimum rate; redirections never leave https.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from typing import IO, Any, BinaryIO
 from partita.errors import WeightsUnavailableError, one_line
 
 _CHUNK_BYTES = 1 << 20
-#: How long a server may be silent, and how often it is looked whether it sends enough.
+#: Longest silence of a server, and interval of checks of its rate.
 _TIMEOUT_S = 30.0
 _LEAST_BYTES_PER_S = 1000
-#: Beside a file's own bytes: headers, and what chunks say of themselves.
+#: Besides a file's own bytes: headers and chunk sizes.
 _MOST_EXTRA_BYTES = 1_000_000
 _SHOWN_CHARS = 200
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class HttpStatusError(WeightsUnavailableError):
-    """A server's refusal.
+    """A server refused a request.
 
     Attributes
     ----------
     status : int
-        The number that it gave as the reason.
+        HTTP status.
     """
 
     def __init__(self, url: str, status: int) -> None:
@@ -44,24 +44,23 @@ class HttpStatusError(WeightsUnavailableError):
 
 
 class NoAnswerError(WeightsUnavailableError):
-    """A server that cannot be reached, or does not speak as one."""
+    """A server cannot be reached or does not speak HTTP."""
 
 
 def fetch_rest(
     url: str, file: BinaryIO, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS
 ) -> None:
-    """Write what is missing of a file, from where it stands.
+    """Download the rest of a file, from its current position.
 
     Parameters
     ----------
     url : str
-        Of a web server.
     file : binary file
-        At its end.
+        Positioned at its end.
     most_bytes : int
-        What the file may have at most.
+        Limit of the file's size.
     headers : mapping of str to str
-        To send along; those that authorise go to this server only.
+        Sent with the request; authorisation goes to this server only.
 
     Raises
     ------
@@ -70,11 +69,11 @@ def fetch_rest(
     NoAnswerError
         It cannot be reached.
     WeightsUnavailableError
-        It sends too much, too slowly, or not all.
+        It sends too much, too slowly, or not everything.
     OSError
         The file cannot be written.
     """
-    if file.tell() > most_bytes:  # of nothing that is wanted
+    if file.tell() > most_bytes:  # not part of a requested file
         file.truncate(0)
         file.seek(0)
     done = file.tell()
@@ -84,21 +83,21 @@ def fetch_rest(
             _receive(url, response, file, most_bytes)
     except urllib.error.HTTPError as error:
         error.close()
-        if not (error.code == 416 and done):  # 416: nothing is missing any more
+        if not (error.code == 416 and done):  # 416: the file is complete
             raise HttpStatusError(url, error.code) from error
     except _ServerError as error:
         raise NoAnswerError(f"{url}: {error}") from error
 
 
 def fetch_bytes(url: str, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
-    """Return a short reply as a whole; parameters and errors are those of `fetch_rest`."""
+    """Return a short reply; parameters and errors are those of `fetch_rest`."""
     reply = io.BytesIO()
     fetch_rest(url, reply, most_bytes, headers)
     return reply.getvalue()
 
 
 def fetch_tag(url: str) -> str:
-    """Return what a server says to tell a file from later ones, without the file; empty: nothing.
+    """Return a file's ETag or modification date and length, without the file; empty: none.
 
     Raises
     ------
@@ -118,12 +117,14 @@ def fetch_tag(url: str) -> str:
 
 def _request(url: str, headers: Mapping[str, str]) -> urllib.request.Request:
     if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
-        raise WeightsUnavailableError(f"{one_line(url)}: only web addresses can be fetched")
+        raise WeightsUnavailableError(
+            f"{one_line(url)}: only http and https addresses can be fetched"
+        )
     return urllib.request.Request(url, headers=dict(headers))  # noqa: S310 (checked)
 
 
 class _ServerError(Exception):
-    """What the server did, or what the way to it did; other errors of the system are the disk's."""
+    """Errors of server and network; other OSErrors are the disk's."""
 
     def __init__(self, error: Exception) -> None:
         reason = _shown(getattr(error, "reason", error))
@@ -141,18 +142,18 @@ def _opened(request: urllib.request.Request, most_bytes: int) -> http.client.HTT
 
 
 def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_bytes: int) -> None:
-    """Write the body of a reply to a file, behind what is there or in its place."""
+    """Write the body of a reply to a file, appending or replacing."""
     if encoding := response.headers.get("Content-Encoding", "").strip():
         raise WeightsUnavailableError(
-            f"{url}: comes in an encoding that was not asked for, {_shown(encoding)}"
+            f"{url}: has an encoding that was not requested, {_shown(encoding)}"
         )
     before = file.tell() if response.status == 206 else 0
     file.seek(before)
     file.truncate()
     if response.status == 206 and _range_start(response) not in (None, before):
         file.truncate(0)
-        raise WeightsUnavailableError(f"{url}: sent another part than was asked for; try again")
-    too_much = f"{url}: has more than the {most_bytes / 1e6:.0f} MB that it may have"
+        raise WeightsUnavailableError(f"{url}: sent another part than requested; try again")
+    too_much = f"{url}: exceeds the limit of {most_bytes / 1e6:.0f} MB"
     announced = response.length
     if before + (announced or 0) > most_bytes:
         raise WeightsUnavailableError(too_much)
@@ -164,11 +165,11 @@ def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_
     if file.tell() == 0:
         raise WeightsUnavailableError(f"{url}: the server sent nothing (status {response.status})")
     if announced is not None and file.tell() - before < announced:
-        raise WeightsUnavailableError(f"{url}: broke off; try again to go on from there")
+        raise WeightsUnavailableError(f"{url}: connection lost; try again to resume")
 
 
 def _range_start(response: http.client.HTTPResponse) -> int | None:
-    """Return where a part begins, as the server says; None: it does not say it."""
+    """Return the start of a part in the reply's header; None: not stated."""
     said = response.headers.get("Content-Range")
     if said is None:
         return None
@@ -188,7 +189,7 @@ def _shown(text: object) -> str:
 
 
 class _Paced(io.RawIOBase):
-    """What comes from a server, as long as it is not too much and not too slow."""
+    """A reply that raises if it is too large or too slow."""
 
     def __init__(self, raw: io.RawIOBase, most_bytes: int) -> None:
         self._raw, self._left = raw, most_bytes
@@ -202,7 +203,7 @@ class _Paced(io.RawIOBase):
         self._left -= count or 0
         self._received += count or 0
         if self._left < 0:
-            raise OSError("the server sends without end")
+            raise OSError("the server sends too much")
         elapsed = time.monotonic() - self._since
         if elapsed > _TIMEOUT_S:
             if self._received < _LEAST_BYTES_PER_S * elapsed:
@@ -225,9 +226,9 @@ class _PacedResponse(http.client.HTTPResponse):
 
 
 class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but never from https to anything else, and tells no other server who.
+    """Follows redirections, but never away from https.
 
-    What authorises a person stays with the server that it is meant for.
+    Authorisation headers are not sent to other servers.
     """
 
     def redirect_request(
@@ -268,7 +269,7 @@ class _SameSchemeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener(most_bytes: int) -> urllib.request.OpenerDirector:
-    """Return what opens http and https, and nothing else."""
+    """Return an opener for http and https only."""
     response = type("_Response", (_PacedResponse,), {"most_bytes": most_bytes})
     plain: Any = type("_Plain", (http.client.HTTPConnection,), {"response_class": response})
     secure: Any = type("_Secure", (http.client.HTTPSConnection,), {"response_class": response})

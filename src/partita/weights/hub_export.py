@@ -1,4 +1,4 @@
-"""Folders that the Hugging Face Hub and `huggingface_hub`'s mixin for PyTorch models understand."""
+"""Export of models as folders for the Hugging Face Hub and `huggingface_hub`'s model mixin."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ _TAGS = ("audio-source-separation", "model_hub_mixin", "pytorch_model_hub_mixin"
 def export_folder(
     folder: Path, model: SeparationModel, *, name: str, licence: Licence | None
 ) -> None:
-    """Write a model as ``PyTorchModelHubMixin`` does, with a card; all of it or nothing.
+    """Write a model in the format of ``PyTorchModelHubMixin``, with a card; all files or none.
 
-    ``model.safetensors`` is a checkpoint of partita's as well.
+    ``model.safetensors`` is also a partita checkpoint.
 
     Parameters
     ----------
     folder : Path
-        Must be empty, or not be there.
+        Must be empty or not exist.
     model : SeparationModel
     name : str
-        What the card calls it.
+        Its name on the card.
     licence : Licence or None
-        What the card states; None: nothing is known, and the owner says it.
+        The licence on the card; None: unknown, for the owner to fill in.
 
     Raises
     ------
     UsageError
-        The folder holds something.
+        The folder is not empty.
     OSError
-        It cannot be written.
+        The folder cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{one_line(folder)} is there and not an empty folder: name another one")
+        raise UsageError(
+            f"{one_line(folder)} exists and is not an empty folder: choose another one"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     whole = Path(tempfile.mkdtemp(prefix=".export.", dir=folder.parent))
     try:
@@ -60,7 +62,7 @@ def export_folder(
 
 
 def _card(model: SeparationModel, name: str, licence: Licence | None) -> str:
-    """Return a card: what the Hub reads between the dashes, and what people read below."""
+    """Return a card: metadata for the Hub between the dashes, then text."""
     stated = "" if licence is None else licence.text
     tags = "".join(f"- {tag}\n" for tag in (model.registry_name, *_TAGS))
     head = f"library_name: partita\npipeline_tag: audio-to-audio\ntags:\n{tags}"
@@ -72,7 +74,7 @@ def _card(model: SeparationModel, name: str, licence: Licence | None) -> str:
     title = part_of_path(name)
     return (
         f"---\n{head}---\n\n# {title}\n\n"
-        f"`{model.registry_name}` of [partita](https://pypi.org/project/partita/): "
+        f"a `{model.registry_name}` model of [partita](https://pypi.org/project/partita/): "
         f"{', '.join(model.sources)}; {model.sample_rate} Hz, {model.channels} channels.\n\n"
         f"    partita separate song.mp3 --model hf:OWNER/NAME\n\n"
         f"Licence of the weights: {stated or 'not stated yet'}.\n"

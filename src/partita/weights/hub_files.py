@@ -1,4 +1,4 @@
-"""Which files of a repository are a model. Nothing here imports PyTorch."""
+"""Choice of a repository's checkpoint and configuration. Nothing here imports PyTorch."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _MOST_SHOWN = 5
 
 
 def choose_files(name: HubName, paths: Sequence[str]) -> list[str]:
-    """Return the checkpoint of a repository, and what describes it if anything does.
+    """Return the checkpoint of a repository, and its configuration if it has one.
 
-    A checkpoint is ``model.safetensors``, else the only one in safetensors, else the only one of
-    MSST's with a YAML file in its folder. A pickle without a YAML file has to be named.
+    The checkpoint is ``model.safetensors``, else the only safetensors file, else the only external
+    checkpoint with a YAML file in its folder. A pickle without a YAML file must be named.
 
     Parameters
     ----------
     name : HubName
     paths : sequence of str
-        Of all files.
+        Paths of all files.
 
     Raises
     ------
     WeightsUnavailableError
-        There is none, nothing but a pickle, or several and the name does not say which.
+        There is no checkpoint, only a pickle, or several and the name does not say which.
     WeightsCorruptError
-        Several YAML files lie beside it.
+        Several YAML files are beside it.
     """
     found = [PurePosixPath(path) for path in paths]
     checkpoint = _named(name, found) if name.file else _only(name, found)
     if name.config:
         return [str(checkpoint)]
     beside = [path for path in found if path.parent == checkpoint.parent]
-    for described in (MIXIN_CONFIG, f"{checkpoint.stem}.json"):  # demucs has the latter
+    for described in (MIXIN_CONFIG, f"{checkpoint.stem}.json"):  # the latter is demucs's
         if checkpoint.suffix.lower() == SAFETENSORS and checkpoint.with_name(described) in beside:
             return [str(checkpoint), str(checkpoint.with_name(described))]
     configs = sorted(path for path in beside if path.suffix.lower() in CONFIGS)
@@ -76,8 +76,8 @@ def _only(name: HubName, found: Sequence[PurePosixPath]) -> PurePosixPath:
     pickles = pickled or [path for path in found if path.suffix.lower() in UNREAD_PICKLES]
     if pickles:
         raise WeightsUnavailableError(
-            f"{name.text} holds only a pickle ({_listed(pickles)}), which could run anything, and "
-            "no YAML file that describes it: refused; ask its owner for safetensors"
+            f"{name.text} holds only a pickle ({_listed(pickles)}), which could run code, and no "
+            "YAML file that describes it: refused; ask its owner for safetensors"
         )
     raise WeightsUnavailableError(f"{name.text} holds no checkpoint (it has {_listed(found)})")
 

@@ -1,7 +1,7 @@
 """``config.json`` beside a checkpoint, as ``PyTorchModelHubMixin`` of `huggingface_hub` writes it.
 
-Such a checkpoint says nothing of itself. The file has the settings of its model, and in what
-partita writes the model's name too; where that is missing, the tensors tell.
+The checkpoint has no metadata. ``config.json`` has the model's settings, and the model's name if
+partita wrote it; otherwise the tensors identify the model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from partita.models._protocol import SeparationModel
 from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.safetensors_header import Header
 
-#: The name that the Hub itself looks for.
+#: The Hub's own key.
 MODEL_KEY = "model_type"
 _MOST_BYTES = 1_000_000
 _MOST_TRIED = 4
@@ -27,14 +27,14 @@ _SHOWN_CHARS = 60
 
 
 def mixin_metadata(path: Path, header: Header) -> Mapping[str, str]:
-    """Return what a checkpoint would say of itself, had partita written it.
+    """Return the metadata that the checkpoint would have if partita had written it.
 
     Parameters
     ----------
     path : Path
-        Of a checkpoint whose metadata do not say its model.
+        Of a checkpoint whose metadata lack its model.
     header : Header
-        Its own.
+        Of the checkpoint.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def mixin_metadata(path: Path, header: Header) -> Mapping[str, str]:
     Raises
     ------
     WeightsCorruptError
-        No ``config.json`` lies beside it, or one that describes no model of partita's.
+        There is no ``config.json`` beside it, or it describes no model of partita.
     """
     config = path.parent / MIXIN_CONFIG
     if not exists(config):
         raise WeightsCorruptError(
             f"{one_line(path)}: not a partita checkpoint (its metadata lack 'model', and no "
-            f"{MIXIN_CONFIG} lies beside it)"
+            f"{MIXIN_CONFIG} is beside it)"
         )
     settings = _settings(config)
     name = settings.pop(MODEL_KEY, "")
@@ -73,7 +73,7 @@ def _settings(path: Path) -> dict[str, Any]:
             f"{one_line(path)}: not a readable JSON file ({one_line(error)})"
         ) from error
     if len(text) > _MOST_BYTES or not isinstance(settings, dict):
-        raise WeightsCorruptError(f"{one_line(path)}: holds no settings of a model")
+        raise WeightsCorruptError(f"{one_line(path)}: not the settings of a model")
     return settings
 
 
@@ -82,12 +82,12 @@ def _named(path: Path, name: object, settings: Mapping[str, Any]) -> SeparationM
         return create_model(str(name)[:_SHOWN_CHARS], settings, initialise=False)
     except (ModelError, UnknownNameError) as error:
         raise WeightsCorruptError(
-            f"{one_line(path)}: describes no model of partita's ({one_line(error)})"
+            f"{one_line(path)}: describes no model of partita ({one_line(error)})"
         ) from error
 
 
 def _fitting(path: Path, settings: Mapping[str, Any], header: Header) -> SeparationModel:
-    """Return the one model that takes these settings and then has these tensors."""
+    """Return the only model with these settings and tensors."""
     found = []
     for name in _taking(settings):
         try:
@@ -99,17 +99,17 @@ def _fitting(path: Path, settings: Mapping[str, Any], header: Header) -> Separat
             found.append(model)
     if len(found) == 1:
         return found[0]
-    fits = ", ".join(model.registry_name for model in found) or "no model of partita's"
+    fits = ", ".join(model.registry_name for model in found) or "no model of partita"
     raise WeightsCorruptError(
         f"{one_line(path)}: its settings and the checkpoint's tensors fit {fits}: "
-        f"{MODEL_KEY} must say which model it is"
+        f"{MODEL_KEY} must name the model"
     )
 
 
 def _taking(settings: Mapping[str, Any]) -> list[str]:
-    """Return the models that have these settings, those that have no others first of all.
+    """Return the models that have these settings, preferably exactly these.
 
-    Settings that nearly all have say nothing, and building all models takes seconds.
+    Returns nothing if too many models have them: building all takes seconds.
     """
     fields = {
         name: {field.name for field in dataclasses.fields(config_type(name))}

@@ -1,7 +1,7 @@
-"""Repositories of the Hugging Face Hub: which files they hold, and where these are.
+"""Repositories of the Hugging Face Hub: their files, addresses and licence.
 
 Address and login are those of `huggingface_hub` (``HF_ENDPOINT``, ``HF_TOKEN``, ``hf auth login``).
-What the server says is fetched and bounded here, since nobody knows who wrote it. Nothing here
+Replies of the server are bounded here, since they are not trusted. Nothing here
 imports PyTorch.
 """
 
@@ -33,9 +33,9 @@ class HubFile:
     ----------
     address : str
     size : int
-        Its bytes; 0: they are not said.
+        In bytes; 0: not stated.
     sha256 : str
-        Its hash; empty: it is not said, as of small files.
+        Empty: not stated, as for small files.
     """
 
     address: str
@@ -45,18 +45,18 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Repository:
-    """What a repository says of itself.
+    """The metadata of a repository.
 
     Attributes
     ----------
     commit : str
-        The state of it that all addresses are of.
+        The commit of all addresses.
     files : mapping of str to HubFile
-        By their paths.
+        Path → file.
     licence : str
-        What its card states; empty: nothing.
+        As its card states it; empty: not stated.
     headers : mapping of str to str
-        To send along when a file is asked for: they say who asks.
+        HTTP headers for requests of files (authorisation).
     """
 
     commit: str
@@ -66,23 +66,23 @@ class Repository:
 
 
 def read_repository(name: HubName, revision: str = "") -> Repository:
-    """Ask for what a repository holds.
+    """Fetch the metadata of a repository.
 
     Parameters
     ----------
     name : HubName
     revision : str
-        The state that is wanted in the place of the name's.
+        Revision to use instead of the name's.
 
     Raises
     ------
     WeightsUnavailableError
-        `huggingface_hub` is not installed, or set to stay offline; no network, no such repository
-        or revision, none that this person may see; or the reply is none.
+        `huggingface_hub` is missing or set to offline; no network; no such repository or revision,
+        or no access to it; or an invalid reply.
     """
     library = _library()
     if library.constants.HF_HUB_OFFLINE:
-        raise WeightsUnavailableError(f"{name.text}: HF_HUB_OFFLINE is set, so no server is asked")
+        raise WeightsUnavailableError(f"{name.text}: HF_HUB_OFFLINE is set")
     endpoint = os.environ.get("HF_ENDPOINT", library.constants.ENDPOINT).rstrip("/")
     headers = library.utils.build_hf_headers(library_name="partita")
     address = f"{endpoint}/api/models/{name.repository}"
@@ -101,13 +101,13 @@ def read_repository(name: HubName, revision: str = "") -> Repository:
         licence = _licence(said)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsUnavailableError(
-            f"{name.text}: the server does not say what it holds ({address})"
+            f"{name.text}: the server's reply is invalid ({address})"
         ) from error
     return Repository(one_line(str(commit)[:_SHOWN_CHARS]), files, licence, headers)
 
 
 def refused_file(name: HubName, error: HttpStatusError) -> WeightsUnavailableError:
-    """Return what to say where a repository shows its files, and does not hand one out."""
+    """Return the error for a repository that lists its files but refuses one."""
     if error.status in (401, 403):
         return WeightsUnavailableError(
             f"{name.text} is gated (HTTP status {error.status}): ask for access on its page, then "
@@ -130,11 +130,11 @@ def _library() -> Any:
 
 
 def _refusal(name: HubName, status: int, revision: str) -> WeightsUnavailableError:
-    """Return what a refused question means."""
+    """Return the error for a refused request."""
     what = f"no repository {name.repository}"
     if revision:
         what += f", or none with the revision {one_line(revision[:_SHOWN_CHARS])}"
-    if status == 401:  # the answer to unknown names as well
+    if status == 401:  # also for unknown names
         reason = f"there is {what}, or it is private or gated: then {_LOGIN}"
     elif status == 403:
         reason = f"the server refuses: ask for access on the repository's page, then {_LOGIN}"
@@ -164,7 +164,7 @@ def _files(siblings: Any, place: str) -> dict[str, HubFile]:
 
 
 def _licence(said: Mapping[str, Any]) -> str:
-    """Return the licence that a repository's card states in its metadata; empty: none."""
+    """Return the licence in the metadata of a repository's card; empty: none."""
     card = said.get("cardData")
     stated = card if isinstance(card, dict) else {}
     licence = stated.get("license")

@@ -1,6 +1,6 @@
-"""Checkpoints that a person has given a name with ``partita models import``.
+"""Checkpoints that were imported under a name with ``partita models import``.
 
-Each is a file of `partita.weights.checkpoint`'s in a folder of the cache. Nothing here imports
+Each is a file of `partita.weights.checkpoint` in the cache. Nothing here imports
 PyTorch.
 """
 
@@ -26,28 +26,28 @@ from partita.weights.suffixes import CONFIGS, EXTERNAL, SAFETENSORS, UNREAD_PICK
 
 UNKNOWN_LICENCE = "unknown"
 _MOST_CHARS = 64
-#: Of any script, but nothing that paths, chains and lists of models are written with.
+#: Letters of any script, without characters of paths, chains and ensembles.
 _NAME = re.compile(r"[^\W_][\w.-]*")
 _SUFFIXES = (SAFETENSORS, *EXTERNAL, *CONFIGS, *UNREAD_PICKLES, ".json")
-#: Windows keeps these names for itself, whatever stands behind a dot.
+#: Device names of Windows, with any suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ImportedCheckpoint:
-    """What an imported checkpoint says of itself.
+    """Facts about an imported checkpoint.
 
     Attributes
     ----------
     name : str
     path : Path
     model : str
-        Name in the model registry; empty: the file is damaged.
+        Name in the model registry; empty if the file is damaged.
     licence : str
     origin : str
-        JSON: the files that it was made of, and their SHA-256.
+        JSON: original file name → SHA-256.
     size : int
-        Bytes.
+        In bytes.
     """
 
     name: str
@@ -59,18 +59,18 @@ class ImportedCheckpoint:
 
 
 def imported_path(name: str) -> Path:
-    """Return where the checkpoint of that name is, or will be.
+    """Return the path for a name's checkpoint.
 
     Raises
     ------
     WeightsUnavailableError
-        There is no folder for the cache.
+        There is no cache folder.
     """
     return cache_folder() / "imported" / f"{_composed(name)}{SAFETENSORS}"
 
 
 def imported_checkpoint(name: str) -> Path | None:
-    """Return the checkpoint that was imported under a name, None where there is none."""
+    """Return the checkpoint that was imported under a name; None: there is none."""
     if not is_name(name):
         return None
     try:
@@ -81,7 +81,7 @@ def imported_checkpoint(name: str) -> Path | None:
 
 
 def imported_names() -> list[str]:
-    """Return all names that checkpoints were imported under, in alphabetical order."""
+    """Return the names of all imported checkpoints in alphabetical order."""
     try:
         found = sorted(cache_folder().glob(f"imported/*{SAFETENSORS}"))
     except (OSError, WeightsUnavailableError):
@@ -91,7 +91,7 @@ def imported_names() -> list[str]:
 
 
 def describe_imported(name: str) -> ImportedCheckpoint:
-    """Return what is known of an imported checkpoint, damaged ones included.
+    """Return the facts of an imported checkpoint, even if it is damaged.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def describe_imported(name: str) -> ImportedCheckpoint:
 
 
 def remove_imported(name: str) -> Path:
-    """Remove an imported checkpoint; return where it was.
+    """Remove an imported checkpoint; return its path.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def remove_imported(name: str) -> Path:
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a checkpoint may be imported under a name: one part of a path, and no file's."""
+    """Return whether a name is valid: one part of a path without the suffix of a file."""
     return (
         len(name) <= _MOST_CHARS
         and _NAME.fullmatch(_composed(name)) is not None
@@ -147,36 +147,36 @@ def is_name(name: str) -> bool:
 
 
 def check_new_name(name: str, taken: Iterable[str]) -> None:
-    """Check that a checkpoint may be imported under a name.
+    """Check that a name is valid and free.
 
     Parameters
     ----------
     name : str
     taken : iterable of str
-        Names that mean something else, beside those imported. Upper and lower case are not told
-        apart: file systems may not either.
+        Names in use, besides those of imported checkpoints. Upper and lower case count as equal, as
+        in some file systems.
 
     Raises
     ------
     UsageError
-        It may not be a name, or it is taken.
+        It is not valid, or it is taken.
     """
     if not is_name(name):
         raise UsageError(
-            f"--name {one_line(name)[:_MOST_CHARS]}: a name has up to {_MOST_CHARS} letters, "
-            "digits, dots, - and _, begins with a letter or digit, and does not end as a file's"
+            f"`name` {one_line(name)[:_MOST_CHARS]}: a name has up to {_MOST_CHARS} letters, "
+            "digits, dots, - and _, begins with a letter or digit, and has no suffix of a file"
         )
     for other in imported_names():
         if folded(other) == folded(name):
             raise UsageError(
-                f"--name {name}: {other} is imported already: choose another name, or remove that "
+                f"`name` {name}: {other} is imported already: choose another name, or remove that "
                 f"one with partita models remove {other}"
             )
     for other in taken:
         if folded(other) == folded(name):
-            raise UsageError(f"--name {name}: {other} is taken: choose another name")
+            raise UsageError(f"`name` {name}: {other} is taken: choose another name")
 
 
 def _composed(name: str) -> str:
-    """Return a name with accents in one piece with their letters: some systems take them apart."""
+    """Return a name in Unicode's composed form: some file systems decompose it."""
     return unicodedata.normalize("NFC", name)

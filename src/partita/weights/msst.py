@@ -1,6 +1,6 @@
-"""Checkpoints of MSST (Music-Source-Separation-Training), as the community shares them.
+"""Reader of checkpoints of MSST (Music-Source-Separation-Training) and their YAML files.
 
-A checkpoint holds tensors and nothing about them; a YAML file beside it says what they are.
+A checkpoint holds only tensors; the YAML file has the settings of the network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from partita.weights.msst_scnet import MASKED_SCNET, SCNET
 from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
 
-#: The first that recognises a checkpoint reads it.
+#: The first family that recognises a checkpoint reads it.
 _FAMILIES: tuple[MsstFamily, ...] = (
     BS_ROFORMER,
     MEL_BAND_ROFORMER,
@@ -40,7 +40,7 @@ _MOST_FAULTS = 3
 
 
 def load_external(found: ExternalCheckpoint) -> SeparationModel:
-    """Build the model of a checkpoint, and give it its weights.
+    """Build the model of an external checkpoint and load its weights.
 
     Returns
     -------
@@ -50,10 +50,10 @@ def load_external(found: ExternalCheckpoint) -> SeparationModel:
     Raises
     ------
     WeightsUnavailableError
-        A file is not there.
+        A file does not exist.
     WeightsCorruptError
-        The checkpoint is damaged, holds more than tensors, weights that are NaN or infinite, is of
-        no known architecture or does not fit its configuration; or settings are missing.
+        The checkpoint is damaged, holds more than tensors or weights that are NaN or infinite, has
+        an unknown architecture or does not fit its configuration; or settings are missing.
     """
     if is_demucs(found.path):
         if found.config is None:
@@ -72,7 +72,7 @@ def load_external(found: ExternalCheckpoint) -> SeparationModel:
         where = "beside it" if found.config is None else f"in {one_line(found.config)}"
         raise WeightsCorruptError(
             f"{one_line(found.path)}: a checkpoint of {family.title}, and nothing {where} says "
-            f"{', '.join(missing)}: name the YAML file that came with it with --config"
+            f"{', '.join(missing)}: name the YAML file that came with it as `config`"
         )
     model = _model(found, family, config, shapes)
     tensors = family.tensors(state, model.config.to_dict(), config)
@@ -85,15 +85,15 @@ def load_external(found: ExternalCheckpoint) -> SeparationModel:
 
 
 def tensors_for(model: SeparationModel, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, by the names of a model that it must be of.
+    """Return the tensors of a checkpoint under the names of a given model.
 
-    No YAML file is needed: whoever calls knows the model. Numbers of 16 bits become float32.
+    No YAML file is needed, since the model is given. 16-bit tensors become float32.
 
     Raises
     ------
     WeightsCorruptError
-        As `load_external`; its tensors are those of another architecture. Whether they fit the
-        model is left to the caller.
+        As `load_external`; or the architecture is another one. The caller checks that the tensors
+        fit the model.
     """
     state, _ = _tensors(path)
     family = _family(path, {name: tuple(tensor.shape) for name, tensor in state.items()})
@@ -109,7 +109,7 @@ def tensors_for(model: SeparationModel, path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
-    """Return the tensors of a file, and what else it says of itself."""
+    """Return the tensors of a file and its other facts."""
     if path.suffix.lower() != ".safetensors":
         return read_nested_state_dict(path)
     from safetensors.torch import load_file
@@ -120,7 +120,7 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
 
 
 def _completed(config: MsstConfig, facts: Mapping[str, Any]) -> MsstConfig:
-    """Return a configuration with the target that the checkpoint itself may name."""
+    """Return the configuration with the target that the checkpoint may name."""
     target = facts.get("target_instrument")
     if not isinstance(target, str) or config.instruments or config.target:
         return config
@@ -134,7 +134,7 @@ def _family(path: Path, shapes: Shapes) -> MsstFamily:
             return family
     known = ", ".join(family.title for family in _FAMILIES)
     raise WeightsCorruptError(
-        f"{one_line(path)}: its tensors are those of no architecture that partita knows ({known})"
+        f"{one_line(path)}: its tensors belong to no architecture that partita knows ({known})"
     )
 
 
@@ -147,7 +147,9 @@ def _model(
         return create_model(family.model, values, initialise=False)
     except (ModelError, UnknownNameError) as error:
         where = one_line(found.config or found.path)
-        raise WeightsCorruptError(f"{where}: describes no {family.title} ({error})") from error
+        raise WeightsCorruptError(
+            f"{where}: does not describe a {family.title} ({error})"
+        ) from error
 
 
 def _check_fit(
@@ -159,7 +161,7 @@ def _check_fit(
     if faults:
         more = len(faults) - _MOST_FAULTS
         beyond = f"; and {more} more" if more > 0 else ""
-        config = "what its names say" if found.config is None else one_line(found.config)
+        config = "the names of its tensors" if found.config is None else one_line(found.config)
         raise WeightsCorruptError(
             f"{one_line(found.path)}: does not fit {config}: it "
             f"{'; it '.join(faults[:_MOST_FAULTS])}{beyond}"

@@ -1,4 +1,4 @@
-"""The YAML files that describe checkpoints of MSST (Music-Source-Separation-Training).
+"""YAML files of MSST's checkpoints (Music-Source-Separation-Training).
 
 Nothing here imports PyTorch.
 """
@@ -16,7 +16,7 @@ from partita.stem_names import is_source_name
 from partita.validation import shown, value_fault
 
 _MOST_BYTES = 200_000
-#: What aliases may make of that.
+#: Limit after the expansion of aliases.
 _MOST_EXPANDED = 1_000_000
 _TUPLE = "tag:yaml.org,2002:python/tuple"
 _RESIDUAL = "residual"
@@ -25,12 +25,12 @@ _DEFAULT_RATE = 44100
 
 @dataclass(frozen=True)
 class MsstConfig:
-    """What a YAML file says, section by section.
+    """The content of a YAML file.
 
     Attributes
     ----------
     origin : str
-        The file, for messages; empty: there is none.
+        The file, for messages; empty: no file.
     values : mapping
         ``audio``, ``model``, ``training``, ``inference``, …
     """
@@ -39,27 +39,27 @@ class MsstConfig:
     values: Mapping[str, Any]
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return a section, empty where there is none.
+        """Return a section; empty if it is missing.
 
         Raises
         ------
         WeightsCorruptError
-            It is no table.
+            It is not a table.
         """
         found = self.values.get(name)
         if found is None:
             return {}
         if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
-            raise self.error(f"{name} is no table")
+            raise self.error(f"{name} is not a table")
         return found
 
     def whole(self, section: str, key: str, default: int | None = None) -> int | None:
-        """Return a positive whole number, the default where the file does not say it.
+        """Return a positive integer; the default if it is missing.
 
         Raises
         ------
         WeightsCorruptError
-            It is something else.
+            It is another value.
         """
         found = self.section(section).get(key)
         if found is None:
@@ -70,12 +70,12 @@ class MsstConfig:
         return number
 
     def error(self, fault: str) -> WeightsCorruptError:
-        """Return the error that says what is wrong with the file."""
+        """Return an error about this file."""
         return WeightsCorruptError(f"{self.origin or 'configuration'}: {fault}")
 
     @property
     def model_type(self) -> str:
-        """MSST's name of the architecture, empty where the file does not say it."""
+        """MSST's name of the architecture; empty if missing."""
         for section in ("training", "model"):
             found = self.section(section).get("model_type")
             if isinstance(found, str):
@@ -90,7 +90,7 @@ class MsstConfig:
 
     @property
     def instruments(self) -> tuple[str, ...]:
-        """What the training had stems of; empty where the file does not say it."""
+        """The stems of the training; empty if missing."""
         found = self.section("training").get("instruments")
         if found is None:
             return ()
@@ -102,23 +102,23 @@ class MsstConfig:
 
     @property
     def target(self) -> str | None:
-        """The one instrument that is separated, None: all of them."""
+        """The only instrument that is separated; None: all instruments."""
         found = self.section("training").get("target_instrument")
         if found in (None, ""):
             return None
         name = self._stem_name(found)
         if self.instruments and name not in self.instruments:
-            raise self.error(f"training.target_instrument {name!r} is none of its instruments")
+            raise self.error(f"training.target_instrument {name!r} is not one of its instruments")
         return name
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The stems; behind a single one comes what it leaves (`has_residual`).
+        """The stems; a single one is followed by the rest of the mixture (`has_residual`).
 
         Raises
         ------
         WeightsCorruptError
-            The file does not name its instruments, or some twice.
+            Instruments are missing or repeated.
         """
         instruments, target = self.instruments, self.target
         if len(set(instruments)) < len(instruments):
@@ -133,28 +133,28 @@ class MsstConfig:
 
     @property
     def has_residual(self) -> bool:
-        """Whether the last of `sources` is what the first leaves of the mixture."""
+        """Whether the last of `sources` is the rest of the mixture."""
         return self.target is not None or len(self.instruments) == 1
 
     def window(self, default_samples: int, default_count: int = 2) -> tuple[int, int]:
-        """Return samples of a window, and how many of them neighbours share.
+        """Return the samples of a window and of its overlap.
 
-        ``inference.num_overlap`` is how many windows cover a sample.
+        ``inference.num_overlap`` is the number of windows that cover a sample.
 
         Raises
         ------
         WeightsCorruptError
-            Sizes that leave no hop.
+            The hop would be zero.
         """
         length = self.whole("inference", "chunk_size") or self.whole("audio", "chunk_size")
         length = length or default_samples
         count = self.whole("inference", "num_overlap") or default_count
         if count > length:
-            raise self.error(f"inference.num_overlap {count} is more than a window has samples")
+            raise self.error(f"inference.num_overlap {count} exceeds the samples of a window")
         return length, length - length // count
 
     def _stem_name(self, found: object) -> str:
-        """Return a stem's name as a file's name may be."""
+        """Return a stem's name that is valid as a file name."""
         name = str(found).strip()
         for character in "+/\\. ":
             name = name.replace(character, "_")
@@ -164,14 +164,14 @@ class MsstConfig:
 
 
 def read_config(path: Path) -> MsstConfig:
-    """Read a YAML file; of Python's own types it may hold tuples, and nothing is ever executed.
+    """Read a YAML file with the safe loader; Python tuples are allowed, nothing is executed.
 
     Raises
     ------
     WeightsUnavailableError
         It cannot be read.
     WeightsCorruptError
-        It is no such file.
+        It is not a configuration.
     """
     import yaml
 
@@ -191,18 +191,18 @@ def read_config(path: Path) -> MsstConfig:
     if size > _MOST_EXPANDED:
         raise WeightsCorruptError(f"{name}: too large for a configuration with its aliases")
     if not isinstance(values, Mapping):
-        raise WeightsCorruptError(f"{name}: not a configuration, which is a table of sections")
+        raise WeightsCorruptError(f"{name}: not a configuration (a table of sections)")
     return MsstConfig(name, values)
 
 
 def _expanded_size(value: object, sizes: dict[int, float]) -> float:
-    """Return the characters and values that there are where no two parts are one and the same.
+    """Return the size of a value with its aliases expanded, in characters and values.
 
     Parameters
     ----------
     value : object
     sizes : dict of int to float
-        Of the parts that are known by now; a part that holds itself is infinite.
+        Sizes of known parts by identity; a part that contains itself is infinite.
     """
     if not isinstance(value, Mapping | list | tuple | set):
         return 1 + len(value) if isinstance(value, str | bytes) else 1

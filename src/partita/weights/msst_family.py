@@ -1,4 +1,4 @@
-"""What a family of models tells the reader of MSST's checkpoints."""
+"""`MsstFamily`: how MSST's checkpoints of one architecture become a model."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from partita.weights.msst_config import MsstConfig
 
 _MOST_SHOWN = 3
 
-#: Of the tensors of a checkpoint, by their names there.
+#: Tensor name in a checkpoint → shape.
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class MsstFamily:
-    """How checkpoints of one architecture become a model of partita's.
+    """Conversion of one architecture's checkpoints to a model of partita.
 
     Attributes
     ----------
     model : str
         Name in the model registry.
     title : str
-        What people call it.
+        Its usual name.
     recognises : callable
-        Tells by the tensors whether a checkpoint is one of these.
+        Returns whether a checkpoint is of this architecture, from its tensors.
     missing : callable
-        Names the settings that neither the YAML file nor the tensors say, as ``section.key``.
+        Returns the settings (``section.key``) that neither the YAML file nor the tensors determine.
     config : callable
-        Gives the model's configuration; `missing` is empty by then.
+        Returns the model's configuration, if nothing is `missing`.
     tensors : callable
-        Gives the tensors partita's names, for that configuration of the model and the YAML file's.
-        Those that have no place in the model keep theirs.
+        Returns the tensors under partita's names, for the model's configuration and the YAML file.
+        Unknown tensors keep their names.
     """
 
     model: str
@@ -48,7 +48,7 @@ class MsstFamily:
 
 
 def stems_missing(config: MsstConfig) -> list[str]:
-    """Return what is missing to know the stems, for `MsstFamily.missing`."""
+    """Return the missing settings of the stems, for `MsstFamily.missing`."""
     return [] if config.instruments or config.target else ["training.instruments"]
 
 
@@ -59,27 +59,27 @@ def stem_settings(config: MsstConfig, networks: int, said: int | None = None) ->
     ----------
     config : MsstConfig
     networks : int
-        How many networks or heads the checkpoint has.
+        Number of networks or heads in the checkpoint.
     said : int, optional
-        How many the file says. Where it agrees with its instruments, the checkpoint is another
-        one: its tensors will say so.
+        Number in the YAML file. If it agrees with the instruments, the checkpoint is another one,
+        and the check of its tensors reports that.
 
     Raises
     ------
     WeightsCorruptError
-        The file has more stems than the checkpoint, and no target says which one it separates.
+        The file has more stems than the checkpoint, and no target.
     """
     count = len(config.sources)
     if config.has_residual or count in (networks, said):
         return {"sources": list(config.sources), "residual": config.has_residual}
     raise config.error(
         f"training.instruments are {count}, the checkpoint separates {networks}: "
-        "training.target_instrument must say which"
+        "training.target_instrument must name one"
     )
 
 
 def head_of_target(config: MsstConfig, networks: int) -> int | None:
-    """Return which of several heads is the target's; None: all are wanted."""
+    """Return the index of the target's head among several; None: all heads are used."""
     if config.target is not None and networks == len(config.instruments) > 1:
         return config.instruments.index(config.target)
     return None
@@ -100,11 +100,11 @@ def common_settings(
     ----------
     config : MsstConfig
     networks : int
-        How many sources the tensors give.
+        Number of sources in the tensors.
     segment : int
-        Samples of a window where the file states none.
+        Samples of a window if the file states none.
     said : int, optional
-        How many sources the file says.
+        Number of sources in the YAML file.
     """
     length, shared = config.window(segment)
     return {
@@ -117,7 +117,7 @@ def common_settings(
 
 
 def count_numbers(shapes: Shapes, pattern: str) -> int:
-    """Return how many different numbers a pattern's first group stands for in tensors' names."""
+    """Return how many different numbers the pattern matches in the names of tensors."""
     compiled = re.compile(pattern)
     return len({match[1] for match in map(compiled.match, shapes) if match})
 
@@ -128,23 +128,22 @@ def plain_values(
     ignored: Sequence[str],
     title: str,
 ) -> dict[str, Any]:
-    """Return what the YAML file's ``model`` says, by its own keys.
+    """Return the settings of the YAML file's section ``model``, by its own keys.
 
     Parameters
     ----------
     config : MsstConfig
     kinds : mapping of str to annotation
-        The settings that the model has, and the types of their values.
+        Known settings and the types of their values.
     ignored : sequence of str
-        Settings of training or of the other program's speed.
+        Settings that do not change the estimates (training, speed).
     title : str
-        What people call the architecture.
+        Usual name of the architecture.
 
     Raises
     ------
     WeightsCorruptError
-        A value of another type; a setting that is in use and that partita does not know: the
-        model would be another one.
+        A value has the wrong type, or an unknown setting is in use: the estimates would differ.
     """
     found: dict[str, Any] = {}
     unknown: list[str] = []
@@ -162,7 +161,5 @@ def plain_values(
         more = len(unknown) - _MOST_SHOWN
         listed = ", ".join(unknown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
         said = "is no setting" if len(unknown) == 1 else "are no settings"
-        raise config.error(
-            f"{listed} {said} that partita knows of {title}, which the checkpoint is"
-        )
+        raise config.error(f"{listed} {said} that partita knows for {title}")
     return found

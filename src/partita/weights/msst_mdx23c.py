@@ -1,4 +1,4 @@
-"""MDX23C's (TFC-TDF v3) checkpoints of MSST."""
+"""Checkpoints of MDX23C (TFC-TDF v3) of MSST."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _networks(shapes: Shapes) -> int:
 
 
 def _settings_from_shapes(shapes: Shapes, channels: int) -> dict[str, Any]:
-    """Return the settings that names and shapes leave no doubt about, by our keys."""
+    """Return the settings that names and shapes determine, by our keys."""
     down = shapes.get("encoder_blocks.0.downscale.conv.2.weight", ())
     narrow, places = (axis_size(shapes, f"{_BLOCK}.0.tdf.2.weight", axis) for axis in (0, 1))
     found: dict[str, Any] = {
@@ -94,7 +94,7 @@ def _config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
 def _tensors(
     state: Mapping[str, Tensor], config: Mapping[str, Any], msst: MsstConfig
 ) -> dict[str, Tensor]:
-    """Return the tensors, whose names are partita's; only the target's of several stems."""
+    """Return the tensors, whose names are partita's; with a target, only its outputs."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     head = head_of_target(msst, _networks(shapes))
     tensors = dict(state)

@@ -1,4 +1,4 @@
-"""BS-RoFormer's and Mel-Band RoFormer's checkpoints of MSST, and of `bs-roformer`."""
+"""Checkpoints of BS-RoFormer and Mel-Band RoFormer, of MSST and of `bs-roformer`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SETTINGS: Mapping[str, tuple[str, Any]] = {
     "skip_connection": ("skip_connections", bool),
     "use_shared_bias": ("shared_bias", bool),
 }
-#: What the reference takes where a file does not say it.
+#: Defaults of the reference.
 _DEFAULTS: Mapping[str, Any] = {
     "time_depth": 2,
     "frequency_depth": 2,
@@ -53,7 +53,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "hop_samples": 512,
     "mask_expansion": 4,
 }
-#: Settings of training, of speed, or that are read elsewhere.
+#: Settings of training and speed, and those that are read elsewhere.
 _IGNORED = (
     *("flash_attn", "linear_flash_attn", "sage_attention", "sage_attention_mode"),
     *("use_torch_checkpoint", "attention_layout", "debug", "model_type", "name"),
@@ -68,8 +68,8 @@ _POSITIONS = re.compile(
 )
 _BIASES = {"linear_62_bias_0": "qkv_bias", "linear_64_bias_0": "out_bias"}
 _COPY = re.compile(r"layers\.\d+\.\d+\.layers\.\d+\.0\.(to_qkv|to_out\.0)\.bias$")
-#: `bs-roformer` puts a module around each layer, and its Mel-Band RoFormer leaves the first place
-#: of three empty where there is no linear attention.
+#: `bs-roformer` wraps each layer in a module, and its Mel-Band RoFormer leaves the first of three
+#: positions empty without linear attention.
 _BRANCH = re.compile(r"(layers\.\d+\.\d+\.layers\.\d+\.\d+)\.branch\.")
 _PLACE = re.compile(r"(layers\.\d+\.)([12])(\.)")
 _ESTIMATOR = re.compile(r"mask_estimators\.(\d+)\.(.*)$")
@@ -95,7 +95,7 @@ def _missing(config: MsstConfig, shapes: Shapes) -> list[str]:
 
 
 def _msst_names(values: Mapping[str, _Value]) -> dict[str, _Value]:
-    """Give what stands by tensors' names those of MSST, where it has `bs-roformer`'s."""
+    """Rename tensors from `bs-roformer`'s names to MSST's."""
     named = {_BRANCH.sub(r"\1.", name): value for name, value in values.items()}
     if any(name.startswith("layers.0.0.") for name in named):
         return named
@@ -106,7 +106,7 @@ def _msst_names(values: Mapping[str, _Value]) -> dict[str, _Value]:
 
 
 def _of_shapes(shapes: Shapes) -> dict[str, Any]:
-    """Return the settings that names and shapes leave no doubt about, by our keys."""
+    """Return the settings that names and shapes determine, by our keys."""
     shapes = _msst_names(shapes)
     places = count_numbers(shapes, r"layers\.0\.(\d+)\.layers\.")
     time = places - 2
@@ -127,7 +127,7 @@ def _of_shapes(shapes: Shapes) -> dict[str, Any]:
 
 
 def _masks_of(shapes: Shapes) -> dict[str, Any]:
-    """Return how masks are made: dense layers between features and mask, and their width."""
+    """Return the settings of the mask estimators: number and width of their dense layers."""
     layers = count_numbers(shapes, r"mask_estimators\.0\.to_freqs\.0\.0\.(\d+)\.weight")
     first = shapes.get("mask_estimators.0.to_freqs.0.0.0.weight", ())
     found: dict[str, Any] = {"mask_layers": layers if _is_bs(shapes) else layers - 1}
@@ -139,7 +139,7 @@ def _masks_of(shapes: Shapes) -> dict[str, Any]:
 def _settings(
     config: MsstConfig, shapes: Shapes, title: str, bands: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the model's settings: the file's, else those of the shapes, else the reference's."""
+    """Return the model's settings: from the file, else from the shapes, else the defaults."""
     kinds = {key: kind for key, (_, kind) in _SETTINGS.items()}
     extra: dict[str, Any] = {
         "stereo": bool, "use_pope": bool,
@@ -149,7 +149,7 @@ def _settings(
     said = plain_values(config, {**kinds, **extra, **bands}, _IGNORED, title)
     for key in ("num_residual_streams", "num_residual_fracs"):
         if said.get(key, 1) != 1:
-            raise config.error(f"model.{key} {said[key]}: partita has no hyper-connections")
+            raise config.error(f"model.{key} {said[key]}: hyper-connections are not supported")
     settings = {_SETTINGS[key][0]: value for key, value in said.items() if key in _SETTINGS}
     found = {**_of_shapes(shapes), **settings}
     for key, value in _DEFAULTS.items():
@@ -177,7 +177,7 @@ def _has_polar(shapes: Shapes) -> bool:
 
 
 def _inputs(shapes: Shapes) -> list[int]:
-    """Return how many numbers each band has."""
+    """Return the number of values in each band."""
     names = (f"band_split.to_features.{band}.0.gamma" for band in range(len(shapes)))
     sizes: list[int] = []
     for name in names:
@@ -188,7 +188,7 @@ def _inputs(shapes: Shapes) -> list[int]:
 
 
 def _is_stereo(shapes: Shapes, fft_samples: int) -> bool:
-    """Tell by the sum over the bands, which have all bins at least once, real and imaginary."""
+    """Return whether the bands, which cover all bins, have the values of two channels."""
     return sum(_inputs(shapes)) >= 4 * (fft_samples // 2 + 1)
 
 
@@ -211,9 +211,9 @@ def _mel_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
 def _tensors(
     state: Mapping[str, Tensor], config: Mapping[str, Any], msst: MsstConfig
 ) -> dict[str, Tensor]:
-    """Give tensors partita's names; positions and biases that layers share are kept once.
+    """Rename tensors to partita's names; shared positions and biases are kept once.
 
-    Of several networks, those that are not the target's are left out.
+    With a target, only its mask estimator is kept.
     """
     linear = bool(config["linear_depth"])
     networks = _networks({name: tuple(tensor.shape) for name, tensor in state.items()})
@@ -227,7 +227,7 @@ def _tensors(
             axis = "time" if int(match[1]) == linear else "frequency"
             kept = f"{axis}_positions.{match[2]}"
             if kept in tensors and not torch.equal(tensors[kept], tensor):
-                kept = name  # layers that differ: nothing of partita's has them
+                kept = name  # layers that differ: partita has no such model
             tensors[kept] = tensor
         elif name in _BIASES:
             tensors[_BIASES[name]] = tensor

@@ -1,4 +1,4 @@
-"""SCNet's checkpoints of MSST, with and without masks."""
+"""Checkpoints of SCNet, with and without masks, of MSST."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scnet_name(theirs: str) -> str:
 
 
 def _is_scnet(shapes: Shapes) -> bool:
-    # One whose first convolution stands alone has transformers in the place of the LSTMs.
+    # With a separate first convolution it is another network, with transformers instead of LSTMs.
     return (
         _DOWN in shapes
         and _UP in shapes
@@ -84,12 +84,12 @@ def _scnet_channels(shapes: Shapes) -> int:
 
 
 def _scnet_last(shapes: Shapes) -> str:
-    """Return how the names of the decoder's last convolutions begin."""
+    """Return the prefix of the names of the decoder's last convolutions."""
     return f"decoder.{count_numbers(shapes, _DECODERS) - 1}.1.convtrs."
 
 
 def _scnet_networks(shapes: Shapes) -> int:
-    """Return how many sources the last level of the decoder gives."""
+    """Return the number of sources of the decoder's last level."""
     outputs = axis_size(shapes, f"{_scnet_last(shapes)}0.weight", 1)
     return max(1, outputs // (2 * _scnet_channels(shapes)))
 
@@ -129,7 +129,7 @@ def _masked_scnet_config(config: MsstConfig, shapes: Shapes) -> dict[str, Any]:
 def _scnet_tensors(
     state: Mapping[str, Tensor], config: Mapping[str, Any], msst: MsstConfig
 ) -> dict[str, Tensor]:
-    """Give tensors partita's names; of several stems, those that are not the target's go."""
+    """Rename tensors to partita's names; with a target, only its outputs are kept."""
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     head, seen = head_of_target(msst, _scnet_networks(shapes)), 2 * config["channels"]
     last = _scnet_last(shapes)

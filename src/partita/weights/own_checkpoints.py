@@ -1,4 +1,4 @@
-"""Names that mean a checkpoint of one's own: a file, the folder of a training, or imported.
+"""Names that stand for partita's checkpoints: files, folders of trainings, imported ones.
 
 Nothing here imports PyTorch.
 """
@@ -12,19 +12,19 @@ from partita.weights.imported_checkpoints import imported_checkpoint
 from partita.weights.suffixes import SAFETENSORS as SUFFIX
 from partita.weights.web_names import is_web_name
 
-#: What a training calls the weights that are to be used.
+#: File name of a training's weights.
 MODEL_FILE = f"model{SUFFIX}"
 
 
 def own_checkpoint(name: str) -> Path | None:
-    """Return the checkpoint that a name means, None where it does not mean any.
+    """Return the checkpoint that a name stands for; None: it stands for something else.
 
     Parameters
     ----------
     name : str
-        The path of a checkpoint, which need not be there; the name of an imported one; or the path
-        of a folder that holds ``model.safetensors`` or a single other one. The name of a card or
-        an imported checkpoint is never a folder's: ``./`` before it makes it one.
+        The path of a checkpoint, which need not exist; the name of an imported one; or the path of
+        a folder that holds ``model.safetensors`` or a single other checkpoint. Names of cards and
+        imported checkpoints take precedence over folders; ``./NAME`` is always a folder.
     """
     if name.endswith(SUFFIX) and not is_web_name(name):
         return Path(name)
@@ -40,13 +40,13 @@ def _in_folder(folder: Path) -> Path | None:
         if (folder / MODEL_FILE).is_file():
             return folder / MODEL_FILE
         found = sorted(folder.glob(f"*{SUFFIX}"))
-    except OSError:  # a name that is too long for a path, a folder that we may not look into
+    except OSError:  # a name too long for a path, a folder without permission
         return None
     return found[0] if len(found) == 1 else None
 
 
 def checkpoint_label(path: Path) -> str:
-    """Return what stems are named after: the file's name, or the folder's of ``model.safetensors``.
+    """Return the label of stems: the file's name, or the folder's for ``model.safetensors``.
 
     Parameters
     ----------

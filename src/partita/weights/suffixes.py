@@ -1,15 +1,15 @@
-"""How files end that hold or describe weights."""
+"""File name suffixes of checkpoints and configurations."""
 
 from __future__ import annotations
 
 SAFETENSORS = ".safetensors"
-#: Of demucs 3 and 4's packages.
+#: Packages of demucs 3 and 4.
 DEMUCS_PACKAGE = ".th"
-#: Checkpoints of other programs that say what they hold: no configuration belongs to them.
+#: Checkpoints of other programs that need no configuration.
 SELF_DESCRIBED = (DEMUCS_PACKAGE, ".onnx")
 EXTERNAL = (".ckpt", ".chpt", ".pt", ".pth", *SELF_DESCRIBED)
-#: What a training goes on from; its weights are in a file of their own.
+#: States from which a training resumes; its weights are in another file.
 TRAINING_STATES = ("state.pt", "state.previous.pt")
 CONFIGS = (".yaml", ".yml")
-#: Pickles that nothing here reads.
+#: Pickles that are not read.
 UNREAD_PICKLES = (".bin", ".pkl", ".pickle")

@@ -1,4 +1,4 @@
-"""Models that are named by where they are on the web: fetched once, pinned, and used from here.
+"""Models on the web: fetched once, pinned, and loaded from the cache.
 
 Nothing here imports PyTorch.
 """
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A file to be fetched: what is known of it before."""
+    """A file to fetch, with what is known about it."""
 
     filename: str
     address: str
@@ -59,21 +59,21 @@ class _Wanted:
 
 
 def fetch_web_model(name: str, *, accept_changed: bool = False) -> Pin:
-    """Put a model on the web into the cache, or make sure that it is what it was.
+    """Fetch a model from the web, or check that the cached one has not changed there.
 
     Parameters
     ----------
     name : str
         As for `partita.weights.web_names.web_name`.
     accept_changed : bool
-        Take it as it is now, whatever it was.
+        Accept a changed model.
 
     Raises
     ------
     WeightsUnavailableError
-        It cannot be had, or the cache cannot be written.
+        It cannot be fetched, or the cache cannot be written.
     WeightsCorruptError
-        It is no longer what it was when it was first fetched.
+        It has changed since it was fetched.
     """
     found = _parsed(name)
     folder = web_folder(found)
@@ -89,13 +89,13 @@ def fetch_web_model(name: str, *, accept_changed: bool = False) -> Pin:
 
 
 def pinned_model(name: str, *, verify: bool = False) -> Pin:
-    """Return what a name on the web stands for, fetching it where it is not here.
+    """Return the pin of a web name, fetching the model if it is not cached.
 
     Parameters
     ----------
     name : str
     verify : bool
-        Compare the files' hashes, not their sizes alone; what is damaged is fetched again.
+        Compare hashes, not only sizes; damaged files are fetched again.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def pinned_model(name: str, *, verify: bool = False) -> Pin:
 
 
 def local_checkpoint(name: str, *, verify: bool = False) -> Path | ExternalCheckpoint:
-    """Return the files of a model on the web: a checkpoint as partita writes them, or another's.
+    """Return the cached checkpoint of a web name: partita's (a path) or an external one.
 
     Parameters and errors are those of `pinned_model`.
     """
@@ -131,12 +131,12 @@ def local_checkpoint(name: str, *, verify: bool = False) -> Path | ExternalCheck
 
 
 def stated_licence(name: str) -> str:
-    """Return the licence that a repository's card states; empty: none does.
+    """Return the licence on a repository's card; empty: none.
 
     Raises
     ------
     WeightsUnavailableError
-        It has to be asked for, and cannot be.
+        The server has to be asked and cannot be reached.
     """
     found = _parsed(name)
     pin = read_pin(web_folder(found))
@@ -148,17 +148,19 @@ def stated_licence(name: str) -> str:
 def _parsed(name: str) -> HubName | WebAddress:
     found = web_name(name)
     if found is None:
-        raise ValueError(f"{name} is no name on the web")
+        raise ValueError(f"{name} is not a name on the web")
     return found
 
 
 def _fetch(found: HubName | WebAddress, folder: Path) -> Pin:
-    """Fetch a model for the first time, or as it is now, and write down what it is."""
+    """Fetch the current version of a model and pin it."""
     tag = revision = licence = ""
     if isinstance(found, HubName):
         repository = read_repository(found)
         revision, licence = repository.commit, repository.licence
-        stated = f"{licence}, as its card states" if licence else "unknown, its card states none"
+        stated = (
+            f"{licence}, according to its card" if licence else "unknown, not stated on its card"
+        )
         _log.info("fetching %s (commit %s); licence: %s", found.text, revision[:12], stated)
         files = [_fetch_hub(found, each, folder) for each in _of_hub(found, repository)]
     else:
@@ -176,18 +178,20 @@ def _fetch(found: HubName | WebAddress, folder: Path) -> Pin:
 
 @contextlib.contextmanager
 def _advice(found: HubName | WebAddress) -> Iterator[None]:
-    """Say what can be done where no server answers."""
+    """Add advice to the error if no server answers."""
     try:
         yield
     except NoAnswerError as error:
-        how = "download it on another machine, and name the file with --model"
+        how = "download it on another machine and name the file instead"
         if isinstance(found, HubName):
-            how = f"hf download {found.repository} on another machine, and --model takes the folder"
+            how = (
+                f"run hf download {found.repository} on another machine and name its folder instead"
+            )
         raise WeightsUnavailableError(f"{error}; {how}") from error
 
 
 def _of_hub(found: HubName, repository: Repository) -> list[_Wanted]:
-    """Return the checkpoint of a repository, and what describes it."""
+    """Return the checkpoint of a repository and its configuration."""
     paths = choose_files(found, list(repository.files))
     wanted = [_of_file(path, repository.files[path], repository.headers) for path in paths]
     if is_web_name(found.config):
@@ -227,7 +231,7 @@ def _fetch_address(found: WebAddress, folder: Path) -> list[PinnedFile]:
 
 
 def _describes_itself(path: Path) -> bool:
-    """Tell whether a checkpoint needs no other file; a damaged one is for its reader to refuse."""
+    """Return whether a checkpoint needs no configuration; readers refuse damaged ones."""
     suffix = path.suffix.lower()
     try:
         is_ours = suffix == SAFETENSORS and "model" in read_header(path).metadata
@@ -237,7 +241,7 @@ def _describes_itself(path: Path) -> bool:
 
 
 def _beside(address: str) -> list[str]:
-    """Return where the configuration of a checkpoint may be, by its address."""
+    """Return the possible addresses of a checkpoint's configuration."""
     parts = urlsplit(address)
     folder, _, name = parts.path.rpartition("/")
     stem, _, suffix = name.rpartition(".")
@@ -263,7 +267,7 @@ def _fetch_file(wanted: _Wanted, folder: Path) -> PinnedFile:
 
 
 def _fault(folder: Path, file: PinnedFile, *, verify: bool) -> str:
-    """Say what is wrong with a file in the cache; empty: nothing."""
+    """Return what is wrong with a cached file; empty: nothing."""
     path = folder / file.filename
     if not path.is_file():
         return "is missing"
@@ -273,7 +277,7 @@ def _fault(folder: Path, file: PinnedFile, *, verify: bool) -> str:
 
 
 def _mend(found: HubName | WebAddress, folder: Path, pin: Pin) -> None:
-    """Fetch again what is missing or damaged, from where it was and as it was."""
+    """Fetch missing or damaged files again, in the pinned version."""
     headers: Mapping[str, str] = {}
     for file in pin.files:
         if fault := _fault(folder, file, verify=True):
@@ -298,19 +302,19 @@ def _fetch_as_pinned(
 def _changed(found: HubName | WebAddress, pin: Pin, how: str) -> WeightsCorruptError:
     return WeightsCorruptError(
         f"{found.text} has changed since it was fetched on {pin.fetched} ({how}): "
-        f"partita models fetch --accept-changed {pin.name} takes it as it is now"
+        f"partita models fetch --accept-changed {pin.name} accepts the new one"
     )
 
 
 def _asked_again(found: HubName | WebAddress, folder: Path, pin: Pin) -> Pin:
-    """Make sure that a server still has what is here; where it cannot be asked, that is said."""
+    """Check that the server still has the pinned version; warn if it cannot be reached."""
     try:
         if isinstance(found, HubName):
             _refuse_changed(found, pin, read_repository(found))
             return pin
         tag = fetch_tag(found.text)
     except WeightsUnavailableError as error:
-        _log.warning("%s; what is here is as it was fetched on %s", error, pin.fetched)
+        _log.warning("%s; using the version that was fetched on %s", error, pin.fetched)
         return pin
     if tag and tag == pin.tag:
         return pin
@@ -323,7 +327,7 @@ def _asked_again(found: HubName | WebAddress, folder: Path, pin: Pin) -> Pin:
 
 
 def _refuse_changed(found: HubName, pin: Pin, repository: Repository) -> None:
-    """Refuse a repository whose files are no longer those that were fetched."""
+    """Refuse a repository whose files have changed."""
     if repository.commit == pin.revision:
         return
     for wanted, file in zip(_of_hub(found, repository), pin.files, strict=False):

@@ -1,6 +1,6 @@
 """Names of models on the web: repositories of the Hugging Face Hub, and addresses of files.
 
-Nothing here imports PyTorch, and no server is asked.
+Nothing here imports PyTorch or uses the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from partita.weights.suffixes import CONFIGS, EXTERNAL, SAFETENSORS
 
 HUB = "hf:"
 _SCHEMES = ("https://", "http://")
-#: Where pages about files have addresses of their own.
+#: Hosts whose pages about files (/blob/) differ from the files' addresses.
 _PAGES = {"huggingface.co": "/resolve/", "github.com": "/raw/"}
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
@@ -33,13 +33,13 @@ class HubName:
     Attributes
     ----------
     text : str
-        What people type, without a configuration.
+        The name as typed, without a configuration.
     repository : str
         ``owner/name``.
     file : str
-        The path of a checkpoint in it; empty: the one that it holds.
+        Path of a checkpoint in it; empty: the only one.
     revision : str
-        Branch, tag or commit; empty: the repository's own choice.
+        Branch, tag or commit; empty: the default branch.
     config : str
         Path or address of a YAML file; empty: the one beside the checkpoint.
     """
@@ -52,7 +52,7 @@ class HubName:
 
     @property
     def label(self) -> str:
-        """What stems are named after."""
+        """The label of stems."""
         return PurePosixPath(self.file).stem if self.file else self.repository.split("/")[1]
 
 
@@ -73,33 +73,33 @@ class WebAddress:
 
     @property
     def label(self) -> str:
-        """What stems are named after."""
+        """The label of stems."""
         return PurePosixPath(file_of(self.text)).stem
 
 
 def is_web_name(name: str) -> bool:
-    """Tell whether a name means a model on the web."""
+    """Return whether a name stands for a model on the web."""
     return name.startswith((HUB, *_SCHEMES))
 
 
 def web_name(name: str) -> HubName | WebAddress | None:
-    """Return what a name means on the web, None where it means something else.
+    """Parse the name of a model on the web; None: it is another kind of name.
 
     Parameters
     ----------
     name : str
         ``hf:OWNER/NAME``, with ``/FILE`` and ``@REVISION`` where wanted, or the address of a
-        checkpoint; behind both, ``@`` and a path or address of the YAML file that describes it.
+        checkpoint; either may end with ``@`` and the path or address of a YAML file.
 
     Raises
     ------
     UsageError
-        It begins like one of these, and is none.
+        It begins like one of these but is not valid.
     """
     if not is_web_name(name):
         return None
     if len(name) > _MOST_CHARS or not name.isprintable() or " " in name:
-        raise UsageError(f"{one_line(name[:80])}: no name of a model on the web")
+        raise UsageError(f"{one_line(name[:80])}: not a valid name of a model on the web")
     text, at, config = name.rpartition("@")
     if not (at and config.lower().endswith(CONFIGS) and is_web_name(text)):
         text, config = name, ""
@@ -115,13 +115,13 @@ def web_name(name: str) -> HubName | WebAddress | None:
 
 
 def file_of(address: str) -> str:
-    """Return the name that the file of an address gets here."""
+    """Return the local name for the file of an address."""
     name = unquote(urlsplit(address).path.rsplit("/", 1)[-1])
     return local_file(name)
 
 
 def local_file(name: str) -> str:
-    """Return a name on the web as a file's name here: its ending stays, oddities go."""
+    """Return a local file name for a name on the web: unusual characters are replaced."""
     safe = re.sub(r"[^\w.-]", "_", part_of_path(name)).lstrip(".")
     suffix = PurePosixPath(safe).suffix
     return safe[: _MOST_NAME_CHARS - len(suffix)].removesuffix(suffix) + suffix
@@ -134,29 +134,29 @@ def _hub_name(text: str, config: str) -> HubName:
     repository = f"{owner}/{name}"
     parts = PurePosixPath(file).parts
     if not _REPOSITORY.fullmatch(repository) or ".." in parts or text.endswith(("/", "@")):
-        raise UsageError(f"{one_line(text)} names no repository: {_FORMS}")
+        raise UsageError(f"{one_line(text)} is not the name of a repository: write {_FORMS}")
     return HubName(text, repository, file, revision, config)
 
 
 def _check_address(address: str) -> None:
-    """Refuse addresses whose content anybody on the way could change, and those that hide some.
+    """Refuse addresses without https, with user names, or of pages instead of files.
 
     Raises
     ------
     UsageError
-        It is one.
+        The address is refused.
     """
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{one_line(address)} is no address ({one_line(error)})") from error
+        raise UsageError(f"{one_line(address)} is not an address ({one_line(error)})") from error
     if not host or parts.username is not None:
-        raise UsageError(f"{one_line(address)} is no address of a file")
+        raise UsageError(f"{one_line(address)} is not the address of a file")
     if host in _PAGES and "/blob/" in parts.path:
         raise UsageError(
-            f"{one_line(address)} is a page about a file: its own address has "
-            f"{_PAGES[host]} in the place of /blob/"
+            f"{one_line(address)} is a page about a file: the file's address has "
+            f"{_PAGES[host]} instead of /blob/"
         )
     if parts.scheme != "https" and host not in _LOCAL:
-        raise UsageError(f"{one_line(address)} could be changed on its way here: use https://")
+        raise UsageError(f"{one_line(address)} is not encrypted: use https://")

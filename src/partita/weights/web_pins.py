@@ -1,4 +1,4 @@
-"""What was fetched for a name on the web, written down, so that it cannot become something else.
+"""Pins: what was fetched for a web name, so that the name never stands for other files.
 
 Nothing here imports PyTorch.
 """
@@ -24,12 +24,12 @@ _MOST_LABEL_CHARS = 60
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file that was fetched.
+    """A fetched file.
 
     Attributes
     ----------
     filename : str
-        Here, below the name's folder.
+        In the folder of the name.
     address : str
     size : int
         In bytes.
@@ -44,21 +44,21 @@ class PinnedFile:
 
 @dataclass(frozen=True)
 class Pin:
-    """What a name on the web stands for since it was first fetched.
+    """The files that a web name stands for since it was first fetched.
 
     Attributes
     ----------
     name : str
     files : tuple of PinnedFile
-        The checkpoint, then what describes it, if anything does.
+        The checkpoint, then its configuration, if it has one.
     revision : str
-        The repository's commit; empty: it is no repository.
+        The repository's commit; empty for addresses.
     tag : str
-        What the server says to tell the checkpoint from later ones; empty: nothing.
+        The server's ETag or modification date of the checkpoint; empty: none.
     licence : str
-        What the repository's card states; empty: nothing.
+        As the repository's card states it; empty: not stated.
     fetched : str
-        The day, as ``2026-11-29``.
+        Date, as ``2026-11-29``.
     """
 
     name: str
@@ -70,23 +70,23 @@ class Pin:
 
 
 def requested_name(found: HubName | WebAddress) -> str:
-    """Return what is fetched for a name; a configuration on this machine does not belong to it."""
+    """Return the name of what is fetched; it excludes a local configuration."""
     return f"{found.text}@{found.config}" if is_web_name(found.config) else found.text
 
 
 def web_folder(found: HubName | WebAddress) -> Path:
-    """Return the folder of the cache where the files of a name are."""
+    """Return the cache folder for the files of a name."""
     digest = hashlib.sha256(requested_name(found).encode()).hexdigest()
     return cache_folder() / "web" / f"{local_file(found.label)[:_MOST_LABEL_CHARS]}-{digest[:12]}"
 
 
 def read_pin(folder: Path) -> Pin | None:
-    """Return what was written down in a folder, None where nothing was.
+    """Return the pin of a folder; None: there is none.
 
     Raises
     ------
     WeightsCorruptError
-        It is damaged.
+        The pin is damaged.
     """
     path = folder / _FILE
     if not exists(path):
@@ -106,7 +106,7 @@ def read_pin(folder: Path) -> Pin | None:
 
 
 def write_pin(folder: Path, pin: Pin) -> None:
-    """Write down what a folder holds.
+    """Write the pin of a folder.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def write_pin(folder: Path, pin: Pin) -> None:
 
 
 def remove_others(folder: Path, pin: Pin) -> None:
-    """Remove the files of a folder that are not pinned: those of an earlier state."""
+    """Remove the files of a folder that are not pinned (older versions)."""
     names = {_FILE, *(file.filename for file in pin.files)}
     for path in folder.iterdir():
         if path.name not in names and path.is_file():

@@ -151,10 +151,10 @@ def test_configurations(path, config, fault):
         ({"model": "x" * 90_000}, "unknown model"),
         ({"model": "\x1b[31m"}, "unknown model"),
         ({"model": ""}, "unknown model"),
-        ({"sources": '["b", "a"]'}, "other sources"),
-        ({"sources": "3"}, "other sources"),
+        ({"sources": '["b", "a"]'}, "the sources of its configuration"),
+        ({"sources": "3"}, "the sources of its configuration"),
         ({"sources": "["}, "not a partita checkpoint"),
-        ({"sample_rate": "8000"}, "other sample_rate"),
+        ({"sample_rate": "8000"}, "the sample_rate of its configuration"),
         ({"sample_rate": "inf"}, "not a partita checkpoint"),
         ({"format": "partita-2"}, "another version of partita"),
         ({"config": "x" * 2_100_000}, "metadata are not texts"),
@@ -210,7 +210,7 @@ def test_headers(path):
         refused(path, "not a readable safetensors file")
     for bad in (3, [], "text", None):
         write(path, {**header, name: bad}, content)
-        refused(path, "is no tensor")
+        refused(path, "is not a tensor")
         write(path, {**header, "__metadata__": bad}, content)
         refused(path, "metadata")
     many = {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(30_000)}
@@ -240,15 +240,15 @@ def test_files_that_are_something_else(path, tmp_path):
     refused(path, "not a readable safetensors file")
     path.unlink()
     path.mkdir()
-    refused(path, "it is no regular file")
+    refused(path, "it is not a regular file")
     path.rmdir()
     os.mkfifo(path)
-    refused(path, "it is no regular file")
-    with pytest.raises(WeightsCorruptError, match="it is no regular file"):
+    refused(path, "it is not a regular file")
+    with pytest.raises(WeightsCorruptError, match="it is not a regular file"):
         Separator(str(path))
     path.unlink()
     path.symlink_to("/dev/zero")
-    refused(path, "it is no regular file")
+    refused(path, "it is not a regular file")
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))

@@ -127,7 +127,7 @@ def test_a_chain_is_no_model(band):
     with pytest.raises(UsageError, match=re.escape("repet+second: name one of them")) as info:
         store.load_model("band")
     assert "\n" not in str(info.value)
-    with pytest.raises(ValueError, match="needs no weights of its own"):
+    with pytest.raises(ValueError, match="needs no weights that could be fetched"):
         store.fetch(band)
 
 

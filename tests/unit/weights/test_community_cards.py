@@ -99,7 +99,7 @@ def test_half_the_digits(put):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"features": 16}, "has another shape or type of"),
+        ({"features": 16}, "has another shape or type for"),
         ({"layers": 1}, "has an unexpected tensor layers.1."),
         ({"layers": 3}, "lacks layers.2."),
     ],

@@ -72,7 +72,7 @@ def test_a_package_becomes_a_model(write, legacy):
 )
 def test_code_is_refused(write, changes, legacy):
     path = write(legacy=legacy, **changes)
-    with pytest.raises(WeightsCorruptError, match=r"could be code; it is refused, nothing") as info:
+    with pytest.raises(WeightsCorruptError, match=r"could be code: refused, nothing") as info:
         store.load_model(str(path))
     assert "\n" not in str(info.value)
 
@@ -85,7 +85,7 @@ def test_code_is_refused(write, changes, legacy):
         ("HTDemucs", {"state": {"a": 1}}, "not a dict of tensors"),
         ("HTDemucs", {"state": {"a": torch.ones(1)}}, "it has an unexpected tensor a"),
         ("HTDemucs", {"state": {"a": torch.ones(1).expand(1 << 30)}}, "much larger than the file"),
-        ("HTDemucs", {"kwargs": {}}, "it does not say its sources"),
+        ("HTDemucs", {"kwargs": {}}, "does not state its sources"),
         ("HTDemucs", {"kwargs": [1]}, "not a package of demucs"),
         ("HTDemucs", {"klass": "HTDemucs"}, "not a package of demucs"),
         ("HTDemucs", {"args": 1}, "not a package of demucs"),
@@ -128,7 +128,7 @@ def test_a_quantised_package_becomes_a_model(quantised):
     [
         ({"klass": "diffq.lsq.LSQ"}, r"it holds diffq\.lsq\.LSQ, which could be code"),
         ({"klass": "demucs.demucs.Demucs"}, "not a package of demucs"),
-        ({"settings": {"exclude": ["bias"]}}, "DiffQ: tensors were left out by name"),
+        ({"settings": {"exclude": ["bias"]}}, "DiffQ: tensors were excluded by name"),
         ({"settings": {"min_size": "much"}}, "DiffQ: could not convert string"),
         ({"settings": {"min_size": 0.001}}, r"DiffQ: it holds 0 quantised tensors and \d+ others"),
         ({"others": [torch.ones(30_000)]}, "DiffQ: it holds 0 quantised tensors and 1 others"),

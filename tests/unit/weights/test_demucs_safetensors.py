@@ -41,7 +41,7 @@ def test_sources_are_told_without_the_tensors(path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("kwargs", "fault"),
-    [({}, "it does not say its sources"), ({**SMALL, "sources": ["a/b"]}, "bad source name")],
+    [({}, "does not state its sources"), ({**SMALL, "sources": ["a/b"]}, "bad source name")],
 )
 def test_sources_that_are_none(path, kwargs, fault):
     save_file(load_file(path), path, demucs_metadata(kwargs=kwargs))
@@ -94,7 +94,7 @@ def test_what_is_not_there(tmp_path):
         ({"args": "[["}, "not a safetensors file of demucs"),
         ({"args": "{}"}, "not a safetensors file of demucs"),
         ({"kwargs": "[]"}, "not a safetensors file of demucs"),
-        ({"kwargs": "{}"}, "it does not say its sources"),
+        ({"kwargs": "{}"}, "does not state its sources"),
         ({"kwargs": '{"sources": {"_type": "fraction"}}'}, "not a safetensors file of demucs"),
         (
             {"kwargs": '{"segment": {"_type": "fraction", "numerator": 1, "denominator": 0}}'},

@@ -112,9 +112,9 @@ def test_a_file_put_there_by_hand(demucs, publish, network, server):
         (lambda state: state.pop("lstm.linear.bias") is None, "lacks recurrence.linear.bias"),
         (
             lambda state: state.update({"decoder.1.2.weight": torch.ones(2, 2)}),
-            "has another shape or type of decoder.1.conv.weight",
+            "has another shape or type for decoder.1.conv.weight",
         ),
-        (lambda state: {key: value.double() for key, value in state.items()}, "or type of"),
+        (lambda state: {key: value.double() for key, value in state.items()}, "or type for"),
     ],
     ids=["extra", "activation", "missing", "shape", "type"],
 )

@@ -75,23 +75,23 @@ def entry(**changes):
 NO_LEVELS = [None] * 14
 FAULTS = {
     "tensors": ({"quantized": []}, "holds 0 quantised tensors and 2 others"),
-    "others": ({"others": [torch.ones(3)]}, "where the network has 1 and 2"),
-    "sparse": ({"others": [torch.ones(3).to_sparse(), torch.ones(2, 2)]}, "no tensor, or one of"),
+    "others": ({"others": [torch.ones(3)]}, "the network has 1 and 2"),
+    "sparse": ({"others": [torch.ones(3).to_sparse(), torch.ones(2, 2)]}, "not a plain tensor"),
     "size": (
         {"others": [torch.ones(1).half().expand(1 << 45), torch.ones(2, 2)]},
         "a has the shape",
     ),
     "shape": ({"others": [torch.ones(3), torch.ones(4)]}, r"c has the shape \[4\], not \[2, 2\]"),
     "levels": (entry(levels=NO_LEVELS), "b lacks the levels of 2 bits"),
-    "numbers of bits": (entry(levels=NO_LEVELS[1:]), "levels of other numbers of bits"),
-    "fewer": (entry(levels=[planes([1], 2)[:0]] * 14), "b has 0 numbers where there are"),
-    "lost": (entry(bits=planes([13] * GROUPS, 4)), "groups of numbers of bits without levels"),
-    "more bits": (entry(bits=planes([200] * GROUPS, 8)), "b has groups of numbers of bits without"),
+    "numbers of bits": (entry(levels=NO_LEVELS[1:]), "levels of other bit widths"),
+    "fewer": (entry(levels=[planes([1], 2)[:0]] * 14), "b has 0 numbers, expected"),
+    "lost": (entry(bits=planes([13] * GROUPS, 4)), "groups of bit widths without levels"),
+    "more bits": (entry(bits=planes([200] * GROUPS, 8)), "b has groups of bit widths without"),
     "no planes": (entry(bits=torch.ones(3)), "b is not packed in bit planes"),
     "floats": (entry(bits=torch.ones(1, 4, 32)), "b is not packed in bit planes"),
-    "endless": (entry(bits=torch.empty(1 << 40, 0, 32, dtype=torch.int64)), "numbers where there"),
+    "endless": (entry(bits=torch.empty(1 << 40, 0, 32, dtype=torch.int64)), "numbers, expected"),
     "wide": (entry(bits=torch.zeros(1, 300, 32, dtype=torch.int64)), "b is packed in 300 bit"),
-    "texts": (entry(bits="2"), "is no tensor"),
+    "texts": (entry(bits="2"), "is not a plain tensor"),
 }
 
 
@@ -108,10 +108,10 @@ def test_groups_that_do_not_fit():
     with pytest.raises(ValueError, match="b is not made of groups of 7"):
         restored_state(state, SHAPES, Quantiser(min_size_mb=0.001, group=7, packed=True))
     unpacked = {**state, "quantized": [(torch.zeros(80, 8), (0, 1), torch.full((80,), 40))]}
-    with pytest.raises(ValueError, match="b has impossible numbers of bits"):
+    with pytest.raises(ValueError, match="b has impossible bit widths"):
         restored_state(unpacked, SHAPES, Quantiser(min_size_mb=0.001, group=8))
 
 
 def test_tensors_left_out_by_name():
-    with pytest.raises(ValueError, match="left out by name"):
+    with pytest.raises(ValueError, match="excluded by name"):
         Quantiser.from_settings("DiffQuantizer", {"exclude": ["*bias"]}, packed=True)

@@ -164,7 +164,7 @@ def test_one_of_several(server, theirs):
 @pytest.mark.parametrize(
     ("files", "fault"),
     [
-        (("model.ckpt",), r"holds only a pickle \(model.ckpt\), which could run anything"),
+        (("model.ckpt",), r"holds only a pickle \(model.ckpt\), which could run code"),
         (("config.json", "pytorch_model.bin"), r"holds only a pickle \(pytorch_model.bin\)"),
         (("README.md", "song.wav"), r"holds no checkpoint \(it has README.md, song.wav\)"),
         ((), r"holds no checkpoint \(it has none\)"),
@@ -187,7 +187,7 @@ def test_pickles_run_nothing(server, theirs, tmp_path):
     server.repos["owner/name"] = Repo(
         {"model.ckpt": (tmp_path / "evil.ckpt").read_bytes(), "model.yaml": theirs["model.yaml"]}
     )
-    with pytest.raises(WeightsCorruptError, match="nothing of it was run"):
+    with pytest.raises(WeightsCorruptError, match="nothing was run"):
         load_model(NAME)
     assert not (tmp_path / "ran").exists()
 
@@ -279,7 +279,7 @@ SAID = [
 @pytest.mark.parametrize("said", SAID)
 def test_replies_that_are_none(server, said):
     server.files["/api/models/a/b"] = said
-    with pytest.raises(WeightsUnavailableError, match=r"does not say what it holds|sent nothing"):
+    with pytest.raises(WeightsUnavailableError, match=r"reply is invalid|sent nothing"):
         load_model("hf:a/b")
 
 
@@ -291,14 +291,14 @@ def test_endless_replies(server):
             handler.wfile.write(b'{"a": ' * 10_000)
 
     server.files["/api/models/a/b"] = endless
-    with pytest.raises(WeightsUnavailableError, match=r"than the 20 MB|without end"):
+    with pytest.raises(WeightsUnavailableError, match=r"limit of 20 MB|sends too much"):
         load_model("hf:a/b")
 
 
 def test_what_broke_off_goes_on(server, ours):
     server.repos["owner/name"] = Repo(ours)
     server.cut_after = 1000
-    with pytest.raises(WeightsUnavailableError, match="broke off; try again to go on from there"):
+    with pytest.raises(WeightsUnavailableError, match="connection lost; try again to resume"):
         load_model(NAME)
     server.cut_after = None
     server.ranges.clear()

@@ -229,7 +229,7 @@ def test_digests_know_members_and_weights(bag, monkeypatch):
 def test_a_bag_is_no_model(bag):
     with pytest.raises(UsageError, match="bag is a bag of models: name one of them, m1 or m2"):
         store.load_model("bag")
-    with pytest.raises(ValueError, match="needs no weights of its own"):
+    with pytest.raises(ValueError, match="needs no weights that could be fetched"):
         store.fetch(bag)
 
 

@@ -110,7 +110,7 @@ def refused(path, *says):
 def test_what_nothing_says_is_listed(name, title, missing, tmp_path):
     path = write_msst(tmp_path, small_model(name))
     (tmp_path / "model.yaml").unlink()
-    refused(path, f"a checkpoint of {title}", missing, "--config")
+    refused(path, f"a checkpoint of {title}", missing, "`config`")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,17 +137,17 @@ def test_a_wrong_yaml_names_the_first_mismatches(name, tmp_path):
             "model.band_SR must be 3 finite numbers, not [0.5, 0.5]",
         ),
         ("scnet", {"model": {"band_SR": [0.5, True, 0.5]}}, "model.band_SR must be"),
-        ("scnet", {"model": {"band_SR": [0.9, 0.3, 0.1]}}, "describes no SCNet"),
+        ("scnet", {"model": {"band_SR": [0.9, 0.3, 0.1]}}, "does not describe a SCNet"),
         ("scnet", {"model": {"band_stride": [1, 4]}}, "strides must be 3 whole numbers"),
         ("scnet", {"model": {"win_size": 256}}, "model.win_size differs"),
         ("scnet", {"model": {"num_dplayer": 3}}, "dual_layers must be even"),
-        ("scnet", {"model": {"tran_depth": 1}}, "is no setting that partita knows of SCNet"),
+        ("scnet", {"model": {"tran_depth": 1}}, "is no setting that partita knows for SCNet"),
         (
             "scnet",
             {"model": {"a": 1, "b": 2, "c": 3, "d": 4, "e": None, "f": 0}},
             "model.a (1), model.b (2), model.c (3) and 1 more are no settings that partita",
         ),
-        ("scnet", {"training": {"instruments": ["a", "b", "c"]}}, "which"),
+        ("scnet", {"training": {"instruments": ["a", "b", "c"]}}, "must name one"),
         ("scnet-masked", {"training": {"target_instrument": "vocals"}}, "no parts of single"),
         ("mdx23c", {"model": {"norm": "LayerNorm"}}, "norm must be one of"),
         ("mdx23c", {"model": {"act": "silu"}}, "activation must be"),

@@ -50,7 +50,7 @@ def test_npm_is_asked_for_one_archive_and_runs_no_scripts(npm, tmp_path):
 @pytest.mark.parametrize(
     ("pack", "error", "fault"),
     [
-        ("exit 1", WeightsUnavailableError, r"npm could not fetch net@1\.0\.0 \(it says no reason"),
+        ("exit 1", WeightsUnavailableError, r"npm could not fetch net@1\.0\.0 \(no reason given"),
         (
             "echo 'npm error code E404\nnpm error 404 Not Found - GET x' >&2; exit 1",
             WeightsUnavailableError,

@@ -58,18 +58,18 @@ def test_every_cut_is_refused():
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (model(tensor_of("a", NAMED, shape=(2, 4))), "another size than its shape"),
-        (model(tensor_of("a", NAMED, shape=(1 << 40, 1 << 40))), "another size"),
-        (model(tensor_of("a", NAMED, shape=(1,) * 9)), "another size"),
-        (model(tensor_of("a", NAMED, kind=7)), "no tensor of float32"),
+        (model(tensor_of("a", NAMED, shape=(2, 4))), "contradicts its shape"),
+        (model(tensor_of("a", NAMED, shape=(1 << 40, 1 << 40))), "contradicts its shape"),
+        (model(tensor_of("a", NAMED, shape=(1,) * 9)), "contradicts its shape"),
+        (model(tensor_of("a", NAMED, kind=7)), "not a float32 tensor"),
         (model(tensor_of("a", NAMED), tensor_of("a", NAMED)), "'a' twice"),
-        (model(field(5, field(8, "a") + field(14, 1))), "'a' lies in another file"),
-        (model(field(5, 3)), "no ONNX file"),
-        (model(tensor_of("a" * 2000, NAMED)), "a name without end"),
+        (model(field(5, field(8, "a") + field(14, 1))), "'a' is in another file"),
+        (model(field(5, 3)), "not an ONNX file"),
+        (model(tensor_of("a" * 2000, NAMED)), "a name is too long"),
         (model() + model(), "2 graphs"),
         (field(7, b"") + varint(7 << 3 | 2) + varint(1 << 60), "cut short"),
-        (b"\xff" * 20, "no protocol buffer"),
-        (b"\x0b\x00", "no protocol buffer"),
+        (b"\xff" * 20, "not a protocol buffer"),
+        (b"\x0b\x00", "not a protocol buffer"),
     ],
 )
 def test_lies_are_refused(content, fault):
@@ -80,10 +80,10 @@ def test_lies_are_refused(content, fault):
 @pytest.mark.parametrize(
     ("parts", "fault"),
     [
-        (GRAPH[:2], "nothing takes onnx::Mul_1"),
+        (GRAPH[:2], "no node uses onnx::Mul_1"),
         ([*GRAPH[:2], node("Mul", "onnx::Mul_1")], "not named after a module"),
-        ([*GRAPH[:2], node("/a/Conv", "onnx::Mul_1")], "no place"),
-        ([*GRAPH, tensor_of("x", NAMED), tensor_of("onnx::Mul_99", NORM)], "nothing takes"),
+        ([*GRAPH[:2], node("/a/Conv", "onnx::Mul_1")], "unknown tensor"),
+        ([*GRAPH, tensor_of("x", NAMED), tensor_of("onnx::Mul_99", NORM)], "no node uses"),
     ],
 )
 def test_other_graphs_are_refused(parts, fault):
@@ -180,7 +180,7 @@ def test_files_that_are_none(small, tmp_path):
     for content, fault in {
         whole[:1000]: "not an ONNX file of HTDemucs",
         b"": "not an ONNX file of HTDemucs",
-        model(*others): "not the HTDemucs of four sources: it lacks ",
+        model(*others): "not the HTDemucs with four sources: it lacks ",
         model(first, *others, tensor_of("x", NAMED)): "it has an unexpected tensor x",
         model(nan, *others): "are NaN or infinite",
     }.items():

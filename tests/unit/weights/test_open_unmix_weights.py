@@ -179,7 +179,7 @@ def test_files_of_the_first_releases(publish, contents, networks, tmp_path):
         (lambda state: state.update(extra=torch.ones(2)), "has an unexpected tensor"),
         (lambda state: state.pop("fc1.weight") is None, "lacks"),
         (lambda state: state.update({"fc3.weight": torch.ones(2, 2)}), "has another shape"),
-        (lambda state: {key: value.double() for key, value in state.items()}, "or type of"),
+        (lambda state: {key: value.double() for key, value in state.items()}, "or type for"),
     ],
     ids=["extra", "missing", "shape", "type"],
 )

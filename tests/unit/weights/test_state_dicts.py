@@ -179,7 +179,7 @@ def test_odd_tasnets(tmp_path, state):
     try:
         tensors = conv_tasnet.tensors_from_files({"all": path})
     except WeightsCorruptError as error:
-        assert str(error).endswith("not a file of Conv-TasNet's weights")  # noqa: PT017
+        assert str(error).endswith("not Conv-TasNet's weights")  # noqa: PT017
     else:
         assert len(tensors) == len(state)
 

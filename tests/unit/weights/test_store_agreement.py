@@ -61,16 +61,16 @@ def assert_is(model, state):
 
 
 OTHERS = {
-    "model": ("nmf", {"sources": SOURCES}, "holds the model nmf, where umxhq is open-unmix"),
+    "model": ("nmf", {"sources": SOURCES}, "holds the model nmf, but umxhq is open-unmix"),
     "sources": (
         "open-unmix",
         {**CONFIG, "sources": SOURCES[::-1]},
-        "sources is other, bass, drums, vocals, where umxhq has vocals, drums, bass, other",
+        "sources is other, bass, drums, vocals, but umxhq has vocals, drums, bass, other",
     ),
     "configuration": (
         "open-unmix",
         {**CONFIG, "level_range_db": [-30.0, -11.0]},
-        r"level_range_db is -30\.0, -11\.0, where umxhq has None",
+        r"level_range_db is -30\.0, -11\.0, but umxhq has None",
     ),
 }
 
@@ -130,7 +130,7 @@ def test_checkpoints_of_versions_that_do_not_say_where_they_are_from(publish, st
 def test_weights_that_are_no_numbers(publish, state, bad):
     state["networks.bass.fc1.weight"][0, 0] = bad
     card = publish(state)
-    said = r"what was fetched: weights in networks\.bass\.fc1\.weight are NaN or infinite"
+    said = r"the fetched file: weights in networks\.bass\.fc1\.weight are NaN or infinite"
     with pytest.raises(WeightsCorruptError, match=said):
         store.load_model(card.name)
     assert not store.is_cached(card)
@@ -157,7 +157,7 @@ def test_bundled_weights(monkeypatch, tmp_path):
     card = dataclasses.replace(cards.get_card("nmfd"), tensors_sha256="")
     monkeypatch.setitem(cards.CARDS, card.name, card)
     save_checkpoint(tmp_path / "nmfd.safetensors", create_model("nmf", {"sources": SOURCES}))
-    with pytest.raises(WeightsCorruptError, match="holds the model nmf, where nmfd is nmfd"):
+    with pytest.raises(WeightsCorruptError, match="holds the model nmf, but nmfd is nmfd"):
         store.load_model("nmfd")
     assert (tmp_path / "nmfd.safetensors").exists()
 
@@ -170,7 +170,7 @@ def test_tensors_that_share_their_memory(publish, state):
 
 def test_tensors_that_only_claim_their_size(publish, state):
     state["networks.bass.bn1.weight"] = torch.ones(1).expand(10**12)
-    with pytest.raises(WeightsCorruptError, match=r"another shape or type of networks\.bass\.bn1"):
+    with pytest.raises(WeightsCorruptError, match=r"another shape or type for networks\.bass\.bn1"):
         store.load_model(publish(state).name)
 
 

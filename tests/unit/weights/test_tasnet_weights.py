@@ -115,15 +115,15 @@ def test_content_of_another_hash_is_refused(publish, content, network, server):
     ("change", "fault"),
     [
         (lambda state: {**state, "extra": torch.ones(2)}, "has an unexpected tensor extra"),
-        (lambda state: _without(state, "encoder.conv1d_U.weight"), "lacks encoder|of decoder"),
+        (lambda state: _without(state, "encoder.conv1d_U.weight"), "lacks encoder|for decoder"),
         (lambda state: _without(state, "separator.network.2.1.2.net.0.weight"), "lacks blocks.5"),
         (
             lambda state: {**state, "separator.network.1.weight": torch.ones(2)},
-            "has another shape or type of bottleneck",
+            "has another shape or type for bottleneck",
         ),
         (
             lambda state: {**state, "decoder.basis_signals.weight": torch.ones(2, 12)},
-            "has another shape or type of decoder",
+            "has another shape or type for decoder",
         ),
         (
             lambda state: {**state, "decoder.basis_signals.weight": torch.ones(2)},
@@ -133,7 +133,7 @@ def test_content_of_another_hash_is_refused(publish, content, network, server):
             lambda state: {**state, "separator.network.2.0.0.net.3.net.x.weight": torch.ones(2)},
             "has an unexpected tensor separator",
         ),
-        (lambda state: {key: value.double() for key, value in state.items()}, "or type of"),
+        (lambda state: {key: value.double() for key, value in state.items()}, "or type for"),
     ],
 )
 def test_other_networks_are_refused(publish, network, tmp_path, change, fault):

@@ -100,7 +100,7 @@ def test_what_has_changed_is_refused_until_it_is_accepted(server, ours, tmp_path
     assert fetch_web_model(name) == pin
     other = small_checkpoint(tmp_path / "other.safetensors", sources=["c", "d"]).read_bytes()
     server.files["/ours.safetensors"] = other
-    accept = rf"partita models fetch --accept-changed {name} takes it"
+    accept = rf"partita models fetch --accept-changed {name} accepts"
     with pytest.raises(WeightsCorruptError, match=accept) as info:
         fetch_web_model(name)
     assert "has changed since it was fetched on 20" in str(info.value)
@@ -149,7 +149,7 @@ def test_a_server_that_is_away_changes_nothing(server, ours, caplog, monkeypatch
         web_models, "fetch_tag", lambda _: (_ for _ in ()).throw(WeightsUnavailableError("away"))
     )
     assert fetch_web_model(name).name == name
-    assert "away; what is here is as it was fetched on " in caplog.text
+    assert "away; using the version that was fetched on " in caplog.text
 
 
 def endless(handler):
@@ -186,9 +186,9 @@ def status(number):
 
 
 BAD = {
-    "endless": (endless, "has more than the 0 MB that it may have"),
-    "cut": (cut, "broke off"),
-    "large": (large, "has more than the 0 MB"),
+    "endless": (endless, "exceeds the limit of 0 MB"),
+    "cut": (cut, "connection lost"),
+    "large": (large, "exceeds the limit of 0 MB"),
     "file": (elsewhere("file:///etc/passwd"), "which is not fetched"),
     "not found": (status(404), "HTTP status 404"),
     "forbidden": (status(403), "HTTP status 403"),
@@ -206,7 +206,7 @@ def test_bad_servers(server, tmp_path, monkeypatch, kind):
 
 
 def test_without_a_network(server, tmp_path):
-    with pytest.raises(WeightsUnavailableError, match="and name the file with --model"):
+    with pytest.raises(WeightsUnavailableError, match="and name the file instead"):
         load_model("http://127.0.0.1:9/a.safetensors")
     assert in_cache(tmp_path) == []
 
@@ -243,21 +243,21 @@ def test_a_damaged_pin_is_said(server, ours, tmp_path):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("http://example.org/a.ckpt", "could be changed on its way here: use https://"),
+        ("http://example.org/a.ckpt", "is not encrypted: use https://"),
         ("https://example.org/", "is not the address of a checkpoint"),
         ("https://example.org/model.zip", "is not the address of a checkpoint"),
-        ("https://user:word@example.org/a.ckpt", "is no address of a file"),
-        ("https://example.org/a b.ckpt", "no name of a model on the web"),
-        ("https://[::1/a.ckpt", "is no address"),
+        ("https://user:word@example.org/a.ckpt", "is not the address of a file"),
+        ("https://example.org/a b.ckpt", "not a valid name of a model on the web"),
+        ("https://[::1/a.ckpt", "is not an address"),
         ("https://huggingface.co/a/b/blob/main/c.ckpt", "a page about a file: .* /resolve/ in"),
         ("https://example.org/a.ckpt@http://example.org/a.yaml", "use https://"),
-        ("hf:", "names no repository: hf:OWNER/NAME"),
-        ("hf:name", "names no repository"),
-        ("hf:owner/name/", "names no repository"),
-        ("hf:owner/name@", "names no repository"),
-        ("hf:owner/../x", "names no repository"),
-        ("hf:owner/name/../../x.ckpt", "names no repository"),
-        ("hf:own er/name", "no name of a model on the web"),
+        ("hf:", "is not the name of a repository: write hf:OWNER/NAME"),
+        ("hf:name", "is not the name of a repository"),
+        ("hf:owner/name/", "is not the name of a repository"),
+        ("hf:owner/name@", "is not the name of a repository"),
+        ("hf:owner/../x", "is not the name of a repository"),
+        ("hf:owner/name/../../x.ckpt", "is not the name of a repository"),
+        ("hf:own er/name", "not a valid name of a model on the web"),
     ],
 )
 def test_names_that_are_none(name, fault):
