@@ -189,7 +189,7 @@ def test_a_file_that_is_not_what_its_card_says(run, published, monkeypatch, writ
     )
     result = run("separate", write_song(), "-n", card.name)
     assert result.status == 1
-    assert "what was fetched is htdemucs, which separates drums, bass, other, vocals" in result.err
+    assert "the fetched file is htdemucs, which separates drums, bass, other, vocals" in result.err
 
 
 def test_a_bag_that_cannot_be_fetched(run, published, write_song, tmp_path):

@@ -173,7 +173,7 @@ def test_a_card_that_came_later_wins(run, checkpoint, monkeypatch):
 
 FILES = {
     "nothing there": (["no.ckpt"], 1, "no such checkpoint"),
-    "a card": (["umxhq"], 2, "umxhq is no file: it has a card"),
+    "a card": (["umxhq"], 2, "umxhq is not a file: it is the name"),
     "two": (["their model.ckpt", "their model.ckpt"], 2, "2 checkpoints and 0 configurations"),
     "a YAML file alone": (["their model.yaml"], 2, "0 checkpoints and 1 configurations"),
     "a folder of two": (["."], 1, "several checkpoints in this folder (text.ckpt, their"),

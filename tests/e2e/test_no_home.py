@@ -86,7 +86,7 @@ def test_the_cache_is_a_private_folder_and_that_is_said_once(bare):
     result = bare("models", "fetch", "spleeter-2stems", PIP_NO_INDEX="1")
     cache = bare.folder / "tmp" / f"partita-{NOBODY}"
     assert result.returncode == 1
-    said = f"partita: there is no home folder: weights are kept in {cache}; PARTITA_HOME names"
+    said = f"partita: there is no home folder: weights are kept in {cache}; PARTITA_HOME sets"
     assert result.stderr.count("PARTITA_HOME") == 1
     assert result.stderr.startswith(said)
     assert "are not in the cache and cannot be fetched" in result.stderr

@@ -62,7 +62,7 @@ def test_fetch_and_show(run, server, tmp_path):
     refused = run("models", "fetch", name)
     assert refused.status == 1
     assert refused.err.count("\n") == 1
-    assert f"partita models fetch --accept-changed {name} accepts as it is now" in refused.err
+    assert f"partita models fetch --accept-changed {name} accepts" in refused.err
     assert run("models", "fetch", "--accept-changed", name).status == 0
     assert json.loads(run("models", "show", name, "--json").out)["sources"] == ["c", "d"]
 
@@ -86,7 +86,7 @@ def test_export_and_back(run, server, write_song, song, tmp_path):
     assert files == ["README.md", "config.json", "model.safetensors"]
     again = run("models", "export", "small.safetensors", "--out", "folder")
     assert again.status == 2
-    assert "folder exists and is not an empty folder: name another one" in again.err
+    assert "folder exists and is not an empty folder: choose another one" in again.err
     pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
     content = {path.name: path.read_bytes() for path in (tmp_path / "folder").iterdir()}
     server.repos["owner/name"] = Repo(content, card={"license": "mit"})
