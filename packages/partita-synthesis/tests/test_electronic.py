@@ -63,7 +63,7 @@ def test_every_instrument_is_in_tune(name):
     # Detuned voices beat: their mean is seen only over many beats, in many sounds.
     off = [
         cents_off(play(name, [Note(0.0, 2.0, 69, 100)], seconds=2.0, seed=seed).mean(0), 440.0)
-        for seed in range(6)
+        for seed in range(12)
     ]
     assert abs(np.mean(off)) < 2
 

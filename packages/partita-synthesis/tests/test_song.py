@@ -1,6 +1,5 @@
 """Whole songs, of own synthesis alone: no SoundFont is needed."""
 
-import importlib.util
 import json
 import multiprocessing
 import pickle
@@ -238,12 +237,3 @@ def test_what_sounds_on_is_faded(instrument):
     samples = sounds.play(part, sound, 0.3, RATE, np.random.default_rng(0))
     assert not samples[:, -1].any()
     assert np.abs(samples).max() > 0.01
-
-
-def test_without_the_libraries(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "pedalboard" else found(name)
-    )
-    with pytest.raises(UsageError, match=r"pip install \"partita\[synthesis\]\""):
-        Studio(SynthesisSettings(("drums",)))

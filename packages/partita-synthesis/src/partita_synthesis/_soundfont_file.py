@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from partita.errors import UsageError, one_line
@@ -227,8 +228,6 @@ class SoundFontFile:
         return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768)
 
     def _decode(self, sample: Sample) -> NDArray[np.float32]:
-        import soundfile
-
         raw = bytes(self._samples[sample.start : sample.end])
         try:
             audio, _ = soundfile.read(io.BytesIO(raw), dtype="float32", always_2d=True)

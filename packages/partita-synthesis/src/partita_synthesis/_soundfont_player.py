@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from partita_synthesis._soundfont_file import Gen, SoundFontFile
 from partita_synthesis._soundfont_voices import (
@@ -250,8 +251,6 @@ def _filtered(wave: Signal, tone: Tone, seconds: NDArray[np.float64], sample_rat
 def _run(
     coefficients: tuple[list[float], list[float]], wave: Signal, state: NDArray[np.float64]
 ) -> tuple[Signal, NDArray[np.float64]]:
-    from scipy.signal import lfilter
-
     output, state = lfilter(*coefficients, wave, zi=state)
     return output, state
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from scipy import signal
 
 from partita.errors import UnknownNameError
 from partita_synthesis._active_blocks import Stretches
@@ -239,8 +240,6 @@ def amplify(samples: Samples, sample_rate: int, amplifier: Amplifier) -> Samples
     ndarray
         float32 ``[1, samples]``.
     """
-    from scipy import signal
-
     mono = samples.mean(axis=0, dtype=np.float32)
     level = _loud_level(mono)
     if level < _SILENT:
@@ -306,8 +305,6 @@ def _of_length(wave: Samples, length: int) -> Samples:
 
 
 def _high_pass(wave: Samples, rate: int, cutoff_hz: float) -> Samples:
-    from scipy import signal
-
     pole = math.exp(-2 * math.pi * cutoff_hz / rate)
     gain = (1 + pole) / 2
     numerator = np.array([gain, -gain], np.float32)
@@ -317,8 +314,6 @@ def _high_pass(wave: Samples, rate: int, cutoff_hz: float) -> Samples:
 
 def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
     """Turn down what is loud for longer than a moment, as a supply that gives way does."""
-    from scipy import signal
-
     blocks = wave.reshape(-1, _SAG_BLOCK)
     powers = np.einsum("bs,bs->b", blocks, blocks) / _SAG_BLOCK
     keep = math.exp(-_SAG_BLOCK / (sample_rate * _SAG_S))
@@ -333,8 +328,6 @@ def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
 
 def _impulse(amplifier: Amplifier, sample_rate: int) -> Samples:
     """Return the impulse response of tone stack and cabinet, of minimum phase."""
-    from scipy import signal
-
     frequencies_hz = np.linspace(0, sample_rate / 2, _IMPULSE_GRID // 2 + 1)
     above_0_hz = np.maximum(frequencies_hz, 1.0)
     gains_db = -10 * np.log10(1 + (amplifier.low_hz / above_0_hz) ** 4)

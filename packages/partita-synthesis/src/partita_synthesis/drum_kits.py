@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from partita.errors import AudioReadError, UsageError, one_line
@@ -305,7 +306,6 @@ def _hit(path: Path, sample_rate: int, semitones: float) -> NDArray[np.float32]:
 
 
 def _load(path: Path, sample_rate: int, semitones: float) -> NDArray[np.float32]:
-    import soundfile
     import soxr
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +33,6 @@ from partita_synthesis.stems import StemPlan
 
 Samples = npt.NDArray[np.float32]
 
-_LIBRARIES = ("pedalboard", "scipy")
 _ATTEMPTS = 40  # at a song in which every stem is heard
 _MAX_TUNING_CENTS, _IN_TUNE = 25.0, 0.7
 #: How many songs have real vocals and real drums, and whose place they take where nobody's.
@@ -84,14 +82,12 @@ class Studio:
     Raises
     ------
     UsageError
-        Stems, styles, SoundFonts, MIDI files or recordings that cannot be, or cannot be had; or
-        the libraries of the extra ``synthesis`` are not installed.
+        Stems, styles, SoundFonts, MIDI files or recordings that cannot be, or cannot be had.
     AudioReadError
         MIDI files or recordings that cannot be read.
     """
 
     def __init__(self, settings: SynthesisSettings) -> None:
-        _require_libraries()
         self.settings = settings
         self._plan = StemPlan(settings.stems)
         self._palette = Palette.collect(settings.soundfonts)
@@ -213,12 +209,6 @@ class Studio:
                 score.parts, sounds, rng.spawn(len(sounds)), strict=True
             )
         ]
-
-
-def _require_libraries() -> None:
-    for name in _LIBRARIES:
-        if importlib.util.find_spec(name) is None:
-            raise UsageError('synthesising needs more libraries: pip install "partita[synthesis]"')
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pedalboard
 
 Samples = npt.NDArray[np.float32]
 
@@ -40,8 +41,6 @@ class Codec:
         return (self._mp3 if self.name == "mp3" else self._aac)(samples, sample_rate)
 
     def _mp3(self, samples: Samples, sample_rate: int) -> Samples:
-        import pedalboard
-
         return pedalboard.MP3Compressor(self.setting)(samples, sample_rate)
 
     def _aac(self, samples: Samples, sample_rate: int) -> Samples:

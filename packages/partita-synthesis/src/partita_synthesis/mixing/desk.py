@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import butter, sosfilt
 
 from partita.errors import UnknownNameError, UsageError
 from partita_synthesis._active_blocks import Stretches
@@ -283,8 +284,6 @@ def _glue(stem: Samples, clock: Clock, rng: np.random.Generator) -> None:
 
 def _kick_powers(channels: Sequence[Channel], clock: Clock) -> Curve | None:
     """Return the power of the drums' lows ``[blocks]``; None without drums."""
-    from scipy.signal import butter, sosfilt
-
     drums = [each.samples.mean(axis=0) for each in channels if each.role == "drums"]
     if not drums:
         return None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pedalboard
 
 Samples = npt.NDArray[np.float32]
 Kind = Literal["highpass", "lowpass", "peak", "low_shelf", "high_shelf"]
@@ -38,8 +39,6 @@ class Band:
 
 def filters(bands: Sequence[Band], sample_rate: int) -> list[Any]:
     """Return bands as plugins of pedalboard."""
-    import pedalboard
-
     passes = {"highpass": pedalboard.HighpassFilter, "lowpass": pedalboard.LowpassFilter}
     others = {
         "peak": pedalboard.PeakFilter,
@@ -59,6 +58,4 @@ def filters(bands: Sequence[Band], sample_rate: int) -> list[Any]:
 
 def equalise(samples: Samples, bands: Sequence[Band], sample_rate: int) -> Samples:
     """Filter ``[channels, samples]`` with all bands, one after the other."""
-    import pedalboard
-
     return pedalboard.Pedalboard(filters(bands, sample_rate))(samples, sample_rate)

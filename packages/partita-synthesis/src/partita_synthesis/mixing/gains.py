@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import lfilter
 
 Samples = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
@@ -139,8 +141,6 @@ def limit(peaks: Curve, ceiling: float, clock: Clock) -> Curve:
     It looks ahead by 3 ms. Peaks times the linear gain stay under the ceiling, between the edges
     too.
     """
-    from scipy.ndimage import maximum_filter1d, uniform_filter1d
-
     needed = np.maximum(decibels(peaks**2) - 20 * math.log10(ceiling), 0)
     if not needed.any():
         return np.zeros(len(peaks) + 1)
@@ -192,7 +192,5 @@ def _falling(curve: Curve, per_second: float, clock: Clock) -> Curve:
 
 
 def _smooth(curve: Curve, time_s: float, clock: Clock) -> Curve:
-    from scipy.signal import lfilter
-
     keep = clock.smoothing(time_s)
     return np.asarray(lfilter([1 - keep], [1, -keep], curve))

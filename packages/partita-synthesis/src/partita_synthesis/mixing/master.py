@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyloudnorm
 
 from partita_synthesis.mixing import gains
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
@@ -106,8 +107,6 @@ def measured_lufs(mixture: Samples, sample_rate: int) -> float | None:
 
     What is shorter than one block of 0.4 s is one block.
     """
-    import pyloudnorm
-
     if not mixture.any():
         return None
     block_s = min(_LUFS_BLOCK_S, mixture.shape[1] / sample_rate)

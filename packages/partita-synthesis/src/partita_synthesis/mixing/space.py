@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pedalboard
 
 from partita_synthesis.mixing.equaliser import Band, equalise
 
@@ -50,8 +51,6 @@ class Reverb:
         return out
 
     def _played(self, send: Samples) -> Samples:
-        import pedalboard
-
         late = round(self.predelay_s * self.sample_rate)
         sent = equalise(np.pad(send, (late, 0))[None, : len(send)], self.bands, self.sample_rate)
         room = pedalboard.Reverb(self.size, self.damping, wet_level=1.0, dry_level=0.0)
@@ -83,8 +82,6 @@ class Delay:
 
     def __call__(self, send: Samples, sample_rate: int) -> Samples:
         """Return what comes back ``[2, samples]`` for what was sent ``[samples]``."""
-        import pedalboard
-
         sent = equalise(send[None], self.bands, sample_rate)
         out = pedalboard.Delay(self.time_s, self.feedback, mix=1.0)(sent, sample_rate)
         return np.repeat(out * np.float32(math.sqrt(0.5)), 2, axis=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pedalboard
 
 from partita_synthesis.mixing import gains, profiles
 from partita_synthesis.mixing.equaliser import Band, equalise
@@ -232,8 +233,6 @@ def _dynamics(samples: Samples, strip: Strip, clock: Clock) -> Curve | None:
 
 def _modulated(samples: Samples, strip: Strip, sample_rate: int) -> Samples:
     """Send samples through a chorus or a phaser; phasers are slow, so stereo gets a chorus."""
-    import pedalboard
-
     if strip.modulation not in ("chorus", "phaser"):
         return samples
     settings: Mapping[str, float] = {
@@ -248,8 +247,6 @@ def _modulated(samples: Samples, strip: Strip, sample_rate: int) -> Samples:
 
 def _doubled(samples: Samples, strip: Strip, place: Place, sample_rate: int) -> Samples:
     """Make two takes of one ``[2, samples]``: the late one drifts a little in pitch."""
-    import pedalboard
-
     late = pedalboard.Chorus(
         rate_hz=0.2 + strip.modulation_depth,
         depth=0.12,

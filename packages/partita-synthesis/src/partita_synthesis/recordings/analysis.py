@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import savgol_filter
 
 from partita.datasets.audio_checks import SILENT_PEAK
 from partita_synthesis.keys import fit_key
@@ -159,8 +160,6 @@ def _smooth(beats_s: Curve) -> Curve:
     """Return beats in similar steps."""
     if len(beats_s) < _SMOOTHED_BEATS:
         return beats_s
-    from scipy.signal import savgol_filter
-
     return np.asarray(savgol_filter(beats_s, _SMOOTHED_BEATS, 1))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import bilinear, lfilter, lfilter_zi
 
 from partita_synthesis.score import Note
 from partita_synthesis.singing.phonemes import (
@@ -393,8 +394,6 @@ def _scoops(sung: Sequence[_Sung], singer: Singer, times: Curve, rng: np.random.
 
 def _glide(curve: Curve, speed: float, overshoot: float) -> Curve:
     """Smooth steps with a low-pass of second order, whose damping sets how far it overshoots."""
-    from scipy.signal import bilinear, lfilter, lfilter_zi
-
     fall = math.log(max(overshoot, 1e-3))
     damping = -fall / math.hypot(math.pi, fall)
     b, a = bilinear([speed**2], [1, 2 * damping * speed, speed**2], fs=1 / CONTROL_S)

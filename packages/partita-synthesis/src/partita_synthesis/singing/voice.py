@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy import fft
 
 from partita_synthesis._active_blocks import Stretches
 from partita_synthesis.singing.expression import CONTROL_S, Performance
@@ -236,8 +237,6 @@ def _through_tract(
     performance: Performance, singer: Singer, voiced: Samples, noise: Samples, clock: _Clock
 ) -> Samples:
     """Filter short frames, each by the vocal tract of its time, and overlap them."""
-    from scipy import fft
-
     hop, blocks = clock.sung.hop, clock.sung.blocks
     if not len(blocks):
         return voiced
