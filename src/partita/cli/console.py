@@ -111,14 +111,26 @@ class ProgressDisplay:
 
         return update
 
-    def count(self, name: str, total: int) -> Callable[[int], None]:
-        """Return the progress function of a count."""
-        if self._bar is None or total < 2:
-            return lambda _done: None
-        task = self._bar.add_task(f"{name} 0 of {total}", total=total)
+    def count(self, name: str, *, is_named: bool = False) -> Progress:
+        """Return the progress function of what is counted; it needs a terminal.
 
-        def update(done: int) -> None:
-            self._bar.update(task, completed=done, description=f"{name} {done} of {total}")
+        Parameters
+        ----------
+        name : str
+        is_named : bool
+            The name alone stands beside the bar, without the numbers.
+        """
+        if self._bar is None:
+            return _show_nothing
+        task: Any = None
+
+        def update(done: float, total: float | None) -> None:
+            nonlocal task
+            if total is not None and total < 2:  # one thing is no count
+                return
+            text = name if is_named or total is None else f"{name} {done:.0f} of {total:.0f}"
+            task = self._bar.add_task(text, total=total) if task is None else task
+            self._bar.update(task, completed=done, total=total, description=text)
 
         return update
 

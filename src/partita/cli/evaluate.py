@@ -230,9 +230,10 @@ class _Report:
 
         others = itertools.chain.from_iterable(map(read_published, published))
         with self._display as display, contextlib.closing(run):
-            count = display.count("scoring", total)
+            count = display.count("scoring")
+            count(0, total)
             for done, outcome in enumerate(itertools.chain(run, others), start=1):
-                count(done)
+                count(done, total)
                 self._add(outcome)
         if csv is not None:
             write_csv(csv, self._systems)

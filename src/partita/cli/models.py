@@ -11,7 +11,7 @@ import typer
 from partita.cli import other_programs
 from partita.cli.combined import checkpoint_facts, combined_facts
 from partita.cli.commands import Command
-from partita.cli.console import set_up_logging
+from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.hub import export, fetch_named, web_facts
 from partita.cli.imported import add_commands, imported_facts, print_imported
 from partita.cli.licensing import CommercialOnly, check_licences
@@ -146,7 +146,8 @@ def fetch(
             print(f"{card.name}: has no weights: nothing to fetch")
             continue
         if card.remote:
-            fetch_weights(card)
+            with ProgressDisplay(enabled=True) as display:
+                fetch_weights(card, progress=display.count(card.name, is_named=True))
         load_model(card.name)  # verifies them
         print(f"{card.name}: {weights_path(card)}")
         if card.example is not None and example_path(card).exists():

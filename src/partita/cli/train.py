@@ -276,9 +276,7 @@ def _learn_dictionaries(
         for problem in () if quiet else (*dataset.problems, *dataset.warnings):
             display.print(f"partita: warning: {problem}", error=True)
         try:
-            model = learn_dictionaries(
-                dataset, chosen, steps=lambda total: display.count("learning, step", total)
-            )
+            model = learn_dictionaries(dataset, chosen, progress=display.count("learning, step"))
         except ModelError as error:  # what --set asked for
             raise UsageError(str(error)) from error
     try:

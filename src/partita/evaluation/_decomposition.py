@@ -19,6 +19,7 @@ from partita.evaluation._projections import (
     filters_overlap,
     projection_filters,
 )
+from partita.progress import Progress
 
 FIGURES = ("sdr", "isr", "sir", "sar", "snr")
 _FACTOR_BYTES = 1 << 28  # of equations that are solved at once
@@ -94,8 +95,12 @@ def score(
     taps: int,
     framewise: bool,
     sources_version: bool,
+    progress: Progress | None = None,
 ) -> Tensor:
-    """Return ``[pairs, figures, windows]`` for pairs of (reference, estimate)."""
+    """Return ``[pairs, figures, windows]`` for pairs of (reference, estimate).
+
+    Progress is told in samples, of which there are the signals' in all.
+    """
     device = signals.references.device
     results = torch.full(
         (len(pairs), len(FIGURES), len(windows)), torch.nan, dtype=torch.float64, device=device
@@ -105,6 +110,12 @@ def score(
     equations = 8 * (signals.inputs * signals.channels * taps) ** 2  # bytes, of one window
     at_once = max(1, _FACTOR_BYTES // equations) if framewise else 1
     groups = [audible[begin : begin + at_once] for begin in range(0, len(audible), at_once)]
+    samples = signals.references.shape[-1]
+
+    def tell(done: float) -> None:
+        if progress is not None:
+            progress(done, samples)
+
     threads = torch.get_num_threads()
     workers = 1 if device.type != "cpu" else min(threads, _MOST_WORKERS)
     with worker_pool(workers, threads) as pool:
@@ -112,6 +123,7 @@ def score(
         known: dict[int, Correlations] = {}
         if audible and not framewise:
             whole, known = _whole_track(signals, windows, taps, pool)
+            tell(samples / 2)  # which takes about half of the time
             projections = geometry.projections(whole)
 
         def figures(group: list[int]) -> Tensor:
@@ -120,8 +132,10 @@ def score(
             used = projections or geometry.projections(here)
             return geometry.figures(used, here, heard)  # heard: [W, R + N + E, C, T]
 
-        for group, values in zip(groups, pool.map(figures, groups), strict=True):
-            results[..., group] = values
+        for number, values in enumerate(pool.map(figures, groups)):
+            results[..., groups[number]] = values
+            begun = 0.0 if framewise else 0.5
+            tell(samples * (begun + (1 - begun) * (number + 1) / len(groups)))
     return results
 
 

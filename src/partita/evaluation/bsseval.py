@@ -17,6 +17,7 @@ from torch import Tensor
 
 from partita.errors import UsageError
 from partita.evaluation._decomposition import FIGURES, Signals, is_silent, score
+from partita.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def bss_eval(
     framewise_filters: bool = False,
     sources_version: bool = False,
     search_permutation: bool = False,
+    progress: Progress | None = None,
 ) -> BssScores:
     """Score estimates against references.
 
@@ -79,6 +81,8 @@ def bss_eval(
     search_permutation : bool
         Try every assignment of estimates to sources and keep the one with the best mean SIR, for
         the whole track in version 4, for each window in version 3.
+    progress : callable, optional
+        Called with samples, instead of seconds.
 
     Returns
     -------
@@ -137,6 +141,7 @@ def bss_eval(
             taps=filter_samples,
             framewise=framewise_filters,
             sources_version=sources_version,
+            progress=progress,
         )
         for (true, estimated), values in zip(pairs, scored, strict=True):
             figures[:, true, estimated] = values

@@ -13,6 +13,7 @@ from partita.evaluation.scores import TrackScores
 from partita.evaluation.scoring import ScoreOptions, score_signals, sum_targets
 from partita.evaluation.signals import Signal, as_reference, as_tensor
 from partita.evaluation.targets import Match, match_targets
+from partita.progress import Progress
 from partita.stem_names import normal_name
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def evaluate(
     window_s: float = 1.0,
     hop_s: float | None = None,
     track: str = "",
+    progress: Progress | None = None,
 ) -> TrackScores:
     """Score estimates against references with BSS Eval.
 
@@ -52,6 +54,8 @@ def evaluate(
         In seconds; hop_s defaults to the window.
     track : str
         Name of the track, for the scores.
+    progress : callable, optional
+        Called with the seconds that are scored, and that there are.
 
     Returns
     -------
@@ -82,7 +86,11 @@ def evaluate(
     true = {name: as_reference(references[name], name) for name in match.references}
     signals = {name: as_tensor(estimates[name], name) for name in match.estimates}
     scores = score_signals(
-        *sum_targets(match.targets, true, signals), sample_rate=rate, options=options, track=track
+        *sum_targets(match.targets, true, signals),
+        sample_rate=rate,
+        options=options,
+        track=track,
+        progress=progress,
     )
     for warning in scores.warnings:
         _log.warning("%s", f"{one_line(track)}: {warning}" if track else warning)

@@ -19,6 +19,7 @@ from partita.evaluation.scores import METRICS, TargetScores, TrackScores
 from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
 from partita.evaluation.signals import is_inaudible
 from partita.evaluation.targets import TargetMembers
+from partita.progress import Progress
 
 #: Codecs pad what they encode by a frame or two: that much may be missing or too much.
 _MOST_PADDING = 4096
@@ -136,6 +137,7 @@ def score_signals(
     options: ScoreOptions,
     track: str,
     look_for_mistakes: bool = True,
+    progress: Progress | None = None,
 ) -> TrackScores:
     """Score signals ``[channels, samples]`` of the same names and shapes.
 
@@ -150,6 +152,8 @@ def score_signals(
     track : str
     look_for_mistakes : bool
         Whether estimates may be late, of another song, or the like; see `find_doubts`.
+    progress : callable, optional
+        Called with the seconds that are scored, and that there are.
 
     Raises
     ------
@@ -168,7 +172,7 @@ def score_signals(
     )
     duration_s = true.shape[-1] / sample_rate
     options = replace(options, targets=tuple(names))
-    found = _score_targets(true, estimated, sample_rate, options)
+    found = _score_targets(true, estimated, sample_rate, options, progress)
     unscored = [f"{target.name}: {target.reason}" for target in found if target.reason]
     return TrackScores(
         track=track,
@@ -186,17 +190,27 @@ def score_signals(
 
 
 def _score_targets(
-    true: Tensor, estimated: Tensor, sample_rate: int, options: ScoreOptions
+    true: Tensor,
+    estimated: Tensor,
+    sample_rate: int,
+    options: ScoreOptions,
+    progress: Progress | None,
 ) -> list[TargetScores]:
     """Score ``[targets, channels, samples]``, whose names the options have."""
     whole_track = math.isinf(options.window_s)
     hop_s = min(options.hop_s, true.shape[-1] / sample_rate)  # infinite: the first window only
+
+    def in_seconds(done: float, total: float | None) -> None:
+        if progress is not None:
+            progress(done / sample_rate, total and total / sample_rate)
+
     scores = bss_eval(
         true,
         estimated,
         window=None if whole_track else max(1, round(options.window_s * sample_rate)),
         hop=None if whole_track else max(1, round(hop_s * sample_rate)),
         framewise_filters=options.version == "v3",
+        progress=in_seconds,
     )
     # [targets, windows, metrics]
     frames = torch.stack([getattr(scores, metric.lower()) for metric in METRICS], -1).tolist()

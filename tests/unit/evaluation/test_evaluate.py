@@ -237,3 +237,20 @@ def test_inputs_stay_as_they_are():
 def test_a_target_cannot_be_named_twice():
     with pytest.raises(UsageError, match="named twice"):
         ScoreOptions(targets=("a", "a"))
+
+
+@pytest.mark.parametrize("version", ["v4", "v3"])
+def test_progress(version):
+    generator = torch.Generator().manual_seed(0)
+    references = {name: torch.randn(1, 20000, generator=generator) for name in ("a", "b")}
+    seen = []
+    evaluate(
+        references,
+        references,
+        sample_rate=8000,
+        version=version,
+        progress=lambda done_s, total_s: seen.append((done_s, total_s)),
+    )
+    assert [total_s for _, total_s in seen] == [2.5] * len(seen)
+    assert [done_s for done_s, _ in seen] == sorted(done_s for done_s, _ in seen)
+    assert seen[-1] == (2.5, 2.5)

@@ -182,18 +182,14 @@ def test_free_sources_are_not_learned_and_need_no_stems(album):
 
 def test_progress(album, write):
     write("album/track 2/drums.wav")  # one track has no other stem
-    totals, done = [], []
-
-    def steps(total):
-        totals.append(total)
-        return done.append
-
+    seen = []
     dataset = open_dataset(album, layout="tracks")
     learn_dictionaries(
-        dataset, recipe(sources=("vocals", "drums"), learn_iterations=1, gain_steps=2), steps=steps
+        dataset,
+        recipe(sources=("vocals", "drums"), learn_iterations=1, gain_steps=2),
+        progress=lambda *at: seen.append(at),
     )
-    assert totals == [7]
-    assert done == [1, 2, 3, 4, 5, 6, 7]
+    assert seen == [(step, 7) for step in range(1, 8)]
 
 
 # What goes wrong

@@ -51,9 +51,11 @@ def server():
 
 def test_download(server, tmp_path):
     path = tmp_path / "folder" / "file.th"
-    download_url(f"{server}/file.th", SHA256, path)
+    seen = []
+    download_url(f"{server}/file.th", SHA256, path, progress=lambda *at: seen.append(at))
     assert path.read_bytes() == CONTENT
     assert [entry.name for entry in path.parent.iterdir()] == ["file.th"]
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_published_beginning_of_the_hash_will_do(server, tmp_path):

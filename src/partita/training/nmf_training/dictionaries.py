@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from partita.dsp.nmf import Factors
 from partita.dsp.nmfd import nmfd
 from partita.errors import UnknownNameError, UsageError
 from partita.models.nmfd import Nmfd, NmfdConfig
+from partita.progress import Progress
 from partita.training.nmf_training.gains import can_have_gains, excerpts, learn_gains
 from partita.training.settings import Settings, parse_settings
 from partita.validation import bounded
@@ -85,7 +86,7 @@ def learn_dictionaries(
     dataset: Dataset,
     recipe: DictionaryRecipe,
     *,
-    steps: Callable[[int], Callable[[int], None]] | None = None,
+    progress: Progress | None = None,
 ) -> Nmfd:
     """Learn a dictionary for each source.
 
@@ -96,8 +97,8 @@ def learn_dictionaries(
     ----------
     dataset : Dataset
     recipe : DictionaryRecipe
-    steps : callable, optional
-        Called with the number of steps; returns what is called with the steps done after each.
+    progress : callable, optional
+        Called with steps, instead of seconds.
 
     Returns
     -------
@@ -126,15 +127,14 @@ def learn_dictionaries(
             raise UnknownNameError("stem", source, found)
     files = {name: [t.stems[name] for t in dataset if name in t.stems] for name in learned}
     taught = recipe.gain_steps if can_have_gains(model) else 0
-    watch = steps(sum(map(len, files.values())) + taught) if steps else None
-    done = itertools.count(1)
+    total, done = sum(map(len, files.values())) + taught, itertools.count(1)
     dictionaries = []
     for index, name in enumerate(learned):
         spectra = []
         for file in files[name]:
             spectra += [_spectrogram(model, piece) for piece in _pieces(file, model, recipe)]
-            if watch:
-                watch(next(done))
+            if progress is not None:
+                progress(next(done), total)
         if not spectra:
             raise UsageError(f"the stem {name!r} is silent in every track")
         dictionaries.append(_factorise(torch.cat(spectra, dim=-1), model, recipe, index).templates)
@@ -142,8 +142,8 @@ def learn_dictionaries(
     if taught:
         mixtures = excerpts(dataset, model, recipe.mixtures, recipe.seed)
         for _ in learn_gains(model, mixtures, taught, recipe.seed):
-            if watch:
-                watch(next(done))
+            if progress is not None:
+                progress(next(done), total)
     return model.eval()
 
 
