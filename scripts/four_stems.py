@@ -90,7 +90,7 @@ def make_songs(folder: Path, data: Path, soundfonts: Path | None, jobs: int) -> 
         run("-m", "partita", "data", "synthesize", "--out", folder / name, "--songs", songs.count,
             "--duration", 30, "--seed", songs.seed, "--jobs", jobs, *others)  # fmt: skip
         run(_SECOND_STAGE, folder / name, data / "train", "--prefix", f"{name}-",
-            "--songs", songs.heard)  # fmt: skip
+            "--songs", songs.audible)  # fmt: skip
 
 
 def lower(model: BandSplit, source: str, by: float) -> None:

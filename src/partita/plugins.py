@@ -7,7 +7,7 @@ group                     name, for instance  object
 ``partita.models``        ``mine``            class of a model, a `partita.models.SeparationModel`
 ``partita.song_sources``  ``toml``            reads the file behind ``train --data songs.toml``:
                                               called with path, recipe and model, it returns
-                                              `partita.training.song_sources.Songs`
+                                              `partita.training.song_sources.SongSource`
 ========================  ==================  ================================================
 """
 

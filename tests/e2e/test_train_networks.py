@@ -280,7 +280,7 @@ def test_sources_have_a_flag_of_their_own(run, train, album):
     ("flags", "values", "status", "message"),
     [
         (["--set", "epoch=3"], {}, 2, "unknown setting 'epoch'; did you mean epochs"),
-        ([], {"epochs": 0}, 2, "epochs must be at least 1"),
+        ([], {"epochs": 0}, 2, "epochs must be a whole number of 1 or more"),
         ([], {"hidden": 7}, 2, "hidden must be even"),
         (["--set", "lr=1"], {}, 2, "unknown setting 'lr'; did you mean learning_rate?"),
         (["--set", "n_fft=512"], {}, 2, "unknown setting 'n_fft'; it is called fft_samples"),
@@ -331,7 +331,7 @@ def test_stems_that_the_recipe_does_not_name(run, train, album):
         soundfile.write(folder / "guitar.wav", noise(9), RATE)
     result = run("train", "umx-tiny", "--data", album)
     refused(result, 2, "has no stem 'vocals' and no 'drums' and no 'bass' and no 'other': "
-            "--sources flute,guitar learns those that it has")  # fmt: skip
+            "--sources flute,guitar trains on those it has")  # fmt: skip
     assert train("-q", sources="flute,guitar", epochs=1).status == 0
 
 
@@ -349,7 +349,7 @@ def test_a_data_set_without_a_track_says_what_is_wrong(run, album):
     for path in album.rglob("*.wav"):
         path.rename(path.with_name("mix.wav"))
     result = run("train", "umx-tiny", "--data", album)
-    refused(result, 2, "has no track to learn from: ")
+    refused(result, 2, "has no track to train on: ")
     assert "has a mixture but no stems, left out (and " in result.err
 
 
@@ -370,7 +370,7 @@ def test_threads_that_wait_leave_their_core_to_others(started, monkeypatch, chos
     for name, value in {**chosen, "OMP_DISPLAY_ENV": "VERBOSE"}.items():
         monkeypatch.setenv(name, value)
     _, err = started("--set", "seed=-1").communicate(timeout=60)
-    assert "seed must not be negative" in err
+    assert "seed must be a whole number from 0" in err
     if "GOMP_SPINCOUNT" not in err:
         pytest.skip("PyTorch brings another OpenMP here")
     assert f"GOMP_SPINCOUNT = {expected}" in err
@@ -404,7 +404,7 @@ def test_a_stem_that_only_some_tracks_have(train, album):
     results = [train("--out", f"{seed}", "--overwrite", seed=seed, epochs=1) for seed in range(6)]
     assert {result.status for result in results} == {0, 2}  # 2: drums in the held-out track only
     for result in results:
-        assert result.status == 0 or "'drums' is silent in every track to learn from" in result.err
+        assert result.status == 0 or "'drums' is silent in every track to train on" in result.err
 
 
 def test_tracks_shorter_than_an_excerpt_and_of_other_rates(train, album, tmp_path):
@@ -419,7 +419,7 @@ def test_tracks_shorter_than_an_excerpt_and_of_other_rates(train, album, tmp_pat
 def test_one_track_alone(train, album, tmp_path):
     result = train(data=album / "track 0")
     assert result.status == 0, result.err
-    assert "warning: nothing is held out, the tracks are too few (1)" in result.err
+    assert "warning: nothing is held out, there are too few tracks (1)" in result.err
     assert "valid" not in losses(tmp_path / "runs/umx-tiny")[0]
 
 
@@ -430,7 +430,7 @@ def test_ctrl_c_before_the_first_step(run, train, tmp_path, monkeypatch):
         pytest.fail("went on")
 
     with monkeypatch.context() as patch:
-        patch.setattr(partita.training.song_sources, "prepare", reads)
+        patch.setattr(partita.training.song_sources, "decode_dataset", reads)
         result = train()
     assert (result.status, result.err) == (130, "partita: interrupted\n")
     assert train().status == 0

@@ -11,7 +11,7 @@ import pytest
 from partita.errors import UsageError
 from partita.models import create_model
 from partita.training.recipes import load_recipe
-from partita.training.song_sources import open_songs
+from partita.training.song_sources import open_song_source
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = '''
@@ -65,11 +65,11 @@ def test_songs_of_plugins(tmp_path):
     recipe = load_recipe("umx-tiny")
     model = create_model(recipe.model, {**recipe.config, "sources": ["a", "b"]})
     path = tmp_path / "some.mine"
-    assert open_songs(path, None, recipe, model) == ("some.mine", recipe.model, ("a", "b"))
+    assert open_song_source(path, None, recipe, model) == ("some.mine", recipe.model, ("a", "b"))
     with pytest.raises(UsageError, match="has no subset 'test'"):
-        open_songs(path, "test", recipe, model)
+        open_song_source(path, "test", recipe, model)
     with pytest.raises(UsageError, match="has no layout 'csv'"):
-        open_songs(path, None, recipe, model, layout="csv")
+        open_song_source(path, None, recipe, model, layout="csv")
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from gpu_files import do_without_pyav, has_pyav, join, put, roomy_folder, rounde
 
 if TYPE_CHECKING:
     from partita.models._protocol import SeparationModel
-    from partita.training.cache.prepared import Prepared, PreparedTrack
+    from partita.training.cache.decoded_songs import DecodedSongs, DecodedTrack
     from partita.training.recipes import Recipe
     from partita.training.run_folder import RunFolder
     from partita_synthesis.ring import RingReader
@@ -174,7 +174,7 @@ def run(
     model: SeparationModel,
     folder: RunFolder,
     reader: RingReader,
-    songs: tuple[Sequence[PreparedTrack], Prepared],
+    songs: tuple[Sequence[DecodedTrack], DecodedSongs],
     log: Log,
     cancel: threading.Event,
     *,
@@ -188,7 +188,7 @@ def run(
     from partita.devices import choose_device
     from partita.training.fabric import make_fabric
     from partita.training.loop import Training
-    from partita.training.song_sources import Material
+    from partita.training.song_sources import TrainingData
 
     recorded, valid = songs
     torch.set_float32_matmul_precision("high")
@@ -197,11 +197,11 @@ def run(
     folder.begin(description, resume=resumed)
     fabric = make_fabric(choose_device(device), recipe.training.precision)
     # Statistics of fresh networks are learned from what is there already.
-    material = Material(
-        replace(valid, tracks=tuple(recorded)) if recorded else valid, valid, drawn=reader.draw
+    data = TrainingData(
+        replace(valid, tracks=tuple(recorded)) if recorded else valid, valid, draw=reader.draw
     )
     watch = Watch(log, reader, recipe.training.batch_size)
-    training = Training(model, recipe, material, folder, fabric, watch, fresh=fresh)
+    training = Training(model, recipe, data, folder, fabric, watch, fresh=fresh)
     try:
         training.run(cancel)
     except InterruptedError:
@@ -271,9 +271,9 @@ class Songs:
 
     def prepare(
         self, memory: Path, jobs: int, valid_songs: int
-    ) -> tuple[tuple[PreparedTrack, ...], Prepared]:
+    ) -> tuple[tuple[DecodedTrack, ...], DecodedSongs]:
         """Decode recorded songs and make those that validate; return what trains and validates."""
-        from partita.training.cache.prepared import Prepared
+        from partita.training.cache.decoded_songs import DecodedSongs
         from partita_synthesis.workers import in_processes
 
         songs = self.pack / "songs"
@@ -284,19 +284,19 @@ class Songs:
         train = [t for t, task in zip(tracks, tasks, strict=True) if _is_in(task, "train")]
         valid = [t for t, task in zip(tracks, tasks, strict=True) if not _is_in(task, "train")]
         found = tuple(track for track in valid if track is not None)
-        prepared = Prepared(self.sources, False, found, self.rate, 2, ())
+        prepared = DecodedSongs(self.sources, False, found, self.rate, 2, ())
         return tuple(track for track in train if track is not None), prepared
 
-    def make(self, number: int) -> PreparedTrack | None:
+    def make(self, number: int) -> DecodedTrack | None:
         """Make a song; numbers from `_FIRST_VALID` on are played by SoundFonts held out."""
-        from partita_synthesis.song_pools import prepared_track
+        from partita_synthesis.song_pools import decoded_track
 
         try:
-            return prepared_track(_studio(self, number >= _FIRST_VALID).song(number), self.sources)
+            return decoded_track(_studio(self, number >= _FIRST_VALID).song(number), self.sources)
         except ModuleNotFoundError:  # it goes through AAC
             return None
 
-    def decode(self, folder: Path) -> PreparedTrack:
+    def decode(self, folder: Path) -> DecodedTrack:
         """Read a packed song."""
         import numpy as np
         import soundfile
@@ -341,7 +341,7 @@ class _Prepare:
     memory: Path
     tasks: tuple[Any, ...]
 
-    def __call__(self, index: int) -> PreparedTrack | None:
+    def __call__(self, index: int) -> DecodedTrack | None:
         from partita_synthesis.ring import stored
 
         task = self.tasks[index]

@@ -16,8 +16,8 @@ from partita_synthesis.song_pools import (
     SongPools,
     StreamSettings,
     SynthesisPlan,
+    decoded_track,
     file_digests,
-    prepared_track,
 )
 from partita_synthesis.soundfonts import find_soundfonts
 
@@ -48,7 +48,7 @@ def test_reads_a_file(tmp_path):
         ("valid_songs = -1", "valid_songs must not be negative"),
         ("sample_rate = 44100", "unknown setting in songs.toml 'sample_rate'"),
         ("song = 3", "unknown setting in songs.toml 'song'"),
-        ('stems = "drums"', "is not a list"),
+        ('stems = "drums"', "must be a list"),
         ("stems = [", "is not TOML"),
     ],
 )
@@ -69,7 +69,7 @@ def test_source_that_is_no_stem():
 
 def test_track_holds_the_song():
     song = Studio(SONGS).song(3)
-    track = prepared_track(song, ["bass"])
+    track = decoded_track(song, ["bass"])
     bass, rest = (track.read(row, 0, 2 * RATE).numpy() for row in (0, 1))
     assert np.abs(bass - song.stems["bass"]).max() < 2**-15
     assert np.abs(rest - song.stems["drums"]).max() < 2**-15

@@ -18,7 +18,7 @@ from torch import Tensor
 from partita.audio.pitch_tempo import change_pitch_and_tempo
 from partita.threads import result_awake
 from partita.training.augmentation import Augmentation, augment, draw_distortion
-from partita.training.cache.prepared import Prepared, PreparedTrack
+from partita.training.cache.decoded_songs import DecodedSongs, DecodedTrack
 
 #: On either side of what is changed in pitch or tempo: the method is vague at its ends.
 _MARGIN_S = 0.1
@@ -78,7 +78,7 @@ class _Change:
 
 
 def draw_excerpt(
-    prepared: Prepared, samples: int, augmentation: Augmentation, seed: int, index: int
+    songs: DecodedSongs, samples: int, augmentation: Augmentation, seed: int, index: int
 ) -> Excerpt:
     """Draw one excerpt.
 
@@ -88,9 +88,9 @@ def draw_excerpt(
 
     Parameters
     ----------
-    prepared : Prepared
+    songs : DecodedSongs
     samples : int
-        Exactly so many.
+        Length of the excerpt.
     augmentation : Augmentation
     seed, index : int
         Not negative; the excerpts of a seed are numbered.
@@ -98,32 +98,32 @@ def draw_excerpt(
     Raises
     ------
     AudioReadError
-        The prepared audio is gone.
+        The decoded audio is gone.
     AudioWriteError, OSError
         No temporary file can be written, which codecs need.
     """
     rng = np.random.default_rng([seed, index])
     if rng.random() < augmentation.remix:
         picked = []
-        for row in range(prepared.rows):
+        for row in range(songs.rows):
             change = _draw_change(rng, augmentation)
-            is_rest = row == len(prepared.sources)
+            is_rest = row == len(songs.sources)
             silence = 1.0 if is_rest else augmentation.silence
-            track, start = _place_of_row(rng, prepared, row, change.before(samples), silence)
-            audio = _read(prepared, track, [row], start, samples, change)
+            track, start = _place_of_row(rng, songs, row, change.before(samples), silence)
+            audio = _read(songs, track, [row], start, samples, change)
             picked.append((audio, [(track, start)]))
     else:
         change = _draw_change(rng, augmentation)
-        track, start = _place_of_song(rng, prepared, change.before(samples), augmentation.silence)
-        audio = _read(prepared, track, range(prepared.rows), start, samples, change)
-        picked = [(audio, [(track, start)] * prepared.rows)]
+        track, start = _place_of_song(rng, songs, change.before(samples), augmentation.silence)
+        audio = _read(songs, track, range(songs.rows), start, samples, change)
+        picked = [(audio, [(track, start)] * songs.rows)]
     sources = np.concatenate([audio for audio, _ in picked])  # [rows, channels, samples]
-    sources = augment(rng, sources, prepared.sample_rate, augmentation)
+    sources = augment(rng, sources, songs.sample_rate, augmentation)
     places = [place for _, each in picked for place in each]
-    names = _name_places(prepared, places)
+    names = _name_places(songs, places)
     if augmentation.distorts:
         mixture = sources.sum(axis=0)
-        added, kind = draw_distortion(rng, mixture, prepared.sample_rate, augmentation)
+        added, kind = draw_distortion(rng, mixture, songs.sample_rate, augmentation)
         sources = np.concatenate([sources, added[None]])
         names = (*names, f"distortion: {kind}")
     return Excerpt(torch.from_numpy(sources), names)
@@ -140,52 +140,52 @@ def _draw_change(rng: np.random.Generator, augmentation: Augmentation) -> _Chang
 
 
 def _place_of_row(
-    rng: np.random.Generator, prepared: Prepared, row: int, samples: int, silence: float
-) -> tuple[PreparedTrack, int]:
+    rng: np.random.Generator, songs: DecodedSongs, row: int, samples: int, silence: float
+) -> tuple[DecodedTrack, int]:
     """Draw where a row is heard, each of its audible pieces alike, or any place."""
-    heard = prepared.heard[row]
+    heard = songs.audible[row]
     if rng.random() < silence or not len(heard):
-        return _any_place(rng, prepared, samples)
+        return _any_place(rng, songs, samples)
     index, piece = heard[rng.integers(len(heard))]
-    track = prepared.tracks[index]
-    return track, _start_around(rng, prepared, track, int(piece), samples)
+    track = songs.tracks[index]
+    return track, _start_around(rng, songs, track, int(piece), samples)
 
 
 def _place_of_song(
-    rng: np.random.Generator, prepared: Prepared, samples: int, silence: float
-) -> tuple[PreparedTrack, int]:
+    rng: np.random.Generator, songs: DecodedSongs, samples: int, silence: float
+) -> tuple[DecodedTrack, int]:
     """Draw a track by its duration and a place where any source is heard, or any place."""
-    track, start = _any_place(rng, prepared, samples)
-    pieces = np.flatnonzero(track.audible[: len(prepared.sources)].any(axis=0))
+    track, start = _any_place(rng, songs, samples)
+    pieces = np.flatnonzero(track.audible[: len(songs.sources)].any(axis=0))
     if rng.random() < silence or not len(pieces):
         return track, start
-    return track, _start_around(rng, prepared, track, int(rng.choice(pieces)), samples)
+    return track, _start_around(rng, songs, track, int(rng.choice(pieces)), samples)
 
 
 def _any_place(
-    rng: np.random.Generator, prepared: Prepared, samples: int
-) -> tuple[PreparedTrack, int]:
-    ends = np.cumsum([track.samples for track in prepared.tracks])
+    rng: np.random.Generator, songs: DecodedSongs, samples: int
+) -> tuple[DecodedTrack, int]:
+    ends = np.cumsum([track.samples for track in songs.tracks])
     index = int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
-    track = prepared.tracks[index]
+    track = songs.tracks[index]
     spare = track.samples - samples
     return track, int(rng.integers(min(spare, 0), max(spare, 0), endpoint=True))
 
 
 def _start_around(
-    rng: np.random.Generator, prepared: Prepared, track: PreparedTrack, piece: int, samples: int
+    rng: np.random.Generator, songs: DecodedSongs, track: DecodedTrack, piece: int, samples: int
 ) -> int:
     """Return where an excerpt starts that has a sample of a piece at a random place in it."""
     spare = track.samples - samples
     if spare <= 0:
         return int(rng.integers(spare, 0, endpoint=True))
-    point = round((piece + rng.random()) * prepared.piece_samples)
+    point = round((piece + rng.random()) * songs.piece_samples)
     return min(max(0, point - int(rng.integers(samples))), spare)
 
 
 def _read(
-    prepared: Prepared,
-    track: PreparedTrack,
+    songs: DecodedSongs,
+    track: DecodedTrack,
     rows: Sequence[int],
     start: int,
     samples: int,
@@ -194,21 +194,21 @@ def _read(
     """Read ``[rows, channels, samples]`` and change all of it together."""
     if change == _Change():
         return np.stack([track.read(row, start, samples).numpy() for row in rows])
-    margin = round(_MARGIN_S * prepared.sample_rate)
+    margin = round(_MARGIN_S * songs.sample_rate)
     longer = change.before(samples) + 2 * margin
     parts = [track.read(row, start - margin, longer).numpy() for row in rows]
     together = np.concatenate(parts)  # [rows * channels, longer]
-    changed = change.apply(together, prepared.sample_rate)
+    changed = change.apply(together, songs.sample_rate)
     first = (changed.shape[1] - samples) // 2
     return changed[:, first : first + samples].reshape(len(rows), -1, samples)
 
 
 def _name_places(
-    prepared: Prepared, places: Iterable[tuple[PreparedTrack, int]]
+    songs: DecodedSongs, places: Iterable[tuple[DecodedTrack, int]]
 ) -> tuple[str, ...]:
     return tuple(
-        f"{name}: {track.name} at {max(start, 0) / prepared.sample_rate:.1f} s"
-        for name, (track, start) in zip(prepared.row_names, places, strict=True)
+        f"{name}: {track.name} at {max(start, 0) / songs.sample_rate:.1f} s"
+        for name, (track, start) in zip(songs.row_names, places, strict=True)
     )
 
 
@@ -216,9 +216,9 @@ class SpreadExcerpts(Sequence[Excerpt]):
     """Excerpts as the songs have them, read when they are asked for."""
 
     def __init__(
-        self, prepared: Prepared, samples: int, places: Sequence[tuple[PreparedTrack, int]]
+        self, songs: DecodedSongs, samples: int, places: Sequence[tuple[DecodedTrack, int]]
     ) -> None:
-        self._prepared, self._samples, self._places = prepared, samples, places
+        self._songs, self._samples, self._places = songs, samples, places
 
     def __len__(self) -> int:
         return len(self._places)
@@ -229,20 +229,20 @@ class SpreadExcerpts(Sequence[Excerpt]):
     def __getitem__(self, index: slice) -> SpreadExcerpts: ...
     def __getitem__(self, index: int | slice) -> Excerpt | SpreadExcerpts:
         if isinstance(index, slice):
-            return SpreadExcerpts(self._prepared, self._samples, self._places[index])
+            return SpreadExcerpts(self._songs, self._samples, self._places[index])
         track, start = self._places[index]
-        rows = range(self._prepared.rows)
-        audio = _read(self._prepared, track, rows, start, self._samples, _Change())
-        places = _name_places(self._prepared, [(track, start)] * self._prepared.rows)
+        rows = range(self._songs.rows)
+        audio = _read(self._songs, track, rows, start, self._samples, _Change())
+        places = _name_places(self._songs, [(track, start)] * self._songs.rows)
         return Excerpt(torch.from_numpy(audio), places)
 
 
-def spread_excerpts(prepared: Prepared, samples: int, count: int) -> SpreadExcerpts:
+def spread_excerpts(songs: DecodedSongs, samples: int, count: int) -> SpreadExcerpts:
     """Spread excerpts evenly over where any source is heard, in the order of the tracks.
 
     Parameters
     ----------
-    prepared : Prepared
+    songs : DecodedSongs
     samples : int
         Length of each.
     count : int
@@ -253,16 +253,16 @@ def spread_excerpts(prepared: Prepared, samples: int, count: int) -> SpreadExcer
     SpreadExcerpts
         A sequence of unaugmented `Excerpt`.
     """
-    heard = prepared.heard_in_any
+    heard = songs.any_audible
     chosen = heard[((np.arange(count) + 0.5) * len(heard) / count).astype(int)]
-    places: dict[tuple[int, int], tuple[PreparedTrack, int]] = {}
+    places: dict[tuple[int, int], tuple[DecodedTrack, int]] = {}
     for index, piece in chosen.tolist():
-        track = prepared.tracks[index]
+        track = songs.tracks[index]
         latest = max(0, track.samples - samples)
-        middle = round((piece + 0.5) * prepared.piece_samples)
+        middle = round((piece + 0.5) * songs.piece_samples)
         start = min(max(0, middle - samples // 2), latest)
         places.setdefault((index, start), (track, start))
-    return SpreadExcerpts(prepared, samples, list(places.values()))
+    return SpreadExcerpts(songs, samples, list(places.values()))
 
 
 def prefetch(

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from partita.errors import TrainingError, UsageError, one_line
 from partita.models._protocol import SeparationModel
-from partita.training.cache.prepared import Prepared
+from partita.training.cache.decoded_songs import DecodedSongs
 from partita.training.excerpts import Batch, Excerpt, draw_excerpt, prefetch, spread_excerpts
 from partita.training.losses import TrainingStep
 from partita.training.optimisation import Optimisation
 from partita.training.recipes import Recipe, fitting_parts
 from partita.training.run_folder import RunFolder
-from partita.training.song_sources import Material
+from partita.training.song_sources import TrainingData
 from partita.training.sync_batchnorm import synchronise_norms
 from partita.training.tensorboard import Board
 
@@ -54,7 +54,7 @@ class Training:
     model : SeparationModel
         Its weights change.
     recipe : Recipe
-    material : Material
+    data : TrainingData
     folder : RunFolder
     fabric : Fabric
     observer : Observer
@@ -76,7 +76,7 @@ class Training:
         self,
         model: SeparationModel,
         recipe: Recipe,
-        material: Material,
+        data: TrainingData,
         folder: RunFolder,
         fabric: Fabric,
         observer: Observer,
@@ -84,7 +84,7 @@ class Training:
         fresh: bool = True,
     ) -> None:
         self._settings, self._augmentation = recipe.training, recipe.augmentation
-        self._material, self._folder = material, folder
+        self._data, self._folder = data, folder
         self._fabric, self._observer = fabric, observer
         self._model = model
         self._samples = round(self._settings.excerpt_s * model.sample_rate)
@@ -124,7 +124,7 @@ class Training:
                 ) from error
 
     def _learn_statistics(self) -> None:
-        songs = self._material.train.songs_for(0)
+        songs = self._data.train.songs_for(0)
         excerpts = spread_excerpts(songs, self._samples, _STATISTICS_EXCERPTS)
         self._model.learn_statistics(e.sources.sum(dim=0, keepdim=True) for e in excerpts)
 
@@ -207,9 +207,9 @@ class Training:
             ) from error
 
     def _draw(self, index: int) -> Excerpt:
-        if self._material.drawn is not None:
-            return self._material.drawn(index)
-        songs = self._material.train.songs_for(index)
+        if self._data.draw is not None:
+            return self._data.draw(index)
+        songs = self._data.train.songs_for(index)
         return draw_excerpt(songs, self._samples, self._augmentation, self._settings.seed, index)
 
     def _indices(self) -> Iterator[Sequence[int]]:
@@ -272,8 +272,8 @@ class Training:
             "learning_rate": self._optimisation.learning_rate,
             **_named("train", self._model.learned, train),
         }
-        if self._material.valid is not None:
-            row |= _named("valid", self._model.learned, self._validate(self._material.valid))
+        if self._data.valid is not None:
+            row |= _named("valid", self._model.learned, self._validate(self._data.valid))
         self._sums.zero_()
         self.history.append(row)
         watched = row.get("valid", row["train"])
@@ -284,7 +284,7 @@ class Training:
         self._optimisation.end_epoch(watched)
         if self._fabric.is_global_zero:
             # Where nothing is held out, a smaller loss says little: the newest is kept.
-            if better or self._material.valid is None:
+            if better or self._data.valid is None:
                 self._folder.save_model(self.kept)
             self._folder.write_losses(self.history)
         if self._board is not None:
@@ -297,7 +297,7 @@ class Training:
         return self._optimisation.kept
 
     @torch.no_grad()
-    def _validate(self, valid: Prepared) -> list[float]:
+    def _validate(self, valid: DecodedSongs) -> list[float]:
         """Return the mean losses of excerpts that are spread over the tracks held out."""
         fabric, settings = self._fabric, self._settings
         step = TrainingStep(self.kept, settings.loss, combinations=settings.combinations).eval()

@@ -26,7 +26,7 @@ from partita.training.loop import Observer, Training
 from partita.training.losses import TrainingStep
 from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder
-from partita.training.song_sources import open_songs
+from partita.training.song_sources import open_song_source
 from partita.weights.store import load_model
 
 _log = logging.getLogger(__name__)
@@ -146,28 +146,28 @@ def train(
     """
     recipe, model = start.resolve()
     TrainingStep(model, recipe.training.loss)  # refuses losses that do not fit
-    songs = open_songs(data, subset, recipe, model, layout=layout)
+    source = open_song_source(data, subset, recipe, model, layout=layout)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
-    description = {**_describe(start, recipe), **songs.description}
+    description = {**_describe(start, recipe), **source.description}
     with folder.locked() if fabric.is_global_zero else contextlib.nullcontext():
         if fabric.is_global_zero:
             folder.check(
                 description, resume=resume, overwrite=overwrite, defaults=_default_settings()
             )
         fabric.barrier()
-        with songs.material(progress if fabric.is_global_zero else None) as material:
+        with source.open(progress if fabric.is_global_zero else None) as songs:
             if fabric.is_global_zero:
-                for warning in material.warnings:
+                for warning in songs.warnings:
                     _log.warning("warning: %s", warning)
                 if resume:
-                    folder.check_data(material.digests)
+                    folder.check_data(songs.digests)
                 # Not before: data that cannot be used cost no earlier training.
-                folder.begin(description, resume=resume, digests=material.digests)
+                folder.begin(description, resume=resume, digests=songs.digests)
             fabric.barrier()
             with intra_op_threads(recipe.training.threads):
                 training = Training(
-                    model, recipe, material, folder, fabric, observer, fresh=start.weights is None
+                    model, recipe, songs, folder, fabric, observer, fresh=start.weights is None
                 )
                 training.run(cancel)
     return folder

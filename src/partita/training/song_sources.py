@@ -1,4 +1,4 @@
-"""What a training learns from: songs of a data set, or those of a plug-in."""
+"""Song sources: where the songs of a training come from, a data set or a plug-in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from partita.errors import UnknownNameError, UsageError, near_names, one_line
 from partita.models._protocol import SeparationModel
 from partita.plugins import SONG_SOURCES, is_plugin, load_plugin
 from partita.progress import Progress
-from partita.training.cache.prepared import Prepared, prepare
+from partita.training.cache.decode_dataset import decode_dataset
+from partita.training.cache.decoded_songs import DecodedSongs
 from partita.training.excerpts import Excerpt
 from partita.training.recipes import Recipe
 from partita.weights.cache_folder import cache_folder
@@ -30,60 +31,60 @@ _MOST_NAMED = 12  # stems in a message
 _NOT_IN_SOURCES = frozenset("+/\\. ,")  # characters of stems that no model can be named after
 
 
-class Supply(Protocol):
-    """Where the excerpts to learn from come from."""
+class SongPool(Protocol):
+    """Songs that excerpts are drawn from; they may change as the training goes on."""
 
-    def songs_for(self, index: int) -> Prepared:
-        """Return the songs from which an excerpt is drawn; called in several threads."""
+    def songs_for(self, index: int) -> DecodedSongs:
+        """Return the songs that an excerpt is drawn from; called in several threads."""
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a training learns from, and what it is validated on.
+class TrainingData:
+    """What a model is trained on, and what it is validated on.
 
     Attributes
     ----------
-    train : Supply
-        Such as a `Prepared`, the same songs for all excerpts.
-    valid : Prepared or None
+    train : SongPool
+        Such as `DecodedSongs`, the same songs for all excerpts.
+    valid : DecodedSongs or None
         None: nothing is held out.
     warnings : tuple of str
-        What may be meant as it is.
-    drawn : callable or None
-        Excerpts by their index, where something has drawn them already; `train` is then for
-        statistics alone.
+        What may be intended.
     digests : mapping of str to str
-        Of each track's audio, or of the files that songs are made of: by these a training that
-        goes on knows its data.
+        Of each track's audio, or of the files that songs are made of: a training that goes on
+        checks that its data are the same.
+    draw : callable or None
+        Returns the excerpt of an index, where other processes draw the excerpts; `train` is then
+        for statistics alone.
     """
 
-    train: Supply
-    valid: Prepared | None
+    train: SongPool
+    valid: DecodedSongs | None
     warnings: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
-    drawn: Callable[[int], Excerpt] | None = None
+    draw: Callable[[int], Excerpt] | None = None
 
 
-class Songs(Protocol):
-    """Songs that are there, or will be."""
+class SongSource(Protocol):
+    """Where songs come from."""
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What a training's folder keeps of them: with others, it is another training."""
+        """What the folder of a training records of it; another description, another training."""
 
-    def material(self, progress: Progress | None) -> AbstractContextManager[Material]:
-        """Make them ready, and let them go in the end."""
+    def open(self, progress: Progress | None) -> AbstractContextManager[TrainingData]:
+        """Make the songs available as long as the context lasts."""
 
 
-def open_songs(
+def open_song_source(
     data: Path,
     subset: str | None,
     recipe: Recipe,
     model: SeparationModel,
     *,
     layout: str = AUTO,
-) -> Songs:
-    """Find the songs that a model is to learn from.
+) -> SongSource:
+    """Return the source of the songs that a model is trained on.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def open_songs(
         Root of a data set, or a file for a plug-in (`partita.plugins`), such as a ``.toml`` file
         of partita-synthesis.
     subset : str or None
-        Tracks to learn from; ``train`` where the data set has that, else all of them.
+        Tracks to train on; ``train`` where the data set has that, else all of them.
     recipe : Recipe
     model : SeparationModel
         Whose sources, rate and channels they get.
@@ -109,12 +110,12 @@ def open_songs(
             raise UsageError(f"{one_line(data)}: is no data set, it has no subset {subset!r}")
         if layout != AUTO:
             raise UsageError(f"{one_line(data)}: is no data set, it has no layout {layout!r}")
-        songs: Songs = load_plugin(SONG_SOURCES, suffix, data)(data, recipe, model)
-        return songs
-    return RecordedSongs(data, subset, recipe, model, layout)
+        source: SongSource = load_plugin(SONG_SOURCES, suffix, data)(data, recipe, model)
+        return source
+    return DatasetSongs(data, subset, recipe, model, layout)
 
 
-class RecordedSongs:
+class DatasetSongs:
     """Songs of a data set."""
 
     def __init__(
@@ -142,9 +143,9 @@ class RecordedSongs:
         }
 
     @contextmanager
-    def material(self, progress: Progress | None) -> Iterator[Material]:
-        """Decode all files once; see `prepare`."""
-        prepared = prepare(
+    def open(self, progress: Progress | None) -> Iterator[TrainingData]:
+        """Decode all files once; see `decode_dataset`."""
+        songs = decode_dataset(
             _only(self._train, [*self._train, *(self._valid or ())]),
             self._model.learned,
             sample_rate=self._model.sample_rate,
@@ -152,13 +153,13 @@ class RecordedSongs:
             folder=cache_folder() / "excerpts",
             progress=progress,
         )
-        yield _divide(prepared, len(self._train))
+        yield _divide(songs, len(self._train))
 
 
 def require_sources(
     data: Path, sources: Sequence[str], targets: Collection[str], stems: Sequence[str]
 ) -> None:
-    """Raise UsageError where data lack a source, with the sources that they have."""
+    """Raise UsageError where a source is missing in the data; it names the stems that are there."""
     missing = [source for source in sources if source not in targets]
     for source in missing:
         if near_names(source, targets):
@@ -168,19 +169,19 @@ def require_sources(
         usable = [stem for stem in stems if not set(stem) & _NOT_IN_SOURCES]
         choice = ",".join(usable[:_MOST_NAMED]) + ",…" * (len(usable) > _MOST_NAMED)
         raise UsageError(
-            f"{one_line(data)}: has no stem {names}: --sources {choice} learns those that it has"
+            f"{one_line(data)}: has no stem {names}: `sources={choice}` trains on those it has"
         )
 
 
 def _split(
     data: Path, subset: str | None, recipe: Recipe, layout: str
 ) -> tuple[Dataset, Dataset | None]:
-    """Return what to learn from, and what is held out to validate on."""
+    """Return the tracks to train on, and those that are held out for validation."""
     everything = open_dataset(data, layout=layout)
     if not everything.tracks:
         first, *others = everything.problems
         more = f" (and {len(others)} more)" if others else ""
-        raise UsageError(f"{one_line(data)}: has no track to learn from: {first}{more}")
+        raise UsageError(f"{one_line(data)}: has no track to train on: {first}{more}")
     subsets = {track.subset for track in everything}
     if subset is None and "train" in subsets:
         subset = "train"
@@ -193,7 +194,7 @@ def _split(
     if not held:
         return chosen, None
     if len(chosen) <= held:
-        _log.warning("warning: nothing is held out, the tracks are too few (%d)", len(chosen))
+        _log.warning("warning: nothing is held out, there are too few tracks (%d)", len(chosen))
         return chosen, None
     order = np.random.default_rng(recipe.training.seed).permutation(len(chosen))
     valid = [chosen.tracks[index] for index in sorted(order[:held])]
@@ -203,16 +204,16 @@ def _split(
 def _split_sources(
     chosen: Dataset, everything: Dataset, subset: str | None, recipe: Recipe
 ) -> tuple[Dataset, Dataset | None]:
-    """Do the same with recordings that make no songs: what validates are random songs of them."""
+    """Return the same for unaligned recordings; random mixes of some are for validation."""
     if recipe.augmentation.remix < 1:
         raise UsageError(
             f"{one_line(chosen.root)}: each folder is a source with unrelated files, and the "
             f"recipe takes {1 - recipe.augmentation.remix:.0%} of its excerpts from whole songs: "
-            "--set remix=1, or --layout tracks or stems if they are songs"
+            '`settings="remix=1"`, or `layout="tracks"` or `layout="stems"` if they are songs'
         )
     _log.info(
         "%s: each folder is a source with unrelated files, which are mixed at random; "
-        "--layout tracks or stems if they are songs",
+        '`layout="tracks"` or `layout="stems"` if they are songs',
         one_line(chosen.root),
     )
     seed = recipe.training.seed
@@ -227,20 +228,20 @@ def _split_sources(
     return _only(chosen, train), _only(chosen, random_songs(valid, seed))
 
 
-def _divide(prepared: Prepared, count: int) -> Material:
-    """Return what to learn from, the first tracks, and what validates."""
+def _divide(songs: DecodedSongs, count: int) -> TrainingData:
+    """Train on the first tracks, validate on the others."""
     train, valid = (
-        dataclasses.replace(prepared, tracks=tracks)
-        for tracks in (prepared.tracks[:count], prepared.tracks[count:])
+        dataclasses.replace(songs, tracks=tracks)
+        for tracks in (songs.tracks[:count], songs.tracks[count:])
     )
-    for source, heard in zip(prepared.sources, train.heard, strict=False):
-        if not len(heard):
-            raise UsageError(f"the stem {source!r} is silent in every track to learn from")
-    if valid.tracks and not len(valid.heard_in_any):
+    for source, pieces in zip(songs.sources, train.audible, strict=False):
+        if not len(pieces):
+            raise UsageError(f"the stem {source!r} is silent in every track to train on")
+    if valid.tracks and not len(valid.any_audible):
         names = ", ".join(one_line(track.name) for track in valid.tracks)
-        raise UsageError(f"nothing is heard in the tracks that validate: {names}")
-    digests = {track.name: track.digest for track in prepared.tracks}
-    return Material(train, valid if valid.tracks else None, prepared.warnings, digests)
+        raise UsageError(f"all sources are silent in the tracks held out for validation: {names}")
+    digests = {track.name: track.digest for track in songs.tracks}
+    return TrainingData(train, valid if valid.tracks else None, songs.warnings, digests)
 
 
 def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from partita.datasets import open_dataset
 from partita.training.augmentation import NO_AUGMENTATION, Augmentation
-from partita.training.cache.prepared import prepare
+from partita.training.cache.decode_dataset import decode_dataset
 from partita.training.excerpts import Excerpt, draw_excerpt, prefetch, spread_excerpts
 
 RATE = 8000
@@ -35,7 +35,7 @@ def write(root, **stems):
 
 def make(root, folder, channels=2, sources=SOURCES):
     dataset = open_dataset(root, layout="tracks")
-    return prepare(dataset, sources, sample_rate=RATE, channels=channels, folder=folder)
+    return decode_dataset(dataset, sources, sample_rate=RATE, channels=channels, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def album(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prepared(album, tmp_path_factory):
+def songs(album, tmp_path_factory):
     return make(album, tmp_path_factory.mktemp("ready"))
 
 
@@ -80,8 +80,8 @@ augmentations = st.builds(
     seed=0,
     index=7,
 )
-def test_excerpts_depend_on_their_arguments_alone(prepared, augmentation, samples, seed, index):
-    first, again = (draw_excerpt(prepared, samples, augmentation, seed, index) for _ in range(2))
+def test_excerpts_depend_on_their_arguments_alone(songs, augmentation, samples, seed, index):
+    first, again = (draw_excerpt(songs, samples, augmentation, seed, index) for _ in range(2))
     assert first.sources.shape == (3, 2, samples)
     assert first.sources.dtype == torch.float32
     assert torch.equal(first.sources, again.sources)
@@ -90,8 +90,8 @@ def test_excerpts_depend_on_their_arguments_alone(prepared, augmentation, sample
 
 
 @given(seed=st.integers(0, 2**32), index=st.integers(0, 2**32))
-def test_other_indices_and_seeds_are_other_excerpts(prepared, seed, index):
-    draw = functools.partial(draw_excerpt, prepared, RATE, Augmentation())
+def test_other_indices_and_seeds_are_other_excerpts(songs, seed, index):
+    draw = functools.partial(draw_excerpt, songs, RATE, Augmentation())
     here = draw(seed, index).sources
     assert not torch.equal(here, draw(seed, index + 1).sources)
     assert not torch.equal(here, draw(seed + 1, index).sources)
@@ -104,10 +104,10 @@ def place(text):
     return row, track, float(at.removesuffix(" s"))
 
 
-def test_excerpts_are_from_where_they_say(album, prepared):
+def test_excerpts_are_from_where_they_say(album, songs):
     samples = RATE
     for index in range(40):
-        excerpt = draw_excerpt(prepared, samples, NO_AUGMENTATION, 0, index)
+        excerpt = draw_excerpt(songs, samples, NO_AUGMENTATION, 0, index)
         assert len({text.split(": ")[1] for text in excerpt.places}) == 1
         for source, text in zip(excerpt.sources, excerpt.places, strict=True):
             row, name, at_s = place(text)
@@ -122,12 +122,12 @@ def test_excerpts_are_from_where_they_say(album, prepared):
             )
 
 
-def test_remixes_take_each_source_from_where_it_is_heard(prepared):
+def test_remixes_take_each_source_from_where_it_is_heard(songs):
     augmentation = Augmentation(silence=0, **PLAIN)
     counts = {}
     pairs = set()
     for index in range(300):
-        excerpt = draw_excerpt(prepared, RATE // 2, augmentation, 0, index)
+        excerpt = draw_excerpt(songs, RATE // 2, augmentation, 0, index)
         assert excerpt.sources[:2].abs().amax(dim=(1, 2)).gt(0).all()
         tracks = [place(text)[1] for text in excerpt.places]
         pairs.add(tuple(tracks))
@@ -142,10 +142,10 @@ def test_remixes_take_each_source_from_where_it_is_heard(prepared):
     assert set(counts) >= {("rest", "a"), ("rest", "b"), ("rest", "c")}
 
 
-def test_silence_comes_as_often_as_asked_for(prepared):
+def test_silence_comes_as_often_as_asked_for(songs):
     def silent(share):
         augmentation = Augmentation(silence=share, **PLAIN)
-        drawn = [draw_excerpt(prepared, RATE // 4, augmentation, 0, n) for n in range(200)]
+        drawn = [draw_excerpt(songs, RATE // 4, augmentation, 0, n) for n in range(200)]
         return np.mean([not excerpt.sources[0].any() for excerpt in drawn])
 
     assert silent(0) == 0
@@ -157,23 +157,23 @@ def test_silence_comes_as_often_as_asked_for(prepared):
 def test_songs_are_drawn_by_their_durations_where_something_is_heard(tmp_path):
     write(tmp_path / "album/long", vocals=(0.4, 12, (9, 10)), drums=(0.1, 12, (9, 10)))
     write(tmp_path / "album/short", vocals=(0.4, 4, (0, 4)))
-    prepared = make(tmp_path / "album", tmp_path / "ready")
+    songs = make(tmp_path / "album", tmp_path / "ready")
     augmentation = Augmentation(remix=0, silence=0, **PLAIN)
-    drawn = [draw_excerpt(prepared, RATE, augmentation, 0, index) for index in range(200)]
+    drawn = [draw_excerpt(songs, RATE, augmentation, 0, index) for index in range(200)]
     long = [excerpt for excerpt in drawn if "long" in excerpt.places[0]]
     assert len(long) / 200 == pytest.approx(0.75, abs=0.1)
     assert all(excerpt.sources.any() for excerpt in drawn)
     anywhere = Augmentation(remix=0, silence=1, **PLAIN)
-    drawn = [draw_excerpt(prepared, RATE, anywhere, 0, index) for index in range(200)]
+    drawn = [draw_excerpt(songs, RATE, anywhere, 0, index) for index in range(200)]
     assert np.mean([bool(excerpt.sources.any()) for excerpt in drawn]) < 0.6
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.integers(0, 1000))
-def test_gains_stay_in_their_range(prepared, one, other, index):
+def test_gains_stay_in_their_range(songs, one, other, index):
     low, high = sorted((one, other))
-    without = draw_excerpt(prepared, 4000, Augmentation(**PLAIN), 0, index)
+    without = draw_excerpt(songs, 4000, Augmentation(**PLAIN), 0, index)
     augmented = draw_excerpt(
-        prepared, 4000, Augmentation(gains=(low, high), swap_channels=0), 0, index
+        songs, 4000, Augmentation(gains=(low, high), swap_channels=0), 0, index
     )
     assert augmented.places == without.places
     for before, after in zip(without.sources, augmented.sources, strict=True):
@@ -185,14 +185,14 @@ def test_gains_stay_in_their_range(prepared, one, other, index):
         assert torch.allclose(after, gain * before, atol=1e-6)
 
 
-def test_channels_and_polarity_change_source_by_source(prepared):
+def test_channels_and_polarity_change_source_by_source(songs):
     options = {"silence": 0, "gains": (1, 1)}
     swapped = Augmentation(swap_channels=0.5, flip_polarity=0.5, **options)
     plain = Augmentation(swap_channels=0, **options)
     seen = []
     for index in range(60):
-        before = draw_excerpt(prepared, 100, plain, 0, index).sources
-        after = draw_excerpt(prepared, 100, swapped, 0, index).sources
+        before = draw_excerpt(songs, 100, plain, 0, index).sources
+        after = draw_excerpt(songs, 100, swapped, 0, index).sources
         kinds = []
         for old, new in zip(before[:2], after[:2], strict=True):  # the rest may be silent
             forms = {(0, 0): old, (0, 1): -old, (1, 0): old.flip(0), (1, 1): -old.flip(0)}
@@ -204,13 +204,13 @@ def test_channels_and_polarity_change_source_by_source(prepared):
     assert any(len(set(kinds)) > 1 for kinds in seen)
 
 
-def test_what_distorts_mixtures_is_a_row_of_its_own(prepared):
+def test_what_distorts_mixtures_is_a_row_of_its_own(songs):
     """So sources stay as they were, and all rows add up to what the model gets."""
     options = {"noisy_mixtures": 0.3, "clipped_mixtures": 0.3, "coded_mixtures": 0.2}
     kinds = set()
     for index in range(20):
-        plain = draw_excerpt(prepared, RATE, Augmentation(), 0, index)
-        distorted = draw_excerpt(prepared, RATE, Augmentation(**options), 0, index)
+        plain = draw_excerpt(songs, RATE, Augmentation(), 0, index)
+        distorted = draw_excerpt(songs, RATE, Augmentation(**options), 0, index)
         assert torch.equal(distorted.sources[:3], plain.sources)
         assert distorted.places[:3] == plain.places
         row, kind = distorted.places[3].split(": ")
@@ -226,13 +226,13 @@ def test_what_distorts_mixtures_is_a_row_of_its_own(prepared):
 
 
 def test_mono(album, tmp_path):
-    prepared = make(album, tmp_path, channels=1)
+    songs = make(album, tmp_path, channels=1)
     augmentation = Augmentation(swap_channels=1, gains=(1, 1))
     other = Augmentation(swap_channels=0, gains=(1, 1))
     for index in range(5):
-        swapped = draw_excerpt(prepared, RATE, augmentation, 0, index).sources
+        swapped = draw_excerpt(songs, RATE, augmentation, 0, index).sources
         assert swapped.shape == (3, 1, RATE)
-        assert torch.equal(swapped, draw_excerpt(prepared, RATE, other, 0, index).sources)
+        assert torch.equal(swapped, draw_excerpt(songs, RATE, other, 0, index).sources)
 
 
 def test_speed_changes_pitch_and_length_alike(tmp_path):
@@ -242,11 +242,11 @@ def test_speed_changes_pitch_and_length_alike(tmp_path):
     (tmp_path / "album/song").mkdir(parents=True)
     for name in ("vocals", "drums"):
         soundfile.write(tmp_path / f"album/song/{name}.wav", tone, RATE)
-    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+    songs = make(tmp_path / "album", tmp_path / "ready", channels=1)
     speeds = []
     for index in range(12):
         augmentation = Augmentation(speed_percent=20, remix=0, **PLAIN)
-        rows = draw_excerpt(prepared, 3 * RATE, augmentation, 0, index).sources[:2, 0]
+        rows = draw_excerpt(songs, 3 * RATE, augmentation, 0, index).sources[:2, 0]
         assert torch.equal(rows[0], rows[1])  # a song changes as a whole
         spectrum = torch.fft.rfft(rows[0], n=1 << 17).abs()
         pitch = float(spectrum.argmax()) * RATE / (1 << 17) / 400
@@ -263,12 +263,12 @@ def test_the_equaliser_changes_levels_of_octaves_and_no_phases(tmp_path):
     (tmp_path / "album/song").mkdir(parents=True)
     for name in ("vocals", "drums"):
         soundfile.write(tmp_path / f"album/song/{name}.wav", noise, RATE, subtype="PCM_16")
-    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+    songs = make(tmp_path / "album", tmp_path / "ready", channels=1)
     options = {"remix": 0, "gains": (1, 1), "swap_channels": 0}
     levels = []
     for index in range(8):
         plain, equalised = (
-            draw_excerpt(prepared, RATE, Augmentation(equaliser_db=db, **options), 0, index)
+            draw_excerpt(songs, RATE, Augmentation(equaliser_db=db, **options), 0, index)
             for db in (0.0, 6.0)
         )
         ratio = torch.fft.rfft(equalised.sources) / torch.fft.rfft(plain.sources)
@@ -287,11 +287,11 @@ def test_pitch_and_tempo_change_a_song_as_a_whole(tmp_path):
         (tmp_path / "album/song").mkdir(parents=True, exist_ok=True)
         tone = 0.3 * np.sin(2 * np.pi * hertz * times)
         soundfile.write(tmp_path / f"album/song/{name}.wav", tone, RATE)
-    prepared = make(tmp_path / "album", tmp_path / "ready", channels=1)
+    songs = make(tmp_path / "album", tmp_path / "ready", channels=1)
 
     def shifts(remix, index):
         options = {"pitch_semitones": 4, "tempo_percent": 10, "remix": remix}
-        excerpt = draw_excerpt(prepared, 2 * RATE, Augmentation(**options, **PLAIN), 0, index)
+        excerpt = draw_excerpt(songs, 2 * RATE, Augmentation(**options, **PLAIN), 0, index)
         window = torch.hann_window(2 * RATE)
         peaks = torch.fft.rfft(excerpt.sources[:, 0] * window, n=1 << 17).abs().argmax(dim=1)
         return peaks * RATE / (1 << 17) / torch.tensor([400, 600])
@@ -307,12 +307,12 @@ def test_pitch_and_tempo_change_a_song_as_a_whole(tmp_path):
 
 def test_short_tracks_lie_in_the_excerpt_at_random(tmp_path):
     write(tmp_path / "album/song", vocals=(0.4, 1, (0, 1)), drums=(0.2, 1, (0, 1)))
-    prepared = make(tmp_path / "album", tmp_path / "ready")
-    whole = prepared.tracks[0].read(0, 0, RATE)
+    songs = make(tmp_path / "album", tmp_path / "ready")
+    whole = songs.tracks[0].read(0, 0, RATE)
     for augmentation in (NO_AUGMENTATION, Augmentation(**PLAIN)):
         starts = set()
         for index in range(20):
-            vocals = draw_excerpt(prepared, 3 * RATE, augmentation, 0, index).sources[0]
+            vocals = draw_excerpt(songs, 3 * RATE, augmentation, 0, index).sources[0]
             start = int(vocals[0].nonzero()[0, 0])
             starts.add(start)
             assert torch.equal(vocals[:, start : start + RATE], whole)
@@ -323,21 +323,21 @@ def test_short_tracks_lie_in_the_excerpt_at_random(tmp_path):
 
 def test_rows_that_are_never_heard_end_nothing(tmp_path):
     write(tmp_path / "album/song", vocals=(0.4, 2, (0, 2)), bass=(0, 2, (0, 2)))
-    prepared = make(tmp_path / "album", tmp_path / "ready", sources=["vocals"])
-    assert prepared.has_rest
+    songs = make(tmp_path / "album", tmp_path / "ready", sources=["vocals"])
+    assert songs.has_rest
     for remix in (0, 1):
-        excerpt = draw_excerpt(prepared, RATE, Augmentation(remix=remix, silence=0), 0, 0)
+        excerpt = draw_excerpt(songs, RATE, Augmentation(remix=remix, silence=0), 0, 0)
         assert excerpt.sources[0].any()
         assert not excerpt.sources[1].any()
 
 
-def test_spread_excerpts(prepared):
-    spread = spread_excerpts(prepared, RATE, 5)
+def test_spread_excerpts(songs):
+    spread = spread_excerpts(songs, RATE, 5)
     assert len(spread) == 5
     found = [(text[1], text[2]) for text in (place(each.places[0]) for each in spread)]
     # 17 s, all of them with something to hear.
     assert found == [("a", 1.2), ("a", 4.8), ("b", 2.2), ("b", 5.2), ("c", 0.8)]
-    again = spread_excerpts(prepared, RATE, 5)
+    again = spread_excerpts(songs, RATE, 5)
     assert all(torch.equal(a.sources, b.sources) for a, b in zip(spread, again, strict=True))
     assert [each.places for each in spread[1:3]] == [spread[1].places, spread[2].places]
     assert spread[-1].sources.shape == (3, 2, RATE)
@@ -345,11 +345,11 @@ def test_spread_excerpts(prepared):
 
 def test_spread_excerpts_prefer_what_is_heard(tmp_path):
     write(tmp_path / "album/song", vocals=(0.4, 20, (15, 17)), drums=(0.2, 20, (16, 18)))
-    prepared = make(tmp_path / "album", tmp_path / "ready")
-    spread = spread_excerpts(prepared, RATE // 2, 6)
+    songs = make(tmp_path / "album", tmp_path / "ready")
+    spread = spread_excerpts(songs, RATE // 2, 6)
     assert all(each.sources.any() for each in spread)
     assert len(spread) == 6
-    long = spread_excerpts(prepared, 30 * RATE, 6)  # they would all be the same
+    long = spread_excerpts(songs, 30 * RATE, 6)  # they would all be the same
     assert len(long) == 1
     assert long[0].sources.shape == (2, 2, 30 * RATE)
 
@@ -359,8 +359,8 @@ def our_threads():
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_prefetched_batches_are_those_drawn(prepared, workers):
-    draw = functools.partial(draw_excerpt, prepared, 1000, Augmentation(pitch_semitones=1), 7)
+def test_prefetched_batches_are_those_drawn(songs, workers):
+    draw = functools.partial(draw_excerpt, songs, 1000, Augmentation(pitch_semitones=1), 7)
     indices = [[0, 1, 2], [3, 4, 5], [9], [8, 7]]
     before = torch.get_num_threads()
     batches = list(prefetch(draw, indices, workers))

@@ -13,12 +13,12 @@ from partita.datasets import open_dataset
 from partita.errors import AudioWriteError, TrainingError, UsageError
 from partita.models import create_model
 from partita.training.augmentation import Augmentation
-from partita.training.cache.prepared import prepare
+from partita.training.cache.decode_dataset import decode_dataset
 from partita.training.fabric import make_fabric
 from partita.training.loop import Training
 from partita.training.recipes import Recipe, TrainingSettings
 from partita.training.run_folder import RunFolder, read_losses
-from partita.training.song_sources import Material
+from partita.training.song_sources import TrainingData
 from partita.weights.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def tracks(tmp_path_factory):
         soundfile.write(folder / "noise.wav", noise, RATE)
     dataset = open_dataset(root / "album", layout="tracks")
     return [
-        prepare(
+        decode_dataset(
             type(dataset)(dataset.root, dataset.layout, chosen),
             SMALL["sources"],
             sample_rate=RATE,
@@ -109,7 +109,7 @@ def begin(tracks, tmp_path):
             Recipe(
                 "mine", "", name, training=settings, augmentation=augmentation or Augmentation()
             ),
-            Material(tracks[0], tracks[1] if valid else None),
+            TrainingData(tracks[0], tracks[1] if valid else None),
             RunFolder(tmp_path / out),
             fabric,
             watch or Watch(),
@@ -501,7 +501,7 @@ def test_batches_that_cannot_be_shared(begin):
         UsageError, match="batch_size 4 cannot be shared among 3 processes: make it a mu"
     ):
         Training(training._model, Recipe("", "", "open-unmix", training=training._settings),
-                 training._material, training._folder, Three(), Watch())  # fmt: skip
+                 training._data, training._folder, Three(), Watch())  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -521,7 +521,7 @@ def test_networks_learn_one_track_by_heart(begin, tracks, name, config, values, 
     if "dropout" not in config:
         config = {**config, "dropout": 0}
     training = begin("run", name, config, augmentation=still, valid=False, **settings, **values)
-    training._material = Material(tracks[2], None)
+    training._data = TrainingData(tracks[2], None)
     before = {name: p.detach().clone() for name, p in training._model.named_parameters()}
     training.run()
     for key, parameter in training._model.named_parameters():

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from partita.errors import TrainingError, one_line
 from partita.training.augmentation import Augmentation
-from partita.training.cache.prepared import Prepared, PreparedTrack
+from partita.training.cache.decoded_songs import DecodedSongs, DecodedTrack
 from partita.training.excerpts import Excerpt, draw_excerpt
 from partita_synthesis.workers import end_with_parent
 
@@ -148,7 +148,7 @@ class Drawing:
     sources : tuple of str
         Rows of the songs.
     sample_rate : int
-    recorded : tuple of PreparedTrack
+    recorded : tuple of DecodedTrack
         Songs that take part from the beginning.
     augmentation : Augmentation
     seed : int
@@ -159,10 +159,10 @@ class Drawing:
     excerpts_per_song : int
     """
 
-    make: Callable[[int], PreparedTrack | None]
+    make: Callable[[int], DecodedTrack | None]
     sources: tuple[str, ...]
     sample_rate: int
-    recorded: tuple[PreparedTrack, ...]
+    recorded: tuple[DecodedTrack, ...]
     augmentation: Augmentation
     seed: int
     recorded_part: float = 0.4
@@ -180,8 +180,8 @@ class Drawing:
             What was raised, many times in a row.
         """
         rng = np.random.default_rng([self.seed, writer])
-        pool: deque[PreparedTrack] = deque(maxlen=self.pool_songs)
-        songs: Prepared | None = None
+        pool: deque[DecodedTrack] = deque(maxlen=self.pool_songs)
+        songs: DecodedSongs | None = None
         index, failures = writer, 0
         for number in itertools.count(writer, writers):
             for is_first in (True, *[False] * self.excerpts_per_song):
@@ -202,13 +202,13 @@ class Drawing:
                     failures = 0
                     yield excerpt
 
-    def _songs(self, rng: np.random.Generator, pool: Sequence[PreparedTrack]) -> Prepared:
+    def _songs(self, rng: np.random.Generator, pool: Sequence[DecodedTrack]) -> DecodedSongs:
         tracks = self._tracks(rng, pool)
-        return Prepared(self.sources, False, tracks, self.sample_rate, tracks[0].channels, ())
+        return DecodedSongs(self.sources, False, tracks, self.sample_rate, tracks[0].channels, ())
 
     def _tracks(
-        self, rng: np.random.Generator, pool: Sequence[PreparedTrack]
-    ) -> tuple[PreparedTrack, ...]:
+        self, rng: np.random.Generator, pool: Sequence[DecodedTrack]
+    ) -> tuple[DecodedTrack, ...]:
         """Return the songs of a pool, and as many recorded ones as are their part."""
         if not self.recorded or not pool:
             return (*pool, *self.recorded)
@@ -307,7 +307,7 @@ def _reason(folder: Path) -> str:
     return one_line(texts[0].strip().splitlines()[-1]) if texts else "the memory may be used up"
 
 
-def stored(track: PreparedTrack, path: Path) -> PreparedTrack:
+def stored(track: DecodedTrack, path: Path) -> DecodedTrack:
     """Return a track whose audio lies in a file that other processes read, too."""
     assert not isinstance(track.audio, Path)
     track.audio.tofile(path)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from partita.datasets import open_dataset
 from partita.errors import UnknownNameError, UsageError, one_line
-from partita.training.cache.convert import PIECE_S, audible_pieces, sixteen_bit_step
-from partita.training.cache.prepared import Prepared, PreparedTrack
+from partita.training.cache.decode_track import is_audible, sixteen_bit_step
+from partita.training.cache.decoded_songs import PIECE_S, DecodedSongs, DecodedTrack
 from partita.training.settings import read_toml, settings_from
 from partita_synthesis import Studio, SynthesisSettings, SynthesizedSong
 from partita_synthesis.midi import find_midi
@@ -162,11 +162,11 @@ class SongPools:
         self._sources = tuple(sources)
         self._task = _MakeTrack(Studio(plan.synthesis), self._sources)
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self._pools: dict[int, Prepared] = {}  # the two newest
+        self._pools: dict[int, DecodedSongs] = {}  # the two newest
         self._next = 0
-        self._made: Generator[PreparedTrack, None, None] | None = None
+        self._made: Generator[DecodedTrack, None, None] | None = None
 
-    def songs_for(self, index: int) -> Prepared:
+    def songs_for(self, index: int) -> DecodedSongs:
         """Return the songs from which an excerpt is drawn; called in several threads."""
         stream = self._plan.stream
         number = index // (stream.pool_songs * stream.excerpts_per_song)
@@ -176,20 +176,20 @@ class SongPools:
                     self._begin_at(number)
                 assert self._made is not None
                 tracks = tuple(itertools.islice(self._made, stream.pool_songs))
-                self._pools[number] = self._prepared(tracks)
+                self._pools[number] = self._songs(tracks)
                 self._next = number + 1
                 for old in list(self._pools)[:-2]:
                     del self._pools[old]
             return self._pools[number]
 
-    def held_out(self) -> Prepared | None:
+    def held_out(self) -> DecodedSongs | None:
         """Return the songs that validate."""
         count = self._plan.stream.valid_songs
         if not count:
             return None
         numbers = range(_FIRST_VALID, _FIRST_VALID + count)
         with closing(in_processes(self._task, numbers, self._workers)) as made:
-            return self._prepared(tuple(made))
+            return self._songs(tuple(made))
 
     def close(self) -> None:
         """End the processes; threads that wait for songs get an InterruptedError."""
@@ -207,10 +207,10 @@ class SongPools:
         numbers = itertools.count(pool * self._plan.stream.pool_songs)
         self._made = in_processes(self._task, numbers, self._workers, self._closed.is_set)
 
-    def _prepared(self, tracks: tuple[PreparedTrack, ...]) -> Prepared:
+    def _songs(self, tracks: tuple[DecodedTrack, ...]) -> DecodedSongs:
         songs = self._plan.synthesis
         has_rest = len(songs.stems) > len(self._sources)
-        return Prepared(self._sources, has_rest, tracks, songs.sample_rate, songs.channels, ())
+        return DecodedSongs(self._sources, has_rest, tracks, songs.sample_rate, songs.channels, ())
 
 
 @dataclass(frozen=True)
@@ -220,11 +220,11 @@ class _MakeTrack:
     studio: Studio
     sources: tuple[str, ...]
 
-    def __call__(self, number: int) -> PreparedTrack:
-        return prepared_track(self.studio.song(number), self.sources)
+    def __call__(self, number: int) -> DecodedTrack:
+        return decoded_track(self.studio.song(number), self.sources)
 
 
-def prepared_track(song: SynthesizedSong, sources: Sequence[str]) -> PreparedTrack:
+def decoded_track(song: SynthesizedSong, sources: Sequence[str]) -> DecodedTrack:
     """Return a song as excerpts are drawn from it: 16-bit integers, in memory.
 
     Parameters
@@ -241,7 +241,7 @@ def track_in_memory(
     stems: Mapping[str, npt.NDArray[np.float32]],
     sources: Sequence[str],
     sample_rate: int,
-) -> PreparedTrack:
+) -> DecodedTrack:
     """Return a track of stems ``[channels, samples]`` of one size, at least one.
 
     Parameters
@@ -263,7 +263,7 @@ def track_in_memory(
     steps = [sixteen_bit_step(float(row.min()), float(row.max())) for row in signals]
     scales = np.array(steps, np.float32)[:, None, None]
     piece = round(PIECE_S * sample_rate)
-    return PreparedTrack(
+    return DecodedTrack(
         name=name,
         samples=signals.shape[1],
         channels=signals.shape[2],
@@ -271,7 +271,7 @@ def track_in_memory(
         scales=tuple(
             step if np.ptp(row) else 0.0 for step, row in zip(steps, signals, strict=True)
         ),
-        audible=np.stack([audible_pieces(_powers(row, piece)) for row in signals]),
+        audible=np.stack([is_audible(_powers(row, piece)) for row in signals]),
     )
 
 

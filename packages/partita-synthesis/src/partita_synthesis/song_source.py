@@ -11,7 +11,7 @@ from typing import Any
 from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.training.recipes import Recipe
-from partita.training.song_sources import Material, require_sources
+from partita.training.song_sources import TrainingData, require_sources
 from partita_synthesis.song_pools import SongPools, SynthesisPlan, file_digests
 
 
@@ -32,11 +32,11 @@ class SynthesizedSongs:
         return {"data": dataclasses.asdict(self._plan)}
 
     @contextmanager
-    def material(self, progress: Progress | None) -> Iterator[Material]:  # noqa: ARG002 (nothing is read)
+    def open(self, progress: Progress | None) -> Iterator[TrainingData]:  # noqa: ARG002 (nothing is read)
         """Begin to make songs."""
         pools = SongPools(self._plan, self._learned, self._workers)
         try:
             digests = file_digests(self._plan.synthesis)
-            yield Material(pools, pools.held_out(), digests=digests)
+            yield TrainingData(pools, pools.held_out(), digests=digests)
         finally:
             pools.close()

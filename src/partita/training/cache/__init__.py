@@ -1,1 +1,1 @@
-"""Training data, decoded once."""
+"""Cache of decoded training audio."""

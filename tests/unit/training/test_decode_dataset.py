@@ -1,4 +1,4 @@
-"""Preparing data sets."""
+"""Decoding data sets."""
 
 import errno
 import json
@@ -18,8 +18,8 @@ from partita.audio.conversion import convert_blocks
 from partita.datasets import open_dataset
 from partita.datasets.tracks import StemFile
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError
-from partita.training.cache import convert
-from partita.training.cache.prepared import prepare
+from partita.training.cache import decode_track
+from partita.training.cache.decode_dataset import decode_dataset
 
 RATE = 8000
 STEP = 1 / 32768
@@ -50,15 +50,15 @@ def album(tmp_path):
 def ready(album, tmp_path):
     def call(*sources, channels=2, rate=RATE, folder=tmp_path / "ready", **options):
         dataset = open_dataset(album.root, layout="tracks")
-        return prepare(
+        return decode_dataset(
             dataset, sources, sample_rate=rate, channels=channels, folder=folder, **options
         )
 
     return call
 
 
-def whole(prepared, track, row):
-    return prepared.tracks[track].read(row, 0, prepared.tracks[track].samples).numpy().T
+def whole(songs, track, row):
+    return songs.tracks[track].read(row, 0, songs.tracks[track].samples).numpy().T
 
 
 def places(folder):
@@ -69,36 +69,36 @@ def test_sixteen_bit_files_stay_what_they_are(album, ready):
     loud = noise("loud", level=0.1)
     loud[3], loud[4] = -1.0, 1 - STEP  # all that 16 bits hold
     signals = album("song", vocals=noise("v"), drums=loud)
-    prepared = ready("vocals", "drums")
-    assert prepared.rows == 2
-    assert not prepared.has_rest
-    assert prepared.warnings == ()
-    assert prepared.tracks[0].name == "song"
+    songs = ready("vocals", "drums")
+    assert songs.rows == 2
+    assert not songs.has_rest
+    assert songs.warnings == ()
+    assert songs.tracks[0].name == "song"
     for row, name in enumerate(("vocals", "drums")):
-        assert np.array_equal(whole(prepared, 0, row), signals[name])
-        assert prepared.tracks[0].audible[row].all()
+        assert np.array_equal(whole(songs, 0, row), signals[name])
+        assert songs.tracks[0].audible[row].all()
 
 
 def test_what_exceeds_full_scale_is_kept(album, ready):
     signals = album("song", "FLOAT", vocals=noise("v", level=3.0), drums=-noise("d", level=0.1))
-    prepared = ready("vocals", "drums")
-    error = np.abs(whole(prepared, 0, 0) - signals["vocals"]).max()
+    songs = ready("vocals", "drums")
+    error = np.abs(whole(songs, 0, 0) - signals["vocals"]).max()
     assert error <= 0.51 * 3 * STEP
 
 
 def test_rows_add_up_to_the_mixture(album, ready):
     one = album("one", **{name: noise(name) for name in ("vocals", "drums", "bass", "choir")})
     two = album("two", **{name: noise(name, 1.0) for name in ("vocals", "drums")})
-    prepared = ready("vocals", "accompaniment")
-    assert prepared.rows == 2
-    assert np.allclose(whole(prepared, 0, 1), one["drums"] + one["bass"] + one["choir"], atol=STEP)
-    prepared = ready("drums", "vocals")
-    assert prepared.has_rest
-    assert prepared.row_names == ("drums", "vocals", "rest")
+    songs = ready("vocals", "accompaniment")
+    assert songs.rows == 2
+    assert np.allclose(whole(songs, 0, 1), one["drums"] + one["bass"] + one["choir"], atol=STEP)
+    songs = ready("drums", "vocals")
+    assert songs.has_rest
+    assert songs.row_names == ("drums", "vocals", "rest")
     for track, signals in enumerate((one, two)):
-        total = sum(whole(prepared, track, row) for row in range(3))
+        total = sum(whole(songs, track, row) for row in range(3))
         assert np.allclose(total, sum(signals.values()), atol=STEP)
-    assert not prepared.tracks[1].audible[2].any()
+    assert not songs.tracks[1].audible[2].any()
 
 
 def test_excerpts_beyond_the_ends_are_silent(album, ready):
@@ -119,25 +119,25 @@ def test_excerpts_beyond_the_ends_are_silent(album, ready):
 def test_rates_and_channels_are_converted_file_by_file(album, ready, rate):
     signals = album("song", vocals=noise("v", 20.0))
     album("song", rate=16000, drums=noise("d", 40.0, channels=1))
-    prepared = ready("vocals", "drums", channels=1, rate=rate)
-    assert prepared.channels == 1
-    assert prepared.tracks[0].samples == 20 * rate
+    songs = ready("vocals", "drums", channels=1, rate=rate)
+    assert songs.channels == 1
+    assert songs.tracks[0].samples == 20 * rate
     mono = signals["vocals"].mean(axis=1, dtype=np.float32, keepdims=True).T
     expected = np.concatenate([*convert_blocks([mono], RATE, rate)], axis=1).T
-    assert np.allclose(whole(prepared, 0, 0), expected, atol=STEP)
-    assert prepared.tracks[0].audible[1].all()
+    assert np.allclose(whole(songs, 0, 0), expected, atol=STEP)
+    assert songs.tracks[0].audible[1].all()
 
 
 def test_audible_pieces(album, ready):
     quiet = noise("v", 3.2)
     quiet[: 2 * RATE] *= 1e-3
     album("song", "FLOAT", vocals=quiet, drums=noise("d", 3.2) * 1e-5, bass=noise("b", 3.2))
-    prepared = ready("vocals", "bass")
-    assert prepared.tracks[0].audible.shape[1] == 7
-    assert prepared.tracks[0].audible[0].tolist() == [False] * 4 + [True] * 3
-    assert not prepared.tracks[0].audible[2].any()
-    assert [tuple(piece) for piece in prepared.heard[0]] == [(0, 4), (0, 5), (0, 6)]
-    assert len(prepared.heard_in_any) == 7
+    songs = ready("vocals", "bass")
+    assert songs.tracks[0].audible.shape[1] == 7
+    assert songs.tracks[0].audible[0].tolist() == [False] * 4 + [True] * 3
+    assert not songs.tracks[0].audible[2].any()
+    assert [tuple(piece) for piece in songs.audible[0]] == [(0, 4), (0, 5), (0, 6)]
+    assert len(songs.any_audible) == 7
 
 
 def test_the_second_time_nothing_is_decoded(album, ready, monkeypatch):
@@ -169,7 +169,7 @@ def test_damaged_caches_are_made_anew(album, ready, tmp_path):
         assert np.array_equal(whole(ready("vocals"), 0, 0), signals["vocals"])
     track = ready("vocals").tracks[0]
     shutil.rmtree(place)
-    with pytest.raises(AudioReadError, match="start anew"):
+    with pytest.raises(AudioReadError, match="start again"):
         track.read(0, 0, 10)
 
 
@@ -186,9 +186,9 @@ def test_interrupted_runs_leave_nothing(album, ready, tmp_path, monkeypatch, sto
             raise stop
         return add(spool, block)
 
-    add = convert._add
+    add = decode_track._add
     with monkeypatch.context() as patch:
-        patch.setattr(convert, "_add", interrupt)
+        patch.setattr(decode_track, "_add", interrupt)
         error = AudioWriteError if isinstance(stop, OSError) else stop
         with pytest.raises(error) as caught:
             ready("vocals")
@@ -215,13 +215,13 @@ def test_folders_of_killed_runs_are_swept_away(album, ready, tmp_path):
 def test_several_at_once(album, ready, tmp_path, monkeypatch):
     signals = [album(f"song {n}", vocals=noise(f"{n}"))["vocals"] for n in range(4)]
     decoded = []
-    decode = convert.Converter.run
+    decode = decode_track.TrackDecoder.run
 
     def count(self, problems):
         decoded.append(self)
         return decode(self, problems)
 
-    monkeypatch.setattr(convert.Converter, "run", count)
+    monkeypatch.setattr(decode_track.TrackDecoder, "run", count)
     results = []
     threads = [threading.Thread(target=lambda: results.append(ready("vocals"))) for _ in range(4)]
     for thread in threads:
@@ -229,9 +229,9 @@ def test_several_at_once(album, ready, tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert len(results) == 4
-    for prepared in results:
+    for songs in results:
         for track, signal in enumerate(signals):
-            assert np.array_equal(whole(prepared, track, 0), signal)
+            assert np.array_equal(whole(songs, track, 0), signal)
     assert len(decoded) == 4
     assert len(places(tmp_path / "ready")) == 4
 
@@ -267,7 +267,7 @@ def test_files_that_vanish(album, ready, tmp_path):
     dataset = open_dataset(album.root, layout="tracks")
     (album.root / "song/drums.wav").unlink()
     with pytest.raises(AudioReadError, match=r"^song: .*drums\.wav: No such file"):
-        prepare(dataset, ["vocals"], sample_rate=RATE, channels=2, folder=tmp_path / "ready")
+        decode_dataset(dataset, ["vocals"], sample_rate=RATE, channels=2, folder=tmp_path / "ready")
 
 
 def test_lengths_that_differ_are_a_warning(album, ready):
@@ -281,9 +281,9 @@ def test_stems_that_are_not_there_are_silent(album, ready, has_mixture):
     two = album("two", vocals=noise("w"), drums=noise("d"))
     if has_mixture:
         album("two", mixture=sum(two.values()))
-    prepared = ready("vocals", "bass")
-    assert prepared.warnings == ("two: no bass, counts as silence",)
-    assert not whole(prepared, 1, 1).any()
+    songs = ready("vocals", "bass")
+    assert songs.warnings == ("two: no bass, counts as silence",)
+    assert not whole(songs, 1, 1).any()
 
 
 def test_mixtures_that_hold_more_than_the_stems(album, ready):
@@ -333,7 +333,7 @@ def test_folders_that_cannot_be(album, ready, tmp_path):
     album("song", vocals=noise("v"))
     (tmp_path / "file").touch()
     with pytest.raises(
-        AudioWriteError, match=r"cannot prepare the data set in .*file/ready: Not a"
+        AudioWriteError, match=r"cannot write the decoded data set to .*file/ready: Not a"
     ):
         ready("vocals", folder=tmp_path / "file/ready")
 
@@ -348,11 +348,11 @@ def test_real_stems(tmp_path):
     for name in ("vocals", "drums"):  # Opus
         shutil.copy(song / f"{name}.opus", root / "song")
     dataset = open_dataset(root, layout="tracks")
-    prepared = prepare(
+    songs = decode_dataset(
         dataset, ["vocals"], sample_rate=44100, channels=2, folder=tmp_path / "ready"
     )
-    track = prepared.tracks[0]
-    assert prepared.has_rest
+    track = songs.tracks[0]
+    assert songs.has_rest
     for row, name in enumerate(("vocals", "drums")):
         audio = dataset.tracks[0].load(name, duration_s=20.0)  # at 48 kHz
         blocks = convert_blocks([audio.samples.numpy()], 48000, 44100)
