@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from partita._version import __version__
 
+TYPE_CHECKING = False  # as type checkers read it; importing typing takes as long as all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from partita import audio as audio
     from partita import datasets as datasets
     from partita import dsp as dsp
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from partita.models import register_model as register_model
     from partita.separation.estimates import Estimates as Estimates
     from partita.separation.separator import Separator as Separator
-    from partita.weights.cards import list_weights as list_weights
+    from partita.weights import list_weights as list_weights
 
 # PyTorch takes over a second to import, so that nothing is imported before it is used.
 _HOMES = {
@@ -36,7 +38,7 @@ _HOMES = {
     "Separator": "partita.separation.separator",
     "evaluate": "partita.evaluation.evaluate",
     "list_models": "partita.models",
-    "list_weights": "partita.weights.cards",
+    "list_weights": "partita.weights",
     "load_audio": "partita.audio.signal",
     "register_model": "partita.models",
 }

@@ -63,6 +63,8 @@ def test_list_weights_begins_with_the_default():
     assert listed[0] == DEFAULT_MODEL
     assert sorted(listed) == sorted(name for name, card in CARDS.items() if not card.member_of)
     assert "htdemucs_ft" in listed
+    assert partita.weights.get_card(listed[0]) is CARDS[DEFAULT_MODEL]
+    assert repr(partita.weights.get_card("hpss")).startswith("Card('hpss': harmonic, percussive, ")
 
 
 def test_list_models_names_architectures():

@@ -96,7 +96,7 @@ class BatchReport:
 
 def summary(outcome: Outcome) -> str:
     """Return the summary of a song that is done or was skipped."""
-    paths = list(dict.fromkeys((outcome.paths or {}).values()))
+    paths = list(dict.fromkeys(outcome.paths.values()))
     common = paths[0].parent
     text = f"{outcome.name} → {one_line(common)}/"
     files = outcome.files
@@ -143,7 +143,7 @@ def interrupted_text(counts: Counter[str], total: int, *, resume: bool, overwrit
 def as_json(outcome: Outcome, name: str, form: StemFormat) -> dict[str, Any]:
     """Return the object that ``--json`` prints."""
     result: dict[str, Any] = {"input": outcome.source, "status": outcome.status, "model": name}
-    if outcome.paths is not None:
+    if outcome.paths:
         result["stems"] = {stem: str(path) for stem, path in outcome.paths.items()}
         result["format"] = form.name
     if outcome.redone:

@@ -44,7 +44,7 @@ class TrackFacts:
     duration_s: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The result of `inspect_dataset`.
 
@@ -60,6 +60,10 @@ class Report:
     tracks: Sequence[TrackFacts]
     problems: Sequence[Problem]
     warnings: Sequence[Problem]
+
+    def __repr__(self) -> str:
+        counts = f"problems: {len(self.problems)}, warnings: {len(self.warnings)}"
+        return f"Report(tracks: {len(self.tracks)}, {counts})"
 
 
 def inspect_dataset(

@@ -120,8 +120,8 @@ class SeparationModel(nn.Module, ABC):
     """
 
     registry_name: ClassVar[str]
-    config_type: ClassVar[type[ModelConfig]]
-    window: Window | None
+    config_type: ClassVar[type[ModelConfig]] = ModelConfig
+    window: Window | None = None
     cpu_batch: ClassVar[int] = 1
 
     def __init__(self, config: ModelConfig) -> None:

@@ -179,7 +179,7 @@ class BagMember:
 RemoteSource = WheelSource | NpmSource | UrlSource
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Card:
     """Facts about one set of weights, or about a chain or bag with a name of its own.
 
@@ -269,6 +269,9 @@ class Card:
     def sources(self) -> tuple[str, ...]:
         """The sources that the model separates."""
         return tuple(self.config["sources"])
+
+    def __repr__(self) -> str:
+        return f"Card({self.name!r}: {', '.join(self.sources)}; {self.summary})"
 
     @property
     def full_name(self) -> str:

@@ -67,7 +67,7 @@ class Outcome:
     files : StemFiles or None
         When done.
     paths : mapping of str to Path
-        Stem name → file, when done or skipped.
+        Stem name → file; none when failed.
     error : str
         One line, when failed.
     exception : Exception or None
@@ -80,14 +80,14 @@ class Outcome:
     source: str
     status: Literal["done", "skipped", "failed"]
     files: StemFiles | None = None
-    paths: Mapping[str, Path] | None = None
+    paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
     error: str = ""
     exception: Exception | None = field(default=None, compare=False)
     redone: str = ""
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        made = self.error if self.paths is None else ", ".join(self.paths)
+        made = self.error or ", ".join(self.paths)
         return f"Outcome({self.source!r} {self.status}: {made})"
 
     @property
