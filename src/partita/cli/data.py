@@ -24,12 +24,12 @@ _UNALIGNED = (
     "scored; --layout tracks or stems if they are songs"
 )
 
-app = typer.Typer(help="Look into data sets of songs with known stems, or make one.")
+app = typer.Typer(help="Inspect data sets with known stems, or synthesise one.")
 
 
 @app.callback()
 def data() -> None:
-    """Look into data sets of songs with known stems, or make one."""
+    """Inspect data sets with known stems, or synthesise one."""
 
 
 @app.command("info", cls=Command)
@@ -45,21 +45,19 @@ def info(
     layout: Annotated[
         str,
         typer.Option(
-            help="auto, musdb18, musdb18hq, moisesdb, slakh, medleydb, tracks, stems, unaligned, "
-            "csv, track."
+            help="Layout: auto, musdb18, musdb18hq, moisesdb, slakh, medleydb, tracks, stems, "
+            "unaligned, csv, track."
         ),
     ] = "auto",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Read the headers only, do not listen.")
+        bool, typer.Option("--quick", help="Read headers only, without checking the audio.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """List the tracks of a data set and everything that is wrong with it.
+    """List the tracks of a data set and its problems.
 
-    Missing and broken files, stems that do not fit each other, silence, NaN,
-    mixtures that are not the sum of their stems, recordings that are there twice.
+    Missing and damaged files, stems of different lengths or rates, silence, NaN,
+    mixtures that are not the sum of their stems, duplicate recordings.
 
     Exit status: 0 no problems, 1 problems, 2 wrong usage.
     """

@@ -31,45 +31,57 @@ _OF_REFERENCES = " the reference "  # in warnings that all systems share
 
 _Targets = Annotated[
     str | None,
-    typer.Option(help="Scored together: vocals,accompaniment; sums are allowed: drums+bass."),
+    typer.Option(
+        help="Targets to score together, such as vocals,accompaniment or drums+bass,other."
+    ),
 ]
 _Version = Annotated[
-    str, typer.Option("--bss", help="BSS Eval: v4, one filter a track; v3, one a window.")
+    str,
+    typer.Option(
+        "--bss", help="Version of BSS Eval: v4 (one filter per track) or v3 (one per window)."
+    ),
 ]
-_Window = Annotated[float, typer.Option(help="Seconds; inf is the whole track.")]
+_Window = Annotated[float, typer.Option(help="Window length in seconds; inf: the whole track.")]
 _Hop = Annotated[
-    float | None, typer.Option(help="Seconds.", show_default="the window", metavar="FLOAT")
+    float | None,
+    typer.Option(
+        help="Hop between windows in seconds.", show_default="the window", metavar="FLOAT"
+    ),
 ]
 _Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write museval's JSON files into this folder.")
+    Path | None,
+    typer.Option("--out", "-o", help="Write scores as museval's JSON files to this folder."),
 ]
-_Csv = Annotated[Path | None, typer.Option("--csv", help="Write medians over windows as csv.")]
+_Csv = Annotated[
+    Path | None, typer.Option("--csv", help="Write medians over windows to this csv file.")
+]
 _Published = Annotated[
     list[Path],
     typer.Option(
         "--published",
         metavar="FOLDER",
-        help="Add the system whose museval JSON files are in there; may be repeated.",
+        help="Add a system by its folder of museval JSON files; may be repeated.",
     ),
 ]
 _Resume = Annotated[
-    bool, typer.Option("--resume", help="Take over scores that are in --out already.")
+    bool, typer.Option("--resume", help="Keep the scores that are in --out already.")
 ]
 _Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Tracks at once.", show_default="auto")
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Number of tracks at once.", show_default="auto"),
 ]
 _Json = Annotated[
-    bool, typer.Option("--json", help="One museval object a track on standard output.")
+    bool, typer.Option("--json", help="Print one museval JSON object for each track.")
 ]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 
 
 def evaluate(
     references: Annotated[
-        Path, typer.Argument(help="Data set with the true stems, or one track's folder or file.")
+        Path, typer.Argument(help="Data set with the true stems, or a folder or file of one track.")
     ],
-    estimates: Annotated[Path, typer.Argument(help="TRACK/STEM.wav, or one track's folder.")],
+    estimates: Annotated[Path, typer.Argument(help="Folder of TRACK/STEM.wav, or of one track.")],
     targets: _Targets = None,
     bss: _Version = "v4",
     window: _Window = 1.0,
@@ -109,22 +121,24 @@ def benchmark(
         typer.Option(
             "--model",
             "-n",
-            help="Weights, a checkpoint, a run, a chain (a+b) or ensemble (a,b), or an oracle: "
-            "mixture, ibm, irm1, irm2, mwf; repeatable.",
+            help="Weights, a checkpoint, the folder of a training, a chain (a+b), an ensemble "
+            "(a,b), or an oracle (mixture, ibm, irm1, irm2, mwf); may be repeated.",
         ),
     ] = [],  # noqa: B006 (typer copies it)
     subset: Annotated[
-        str | None, typer.Option(help="Only these tracks: train, valid or test.")
+        str | None, typer.Option(help="Subset of tracks: train, valid or test.")
     ] = None,
     targets: _Targets = None,
     bss: _Version = "v4",
     window: _Window = 1.0,
     hop: _Hop = None,
     device: Annotated[
-        str, typer.Option("--device", "-d", help="auto, cpu, cuda[:N], mps.")
+        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
     ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    shifts: Annotated[int, typer.Option(min=0, help="Average this many random delays.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="Number format: auto, float32, bfloat16, float16.")
+    ] = "auto",
+    shifts: Annotated[int, typer.Option(min=0, help="Average over this many random delays.")] = 0,
     commercial_only: CommercialOnly = False,
     out: _Out = None,
     csv: _Csv = None,
@@ -135,7 +149,7 @@ def benchmark(
     quiet: _Quiet = False,
     verbose: _Verbose = False,
 ) -> int:
-    """Separate a data set with models and oracles, and score all of them.
+    """Separate a data set with models and oracles, and score them.
 
     Exit status: 0 all done, 1 some track failed, 2 wrong usage.
     """

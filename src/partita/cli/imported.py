@@ -40,18 +40,18 @@ def import_model(
         typer.Argument(
             metavar="FILE...",
             help="A checkpoint (.ckpt, .pth, .th, .onnx, .safetensors) or a folder that holds one, "
-            "and the YAML file that describes it, unless that lies beside it.",
+            "and its YAML file, unless that is beside it.",
         ),
     ],
-    name: Annotated[str, typer.Option("--name", help="What --model takes from then on.")],
+    name: Annotated[str, typer.Option("--name", help="Name for --model.")],
     licence: Annotated[
         str | None,
-        typer.Option("--licence", help="Licence of the weights, such as MIT; else unknown."),
+        typer.Option("--licence", help="Licence of the weights, such as MIT; unknown without it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
 ) -> None:
-    """Give a downloaded checkpoint a name: it is checked, converted and kept in the cache."""
+    """Import a downloaded checkpoint under a name: check, convert and keep it in the cache."""
     set_up_logging(verbose=verbose, quiet=as_json)
     from partita.training.recipes import recipe_names
     from partita.weights.checkpoint_import import import_checkpoint

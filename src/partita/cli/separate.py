@@ -52,7 +52,7 @@ def separate(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Files, folders (searched through), globs, or - for standard input.",
+            help="Files, folders (recursive), globs, or - for standard input.",
             show_default=False,
         ),
     ],
@@ -62,93 +62,105 @@ def separate(
             "--name",
             "--model",
             "-n",
-            help="Weights (see: partita models), a checkpoint, the folder of a training, "
-            "hf:OWNER/NAME, https://…, a chain: spleeter-2stems+hpss, "
-            "or an ensemble: htdemucs,umxhq.",
+            help="Weights (partita models lists them), a checkpoint, the folder of a training, "
+            "hf:OWNER/NAME, https://…, a chain (spleeter-2stems+hpss) "
+            "or an ensemble (htdemucs,umxhq).",
         ),
     ] = DEFAULT_MODEL,
     config: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.yaml",
-            help="What describes a checkpoint of another program's.",
+            help="YAML file of another program's checkpoint.",
             show_default="the one beside it",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("separated"),
     filename: Annotated[
-        str, typer.Option(help="Where each stem goes below the output folder.")
+        str, typer.Option(help="Path of each stem below the output folder.")
     ] = DEFAULT_TEMPLATE,
     stems: Annotated[
         str | None,
-        typer.Option(help="Only these: vocals,drums; sums are allowed: drums+bass."),
+        typer.Option(help="Separate only these stems, such as vocals,drums or the sum drums+bass."),
     ] = None,
     two_stems: Annotated[
-        str | None, typer.Option(metavar="STEM", help="STEM and no_STEM, nothing else.")
+        str | None, typer.Option(metavar="STEM", help="Separate into STEM and no_STEM.")
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "wav",
+    format_: Annotated[
+        str, typer.Option("--format", help=f"File format: {', '.join(FORMATS)}.")
+    ] = "wav",
     bits: Annotated[
         str | None,
         typer.Option(
-            help="16, 24 or float (wav); 16 or 24 (flac; stem.mp4 with ALAC).",
+            help="Sample format: 16, 24 or float (wav); 16 or 24 (flac, ALAC in stem.mp4).",
             show_default="16; stem.mp4: AAC",
         ),
     ] = None,
-    bitrate: Annotated[str | None, typer.Option(help="Of lossy formats, such as 192k.")] = None,
+    bitrate: Annotated[
+        str | None, typer.Option(help="Bit rate of lossy formats, such as 192k.")
+    ] = None,
     start: Annotated[
-        str, typer.Option(metavar="TIME", help="Of the excerpt, in seconds or as m:ss.")
+        str, typer.Option(metavar="TIME", help="Start of the excerpt, in seconds or as m:ss.")
     ] = "0",
     duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Of the excerpt, in seconds or as m:ss.")
+        str | None,
+        typer.Option(metavar="TIME", help="Length of the excerpt, in seconds or as m:ss."),
     ] = None,
     stream: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Which sound track of a video, from 0 on.", show_default="its default one"
+            min=0,
+            help="Audio stream of a video, counted from 0.",
+            show_default="the default stream",
         ),
     ] = None,
     segment: Annotated[
-        float | None, typer.Option(help="Window length, seconds.", show_default="the model's own")
+        float | None,
+        typer.Option(help="Length of windows in seconds.", show_default="the model's own"),
     ] = None,
     overlap: Annotated[
         float | None,
-        typer.Option(help="Of the windows, 0 to 0.95.", show_default="the model's own"),
+        typer.Option(help="Overlap of windows, 0 to 0.95.", show_default="the model's own"),
     ] = None,
     shifts: Annotated[
-        int, typer.Option(min=0, help="Average this many random delays: better, slower.")
+        int, typer.Option(min=0, help="Average over this many random delays: slower, better.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="For --shifts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of --shifts.")] = 0,
     device: Annotated[
-        str, typer.Option("--device", "-d", help="auto, cpu, cuda[:N], mps.")
+        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
     ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Number format: auto, float32, bfloat16, float16.")
+    ] = "auto",
     sum_to_mix: Annotated[
-        bool, typer.Option("--sum-to-mix", help="Stems add up to the mixture.")
+        bool, typer.Option("--sum-to-mix", help="Make the stems add up to the mixture exactly.")
     ] = False,
     wiener: Annotated[
-        int, typer.Option(min=0, help="Iterations of a Wiener filter: purer, rougher stems.")
+        int,
+        typer.Option(
+            min=0, help="Iterations of a Wiener filter: less interference, more artifacts."
+        ),
     ] = 0,
     keep_rate: Annotated[
         bool,
-        typer.Option("--keep-rate", help="Stems in the song's own sample rate and channel count."),
+        typer.Option("--keep-rate", help="Keep the song's sample rate and channel count."),
     ] = False,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Pictures beside the stems: spectrograms, templates.")
+        bool,
+        typer.Option("--figures", help="Save figures with the stems: spectrograms, NMF templates."),
     ] = False,
     commercial_only: CommercialOnly = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Songs at once.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of songs at once.")] = 1,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Skip songs whose stems are all there, made as asked for."),
+        typer.Option("--resume", help="Skip songs whose stems exist and are up to date."),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace stems that are there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing stems.")] = False,
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object per input on standard output.")
+        bool, typer.Option("--json", help="Print one JSON object for each input.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
     _models: Annotated[
         bool,
         typer.Option("--list-models", "-l", hidden=True, is_eager=True, callback=_list_models),

@@ -37,46 +37,51 @@ def train(
     ] = None,
     settings: Annotated[
         list[str],
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."
+        ),
     ] = [],  # noqa: B006 (typer copies it)
     sources: Annotated[
         str | None,
-        typer.Option(help="What to separate, with commas between; the same as --set sources=…"),
+        typer.Option(help="Sources to separate, such as flute,guitar; the same as --set sources=…"),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="WEIGHTS", help="Begin with weights: a name, a checkpoint, a run."
+            "--from",
+            metavar="WEIGHTS",
+            help="Start from weights: a name, a checkpoint, the folder of a training.",
         ),
     ] = None,
     subset: Annotated[
         str | None,
-        typer.Option(help="Learn from these tracks.", show_default="train, where there is one"),
+        typer.Option(help="Subset of training tracks.", show_default="train, if there is one"),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="Of the data set, as for partita data info; unaligned: SOURCE/*.")
+        str,
+        typer.Option(help="Layout of the data set, as in partita data info; unaligned: SOURCE/*."),
     ] = "auto",
     commercial_only: CommercialOnly = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:N.")] = "auto",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in the folder.")
+        bool, typer.Option("--resume", help="Continue the training in the folder.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is in the folder.")
+        bool, typer.Option("--overwrite", help="Replace the training in the folder.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
 ) -> int:
-    """Learn weights from a data set.
+    """Train a model on a data set.
 
-    Ctrl-C and SIGTERM keep the state of the training; --resume goes on with
-    it, to the same weights as if nothing had happened. In several processes:
+    Ctrl-C and SIGTERM save the state of the training; --resume continues to
+    the same weights as an uninterrupted training. In several processes:
     torchrun --nproc-per-node N -m partita train …
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
     prepare_process()
-    is_first = int(os.environ.get("RANK", "0")) == 0  # it speaks for all processes
+    is_first = int(os.environ.get("RANK", "0")) == 0  # one process prints for all
     quiet = quiet or not is_first
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
@@ -126,7 +131,7 @@ def train(
 
 
 class _Display(ProgressDisplay):
-    """Shows a training: a bar on a terminal, elsewhere a line now and then."""
+    """Shows a training: a progress bar on a terminal, lines elsewhere."""
 
     _INTERVAL_S = 10.0
 
@@ -138,7 +143,7 @@ class _Display(ProgressDisplay):
         self._printed_s, self._text = 0.0, ""
 
     def say(self, line: str, *, error: bool = False) -> None:
-        """Print a line, unless nothing is to be shown."""
+        """Print a line, unless quiet."""
         if self._enabled:
             self.print(line, error=error)
 
@@ -167,7 +172,7 @@ class _Display(ProgressDisplay):
         self._shows(step, f"step {step} of {steps} · loss {loss:.4g} · {rate:.3g} steps/s")
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Print an epoch, not more often than every few seconds where no bar moves."""
+        """Print an epoch; without a progress bar, at most every few seconds."""
         now = time.monotonic()
         if not self._enabled or (now - self._printed_s < self._INTERVAL_S and not self._bar):
             return
