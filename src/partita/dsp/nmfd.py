@@ -7,7 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from partita.dsp.nmf import Factors, Problem, descend, divide, generator_of, shift, unshift
+from partita.dsp.factorisation import (
+    Factors,
+    Problem,
+    descend,
+    divide,
+    generator_of,
+    shift,
+    unshift,
+)
 
 _TOOLBOX_EPSILON = 2.0**-52  # of libnmfd, for a spectrogram that adds up to one
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from partita.dsp.nmf import Factors
+from partita.dsp.factorisation import Factors
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.validation import bounded
 

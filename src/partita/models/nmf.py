@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from partita.dsp.bands import band_matrix
-from partita.dsp.nmf import Factors, nmf
+from partita.dsp.factorisation import Factors
+from partita.dsp.nmf import nmf
 from partita.dsp.nmfd import nmfd
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel
 from partita.models._registry import register_model

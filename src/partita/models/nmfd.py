@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from partita.dsp.bands import band_matrix
+from partita.dsp.factorisation import Factors
 from partita.dsp.hpss import hpss
 from partita.dsp.masks import ratio_masks
-from partita.dsp.nmf import Factors
 from partita.dsp.nmfd import nmfd
 from partita.dsp.repet import repet
 from partita.models._factorisation import Factorisation, FactorisationConfig, FactorisationModel

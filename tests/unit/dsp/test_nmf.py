@@ -290,7 +290,7 @@ def test_stops_early():
 def test_blocks_do_not_matter(monkeypatch):
     target = magnitudes(0, 2, 10, 50)
     whole = nmf(target, 3, beta=0.5, iterations=5, trace=True)
-    monkeypatch.setattr("partita.dsp.nmf._BLOCK_ELEMENTS", 150)
+    monkeypatch.setattr("partita.dsp.factorisation._BLOCK_ELEMENTS", 150)
     pieces = nmf(target, 3, beta=0.5, iterations=5, trace=True)
     torch.testing.assert_close(pieces.templates, whole.templates)
     torch.testing.assert_close(pieces.objectives, whole.objectives)

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita.dsp.nmf import nmf, shift, unshift
+from partita.dsp.factorisation import shift, unshift
+from partita.dsp.nmf import nmf
 from partita.dsp.nmfd import nmfd
 from unit.dsp.test_nmf import BETAS, magnitudes, never_rises
 

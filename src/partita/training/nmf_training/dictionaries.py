@@ -14,7 +14,7 @@ from torch import Tensor
 from partita.audio.conversion import convert_blocks
 from partita.datasets import Dataset
 from partita.datasets.tracks import StemFile, order_stems
-from partita.dsp.nmf import Factors
+from partita.dsp.factorisation import Factors
 from partita.dsp.nmfd import nmfd
 from partita.errors import UnknownNameError, UsageError
 from partita.models.nmfd import Nmfd, NmfdConfig

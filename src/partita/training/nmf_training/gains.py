@@ -10,8 +10,8 @@ from torch import Tensor
 from partita.audio.conversion import convert_blocks
 from partita.datasets import Dataset
 from partita.datasets.tracks import Track
+from partita.dsp.factorisation import shift
 from partita.dsp.masks import ratio_masks
-from partita.dsp.nmf import shift
 from partita.models.nmfd import Nmfd
 
 _EXCERPT_S = 6.0
