@@ -1,4 +1,4 @@
-"""Correlations of many signals at many lags at once."""
+"""Cross-correlations of sets of signals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_MIN_FFT = 4096  # shorter blocks spend their time on lags, longer ones leave the cache
+_MIN_FFT = 4096  # shorter blocks are mostly overlap, longer ones exceed the cache
 _BLOCKS_AT_ONCE = 16
 
 
@@ -22,13 +22,13 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
     Returns
     -------
     Tensor ``[n, m, lags]``
-        At lag l the sum over t of ``first[t] * second[t + l]``; signals count as zero outside
-        their ends.
+        At lag l the sum over t of ``first[t] * second[t + l]``; signals are padded with zeros.
 
     Notes
     -----
-    Blocks of the first signals meet the same blocks of the second ones and what follows them;
-    their cross spectra add up, so that one short inverse transform is enough.
+    Each block of the first signals is correlated with the same block of the second ones and the
+    `lags` samples behind it. Cross spectra are summed, so that one short inverse transform is
+    enough.
     """
     samples = first.shape[-1]
     size = max(_MIN_FFT, 1 << (4 * lags - 1).bit_length())
@@ -41,7 +41,7 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
         longer = _excerpt(second, begin * block, blocks * block + lags - 1)
         left = torch.fft.rfft(starts.reshape(-1, blocks, block), size)  # [n, blocks, F]
         right = torch.fft.rfft(longer.unfold(-1, size, block))  # [m, blocks, F]
-        # Contiguous, or the matrix product takes a way that is ten times slower.
+        # Contiguous: otherwise the matrix product takes ten times as long.
         left = left.conj_physical_().permute(2, 0, 1).contiguous()  # [F, n, blocks]
         cross.baddbmm_(left, right.permute(2, 1, 0).contiguous())  # [F, n, m]
     correlations: Tensor = torch.fft.irfft(cross.permute(1, 2, 0), size)[..., :lags]
@@ -49,6 +49,6 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
 
 
 def _excerpt(signals: Tensor, start: int, length: int) -> Tensor:
-    """Return ``[n, length]`` from a position on, filled up with zeros behind the end."""
+    """Return ``[n, length]`` from a position on, padded with zeros."""
     excerpt = signals[..., start : start + length]
     return functional.pad(excerpt, (0, length - excerpt.shape[-1]))

@@ -24,11 +24,11 @@ class Factors:
     Attributes
     ----------
     templates : Tensor ``[..., bins, components]``, of `nmfd` ``[..., bins, components, lags]``
-        Each adds up to one, unless it or the activations were fixed.
+        Each adds up to one, unless templates or activations were fixed.
     activations : Tensor ``[..., components, frames]``
         In the unit of the spectrogram.
     objectives : Tensor, float64 ``[iterations + 1, ...]``
-        Divergence plus penalty at the start and after each iteration; no entries unless asked for.
+        Divergence plus penalty at first and after each iteration; empty unless requested.
     """
 
     templates: Tensor
@@ -36,17 +36,18 @@ class Factors:
     objectives: Tensor
 
     def components(self) -> Tensor:
-        """Return the share of each component, ``[..., components, bins, frames]``."""
+        """Return the magnitudes of each component, ``[..., components, bins, frames]``."""
         templates, shifted = self._by_component()
-        shares: Tensor = templates.transpose(-3, -2) @ shifted
-        return shares
+        magnitudes: Tensor = templates.transpose(-3, -2) @ shifted
+        return magnitudes
 
     def total(self, members: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """Return the shares of some components added up, ``[..., bins, frames]``.
+        """Return the summed magnitudes of some components, ``[..., bins, frames]``.
 
         Parameters
         ----------
-        members : Tensor, int64 ``[some components]``
+        members : Tensor, int64 ``[n]``
+            Indices of the components.
         start, stop : int
             Frames; all by default.
         """
@@ -59,28 +60,29 @@ class Factors:
         plain = self.templates.ndim == self.activations.ndim
         templates = self.templates[..., None] if plain else self.templates
         lags = templates.shape[-1]
-        before = min(start, lags - 1)  # frames whose templates reach into those asked for
+        before = min(start, lags - 1)  # frames whose templates reach into these
         active = self.activations[..., start - before : stop].mT  # [..., before + N, K]
         return templates, _by_lag(shift(active, lags)[..., before:, :].mT, lags, dim=-2)
 
 
 class Problem:
-    """A spectrogram brought to a mean of one, and what is to become of it.
+    """A spectrogram normalised to a mean of one, and how it is factorised.
 
     Attributes
     ----------
     target : Tensor ``[batch, frames, bins]``
-    level : Tensor ``[batch, 1, 1]``: the mean that was divided by, or one for silence
+    level : Tensor ``[batch, 1, 1]``
+        The mean of the spectrogram, or one for silence.
     components, lags : int
         Templates ``w`` are ``[batch, components * lags, bins]``, activations ``h`` are ``[batch,
         frames, components]``.
     free : Tensor, bool ``[components]``
-        Whose templates may change.
+        Whose templates are updated.
     fixed : pair of bool
-        All templates, activations.
+        Whether all templates, and whether activations are fixed.
     beta, sparsity : float
     floor : float
-        The constant that the model has added.
+        The constant that is added to the model.
     """
 
     def __init__(
@@ -98,7 +100,10 @@ class Problem:
         if spectrogram.ndim < 2 or not spectrogram.numel():
             raise ValueError(f"a spectrogram has bins and frames, not {list(spectrogram.shape)}")
         if components < 1 or lags < 1 or sparsity < 0:
-            raise ValueError(f"no {components} components of {lags} frames, sparsity {sparsity}")
+            raise ValueError(
+                f"components and lags must be positive, sparsity not negative, not {components}, "
+                f"{lags} and {sparsity}"
+            )
         self.components, self.lags = components, lags
         self.free = self._free(fixed[0], spectrogram.device)
         self.fixed = not bool(self.free.any()), fixed[1]
@@ -120,10 +125,12 @@ class Problem:
         return ~fixed.to(device)
 
     def given(self, w: Tensor | None, h: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """Bring given starts, [..., F, K, lags] and [..., K, N], into our order and level."""
+        """Bring initial values [..., F, K, lags] and [..., K, N] to internal layout and level."""
         missing = (w is None and not bool(self.free.all())) or (h is None and self.fixed[1])
         if all(self.fixed) or missing:
-            raise ValueError("templates or activations may be fixed, not both, and must be given")
+            raise ValueError(
+                "templates or activations may be fixed, not both, and fixed ones must be given"
+            )
         bins, frames = self._shape[-2:]
         if w is not None:
             w = self._expand(w, (bins, self.components, self.lags), "templates")
@@ -133,11 +140,11 @@ class Problem:
         return w, h
 
     def _expand(self, start: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
-        """Check a given start and return ``[batch, *shape]``."""
+        """Check an initial value and return ``[batch, *shape]``."""
         _check(start, name)
         leading = self._shape[:-2]
         if tuple(start.shape) not in ((*leading, *shape), shape):
-            raise ValueError(f"{name} {list(start.shape)} are not of shape [..., {shape}]")
+            raise ValueError(f"{name} must have shape [..., {shape}], not {list(start.shape)}")
         return start.to(self.target).expand(*leading, *shape).reshape(-1, *shape)
 
     def draw(self, rows: int, columns: int, generator: torch.Generator) -> Tensor:
@@ -146,7 +153,7 @@ class Problem:
         return drawn.to(self.target).expand(len(self.target), -1, -1)
 
     def balance(self, w: Tensor, h: Tensor) -> Tensor:
-        """Return activations with which the model has about the target's mean."""
+        """Scale activations so that the model has about the mean of the target."""
         total = (self.norms(w, 1) * h.sum(dim=1)).sum(dim=1)[:, None, None]
         return h * (self._shape[-2:].numel() / total.clamp_min(self.floor))
 
@@ -157,15 +164,15 @@ class Problem:
         return norms
 
     def rows(self, each: Tensor) -> Tensor:
-        """Spread one value a component over its template, [..., K] -> [..., K lags, 1]."""
+        """Repeat one value per component for its lags, [..., K] -> [..., K lags, 1]."""
         return each.repeat_interleave(self.lags, dim=-1)[..., None]
 
     def update_templates(self, w: Tensor, factors: Tensor) -> Tensor:
-        """Multiply the templates that are free."""
+        """Multiply the templates that are not fixed."""
         return w * torch.where(self.rows(self.free), factors, 1.0)
 
     def factors(self, w: Tensor, h: Tensor, objectives: list[Tensor]) -> Factors:
-        """Bring free templates to a sum of one, and everything to the caller's order and level."""
+        """Normalise templates to a sum of one, and restore the caller's layout and level."""
         if self.fixed[1]:
             # In silence the mean is zero, but the level is one.
             w, h = self.update_templates(w, self._mean / self.level), h * self.level
@@ -174,15 +181,15 @@ class Problem:
             w, h = w / self.rows(torch.where(sums > 0, sums, 1.0)), h * sums[:, None]
             h = h * self._mean
         leading, bins, frames = self._shape[:-2], *self._shape[-2:]
-        kept = torch.stack(objectives) if objectives else torch.empty(0, len(h))
+        values = torch.stack(objectives) if objectives else torch.empty(0, len(h))
         return Factors(
             w.mT.reshape(*leading, bins, self.components, self.lags),
             h.mT.reshape(*leading, self.components, frames),
-            kept.double().reshape(len(objectives), *leading),
+            values.double().reshape(len(objectives), *leading),
         )
 
     def blocks(self) -> Iterator[slice]:
-        """Cut the frames into pieces that are small enough for the cache."""
+        """Cut the frames into blocks that fit the cache."""
         batch, frames, bins = self.target.shape
         size = max(1, _BLOCK_ELEMENTS // (batch * bins))
         for begin in range(0, frames, size):
@@ -191,8 +198,8 @@ class Problem:
     def slopes(self, part: slice, shifted: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return ``target model^(β-2)`` and ``model^(β-1)``, ``[batch, some frames, bins]``.
 
-        They are the negative and the positive part of the divergence's derivative by the model;
-        None stands for ones.
+        They are the negative and the positive part of the derivative of the divergence; None stands
+        for ones.
         """
         model = torch.bmm(shifted[:, part], w).add_(self.floor)
         power = None if self.beta == 1 else model.pow(self.beta - 1)
@@ -200,7 +207,7 @@ class Problem:
         return (ratio, None) if power is None else (ratio.mul_(power), power)
 
     def objective(self, w: Tensor, h: Tensor) -> Tensor:
-        """Return divergence plus penalty in the unit of the given spectrogram, float64 [batch]."""
+        """Return divergence plus penalty in the unit of the spectrogram, float64 [batch]."""
         shifted = shift(h, self.lags)
         total = torch.zeros(len(h), dtype=torch.float64, device=h.device)
         for part in self.blocks():
@@ -214,14 +221,14 @@ class Problem:
 def descend(
     problem: Problem, w: Tensor, h: Tensor, iterations: int, *, tolerance: float, trace: bool
 ) -> Factors:
-    """Update activations and templates in turn; the objective never rises."""
+    """Update activations and templates alternately; the objective never rises."""
     for_h = _exponent(problem.beta, 1)
     for_w = _exponent(problem.beta, 2 if problem.sparsity else 1)
     keep_w, keep_h = problem.fixed
     observed = trace or tolerance > 0
     objectives = [problem.objective(w, h)] if observed else []
     for _ in range(iterations):
-        # Activations first, so that random ones do not tear a given dictionary.
+        # Activations first, so that random ones do not change a given dictionary.
         if not keep_h:
             h = h * _activation_factors(problem, w, h).pow_(for_h)
         if not keep_w:
@@ -235,17 +242,17 @@ def descend(
 
 
 def _exponent(beta: float, order: int) -> float:
-    """Return γ, with which the majorant is least at ``(negative / positive)^γ``.
+    """Return the exponent γ of the update ``(negative / positive)^γ``, the majorant's minimum.
 
-    The majorant of the divergence has a falling and a rising power (Févotte & Idier 2011, table 1)
-    of derivatives x^(β-2) and x^(β-1), or one where they would not be convex. A penalty of order 1
-    (linear) or 2 (a norm below its tangent parabola) is below the higher power that touches it.
+    The majorant of the divergence is a falling plus a rising power (Févotte & Idier 2011, table 1),
+    with derivatives x^(β-2) and x^(β-1), or linear where these are not convex. A penalty of order 1
+    (linear) or 2 (a norm, below its tangent parabola) is majorised by the higher power.
     """
     return 1 / (max(beta, order) - 1 - min(beta - 2, 0))
 
 
 def _template_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
-    """Return what the templates are to be multiplied with, before the exponent."""
+    """Return the factors of the templates' update, without the exponent."""
     shifted = shift(h, problem.lags)
     down, up = torch.zeros_like(w), torch.zeros_like(w[..., :1] if problem.beta == 1 else w)
     for part in problem.blocks():
@@ -254,14 +261,14 @@ def _template_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
         down.baddbmm_(active, negative)
         up += active.sum(dim=-1, keepdim=True) if positive is None else active @ positive
     if problem.sparsity:
-        # First templates of norm one: next to nothing, multiplied with one over it, may overflow.
+        # Templates are normalised first, because the reciprocal of a tiny norm may overflow.
         directions = divide(w, problem.rows(problem.norms(w, 2)))  # [batch, K lags, F]
         up = up + directions * problem.rows(problem.sparsity * h.sum(dim=1))
     return divide(down, up)
 
 
 def _activation_factors(problem: Problem, w: Tensor, h: Tensor) -> Tensor:
-    """Return what the activations are to be multiplied with, before the exponent."""
+    """Return the factors of the activations' update, without the exponent."""
     shifted = shift(h, problem.lags)
     down, up = torch.empty_like(shifted), torch.empty_like(shifted)
     sums = w.sum(dim=-1)[:, None]  # [batch, 1, K lags]
@@ -289,7 +296,7 @@ def _divergence(target: Tensor, model: Tensor, beta: float) -> Tensor:
 
 
 def shift(h: Tensor, lags: int) -> Tensor:
-    """Put delayed copies beside activations, [..., N, K] -> [..., N, K lags]."""
+    """Append delayed copies of activations, [..., N, K] -> [..., N, K lags]."""
     if lags == 1:
         return h
     padded = functional.pad(h, (0, 0, lags - 1, 0))
@@ -297,7 +304,7 @@ def shift(h: Tensor, lags: int) -> Tensor:
 
 
 def unshift(gradient: Tensor, lags: int) -> Tensor:
-    """Undo the delays and add up, [batch, N, K lags] -> [batch, N, K]: the adjoint of `shift`."""
+    """Apply the adjoint of `shift`: undo delays and sum, [batch, N, K lags] -> [batch, N, K]."""
     if lags == 1:
         return gradient
     by_lag = _by_lag(gradient, lags)  # [batch, N, K, lags]
@@ -314,12 +321,12 @@ def _by_lag(rows: Tensor, lags: int, dim: int = -1) -> Tensor:
 
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide; nothing by nothing is nothing: what is off stays off."""
+    """Divide, with 0 / 0 = 0: zeros stay zeros."""
     return numerator / (denominator + torch.finfo(denominator.dtype).tiny)
 
 
 def generator_of(seed: int | torch.Generator) -> torch.Generator:
-    """Return a generator of random numbers that is nobody else's, or the caller's own."""
+    """Return a new random generator, or the caller's own."""
     return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
 
 

@@ -1,11 +1,11 @@
-"""Harmonic, percussive, and neither: what is long, what is broad, and what is left."""
+"""Harmonic–percussive separation by median filters."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 1 << 15  # of the spectrogram at a time; a filter keeps some forty times as much
+_BLOCK_ELEMENTS = 1 << 15  # of the spectrogram at a time; a filter needs about 40 times as many
 
 
 def hpss(
@@ -16,7 +16,7 @@ def hpss(
     margin: float = 1.0,
     exponent: float = 2.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Find masks for steady tones, for beats and for what is neither.
+    """Return masks of the harmonic part, the percussive part and the residual.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ def hpss(
     harmonic_frames, percussive_bins : int
         Lengths of the median filters along time and along frequency, odd.
     margin : float
-        At least 1: how many times as strong one has to be as the other (β of Driedger, Müller &
-        Disch). At 1 the residual is empty.
+        Ratio by which one part must exceed the other (β of Driedger, Müller & Disch), at least 1.
+        At 1 the residual is empty.
     exponent : float
-        2 compares powers, 1 amplitudes; the higher, the harder the masks.
+        1: ratios of amplitudes, 2: of powers; the higher, the harder the masks.
 
     Returns
     -------
@@ -46,14 +46,14 @@ def hpss(
     residual.
 
     Departures: Driedger's masks are binary; here they are soft, equal to Fitzgerald's equations 5
-    and 6 at margin 1 and to Driedger's at a high exponent. Spectrograms go on at their edges with
-    their first and last values. Where both filters give nothing, masks are as for equal strength.
+    and 6 at margin 1 and to Driedger's at a high exponent. Spectrograms are extended by their first
+    and last values. Where both filters are 0, masks are those of equal parts.
     """
     if margin < 1 or exponent <= 0:
         raise ValueError(f"the margin must be at least 1, not {margin}, the exponent positive")
     harmonic = median_filter(magnitudes, harmonic_frames, dim=-1)
     percussive = median_filter(magnitudes, percussive_bins, dim=-2)
-    # Compared with the stronger of both, no power is too small or too great for the precision.
+    # Relative to the stronger part, powers neither underflow nor overflow.
     stronger = torch.maximum(harmonic, percussive)
     silent = stronger == 0
     harmonic, percussive = (
@@ -67,7 +67,7 @@ def hpss(
 
 
 def median_filter(values: Tensor, length: int, dim: int) -> Tensor:
-    """Return running medians along an axis, ends repeated.
+    """Return running medians along an axis; edge values are repeated.
 
     Parameters
     ----------
@@ -87,10 +87,9 @@ def median_filter(values: Tensor, length: int, dim: int) -> Tensor:
 
     Notes
     -----
-    Windows next to each other share most of their values, so they are sorted together: sorted runs
-    of 2, 4, 8, … values at every position, each merged from two shorter ones by minima and maxima
-    of whole blocks (Batcher 1968). Ten times as fast as a median of each window, and without
-    branches.
+    Neighbouring windows share most of their values, so they are sorted together: sorted runs of 2,
+    4, 8, … values at every position, each merged from two shorter ones by element-wise minima and
+    maxima (Batcher 1968). Ten times as fast as a median of each window, and without branches.
     """
     if length < 1 or length % 2 == 0:
         raise ValueError(f"a median filter has an odd length, not {length}")
@@ -113,8 +112,8 @@ def _medians(values: Tensor, half: int) -> Tensor:
     size = len(values) - 2 * half
     known = {1: [values]}
     first, second = _sorted_runs(known, half + 1), _sorted_runs(known, half)
-    # The (half + 1)-th smallest of both runs: the least, over all ways to take so many from the
-    # ends, of the greatest value taken.
+    # The (half + 1)-th smallest of both runs is the minimum, over all splits of so many values into
+    # the smallest of one run and the smallest of the other, of the larger last value.
     median = first[half][:size].clone()
     for taken in range(1, half + 1):
         other = second[half - taken][half + 1 :][:size]

@@ -1,4 +1,4 @@
-"""Levels: energies, decibels, and whether estimates add up to their mixture."""
+"""Levels: energies, decibels, residuals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def power_ratio_db(numerator: float, denominator: float) -> float:
-    """Return ``10 log10`` of a ratio of energies; ``-inf`` for nothing over something or over 0."""
+    """Return ``10 log10`` of a ratio of energies; ``-inf`` if the numerator is 0."""
     if numerator <= 0.0:
         return -math.inf
     if denominator <= 0.0:
@@ -20,8 +20,7 @@ def power_ratio_db(numerator: float, denominator: float) -> float:
 def spread_residual(mixture: Tensor, estimates: Tensor) -> Tensor:
     """Make estimates add up to the mixture.
 
-    The residual is shared out equally, which moves the estimates as little as possible in the
-    least-squares sense.
+    The residual is distributed equally, which is the smallest change in the least-squares sense.
 
     Parameters
     ----------
@@ -41,13 +40,13 @@ def _energy(signal: Tensor) -> float:
 
 
 class NullMeter:
-    """Measures the null depth of a stream: the level of the residual against the mixture's."""
+    """Measures the null depth of a stream: the level of the residual relative to the mixture."""
 
     def __init__(self) -> None:
         self._mixture_energy = self._residual_energy = 0.0
 
     def add(self, mixture: Tensor, estimates: Tensor) -> None:
-        """Take ``[channels, samples]`` of a mixture and ``[sources, channels, samples]``."""
+        """Add a block ``[channels, samples]`` of a mixture and ``[sources, …]`` of estimates."""
         residual = mixture - estimates.sum(dim=0)
         self._mixture_energy += _energy(mixture)
         self._residual_energy += _energy(residual)

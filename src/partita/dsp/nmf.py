@@ -36,27 +36,27 @@ def nmf(
         Not negative. Each item of the leading axes is factorised by itself.
     components : int
     beta : float
-        Which β-divergence falls: 2 half the squared Euclidean distance, 1 Kullback–Leibler, 0
+        Of the β-divergence: 2 half the squared Euclidean distance, 1 Kullback–Leibler, 0
         Itakura–Saito, or any other.
     iterations : int
-        At most.
+        At most so many.
     sparsity : float
         Weight of the L1 norm of the activations, counted for templates of Euclidean norm one and a
         spectrogram of mean one, so that neither scale nor level matters.
     start : {"random", "nndsvd"}
-        Where templates and activations that are not given start: uniform random values, the same
-        for each item, or the singular value decomposition, which takes no seed.
+        Initialisation of templates and activations that are not given: uniform random values, the
+        same for each item, or the singular value decomposition, which needs no seed.
     templates : Tensor ``[..., bins, components]``, optional
-        Given start, for example a dictionary: one for all items, or one each.
+        Initial values, for example a dictionary: one for all items, or one each.
     activations : Tensor ``[..., components, frames]``, optional
-        Given start, likewise, in the unit of the spectrogram.
+        Initial values, likewise, in the unit of the spectrogram.
     fix_templates, fix_activations : bool
-        Leave what is given as it is. Of templates a bool tensor ``[components]`` says which.
+        Whether given values stay fixed; for templates also a bool tensor ``[components]``.
     seed : int or torch.Generator
     tolerance : float
-        Stop when in no item the objective fell by more than this share of itself; 0: never.
+        Stop when no item's objective fell by more than this fraction; 0: never.
     trace : bool
-        Return the objectives, which takes two to three times as long.
+        Whether to return the objectives, which takes two to three times as long.
 
     Returns
     -------
@@ -65,8 +65,9 @@ def nmf(
     Raises
     ------
     ValueError
-        The spectrogram or a start is negative, not finite or of a wrong size or precision; nothing
-        given for what should stay fixed, or nothing left free; more components than NNDSVD has.
+        The spectrogram or an initial value is negative, not finite or of a wrong size or
+        precision; fixed values that are not given, or nothing left to update; more components than
+        NNDSVD can have.
 
     Notes
     -----
@@ -74,12 +75,12 @@ def nmf(
     & Seung 2001) by majorisation–minimisation with the exponent γ(β) of Févotte & Idier 2011
     (section 4.1): the objective never rises. NNDSVD is that of Boutsidis & Gallopoulos 2008.
 
-    Departures: The model has a constant added, 1e-7 of the mean in single precision. It counts as
-    one more component that never changes, so divisions are defined and the objective still falls;
-    for β ≤ 0, bins below it count as equal to it. Sparsity is that of Le Roux, Hershey & Weninger
-    2015 (templates that add up to one would make it a mere factor under Kullback–Leibler), with a
-    majorant of our own in place of their heuristic. Zeros of NNDSVD start at a hundredth of the
-    mean, since multiplication would never leave them.
+    Departures: A constant is added to the model, 1e-7 of the mean in single precision, like one
+    more component that is fixed. So divisions are defined and the objective still falls; for β ≤ 0,
+    smaller bins are raised to it. Sparsity is that of Le Roux, Hershey & Weninger 2015 (with
+    templates that add up to one, the penalty would be a mere factor under Kullback–Leibler), with a
+    majorant of our own instead of their heuristic. Zeros of NNDSVD start at a hundredth of the
+    mean, because multiplicative updates never change zeros.
     """
     if start not in ("random", "nndsvd"):
         raise ValueError(f"start must be 'random' or 'nndsvd', not {start!r}")
@@ -98,7 +99,7 @@ def nmf(
 
 
 def _nndsvd(target: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Return the start of Boutsidis & Gallopoulos 2008 (table 1), templates and activations."""
+    """Return templates and activations of Boutsidis & Gallopoulos 2008 (table 1)."""
     if components > min(target.shape[1:]):
         raise ValueError(f"NNDSVD has no {components} components for {list(target.shape[1:])}")
     precise = target.double()

@@ -1,4 +1,4 @@
-"""Convolutive non-negative matrix factorisation: templates that last some frames."""
+"""Convolutive non-negative matrix factorisation: templates of several frames."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def nmfd(
         divergence may rise, later it usually falls. "monotone" is majorisation–minimisation, with
         which it never rises and which takes about a third longer.
     beta : float
-        Which β-divergence falls, as for `partita.dsp.nmf.nmf`.
+        Of the β-divergence; see `partita.dsp.nmf.nmf`.
     iterations : int
     templates : Tensor ``[..., bins, components, lags]``, optional
-        Given start, one for all items or one each; random without.
+        Initial values, one for all items or one each; random by default.
     activations : Tensor ``[..., components, frames]``, optional
-        Given start, likewise, in the unit of the spectrogram; uniform without.
+        Initial values, likewise, in the unit of the spectrogram; uniform by default.
     fix_templates, fix_activations : bool
-        Leave what is given as it is. Of templates a bool tensor ``[components]`` says which.
+        Whether given values stay fixed; for templates also a bool tensor ``[components]``.
     seed : int or torch.Generator
     trace : bool
-        Return the objectives, which takes two to three times as long.
+        Whether to return the objectives, which takes two to three times as long.
 
     Returns
     -------
@@ -74,28 +74,27 @@ def nmfd(
     Raises
     ------
     ValueError
-        The spectrogram or a start is negative, not finite or of a wrong size or precision; nothing
-        given for what should stay fixed, or nothing left free; averaged updates for another
-        divergence than Kullback–Leibler.
+        The spectrogram or an initial value is negative, not finite or of a wrong size or
+        precision; fixed values that are not given, or nothing left to update; averaged updates with
+        another divergence than Kullback–Leibler.
 
     Notes
     -----
     Smaragdis 2004, equations 2 to 4; Dittmar & Müller 2016, equations 4 to 6; equations 4 and 5 of
     the paper are the case of one lag. Averaged updates equal libnmfd 1.0.0 after every iteration.
-    Monotone ones take the sums over lags in numerator and denominator apart, as
-    majorisation–minimisation demands (Févotte & Idier 2011), and the model anew in between.
+    Monotone ones sum over lags separately in numerator and denominator, which
+    majorisation–minimisation requires (Févotte & Idier 2011), and update the model in between.
 
-    Departures from libnmfd: Activations have the level of the spectrogram, not that of one which
-    adds up to one. What is fixed stays as it was given, where libnmfd brings templates to a sum of
-    one all the same. The objective is the divergence itself, where libnmfd has 1 + in its logarithm
-    and the mean over all bins.
+    Departures from libnmfd: Activations have the level of the spectrogram, not of one that adds up
+    to one. Fixed templates are not changed, where libnmfd normalises them to a sum of one. The
+    objective is the divergence, where libnmfd adds 1 in the logarithm and takes the mean over bins.
     """
     averaged = updates == "averaged"
     if not averaged and updates != "monotone":
         raise ValueError(f"updates must be 'monotone' or 'averaged', not {updates!r}")
     if averaged and beta != 1:
         raise ValueError("averaged updates are for the Kullback–Leibler divergence, beta=1")
-    # libnmfd adds its epsilon to the model twice, for a sum of one; our spectrogram's mean is one.
+    # libnmfd adds its epsilon to the model twice, for a sum of one; here the mean is one.
     floor = 2 * _TOOLBOX_EPSILON * spectrogram.shape[-2:].numel() if averaged else None
     fixed = fix_templates, fix_activations
     problem = Problem(spectrogram, components, lags, fixed=fixed, beta=beta, floor=floor)

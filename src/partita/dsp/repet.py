@@ -1,29 +1,28 @@
-"""REPET: what repeats is the background, what does not is the foreground."""
+"""REPET: separation of a repeating background."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 1 << 22  # of the spectrogram at a time, where values are sorted
+_BLOCK_ELEMENTS = 1 << 22  # of the spectrogram that are sorted at a time
 _DEVIATION = 2  # frames by which a repetition may come early or late (δ of the paper)
 
 
 def repet(magnitudes: Tensor, shortest: int, longest: int) -> Tensor:
-    """Find a mask for what repeats with one period.
+    """Return the mask of the background that repeats with one period.
 
     Parameters
     ----------
     magnitudes : Tensor ``[..., bins, frames]``
-        Not negative. The leading axes are channels of one song and share its period.
+        Not negative. The leading axes are channels of one song, which have one period.
     shortest, longest : int
-        Least and greatest period in frames. Rafii & Pardo look between 0.8 and 8 seconds.
+        Shortest and longest period in frames. Rafii & Pardo use 0.8 and 8 seconds.
 
     Returns
     -------
     Tensor of the same shape
-        The share of the background in each bin, 0 to 1; one less it is that of the foreground.
-        Silence counts as background.
+        The background's mask, 0 to 1; the foreground's is one minus it. In silence it is 1.
 
     Raises
     ------
@@ -39,17 +38,17 @@ def repet(magnitudes: Tensor, shortest: int, longest: int) -> Tensor:
 
 
 def beat_spectrum(magnitudes: Tensor) -> Tensor:
-    """Return how alike a song is to itself some frames later, ``[frames]``, 1 at lag zero.
+    """Return the beat spectrum ``[frames]``, normalised to 1 at lag 0.
 
-    Mean over channels and bins of the autocorrelation of powers along time, each lag divided by the
-    number of frames that meet there (Rafii & Pardo 2013, equation 1). Zero for silence.
+    The mean over channels and bins of the unbiased autocorrelation of powers along time (Rafii &
+    Pardo 2013, equation 1). Zero for silence.
 
     Parameters
     ----------
     magnitudes : Tensor ``[..., bins, frames]``
     """
     frames = magnitudes.shape[-1]
-    # No power overflows, and correlations are summed before they are transformed back.
+    # Scaled, so that powers do not overflow; spectra are summed, so that one inverse FFT is enough.
     loudest = magnitudes.amax() if magnitudes.numel() else magnitudes.new_ones(())
     powers = (magnitudes / loudest.clamp_min(torch.finfo(loudest.dtype).tiny)).square()
     rows = powers.reshape(-1, frames)
@@ -59,22 +58,22 @@ def beat_spectrum(magnitudes: Tensor) -> Tensor:
         spectra = torch.fft.rfft(rows[begin : begin + step], 2 * frames)
         energy += spectra.abs().square().sum(dim=0, dtype=torch.float64)
     correlation = torch.fft.irfft(energy, 2 * frames)[:frames]
-    meeting = torch.arange(frames, 0, -1, device=energy.device)
-    similarity: Tensor = correlation / meeting
+    overlaps = torch.arange(frames, 0, -1, device=energy.device)
+    similarity: Tensor = correlation / overlaps
     return similarity / similarity[0] if bool(similarity[0] > 0) else torch.zeros_like(similarity)
 
 
 def repeating_period(magnitudes: Tensor, shortest: int, longest: int) -> int:
-    """Return the period, in frames, with which a song repeats most clearly.
+    """Return the period of a song in frames.
 
-    For each candidate, how far the beat spectrum's peaks at its multiples stand out (Rafii & Pardo
-    2013, algorithm 1). Lags beyond three quarters are too uncertain, and periods beyond a third of
-    them would not be seen three times.
+    Of all candidates the one with the most prominent peaks of the beat spectrum at its multiples
+    (Rafii & Pardo 2013, algorithm 1). The last quarter of the lags is unreliable and not used, and
+    a period must fit three times into the rest.
 
     Parameters
     ----------
     magnitudes, shortest, longest
-        As in `repet`. A song that is too short for them is searched for shorter periods.
+        As in `repet`. In songs too short for these, shorter periods are searched.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def repeating_period(magnitudes: Tensor, shortest: int, longest: int) -> int:
         Periods that are not 1 ≤ shortest ≤ longest.
     """
     if not 1 <= shortest <= longest:
-        raise ValueError(f"periods of {shortest} to {longest} frames make no range")
+        raise ValueError(f"periods must be 1 ≤ shortest ≤ longest, not {shortest} and {longest}")
     beat = beat_spectrum(magnitudes)
     beat = beat[: max(1, beat.shape[0] * 3 // 4)]
     greatest = max(1, min(longest, len(beat) // 3))
@@ -91,7 +90,7 @@ def repeating_period(magnitudes: Tensor, shortest: int, longest: int) -> int:
 
 
 def _prominence(beat: Tensor, period: int) -> float:
-    """Return by how much the peaks near multiples of a period exceed what is around them."""
+    """Return by how much peaks near the multiples of a period exceed their surroundings."""
     around = max(_DEVIATION + 1, 3 * period // 4)
     centres = torch.arange(period, len(beat), period, device=beat.device)
     if not len(centres):
@@ -102,12 +101,12 @@ def _prominence(beat: Tensor, period: int) -> float:
     nearby = torch.where(inside, beat[places.clamp(0, len(beat) - 1)], -torch.inf)
     peaks, where = nearby.max(dim=1)
     means = nearby.masked_fill(~inside, 0).sum(dim=1) / inside.sum(dim=1)
-    counts = offsets[where].abs() <= _DEVIATION  # the highest point around is where it should be
+    counts = offsets[where].abs() <= _DEVIATION  # the highest peak is at the multiple
     return float(torch.where(counts, peaks - means, 0).sum() / len(centres))
 
 
 def repeating_mask(magnitudes: Tensor, period: int) -> Tensor:
-    """Return the share of each bin that the median over all repetitions explains.
+    """Return the mask of the median over all repetitions.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ def repeating_mask(magnitudes: Tensor, period: int) -> Tensor:
     Returns
     -------
     Tensor of the same shape
-        Rafii & Pardo 2013, equations 2 to 4; where there is nothing, 1.
+        Rafii & Pardo 2013, equations 2 to 4; in silence 1.
     """
     frames = magnitudes.shape[-1]
     rows = magnitudes.reshape(-1, frames)
@@ -136,7 +135,7 @@ def _repeating_segment(rows: Tensor, period: int) -> Tensor:
     frames = rows.shape[-1]
     whole, rest = divmod(frames, period)
     pieces = []
-    # The last repetition may be cut off: frames after its end have one value less.
+    # The last repetition may be incomplete: then later frames have one value less.
     for begin, end, count in ((0, rest, whole + 1), (rest, min(period, frames), whole)):
         if end > begin:
             columns = rows[:, : (count - 1) * period + end]

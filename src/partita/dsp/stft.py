@@ -1,4 +1,4 @@
-"""The short-time Fourier transform that all spectrogram models share."""
+"""The short-time Fourier transform of all spectrogram models."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Stft:
-    """A transform and its inverse, frames centred on multiples of the hop.
+    """A transform and its inverse, with frames centred on multiples of the hop.
 
-    Spectrograms are complex ``[..., bins, frames]``, as `torch.stft` gives them; in memory the
-    bins of a frame stand together.
+    Spectrograms are complex ``[..., bins, frames]``, as those of `torch.stft`; in memory the bins
+    of a frame are contiguous.
 
     Attributes
     ----------
     fft_samples : int
         Frame length, even; ``fft_samples // 2 + 1`` bins.
     hop_samples : int
-        Samples from frame to frame; `fft_samples` is a multiple of it, at least twice as long.
+        The hop; `fft_samples` is a multiple of it, at least twice.
     window : {"hann", "rectangular"}
-        The Hann window is the periodic one.
+        The Hann window is periodic.
     reflect : bool
-        Whether a signal is mirrored at its ends, where it is longer than half a frame; False: it
-        counts as zero outside them.
+        Whether signals are padded by reflection, if they are longer than half a frame; otherwise
+        with zeros.
     normalised : bool
-        Whether spectra are divided by the square root of `fft_samples`, so that levels are kept.
+        Whether spectra are divided by the square root of `fft_samples`, which keeps the energy.
     """
 
     fft_samples: int
@@ -42,7 +42,10 @@ class Stft:
     def __post_init__(self) -> None:
         hop = self.hop_samples
         if self.fft_samples % 2 or not 0 < hop <= self.fft_samples // 2 or self.fft_samples % hop:
-            raise ValueError(f"frames of {self.fft_samples} samples cannot hop by {hop}")
+            raise ValueError(
+                "fft_samples must be even, and 2, 3, … times hop_samples, not "
+                f"{self.fft_samples} and {hop}"
+            )
 
     @property
     def bins(self) -> int:
@@ -68,16 +71,16 @@ class Stft:
     def magnitudes(self, signal: Tensor, bins: int) -> Tensor:
         """Return the magnitudes ``[..., bins, frames]`` of the lowest bins of ``[..., samples]``.
 
-        Without gradients. On a CPU row by row: a row's frames and spectrum stay in its cache,
-        which makes large batches twice as fast.
+        Without gradients. On a CPU row by row, whose frames and spectra fit the cache: large
+        batches are twice as fast.
         """
         flat = signal.detach().reshape(-1, signal.shape[-1])
-        found = flat.new_empty(len(flat), self.frames(signal.shape[-1]), bins)
+        magnitudes = flat.new_empty(len(flat), self.frames(signal.shape[-1]), bins)
         rows = torch.get_num_threads() if signal.device.type == "cpu" else len(flat)
-        for part, into in zip(torch.split(flat, rows), torch.split(found, rows), strict=True):
+        for part, into in zip(torch.split(flat, rows), torch.split(magnitudes, rows), strict=True):
             squares = torch.view_as_real(self.analyse(part)[..., :bins, :].mT).square()
             torch.add(squares[..., 0], squares[..., 1], out=into).sqrt_()
-        return found.reshape(*signal.shape[:-1], *found.shape[1:]).mT
+        return magnitudes.reshape(*signal.shape[:-1], *magnitudes.shape[1:]).mT
 
     def synthesise(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Transform a complex ``[..., bins, frames]`` back to ``[..., samples]``.
@@ -88,7 +91,7 @@ class Stft:
         return self.synthesise_pieces([spectrogram], samples)
 
     def synthesise_pieces(self, pieces: Iterable[Tensor], samples: int) -> Tensor:
-        """Do the same for a spectrogram that comes some frames at a time, at least one piece."""
+        """Do the same for a spectrogram in pieces of some frames, at least one piece."""
         total, energy = torch.empty(0), torch.empty(0)
         steps, begin = self.fft_samples // self.hop_samples, 0
         hops = self.frames(samples) + steps - 1
@@ -103,12 +106,12 @@ class Stft:
             self._overlap(window.square().expand(frames.shape[-2], -1), energy, begin)
             begin += frames.shape[-2]
         start = self.fft_samples // 2
-        inside = slice(start, start + samples)  # outside it, no window may have any energy
+        inside = slice(start, start + samples)  # outside of it the energy may be 0
         signal: Tensor = total.flatten(-2)[..., inside] / energy.flatten()[inside]
         return signal
 
     def _overlap(self, frames: Tensor, total: Tensor, begin: int) -> None:
-        """Add ``[..., n, samples]`` to ``[..., hops, hop samples]``, each one hop later."""
+        """Overlap-add frames ``[..., n, samples]`` to ``[..., hops, hop samples]``."""
         count, steps = frames.shape[-2], self.fft_samples // self.hop_samples
         pieces = frames.reshape(*frames.shape[:-1], steps, self.hop_samples)
         for step in range(steps):

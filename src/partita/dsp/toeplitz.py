@@ -1,4 +1,4 @@
-"""Symmetric positive definite block Toeplitz systems, as filters of several channels need them."""
+"""Symmetric positive definite block Toeplitz systems, for multichannel filters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def solve_block_toeplitz(blocks: Tensor, right: Tensor) -> Tensor:
         rows = _factor(blocks)
     except RuntimeError as error:  # torch.linalg.LinAlgError, which is not exported
         raise ArithmeticError("a matrix is not positive definite") from error
-    # Unknowns of one lag stand together: [batch, lags * n, columns].
+    # Grouped by lag: [batch, lags * n, columns].
     solution = right.transpose(1, 2).reshape(batch, lags * n, columns).clone()
     inverses = torch.linalg.inv(torch.stack([row[..., :n] for row in rows]))
     for step, row in enumerate(rows):  # forward: lower triangle times y = right
@@ -55,7 +55,7 @@ def solve_block_toeplitz(blocks: Tensor, right: Tensor) -> Tensor:
 def _factor(blocks: Tensor) -> list[Tensor]:
     """Return block rows ``[batch, n, (lags - step) n]`` of the factor R of each matrix Rᵀ R.
 
-    Diagonal blocks are not triangular: any orthogonal factor of a block row may stay.
+    Diagonal blocks are not triangular: R is unique up to an orthogonal factor of each block row.
     """
     batch, n, _, lags = blocks.shape
     root = torch.linalg.cholesky(blocks[..., 0])

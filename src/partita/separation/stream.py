@@ -151,7 +151,7 @@ class MixtureStream:
 
     @property
     def _facts(self) -> SongFacts:
-        return SongFacts() if self._mapping is None else SongFacts(side=self._mapping.given_side)
+        return SongFacts() if self._mapping is None else SongFacts(side=self._mapping.mapped_side)
 
     def _selection(self) -> Tensor:
         """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems."""
@@ -173,7 +173,7 @@ class MixtureStream:
         given, channels, mapping = block, self.estimator.channels, self._mapping
         if self.keep_rate:
             given = split_channels(block, channels)
-        elif channels == 1 and self.field is not None and self.field.is_turned:
+        elif channels == 1 and self.field is not None and self.field.is_inverted:
             left, right = mix_channels(block, 2)  # channels that would cancel each other
             given = (left - right)[None] / 2
         converted = torch.from_numpy(conversion.push(given, last))

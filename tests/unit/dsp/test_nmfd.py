@@ -200,8 +200,8 @@ def test_seeds():
     [
         ({"updates": "fast"}, "monotone"),
         ({"updates": "averaged", "beta": 2.0}, "Kullback"),
-        ({"lags": 0}, "frames"),
-        ({"templates": torch.ones(6, 4)}, "templates .* not of shape"),
+        ({"lags": 0}, "lags must be positive"),
+        ({"templates": torch.ones(6, 4)}, "templates must have shape"),
         ({"fix_templates": True}, "fixed"),
         ({"fix_templates": torch.tensor([True, False, False, False])}, "fixed"),
         ({"fix_templates": torch.tensor([True, False])}, "a bool for each of 4"),

@@ -68,7 +68,7 @@ def test_memory_and_blocks_do_not_matter(stereo):
     meter = StereoMeter(RATE)
     for _ in range(6):
         meter.add(long[None])
-    assert len(meter._moments) <= 768
+    assert len(meter._spectra) <= 768
 
 
 @pytest.mark.parametrize("decibels", [-24, -32, -40])
@@ -123,10 +123,10 @@ def test_a_silent_channel_takes_the_other_ones_place(stereo, silent, noise_db):
     torch.testing.assert_close(heard.mean(dim=0), middle, atol=5e-3, rtol=0)
 
 
-def test_polarity_is_turned_back(stereo):
+def test_polarity_is_inverted_back(stereo):
     turned = stereo * np.float32([[1], [-1]])
     field = field_of(turned)
-    assert field.is_turned
+    assert field.is_inverted
     assert torch.equal(field.apply(torch.from_numpy(turned)[None])[0], torch.from_numpy(stereo))
     opposite = stereo.mean(axis=0) * np.float32([[1], [-1]])
     field = field_of(opposite)
@@ -198,8 +198,8 @@ def instruments(stereo):
 
 def test_hard_panned_channels_are_songs_of_their_own(instruments, stereo):
     field = field_of(instruments)
-    assert field.apart == (True,)
-    assert field.given_side.tolist() == [0.0, 0.0]
+    assert field.hard_panned == (True,)
+    assert field.mapped_side.tolist() == [0.0, 0.0]
     mixture = torch.from_numpy(instruments)[None]
     given = field.apply(mixture)
     assert given.shape == (2, 2, instruments.shape[1])
@@ -215,23 +215,23 @@ def test_hard_panned_channels_are_songs_of_their_own(instruments, stereo):
 
 def test_a_voice_in_the_middle_of_hard_panned_instruments(instruments):
     voice = 0.7 * np.roll(instruments.mean(axis=0), RATE // 2)
-    assert field_of((instruments + voice).astype(np.float32)).apart == (True,)
+    assert field_of((instruments + voice).astype(np.float32)).hard_panned == (True,)
 
 
 def test_what_is_not_hard_panned(stereo, instruments):
     mono = np.stack([instruments[0]] * 2)
     silent = np.zeros_like(stereo)
     for song in (stereo, mono, narrowed(stereo, -30), mono * np.float32([[1], [-1]]), silent):
-        assert field_of(song).apart == (False,)
+        assert field_of(song).hard_panned == (False,)
     one_sided = np.stack([instruments[0], silent[0]])
-    assert field_of(one_sided).apart == (False,)
+    assert field_of(one_sided).hard_panned == (False,)
     # Wide, but for the bass.
     low = np.fft.rfft(stereo.mean(axis=0))
     low[1500:] = 0  # 300 Hz
     bass = 3 * np.fft.irfft(low, stereo.shape[1])
     treble = np.random.default_rng(0).standard_normal(stereo.shape)
     treble = np.diff(treble, axis=1, prepend=0) * 0.3 * np.sqrt(np.square(bass).mean())
-    assert field_of((bass + treble).astype(np.float32)).apart == (False,)
+    assert field_of((bass + treble).astype(np.float32)).hard_panned == (False,)
 
 
 def test_groups_may_be_apart_or_not(stereo, instruments):
@@ -239,8 +239,8 @@ def test_groups_may_be_apart_or_not(stereo, instruments):
     meter = StereoMeter(RATE)
     meter.add(both)
     field = meter.field()
-    assert field.apart == (False, True, False)
-    assert field.given_side.tolist() == [1.0, 0.0, 0.0, 1.0]
+    assert field.hard_panned == (False, True, False)
+    assert field.mapped_side.tolist() == [1.0, 0.0, 0.0, 1.0]
     mixture = torch.from_numpy(both)
     given = field.apply(mixture)
     assert given.shape[0] == 4
