@@ -24,10 +24,10 @@ RATE = 44100
 
 def signals(seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Return references and estimates ``[4, samples, 2]``, seeded."""
-    generator = np.random.default_rng(0)
-    references = generator.standard_normal((4, round(seconds * RATE), 2))
+    rng = np.random.default_rng(0)
+    references = rng.standard_normal((4, round(seconds * RATE), 2))
     estimates = references + 0.2 * references[::-1]
-    return references, estimates + 0.3 * generator.standard_normal(references.shape)
+    return references, estimates + 0.3 * rng.standard_normal(references.shape)
 
 
 def run_ours(references: np.ndarray, estimates: np.ndarray, *, framewise: bool) -> float:

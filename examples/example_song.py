@@ -1,7 +1,6 @@
-"""A short song with known stems, made of nothing but arithmetic.
+"""A short synthetic song with known stems: a voice sings vowels over drums, bass and chords.
 
-A voice sings vowels over drums, bass and chords. It stands in for a real song wherever one with
-known stems is needed: tests, the demo, trying things out.
+Tests and the demo use it as a song whose stems are known.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 TEMPO_BPM = 112
-#: Formants (hertz) and their levels for the vowels a, e, i, o, u of a singer.
+#: Formant frequencies in hertz and levels of the sung vowels a, e, i, o, u.
 VOWELS = {
     "a": [(800, 1.0), (1150, 0.5), (2900, 0.25), (3900, 0.1)],
     "e": [(400, 1.0), (1600, 0.4), (2700, 0.3), (3300, 0.15)],
@@ -29,7 +28,7 @@ def render(duration_s: float = 8.0, sample_rate: int = 44100, seed: int = 0) -> 
 
     Their sum peaks at about 0.8. The same seed gives the same samples.
     """
-    generator = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     count = round(duration_s * sample_rate)
     beat_s = 60 / TEMPO_BPM
     stems = {name: np.zeros((2, count)) for name in ("vocals", "drums", "bass", "other")}
@@ -38,7 +37,7 @@ def render(duration_s: float = 8.0, sample_rate: int = 44100, seed: int = 0) -> 
         chord = CHORDS[beat // 4 % len(CHORDS)]
         note, vowel = MELODY[beat % len(MELODY)]
         sung_s = beat_s * 0.92
-        voice = _voice(note, vowel, sung_s, sample_rate, generator)
+        voice = _voice(note, vowel, sung_s, sample_rate, rng)
         _add(stems["vocals"], at, np.stack([voice, voice]))
         if beat % 4 == 0:
             pad = _pad(chord, 4 * beat_s, sample_rate)
@@ -47,9 +46,9 @@ def render(duration_s: float = 8.0, sample_rate: int = 44100, seed: int = 0) -> 
             start = at + round(half * beat_s / 2 * sample_rate)
             bass = _bass(chord[0] - 24, beat_s / 2, sample_rate)
             _add(stems["bass"], start, np.stack([bass, bass]))
-            _add(stems["drums"], start, _noise(0.04, 9000, sample_rate, generator) * 0.12)
+            _add(stems["drums"], start, _noise(0.04, 9000, sample_rate, rng) * 0.12)
         drum = _kick(sample_rate) if beat % 2 == 0 else None
-        hit = np.stack([drum, drum]) if drum is not None else _noise(0.15, 2500, sample_rate, generator) * 0.4  # fmt: skip  # noqa: E501
+        hit = np.stack([drum, drum]) if drum is not None else _noise(0.15, 2500, sample_rate, rng) * 0.4  # fmt: skip  # noqa: E501
         _add(stems["drums"], at, hit)
     gains = {"vocals": 0.9, "drums": 0.9, "bass": 0.6, "other": 0.5}
     peak = np.abs(sum(stems[name] * gain for name, gain in gains.items())).max()
@@ -80,7 +79,7 @@ def _fade(count: int, rate: int, attack_s: float, release_s: float) -> npt.NDArr
 
 
 def _voice(
-    note: int, vowel: str, duration_s: float, rate: int, generator: np.random.Generator
+    note: int, vowel: str, duration_s: float, rate: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     count = round(duration_s * rate)
     time_s = np.arange(count) / rate
@@ -93,7 +92,7 @@ def _voice(
         frequency = harmonic * _hertz(note)
         shape = sum(level / (1 + ((frequency - f) / 110) ** 2) for f, level in VOWELS[vowel])
         voice += (shape + 0.02) / harmonic**0.3 * np.sin(harmonic * phase)
-    breath = np.diff(generator.standard_normal(count + 1)) * 0.01
+    breath = np.diff(rng.standard_normal(count + 1)) * 0.01
     return (voice * 0.5 + breath) * _fade(count, rate, 0.03, 0.08)
 
 
@@ -123,10 +122,10 @@ def _kick(rate: int) -> npt.NDArray[np.float64]:
 
 
 def _noise(
-    decay_s: float, lowest_hz: float, rate: int, generator: np.random.Generator
+    decay_s: float, lowest_hz: float, rate: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     count = round(6 * decay_s * rate)
-    spectrum = np.fft.rfft(generator.standard_normal((2, count)))
+    spectrum = np.fft.rfft(rng.standard_normal((2, count)))
     spectrum *= 1 / (1 + (lowest_hz / (np.fft.rfftfreq(count, 1 / rate) + 1)) ** 4)
     noise = np.fft.irfft(spectrum, count)
     return noise * np.exp(-np.arange(count) / rate / decay_s)

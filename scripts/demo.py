@@ -1,4 +1,4 @@
-"""``make demo``: a real song and one whose stems are known, by the default and by the best."""
+"""``make demo``: separate a real song and a synthetic one, with the default and the best weights."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from partita.weights.store import example_path
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = "example-song"
-#: Offline, npm would try for minutes.
+#: Without retries: offline, npm would take minutes.
 ENVIRONMENT = {"npm_config_fetch_retries": "0", **os.environ}
 
 
 def partita(*arguments: str | Path) -> int:
-    """Run a command as a person would type it, and show it; return its exit status."""
+    """Print and run a partita command; return its exit status."""
     print("\n$ partita", *arguments, flush=True)
     command = [sys.executable, "-m", "partita", *map(str, arguments)]
     return subprocess.run(command, check=False, env=ENVIRONMENT).returncode
 
 
 def known_stems(mixture: Path) -> dict[str, Tensor]:
-    """Return the stems of the song that examples/example_song.py makes; save their sum."""
+    """Return the stems of examples/example_song.py; save their mixture."""
     sys.path.insert(0, str(ROOT / "examples"))
     import example_song
 
@@ -47,12 +47,12 @@ def known_stems(mixture: Path) -> dict[str, Tensor]:
 
 
 def separate(model: str, songs: Sequence[Path], out: Path) -> bool:
-    """Fetch weights and separate the songs; return whether the weights could be had.
+    """Fetch weights and separate the songs; return False if the weights cannot be fetched.
 
     Raises
     ------
     SystemExit
-        They could, but something else failed.
+        The separation failed.
     """
     if partita("models", "fetch", model):
         return False
@@ -63,31 +63,31 @@ def separate(model: str, songs: Sequence[Path], out: Path) -> bool:
 
 
 def print_scores(models: Sequence[str], stems: Mapping[str, Tensor], out: Path) -> None:
-    """Print how good the stems are, and what the licences are."""
+    """Print scores and licences."""
     estimates = {"mixture": dict.fromkeys(stems, sum(stems.values()))}
     for model in models:
         folder = out / model / KNOWN
         estimates[model] = {name: load_audio(folder / f"{name}.wav").samples for name in stems}
-    print("\nHow good on the known song (SDR of the whole song, dB):")
+    print("\nScores on the song with known stems (SDR of the whole song, dB):")
     print("".join(f"{text:>12}" for text in ("", *stems)))
     for system, found in estimates.items():
         figures = (sdr_db(stems[name], estimate) for name, estimate in found.items())
         print(f"{system:>12}" + "".join(f"{figure:12.1f}" for figure in figures))
-    print(f"\nOn {len(SONGS)} real songs (SDR as partita models has it), and the licences:")
+    print(f"\nOn {len(SONGS)} real songs (mean SDR as in partita models), with licences:")
     for model in models:
         mean = fmean(MEASURED[model].sdr.values())
         print(f"{model:>12}{mean:12.1f}  {licence_text(get_card(model))}")
 
 
 def main() -> None:
-    """Separate both songs by the default, and by the best if it can be had; say how good."""
+    """Separate both songs with the default and, if possible, the best weights; print scores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="Folder for the stems.")
     out: Path = parser.parse_args().out
     os.chdir(ROOT)
     first, *_ = part_cards(get_card(DEFAULT_MODEL))
     print(f"A real song: {first.example_credit}.")
-    print("One whose stems are known: examples/example_song.py makes it. By the default:")
+    print("A song with known stems: examples/example_song.py. Separated with the default weights:")
     songs = [example_path(first), out / f"{KNOWN}.wav"]
     stems = known_stems(songs[1])
     if not separate(DEFAULT_MODEL, songs, out):
@@ -95,11 +95,11 @@ def main() -> None:
     models = [DEFAULT_MODEL]
     best = best_model().name
     if best != DEFAULT_MODEL:
-        print("\nBy the best of those that were measured, a larger and slower network:")
+        print("\nSeparated with the best measured weights, a larger and slower network:")
         if separate(best, songs, out):
             models.append(best)
         else:
-            print(f"{best} is left out: its weights cannot be had here.")
+            print(f"{best} is skipped: its weights cannot be fetched here.")
     print_scores(models, stems, out)
     print("\nListen: " + "   ".join(str(out / model / "*" / "*.wav") for model in models))
 

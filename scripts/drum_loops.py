@@ -2,13 +2,13 @@
 
     python scripts/drum_loops.py KIT... --out FOLDER [--loops 8] [--subset train] [--seed 0]
 
-Every KIT is a folder with audio files whose names say what they are (``bd_haus.flac``,
-``Snare-Soft.wav``, ``hihat closed.flac``). Kits are kept apart: a loop uses one of them. The result
+Every KIT is a folder with audio files named after their drum (``bd_haus.flac``,
+``Snare-Soft.wav``, ``hihat closed.flac``). Each loop uses one kit. The result
 is a data set, ``FOLDER/SUBSET/LOOP/{kick,snare,hats}.wav``, for `partita train nmfd` and
 `partita benchmark`.
 
 The bundled weights ``nmfd-drums`` come from the CC0 samples of Debian's package
-sonic-pi-samples 3.2.2; docs/research/results.md says how they were scored.
+sonic-pi-samples 3.2.2; docs/research/results.md has their scores.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = {
     "snare": r"^sn|snare",
     "hats": r"hat|^hh|cymbal|ride|crash|splash",
 }
-#: How likely a hit is on each sixteenth of a bar, in percent.
+#: Probability of a hit on each sixteenth of a bar, in percent.
 PATTERNS = {
     "kick": [95, 5, 10, 15, 30, 5, 30, 10, 70, 5, 40, 10, 25, 5, 25, 10],
     "snare": [0, 2, 5, 5, 95, 5, 5, 15, 0, 10, 5, 5, 95, 5, 10, 20],
@@ -93,7 +93,7 @@ def main() -> None:
         samples = find_samples(kit)
         missing = [kind for kind, paths in samples.items() if not paths]
         if missing:
-            print(f"{kit}: left out, no {' or '.join(missing)} in there")
+            print(f"{kit}: skipped: no {' or '.join(missing)}")
             continue
         for index in range(options.loops):
             folder = options.out / options.subset / f"{kit.name} {index + 1}"

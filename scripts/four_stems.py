@@ -3,13 +3,12 @@
     python scripts/four_stems.py FOLDER --album DATASET --minutes N [--songs SONGS …]
         [--soundfonts FILES] [--from WEIGHTS] [--jobs N]
 
-Songs to learn from are the album's, a data set of four stems that holds only what may be learned
-from; synthesised ones, some of them played by the SoundFonts in a folder of their own instead of
-those of this machine; and further ones, folders of songs that may lack stems. Spleeter takes the
-vocals from the album and from some of the synthesised songs, and the second stage learns to take
-what is left apart, for so many minutes of all sittings together. Everything lies in FOLDER; a call
-that was broken off goes on where it was. The weights end in FOLDER/accompaniment-stems.safetensors,
-16 bits each.
+Training songs are the album's (a data set of four stems with licences that allow training),
+synthesised songs, some of them with the SoundFonts of a given folder instead of the installed ones,
+and further folders of songs that may lack stems. Spleeter separates the vocals of the album and of
+some synthesised songs, and the second stage is trained on the residuals, for so many minutes in all
+sessions together. Everything is in FOLDER; an interrupted call resumes. The weights are written to
+FOLDER/accompaniment-stems.safetensors in 16 bits.
 """
 
 from __future__ import annotations
@@ -25,10 +24,11 @@ from partita.models.band_split import BandDecoder, BandSplit
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 
 _RECIPE = "accompaniment-stems"
-#: Nothing is held out: weights are chosen by real songs, which are elsewhere.
+#: No songs are held out: real songs elsewhere select the weights.
 _SETTINGS = ("valid_tracks=0", "learning_rate=1e-3")
-#: By which logits of what was left of the vocals are lowered: what is no voice costs more than a
-#: left-over that stays where it is. The least that lost next to nothing of voices never heard.
+#: The logits of the residual vocals are lowered by this: other sounds in the vocals cost more than
+#: residual vocals that stay in the accompaniment. The smallest value that lost almost nothing on
+#: unseen voices.
 _DOUBT = 2.0
 _SECOND_STAGE = Path(__file__).with_name("second_stage.py")
 
@@ -41,20 +41,20 @@ class Songs:
     ----------
     count, seed : int
     others : bool
-        Whether the SoundFonts of a folder play, instead of those of this machine.
-    heard : int
-        From how many of them Spleeter takes the vocals: it is slower than making songs.
+        Whether the SoundFonts of the given folder are used instead of the installed ones.
+    separated : int
+        How many of them Spleeter separates, which is slower than synthesis.
     """
 
     count: int
     seed: int
     others: bool
-    heard: int
+    separated: int
 
 
 _SONGS = {
-    "band": Songs(176, 100, others=False, heard=60),
-    "wide": Songs(172, 110, others=True, heard=40),
+    "band": Songs(176, 100, others=False, separated=60),
+    "wide": Songs(172, 110, others=True, separated=40),
 }
 
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def make_songs(folder: Path, data: Path, soundfonts: Path | None, jobs: int) -> None:
-    """Synthesise songs and take the vocals from some of them."""
+    """Synthesise songs and separate the vocals of some of them."""
     fonts = sorted(soundfonts.iterdir()) if soundfonts else []
     for name, songs in _SONGS.items():
         others = [part for font in fonts for part in ("--soundfont", font)] if songs.others else []
@@ -94,7 +94,7 @@ def make_songs(folder: Path, data: Path, soundfonts: Path | None, jobs: int) -> 
 
 
 def lower(model: BandSplit, source: str, by: float) -> None:
-    """Lower the logits of a source: where it is doubtful, others get its share."""
+    """Lower the logits of a source."""
     row = model.sources.index(source)
     for decoder in model.decoders:
         assert isinstance(decoder, BandDecoder)
@@ -111,7 +111,7 @@ def link(songs: Path, data: Path, prefix: str) -> None:
 
 
 def train(data: Path, out: Path, minutes: float, weights: str | None, jobs: int) -> Path:
-    """Train in several processes, or go on with it; return the weights."""
+    """Train in several processes, or resume; return the weights."""
     settings = (*_SETTINGS, f"minutes={minutes:g}")
     changes = [part for setting in settings for part in ("--set", setting)]
     start = ["--from", weights] if weights else []
@@ -121,7 +121,7 @@ def train(data: Path, out: Path, minutes: float, weights: str | None, jobs: int)
 
 
 def run(*arguments: object, threads: int | None = None) -> None:
-    """Run Python, and end where it fails."""
+    """Run Python; exit if it fails."""
     environment = dict(os.environ)
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)

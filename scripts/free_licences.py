@@ -1,4 +1,4 @@
-"""Read from Debian's copyright files under which licence a file may be used."""
+"""Licences of files in Debian packages, from their copyright files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from partita.errors import PartitaError
 
-#: Licences whose works may be learned from by weights that anybody may use. What forbids
-#: commercial use or changes is not among them, nor is what is not known.
+#: Licences whose works may be used to train weights for any use. Licences that forbid commercial
+#: use or changes are excluded, and so are unknown ones.
 _FREE = re.compile(
     r"(CC0|CC-BY(-SA)?|Artistic|BSD|GPL|LGPL|MIT|Expat|ISC|Zlib|Apache|public-domain)"
     r"([-.+ ]?(\d[\w.+]*|clause|only|or|later|universal))*",
@@ -29,15 +29,14 @@ def licence_of(file: str, copyright_file: Path) -> str:
         if any(fnmatch.fnmatchcase(file, pattern) for pattern in patterns):
             found = licence
     if not found:
-        raise PartitaError(f"{copyright_file}: names no licence of {file}")
+        raise PartitaError(f"{copyright_file}: states no licence for {file}")
     return found
 
 
 def is_free(licence: str) -> bool:
-    """Whether what is under that licence may be learned from.
+    """Return whether works under a licence may be used for training.
 
-    Where works must be used under all of several licences, each of them has to be free; where
-    they may be chosen from, one.
+    If several licences apply together, all must be free; if one may be chosen, one.
     """
     return any(
         all(_FREE.fullmatch(part.strip()) for part in re.split(r"\s+and\s+", choice))

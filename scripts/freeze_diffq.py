@@ -1,7 +1,6 @@
-"""Write networks of demucs that DiffQ quantised, and what it restores, to tests/parity/vectors.
+"""Write demucs networks quantised by DiffQ, and the restored weights, to tests/parity/vectors.
 
-Run with demucs 4.1.0 and diffq 0.2.4 (which has to be compiled) installed, which the tests do
-without:
+Needs demucs 4.1.0 and diffq 0.2.4 (which has to be compiled); the tests do not:
 
     python scripts/freeze_diffq.py
 """
@@ -36,8 +35,8 @@ _TRANSFORMER = {
     "segment": Fraction(1, 2),
 }
 _OF_TIME = {**_SMALL, "depth": 2, "segment": 1}
-#: Class and arguments of the network; quantiser, what it leaves alone (MB) and its arguments; those
-#: of its state.
+#: Class and arguments of the network; quantiser, its size limit (MB) and arguments; arguments of
+#: its state.
 _CASES = {
     "packed": (HDemucs, _HYBRID, DiffQuantizer, 0.002, {"group_size": 4}, {}),
     "torch_pack": (

@@ -1,11 +1,11 @@
-"""Freeze what libnmfd 1.0.0 computes, for tests/parity/test_libnmfd_parity.py.
+"""Store results of libnmfd 1.0.0 for tests/parity/test_libnmfd_parity.py.
 
     pip download --no-deps libnmfd==1.0.0
     unzip -d FOLDER libnmfd-1.0.0-py3-none-any.whl
     python scripts/freeze_libnmfd.py FOLDER
 
-libnmfd asks for numpy below 2 and pandas below 2, which do not go with partita's other tests, so it
-is not installed beside them. Its NMFD itself runs with newer ones: only the progress bar, which
+libnmfd requires numpy and pandas below 2, which conflict with partita's other tests, so it is not
+installed beside them. Its NMFD runs with newer versions: only the progress bar, which
 needs a notebook, and the import of matplotlib, which NMFD does not use, are replaced. The vectors
 were made with numpy 2.4.6 and scipy 1.17.1.
 """
@@ -35,9 +35,9 @@ def import_nmfd(folder: str) -> types.ModuleType:
     return nmfconv
 
 
-def spectrogram(generator: np.random.Generator, bins: int, frames: int) -> np.ndarray:
-    """Return magnitudes over five decades, with silent frames and bins, as encoded music has."""
-    magnitudes = generator.random((bins, frames)) * 10 ** generator.uniform(-4, 1, (bins, 1))
+def spectrogram(rng: np.random.Generator, bins: int, frames: int) -> np.ndarray:
+    """Return magnitudes over five decades, with silent frames and bins, as in encoded music."""
+    magnitudes = rng.random((bins, frames)) * 10 ** rng.uniform(-4, 1, (bins, 1))
     magnitudes[:, frames // 2 : frames // 2 + 3] = 0
     magnitudes[-2:] = 0
     return magnitudes
@@ -46,12 +46,12 @@ def spectrogram(generator: np.random.Generator, bins: int, frames: int) -> np.nd
 def main() -> None:
     """Run libnmfd and write its inputs and results."""
     nmfconv = import_nmfd(sys.argv[1])
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     vectors: dict[str, np.ndarray] = {}
 
-    # A small problem after every iteration: libnmfd goes that far from the start each time.
-    small = {"V": spectrogram(generator, 17, 30), "W": generator.random((17, 3, 5)) + 0.01}
-    small["H"] = generator.random((3, 30)) + 0.01
+    # A small problem after every iteration: libnmfd starts again for each.
+    small = {"V": spectrogram(rng, 17, 30), "W": rng.random((17, 3, 5)) + 0.01}
+    small["H"] = rng.random((3, 30)) + 0.01
     starts = [small["W"][:, k].copy() for k in range(3)]
     runs = [
         nmfconv.nmfd(small["V"], 3, None, count, 5, starts, small["H"]) for count in range(1, 31)
@@ -59,8 +59,8 @@ def main() -> None:
     small["Ws"], small["Hs"] = np.stack([r[4] for r in runs]), np.stack([r[1] for r in runs])
     vectors |= {f"small_{name}": array for name, array in small.items()}
 
-    # Table 3 of the paper: random templates as libnmfd draws them, uniform activations.
-    table = {"V": spectrogram(generator, 65, 60), "H": np.ones((4, 60))}
+    # Table 3 of the paper: libnmfd's random templates, uniform activations.
+    table = {"V": spectrogram(rng, 65, 60), "H": np.ones((4, 60))}
     starts = nmfconv.init_templates(num_comp=4, num_bins=65, num_template_frames=8)
     table["W"] = np.stack(starts, axis=1)
     _, table["H30"], shares, _, table["W30"] = nmfconv.nmfd(

@@ -1,6 +1,6 @@
-"""Write which bins librosa's mel filters let pass: tests/parity/vectors/mel_bands.json.
+"""Write the bins of librosa's mel filters to tests/parity/vectors/mel_bands.json.
 
-Run with librosa 0.11.0 installed, which the tests do without:
+Needs librosa 0.11.0; the tests do not:
 
     python scripts/freeze_mel_bands.py
 """

@@ -1,13 +1,13 @@
-"""Make a data set for the second model of a chain: songs of which the first has taken its part.
+"""Make a data set for the second model of a chain: songs without the first model's stem.
 
-    python scripts/second_stage.py DATASET OUT [--first spleeter-2stems] [--takes vocals]
+    python scripts/second_stage.py DATASET OUT [--first spleeter-2stems] [--stem vocals]
         [--songs N] [--prefix TEXT]
 
-Of each song the first model estimates the stem that it takes, and what is left of it, true stem
-minus estimate, is written in its place; the other stems are links to the files of DATASET. So the
-sum of a song's stems is what the second model will be given. With --songs, so many songs are
-treated like that, which takes time, and of the others nothing is left of that stem. The prefix
-parts songs of several data sets in OUT. A call that was broken off goes on.
+The first model estimates its stem of each song. The stem is replaced by its residual, true stem
+minus estimate; the other stems are links to the files of DATASET. So the sum of a song's stems is
+the input of the second model. With --songs, only so many songs are separated, which takes time; the
+others have no such stem. The prefix distinguishes songs of several data sets in OUT. An interrupted
+call resumes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import soundfile
 from partita import Separator
 from partita.datasets import Track, open_dataset
 
-_LEFT_OUT = 1e-4  # what is quieter at its loudest is silence that 16 bits cannot tell
+_SILENT = 1e-4  # a lower peak is silence in 16 bits
 
 
 def main() -> None:
@@ -31,43 +31,43 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--first", default="spleeter-2stems")
-    parser.add_argument("--takes", default="vocals")
+    parser.add_argument("--stem", default="vocals")
     parser.add_argument("--songs", type=int)
     parser.add_argument("--prefix", default="")
     arguments = parser.parse_args()
-    separator = Separator(arguments.first, stems=[arguments.takes])
+    separator = Separator(arguments.first, stems=[arguments.stem])
     tracks = list(open_dataset(arguments.data))
     for number, track in enumerate(tracks, 1):
         folder = arguments.out / (arguments.prefix + track.path.name)
         if not folder.exists():
-            is_heard = arguments.songs is None or number <= arguments.songs
-            write_song(track, arguments.takes, separator if is_heard else None, folder)
+            is_separated = arguments.songs is None or number <= arguments.songs
+            write_song(track, arguments.stem, separator if is_separated else None, folder)
         print(f"{number} of {len(tracks)}: {track.name}", flush=True)
 
 
-def write_song(track: Track, taken: str, separator: Separator | None, folder: Path) -> None:
-    """Write the folder of one song, whole or not at all; no separator leaves nothing."""
+def write_song(track: Track, stem: str, separator: Separator | None, folder: Path) -> None:
+    """Write the folder of one song, complete or not at all."""
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, file in track.stems.items():
-        if name != taken:
+        if name != stem:
             (partial / f"{name}{file.path.suffix}").symlink_to(file.path.resolve())
     if separator is not None:
-        residue, rate = left_of(track, taken, separator)
-        if np.abs(residue).max(initial=0.0) > _LEFT_OUT:
-            soundfile.write(partial / f"{taken}.flac", residue.T, rate, subtype="PCM_16")
+        difference, rate = residual(track, stem, separator)
+        if np.abs(difference).max(initial=0.0) > _SILENT:
+            soundfile.write(partial / f"{stem}.flac", difference.T, rate, subtype="PCM_16")
     partial.rename(folder)
 
 
-def left_of(track: Track, taken: str, separator: Separator) -> tuple[np.ndarray, int]:
+def residual(track: Track, stem: str, separator: Separator) -> tuple[np.ndarray, int]:
     """Return a true stem minus its estimate, ``[channels, samples]`` below ±1, and the rate."""
     stems = {name: audio.samples.numpy() for name, audio in track.load_stems().items()}
     rate = track.sample_rate
     mixture = np.sum(list(stems.values()), axis=0, dtype=np.float32)
-    estimate = separator(mixture, rate, keep_rate=True)[taken].samples.numpy()
-    residue = stems.get(taken, np.zeros_like(mixture)) - estimate
-    return residue.clip(-1, 1 - 2**-15), rate
+    estimate = separator(mixture, rate, keep_rate=True)[stem].samples.numpy()
+    difference = stems.get(stem, np.zeros_like(mixture)) - estimate
+    return difference.clip(-1, 1 - 2**-15), rate
 
 
 if __name__ == "__main__":
