@@ -1,4 +1,4 @@
-"""``make demo``: separate a real song and a synthetic one, with the default and the best weights."""
+"""``make demo``: separate a real and a synthetic song with the default and the best weights."""
 
 from __future__ import annotations
 
