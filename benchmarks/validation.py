@@ -58,8 +58,7 @@ from partita.separation.windowed import (
     estimate_blocks,
 )
 from partita.weights.chain import Link, parse_chain, taken_stem
-from partita.weights.identity import model_digest
-from partita.weights.plan import file_label, parse_plan
+from partita.weights.plan import ModelPlan, resolve
 from partita.weights.store import load_model
 
 SPLIT = {
@@ -98,15 +97,15 @@ class Cached:
 
     Parameters
     ----------
-    model : str
-        Its name.
+    plan : ModelPlan
+        Its own.
     stage : Estimator
     folder : Path or None
         None: nothing is kept.
     """
 
-    def __init__(self, model: str, stage: Estimator, folder: Path | None) -> None:
-        self._digest = model_digest(model)
+    def __init__(self, plan: ModelPlan, stage: Estimator, folder: Path | None) -> None:
+        self._digest = plan.digest
         self._stage = stage
         self._folder = folder
         self.sources = stage.sources
@@ -159,10 +158,11 @@ def chained(links: Sequence[Link], options: argparse.Namespace) -> Estimator:
     stage_options = InferenceOptions(choose_device(options.device), torch.float32)
     found: Estimator | None = None
     for link in links:
-        stage = build_estimator(parse_plan(link.model), stage_options, load_model)
+        plan = resolve(link.model)
+        stage = build_estimator(plan.root, stage_options, load_model)
         if found is None:
             is_first = link.model == options.first
-            found = Cached(link.model, stage, options.cache) if is_first else stage
+            found = Cached(plan, stage, options.cache) if is_first else stage
         else:
             found = Chain(found, stage, taken_stem(link, found.sources))
     assert found is not None
@@ -217,7 +217,7 @@ def systems_of(options: argparse.Namespace) -> dict[str, System]:
         if not options.whole:
             systems["floor"] = floor_system(options)
     for model in options.model:
-        label = file_label(model)
+        label = resolve(model).label
         systems[model if label in systems else label] = model_system(model, options)
     if not options.models_only:
         systems["ideal ratio mask"] = oracle_system(ORACLE)

@@ -98,7 +98,9 @@ def test_bags_that_are_refused(run, bag, write_song, tmp_path):
         write_network(missing, kwargs={**SMALL, **changes})
         assert_refused(run("separate", song, "-n", bag), 1, message, tmp_path)
     bag.write_text("models: {}")
-    assert_refused(run("separate", song, "-n", bag), 1, "models is {}, not a list", tmp_path)
+    assert_refused(
+        run("separate", song, "-n", bag), 1, "models must be a list of texts, not {}", tmp_path
+    )
 
 
 @pytest.mark.parametrize(

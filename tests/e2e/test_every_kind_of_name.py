@@ -159,7 +159,7 @@ def test_checkpoints_in_one_folder(run, files, write_song, song):
     config = ("--config", "second.yaml")
     result = run("separate", path, "-n", "first.ckpt,second.ckpt", *config)
     assert (result.status, result.err.count("\n")) == (2, 1)
-    assert "name each with its own, CHECKPOINT@FILE.yaml" in result.err
+    assert "write CHECKPOINT@FILE.yaml for each" in result.err
     result = run("separate", path, "-n", "first.ckpt@first.yaml,second.ckpt@second.yaml")
     assert result.status == 0, result.err
 

@@ -32,7 +32,7 @@ from partita.weights.checkpoint import load_checkpoint
 from partita.weights.demucs_package import model_from_package
 from partita.weights.external_checkpoints import ExternalCheckpoint
 from partita.weights.htdemucs_onnx import state_from_file
-from partita.weights.identity import read_header
+from partita.weights.identity import checkpoint_sources
 from partita.weights.msst import load_external
 from partita_synthesis._soundfont_file import open_soundfont_file
 from partita_synthesis._soundfont_player import play_notes
@@ -171,7 +171,7 @@ TARGETS = {
     "excerpt": Target(_excerpt),
     "tags": Target(_tags),
     "checkpoint": Target(load_checkpoint, "safetensors"),
-    "header": Target(read_header, "safetensors"),
+    "header": Target(checkpoint_sources, "safetensors"),
     "record": Target(_record, "json"),
     "state": Target(_state),
     "midi": Target(_midi),

@@ -8,63 +8,51 @@ from typing import Any
 from partita.cli.licensing import licence_facts
 from partita.errors import WeightsUnavailableError, one_line
 from partita.files import exists
-from partita.weights.external_checkpoints import external_checkpoint
-from partita.weights.identity import model_sources
-from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import (
-    ChainPlan,
-    EnsemblePlan,
-    plan_models,
-    plan_name,
-    plan_sources,
-)
+from partita.weights.external_checkpoints import ExternalCheckpoint
+from partita.weights.identity import NamedModel
+from partita.weights.plan import EnsemblePlan, ModelPlan
 
 
-def checkpoint_facts(name: str) -> dict[str, Any]:
+def checkpoint_facts(named: NamedModel) -> dict[str, Any]:
     """Return what is known of a checkpoint on this machine, which is loaded for it."""
-    from partita.weights.checkpoint import load_checkpoint
-    from partita.weights.msst import load_external
+    from partita.weights.store import load_model
 
-    external, own = external_checkpoint(name), own_checkpoint(name)
-    path = own if external is None else external.path
+    file = named.file
+    path = file.path if isinstance(file, ExternalCheckpoint) else file
+    config = file.config if isinstance(file, ExternalCheckpoint) else None
     if path is None or not exists(path):
-        raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-    model = load_checkpoint(path) if external is None else load_external(external)
-    config = external.config if external else None
+        raise WeightsUnavailableError(f"{one_line(named.name)}: no such checkpoint")
+    model = load_model(named)
     return {
-        "name": name,
+        "name": named.name,
         "model": model.registry_name,
         "sources": list(model.sources),
         "sample_rate": model.sample_rate,
         "channels": model.channels,
         "parameters": sum(each.numel() for each in model.parameters()),
-        **licence_facts(name),
+        **licence_facts(named.licence),
         "bytes": path.stat().st_size,
         "path": str(path),
         **({"configuration": str(config)} if config else {}),
     }
 
 
-def combined_facts(
-    name: str, plan: ChainPlan | EnsemblePlan, facts_of: Callable[[str], dict[str, Any]]
-) -> dict[str, Any]:
+def combined_facts(plan: ModelPlan, facts_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """Return what is known of a chain, an ensemble or a bag that has no card.
 
     Parameters
     ----------
-    name : str
-    plan : ChainPlan or EnsemblePlan
-        What the name stands for.
+    plan : ModelPlan
     facts_of : callable
-        Returns what is known of one of its models.
+        Returns what is known of one of its models, by the model's name.
     """
     weights = {}
-    if isinstance(plan, EnsemblePlan):
-        weights = {plan_name(each.plan): list(each.weights) for each in plan.members}
+    if isinstance(plan.root, EnsemblePlan):
+        weights = {one_line(each.plan.name): list(each.weights) for each in plan.root.members}
     return {
-        "name": name,
+        "name": plan.name,
         **({"members": weights} if weights else {}),
-        "sources": list(plan_sources(plan, model_sources)),
-        **licence_facts(name),
-        "parts": [facts_of(model) for model in plan_models(plan)],
+        "sources": list(plan.sources),
+        **licence_facts(plan.licence),
+        "parts": [facts_of(model.name) for model in plan.models],
     }

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partita.cli import other_programs
 from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
+from partita.weights.aliases import own_name
+from partita.weights.plan import resolve
 
 if TYPE_CHECKING:
     from partita.evaluation.scores import TrackScores
@@ -165,8 +166,8 @@ def benchmark(
     from partita.evaluation.runs import system_labels
     from partita.separation.separator import Separator
 
-    models = [other_programs.model_name(model) for model in models]
-    learned = [model for model in models if model not in ORACLES]
+    models = [own_name(model) for model in models]
+    learned = [resolve(model) for model in models if model not in ORACLES]
     check_licences(learned, commercial_only=commercial_only)
     _check_names(list(system_labels(models).values()), published)
     report = _Report(as_json=as_json, quiet=quiet, several=len(models) + len(published) > 1)

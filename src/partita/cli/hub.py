@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.cli import other_programs
 from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import PartitaError, one_line
-from partita.weights.licences import hub_licence, licence_of
+from partita.weights.licences import hub_licence
+from partita.weights.plan import resolve
 from partita.weights.web_models import fetch_web_model, pinned_model
 from partita.weights.web_names import web_name
 from partita.weights.web_pins import web_folder
@@ -28,13 +28,13 @@ def fetch_named(name: str, *, accept_changed: bool) -> None:
 
 def web_facts(name: str) -> dict[str, Any]:
     """Return the facts of a model on the web; it is fetched if it is not cached."""
-    from partita.weights.identity import model_sources
+    from partita.weights.identity import NamedModel
 
     pin = pinned_model(name)
     licence = hub_licence(pin.licence)
     return {
         "name": pin.name,
-        "sources": list(model_sources(name)),
+        "sources": list(NamedModel(name).sources),
         "licence": licence.text,
         "commercial_use": licence.commercial_use,
         "licence_evidence": "the repository's card" if pin.licence else "not stated",
@@ -62,15 +62,14 @@ def export(
 ) -> None:
     """Write a model as a folder for the Hugging Face Hub: safetensors, config.json, card."""
     set_up_logging(verbose=False, quiet=False)
-    name = other_programs.model_name(name)
-    check_licences([name], commercial_only=commercial_only)
+    plan = resolve(name)
+    check_licences([plan], commercial_only=commercial_only)
     from partita.weights.hub_export import export_folder
-    from partita.weights.plan import file_label
     from partita.weights.store import load_model
 
-    model = load_model(name)
+    model = load_model(plan.require_one())
     try:
-        export_folder(out, model, name=file_label(name), licence=licence_of(name))
+        export_folder(out, model, name=plan.label, licence=plan.licence)
     except OSError as error:
         raise PartitaError(f"{one_line(out)} cannot be written ({error.strerror})") from error
     print(f"{one_line(name)}: {one_line(out)}")

@@ -108,9 +108,9 @@ def imported_facts(name: str) -> dict[str, Any]:
 
 
 def _sources(found: ImportedCheckpoint) -> list[str]:
-    from partita.weights.identity import read_header
+    from partita.weights.identity import checkpoint_sources
 
-    return list(read_header(found.path).sources) if found.model else []
+    return list(checkpoint_sources(found.path)) if found.model else []
 
 
 def print_imported(console: Console) -> None:

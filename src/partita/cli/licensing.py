@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.weights.licences import licence_of, require_commercial_use, wants_commercial_only
+from partita.weights.licences import Licence, wants_commercial_only
+from partita.weights.plan import ModelPlan
 
 CommercialOnly = Annotated[
     bool,
@@ -18,13 +19,12 @@ CommercialOnly = Annotated[
 ]
 
 
-def check_licences(models: Iterable[str], *, commercial_only: bool) -> None:
+def check_licences(plans: Iterable[ModelPlan], *, commercial_only: bool) -> None:
     """Refuse models, where the option or PARTITA_COMMERCIAL_ONLY asks for it.
 
     Parameters
     ----------
-    models : iterable of str
-        As for `partita.weights.plan.parse_plan`.
+    plans : iterable of ModelPlan
     commercial_only : bool
         Whether the option was given.
 
@@ -34,13 +34,12 @@ def check_licences(models: Iterable[str], *, commercial_only: bool) -> None:
         One does not clearly allow commercial use.
     """
     if commercial_only or wants_commercial_only():
-        for model in models:
-            require_commercial_use(model)
+        for plan in plans:
+            plan.require_commercial_use()
 
 
-def licence_facts(name: str) -> dict[str, Any]:
-    """Return what --json says of the weights' licence; nothing where there is none."""
-    licence = licence_of(name)
+def licence_facts(licence: Licence | None) -> dict[str, Any]:
+    """Return what --json says of a licence; nothing where there is none."""
     if licence is None:
         return {}
     return {"licence": licence.text, "commercial_use": licence.commercial_use}

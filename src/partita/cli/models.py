@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from partita.cli import other_programs
 from partita.cli.combined import checkpoint_facts, combined_facts
 from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, set_up_logging
@@ -18,12 +17,14 @@ from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
 from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UnknownNameError, one_line
+from partita.weights.aliases import own_name
 from partita.weights.card import Card
-from partita.weights.cards import CARDS, LISTER, get_card
-from partita.weights.external_checkpoints import checkpoint_file
+from partita.weights.cards import CARDS, LISTER
+from partita.weights.external_checkpoints import ExternalCheckpoint
+from partita.weights.identity import NamedModel
 from partita.weights.imported_checkpoints import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
-from partita.weights.plan import ModelPlan, parse_plan, part_cards, plan_models
+from partita.weights.plan import part_cards, resolve
 from partita.weights.web_names import is_web_name
 
 app = typer.Typer(
@@ -72,7 +73,7 @@ def show(
     as_json: _JsonFlag = False,
 ) -> None:
     """Print all facts about weights, a checkpoint, a chain, an ensemble or a recipe."""
-    name = other_programs.model_name(name)
+    name = own_name(name)
     is_recipe = name not in CARDS and name in _recipes()
     facts = _recipe_facts(name) if is_recipe else _named_facts(name)
     if as_json:
@@ -91,13 +92,13 @@ def _named_facts(name: str) -> dict[str, Any]:
         return _facts(CARDS[name])
     if imported_checkpoint(name) is not None:
         return imported_facts(name)
-    plan = parse_plan(name)
-    if not isinstance(plan, ModelPlan):
-        return combined_facts(name, plan, _named_facts)
+    plan = resolve(name)
+    if not isinstance(plan.root, NamedModel):
+        return combined_facts(plan, _named_facts)
     if is_web_name(name):
         return web_facts(name)
-    if checkpoint_file(plan.model) is not None:
-        return checkpoint_facts(plan.model)
+    if plan.root.file is not None:
+        return checkpoint_facts(plan.root)
     known = [*CARDS, *imported_names(), *_recipes()]
     raise UnknownNameError("model or recipe", name, known, LISTER)
 
@@ -125,22 +126,22 @@ def fetch(
 ) -> None:
     """Download and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)
-    names = [other_programs.model_name(name) for name in names]
-    check_licences(names, commercial_only=commercial_only)
-    found = [model for name in names for model in plan_models(parse_plan(name))]
-    models = dict.fromkeys(found)  # each once
-    on_web = [model for model in models if is_web_name(model)]
-    files = {model: checkpoint_file(model) for model in models if model not in CARDS}
-    here = {model: path for model, path in files.items() if path is not None}
-    cards = [get_card(model) for model in models if model not in (*on_web, *here)]
+    plans = [resolve(name) for name in names]
+    check_licences(plans, commercial_only=commercial_only)
+    models = dict.fromkeys(model for plan in plans for model in plan.models)  # each once
+    on_web = [model.name for model in models if is_web_name(model.name)]
+    others = [model for model in models if not is_web_name(model.name)]
+    here = [model for model in others if model.file is not None]
+    cards = [model.card for model in others if model.file is None]
     from partita.weights.store import example_path, load_model, weights_path
     from partita.weights.store import fetch as fetch_weights
 
-    for model, path in here.items():
+    for model in here:
         load_model(model)
-        print(f"{one_line(model)}: {one_line(path)}")
-    for model in on_web:
-        fetch_named(model, accept_changed=accept_changed)
+        path = model.file.path if isinstance(model.file, ExternalCheckpoint) else model.file
+        print(f"{one_line(model.name)}: {one_line(path)}")
+    for name in on_web:
+        fetch_named(name, accept_changed=accept_changed)
     for card in cards:
         if not card.has_weights:
             print(f"{card.name}: has no weights: nothing to fetch")

@@ -6,7 +6,6 @@ translated; for the others an error says in one line what to type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,10 +56,6 @@ _REFUSED = {
     "--normalization": "stems keep the song's level; one gain for all stems prevents clipping",
     "--sample-rate": "--keep-rate gives stems the song's own sample rate",
 }
-#: Signatures of demucs's networks outside bags; networks in bags go by their signatures here too.
-_SIGNATURES = {"955717e8": "htdemucs", "5c90dfd2": "htdemucs_6s", "75fc33f5": "hdemucs_mmi"}
-_SIGNATURE = re.compile(rf"(?<![\w./-])({'|'.join(_SIGNATURES)})(?![\w./-])")
-_SPLEETER = re.compile(r"spleeter:(\d)stems")
 _FIELDS = {"{filename}": "{track}", "{instrument}": "{stem}", "{codec}": "{ext}"}
 
 
@@ -116,12 +111,6 @@ def is_known(name: str, options: Options) -> bool:
     """Tell whether a word is an option of ``partita separate`` or of another program."""
     name = own_spelling(name.partition("=")[0])
     return any(name in names for names in (options, _FLAGS, _RENAMED, _REFUSED))
-
-
-def model_name(name: str) -> str:
-    """Return a model name with our names for ``spleeter:2stems`` and demucs's signatures."""
-    name = _SIGNATURE.sub(lambda match: _SIGNATURES[match[1]], name)
-    return _SPLEETER.sub(r"spleeter-\1stems", name)
 
 
 def template(text: str) -> str:

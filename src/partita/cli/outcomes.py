@@ -17,6 +17,7 @@ from partita.cli.licensing import licence_facts
 from partita.errors import PartitaError, one_line
 from partita.progress import Progress
 from partita.separation.batch import BatchOptions, Outcome, Song
+from partita.weights.plan import ModelPlan
 
 _SHORT_S = 1.0  # shorter lengths are printed in seconds
 _FAST = 10.0  # above, without decimals
@@ -78,7 +79,7 @@ class BatchReport:
         """Return the progress function of one song."""
         return self._display.song(song.name, number, total)
 
-    def tell(self, outcome: Outcome, form: StemFormat) -> None:
+    def tell(self, outcome: Outcome, form: StemFormat, model: ModelPlan) -> None:
         """Say what became of one song."""
         self._counts[outcome.status] += 1
         self._told.add(outcome.source)
@@ -88,7 +89,7 @@ class BatchReport:
         for warning in outcome.warnings if not self._quiet else ():
             self._display.print(f"partita: warning: {warning}", error=True)
         if self._as_json:
-            facts = {**as_json(outcome, self._model, form), **licence_facts(self._model)}
+            facts = {**as_json(outcome, self._model, form), **licence_facts(model.licence)}
             self._display.print(json.dumps(facts), whole=True)
         elif not self._quiet and outcome.status != "failed":
             self._display.print(summary(outcome))

@@ -30,10 +30,10 @@ from partita.separation.batch import (
     separate_songs,
 )
 from partita.stem_names import choose_stems
+from partita.weights.aliases import own_name
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.external_checkpoints import name_with_config
-from partita.weights.identity import model_sources
-from partita.weights.plan import parse_plan, plan_sources
+from partita.weights.plan import ModelPlan, resolve
 
 if TYPE_CHECKING:
     from partita.separation.separator import Separator
@@ -171,8 +171,8 @@ def separate(
     Exit status: 0 all done, 1 some input failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    name, filename = other_programs.model_name(name), other_programs.template(filename)
-    name = name if config is None else name_with_config(name, config)
+    filename = other_programs.template(filename)
+    name = own_name(name) if config is None else name_with_config(own_name(name), config)
     report = BatchReport(name, as_json=json_lines, quiet=quiet)
     with report.failures(inputs):
         start_s = parse_time("--start", start)
@@ -181,8 +181,10 @@ def separate(
             raise UsageError(f"--device {device} is none; --duration {device} sets the length")
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
-        check_licences([name], commercial_only=commercial_only)
-        plan = OutputPlan(out, filename, form, name, _stem_names(name, choice, two_stems))
+        model = resolve(name)
+        check_licences([model], commercial_only=commercial_only)
+        names = choose_stems(_sources(model), stems=choice, two_stems=two_stems)
+        plan = OutputPlan(out, filename, form, model.label, list(names))
         settings: dict[str, Any] = {
             "segment_s": segment,
             "overlap": overlap,
@@ -193,18 +195,20 @@ def separate(
             "wiener": wiener,
         }
         options = BatchOptions(
+            name,
+            model.digest,
+            recorded_settings(settings),
             start_s=start_s,
             duration_s=duration_s,
             keep_rate=keep_rate,
             stream=stream,
-            settings=recorded_settings(settings),
             resume=resume,
             overwrite=overwrite,
             jobs=jobs,
         )
         songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
         separator = _Once(
-            lambda: _separator(name, stems=choice, two_stems=two_stems, device=device, **settings)
+            lambda: _separator(model, stems=choice, two_stems=two_stems, device=device, **settings)
         )
         draw = _figures(songs, separator, plan, options) if figures else None
         outcomes = separate_songs(
@@ -213,40 +217,32 @@ def separate(
         # Closed also when Ctrl-C comes: that stops the songs still running.
         with report.batch(songs, options), contextlib.closing(outcomes):
             for outcome in outcomes:
-                report.tell(outcome, plan.form)
+                report.tell(outcome, plan.form, model)
     if report.status == 0 and not (quiet or json_lines or commercial_only):
         hint_at_better_weights(name)
     return report.status
 
 
-def _stem_names(name: str, stems: list[str], two_stems: str | None) -> list[str]:
-    """Check models and stems against the cards, before anything slow starts."""
-    sources = plan_sources(parse_plan(name), _sources)
-    return list(choose_stems(sources, stems=stems, two_stems=two_stems))
-
-
-def _sources(model: str) -> tuple[str, ...]:
+def _sources(model: ModelPlan) -> tuple[str, ...]:
+    """Return the stems of a model, or say what else its name stands for."""
     try:
-        return model_sources(model)
+        return model.sources
     except UnknownNameError:
-        _refuse_oracle(model)
+        from partita.evaluation.oracles import ORACLES
+
+        for each in model.models:
+            if each.name in ORACLES:
+                raise UsageError(
+                    f"{each.name!r} is an oracle, which needs the true stems: "
+                    f"partita benchmark --data FOLDER --model {each.name}"
+                ) from None
         raise
 
 
-def _refuse_oracle(name: str) -> None:
-    from partita.evaluation.oracles import ORACLES
-
-    if name in ORACLES:
-        raise UsageError(
-            f"{name!r} is an oracle, which needs the true stems: "
-            f"partita benchmark --data FOLDER --model {name}"
-        )
-
-
-def _separator(name: str, **options: Any) -> Separator:
+def _separator(model: ModelPlan, **options: Any) -> Separator:
     from partita.separation.separator import Separator  # which imports PyTorch
 
-    return Separator(name, **options)
+    return Separator(model, **options)
 
 
 class _Once:

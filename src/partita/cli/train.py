@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
 import typer
 
-from partita.cli import other_programs
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.training_process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
+from partita.weights.plan import resolve
 
 if TYPE_CHECKING:
     from partita.training.run_folder import RunFolder
@@ -86,8 +86,10 @@ def train(
     set_up_logging(verbose=verbose, quiet=quiet)
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
-    start = other_programs.model_name(start) if start else start
-    check_licences([start] if start else [], commercial_only=commercial_only)
+    if start:
+        plan = resolve(start)
+        start = plan.name
+        check_licences([plan], commercial_only=commercial_only)
     if sources is not None:
         settings = [*settings, f"sources={sources}"]
     folder = out or Path("runs") / Path(recipe).name.removesuffix(".toml")

@@ -24,8 +24,7 @@ from partita.evaluation.systems import (
 from partita.evaluation.tasks import RunOptions, ScoredTrack, score_tracks
 from partita.separation.separator import Separator
 from partita.stem_names import normal_name
-from partita.weights.identity import model_sources
-from partita.weights.plan import file_label, parse_plan, plan_sources
+from partita.weights.plan import resolve
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ def benchmark(
 def _check_name(model: str) -> None:
     """Raise UsageError where a name stands for no model: nothing else is scored in vain."""
     with contextlib.suppress(WeightsError):  # a failure of that model alone
-        plan_sources(parse_plan(model), model_sources)
+        _ = resolve(model).sources
 
 
 def system_labels(models: Sequence[str]) -> dict[str, str]:
@@ -151,10 +150,7 @@ def system_labels(models: Sequence[str]) -> dict[str, str]:
     """
     if len(set(models)) < len(models):
         raise UsageError(f"a model is named twice: {', '.join(map(one_line, models))}")
-    for model in models:
-        if model not in ORACLES:
-            parse_plan(model)
-    labels = {model: model if model in ORACLES else file_label(model) for model in models}
+    labels = {model: model if model in ORACLES else resolve(model).label for model in models}
     counts = Counter(labels.values())
     return {
         model: label if counts[label] == 1 else model.replace("/", "_")

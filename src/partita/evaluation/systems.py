@@ -137,7 +137,8 @@ class SeparatorSystem(System):
             [type(model).__name__, repr(model.config), tensors_digest(model.state_dict())]
             for model in models
         ]
-        content = [facts, repr(separator.plan), dict(settings)]
+        plan = separator.plan and separator.plan.root
+        content = [facts, repr(plan), dict(settings)]
         plain = json.dumps(content, sort_keys=True, default=str)
         self._digest = hashlib.sha256(plain.encode()).hexdigest()
 

@@ -22,7 +22,8 @@ from partita.separation.windowed import (
     estimate_blocks,
 )
 from partita.weights.chain import chained_sources, taken_stem
-from partita.weights.plan import ChainPlan, EnsemblePlan, Plan
+from partita.weights.identity import NamedModel
+from partita.weights.plan import ChainPlan, EnsemblePlan, Part
 
 _UNKNOWN = SongFacts()
 
@@ -226,18 +227,18 @@ class _EnsembleSeparation:
 
 
 def build_estimator(
-    plan: Plan, options: InferenceOptions, load: Callable[[str], SeparationModel]
+    plan: Part, options: InferenceOptions, load: Callable[[NamedModel], SeparationModel]
 ) -> Estimator:
     """Return what separates as a plan says.
 
     Parameters
     ----------
-    plan : Plan
+    plan : NamedModel, ChainPlan or EnsemblePlan
     options : InferenceOptions
         The same for all models, but for the members of ensembles, each of which has delays of its
         own where `shifts` are asked for.
     load : callable
-        Returns a model of the plan by its name.
+        Loads a model of the plan.
 
     Raises
     ------
@@ -251,7 +252,7 @@ def build_estimator(
 
 
 def _built(
-    plan: Plan, options: InferenceOptions, load: Callable[[str], SeparationModel]
+    plan: Part, options: InferenceOptions, load: Callable[[NamedModel], SeparationModel]
 ) -> Estimator:
     if isinstance(plan, ChainPlan):
         joined, *others = [_built(part, options, load) for part in plan.parts]
@@ -259,7 +260,7 @@ def _built(
             joined = Chain(joined, second, taken_stem(link, joined.sources))
         return joined
     if not isinstance(plan, EnsemblePlan):
-        return WindowedModel(load(plan.model), options)
+        return WindowedModel(load(plan), options)
     members: list[Estimator] = []
     for number, member in enumerate(plan.members):
         others_options = dataclasses.replace(options, seed=options.seed + number)

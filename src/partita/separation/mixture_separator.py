@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,9 +26,7 @@ from partita.separation.windowed import Estimator, InferenceOptions, WindowedMod
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.external_checkpoints import name_with_config
-from partita.weights.identity import model_sources
-from partita.weights.licences import require_commercial_use
-from partita.weights.plan import Plan, has_ensemble, needed_plan, parse_plan, plan_sources
+from partita.weights.plan import ModelPlan, resolve
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
@@ -41,7 +38,7 @@ class MixtureSeparator:
 
     def __init__(
         self,
-        model: str | Path | Sequence[str | Path] | nn.Module = DEFAULT_MODEL,
+        model: str | Path | Sequence[str | Path] | ModelPlan | nn.Module = DEFAULT_MODEL,
         *,
         stems: Sequence[str] | str = (),
         two_stems: str | None = None,
@@ -73,7 +70,7 @@ class MixtureSeparator:
         self._settings = {**windows, "precision": precision, "sum_to_mix": sum_to_mix}
         self._sum_to_mix = sum_to_mix
         self._estimator: Estimator
-        self.plan: Plan | None = None
+        self.plan: ModelPlan | None = None
         self.sources: tuple[str, ...] = ()
         if isinstance(model, nn.Module):
             model = as_model(model, sources=sources, sample_rate=sample_rate, segment_s=segment_s)
@@ -83,20 +80,16 @@ class MixtureSeparator:
         else:
             if sources is not None or sample_rate is not None:
                 raise UsageError("`sources` and `sample_rate` are for modules in memory")
-            self._name = _name(model)
-            if config is not None:
-                self._name = name_with_config(self._name, Path(config))
+            self.plan = model if isinstance(model, ModelPlan) else _resolved(model, config)
+            self._name, part = self.plan.name, self.plan.root
             if commercial_only:
-                require_commercial_use(self._name)
-            self.plan = plan = parse_plan(self._name)
-            if has_ensemble(plan) and not sum_to_mix:  # which shares out what all sources leave
+                self.plan.require_commercial_use()
+            if part.has_ensemble and not sum_to_mix:  # which shares out what all sources leave
                 # Chosen first: what is not needed shall not even be fetched.
-                sources_of = functools.cache(model_sources)  # files of other programs are read
-                self.sources = plan_sources(plan, sources_of)
+                self.sources = self.plan.sources
                 chosen = choose_stems(self.sources, stems=stems, two_stems=two_stems)
-                wanted = {name for members in chosen.values() for name in members}
-                plan = needed_plan(plan, wanted, sources_of)
-            self._estimator = build_estimator(plan, options, load_model)
+                part = part.needed({name for members in chosen.values() for name in members})
+            self._estimator = build_estimator(part, options, load_model)
         self.sources = self.sources or self._estimator.sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
 
@@ -331,8 +324,8 @@ class MixtureSeparator:
         )
 
 
-def _name(model: str | Path | Sequence[str | Path]) -> str:
-    """Return the one name of a model, a chain or an ensemble; lists are ensembles."""
+def _resolved(model: str | Path | Sequence[str | Path], config: str | Path | None) -> ModelPlan:
+    """Return what a name, or a list of the members of an ensemble, stands for."""
     names = [model] if isinstance(model, str | Path) or not isinstance(model, Sequence) else model
     for name in names:
         if not isinstance(name, str | Path):
@@ -343,7 +336,7 @@ def _name(model: str | Path | Sequence[str | Path]) -> str:
     whole = ",".join(map(str, names))
     if not whole:
         raise UsageError("`model` is empty: name weights, or leave it out for the default")
-    return whole
+    return resolve(whole if config is None else name_with_config(whole, Path(config)))
 
 
 def _live_blocks(

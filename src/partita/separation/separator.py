@@ -31,7 +31,7 @@ class Separator(MixtureSeparator):
 
     Parameters
     ----------
-    model : str, Path, sequence of those, or Module
+    model : str, Path, sequence of those, ModelPlan, or Module
         Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
         (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``, or
         a list of its members), the name of a registered model that learns nothing, or a model in
@@ -244,11 +244,13 @@ class Separator(MixtureSeparator):
         bitrate: str | int | None,
     ) -> OutputPlan:
         form = stem_format(format, bits, bitrate)
-        return OutputPlan(Path(out), filename, form, self._name, list(self.stems))
+        label = self._name if self.plan is None else self.plan.label
+        return OutputPlan(Path(out), filename, form, label, list(self.stems))
 
     def _batch_options(self, **options: Any) -> BatchOptions:
-        digest = "" if self.plan is not None else tensors_digest(self.model.state_dict())
-        return BatchOptions(settings=recorded_settings(self._settings), weights=digest, **options)
+        plan, settings = self.plan, recorded_settings(self._settings)
+        digest = tensors_digest(self.model.state_dict()) if plan is None else plan.digest
+        return BatchOptions(self._name, digest, settings, **options)
 
 
 def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:

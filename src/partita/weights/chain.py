@@ -8,21 +8,15 @@ Nothing here imports PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.files import exists
 from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
-from partita.weights.external_checkpoints import (
-    checkpoint_file,
-    external_checkpoint,
-    external_label,
-)
-from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
-from partita.weights.web_names import HUB, web_name
+from partita.weights.external_checkpoints import checkpoint_file
+from partita.weights.web_names import HUB
 
 _USUALLY_TAKEN = "accompaniment"
 _MOST_PLUSES = 32  # in the path of one checkpoint
@@ -172,26 +166,20 @@ def chained_sources(first: Sequence[str], taken: str, second: Sequence[str]) -> 
     return tuple(dict.fromkeys([*(name for name in first if name != taken), *second]))
 
 
-def chain_label(name: str) -> str:
+def chain_label(name: str, label_of: Callable[[str], str]) -> str:
     """Return what files and folders of a model or chain are named after.
 
-    Checkpoints go by the names of their files or folders (`checkpoint_label`), cards of chains by
-    their own names, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+    Cards of chains go by their own names, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+
+    Parameters
+    ----------
+    name : str
+    label_of : callable
+        Gives the label of one model or bag by its name.
     """
     labels: list[str] = []
     for link in _named_links(name):
         if link.stem is not None:
             labels[-1] += f"-{link.stem}"
-        labels.append(_label(link.model))
+        labels.append(label_of(link.model))
     return "+".join(labels)
-
-
-def _label(model: str) -> str:
-    if (on_web := web_name(model)) is not None:
-        return on_web.label
-    if model not in CARDS and (bag := bag_file(model)) is not None:
-        return Path(model).resolve().name if Path(model).is_dir() else bag.stem
-    if external_checkpoint(model) is not None:
-        return external_label(model)
-    path = own_checkpoint(model)
-    return Path(model).name if path is None else checkpoint_label(path)

@@ -46,7 +46,7 @@ def save_checkpoint(
     half : bool
         Store weights as float16, at half the size.
     origin : str
-        The files that the weights were made from, for `checkpoint_origin`.
+        The files that the weights were made from; `partita.weights.store` compares it.
     licence : str
         Of the weights, if they are somebody else's; `partita.weights.licences` reads it.
 
@@ -87,7 +87,9 @@ def _os_error(error: SafetensorError) -> OSError:
     return OSError(int(number[1]), os.strerror(int(number[1])))
 
 
-def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> SeparationModel:
+def load_checkpoint(
+    path: Path, *, expected_digest: str | None = None, header: Header | None = None
+) -> SeparationModel:
     """Read a model from a file of `save_checkpoint`, or from one with a ``config.json`` beside it.
 
     Everything in the file is validated first: the configuration by `ModelConfig`, then the names
@@ -99,6 +101,9 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     expected_digest : str, optional
         The expected `tensors_digest`; by default the one that was stored when the file was written,
         which detects damage.
+
+    header : Header, optional
+        The file's, where it has been read before.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
         infinite.
     """
     name = one_line(path)
-    header = read_header(path)
+    header = header or read_header(path)
     said = header.metadata if "model" in header.metadata else mixin_metadata(path, header)
     model = _described_model(name, said, header)
     try:
@@ -131,17 +136,6 @@ def load_checkpoint(path: Path, *, expected_digest: str | None = None) -> Separa
     # Assigned, not copied: float32 tensors stay memory-mapped until they are used.
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval()
-
-
-def checkpoint_origin(path: Path) -> str:
-    """Return the `origin` that `save_checkpoint` stored; empty: none.
-
-    Raises
-    ------
-    WeightsCorruptError
-        The file is not a safetensors file.
-    """
-    return read_header(path).metadata.get("origin", "")
 
 
 def check_finite(name: str, tensors: Mapping[str, Tensor]) -> None:

@@ -32,7 +32,7 @@ from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.imported_checkpoints import UNKNOWN_LICENCE, check_new_name, imported_path
 from partita.weights.msst import load_external
 from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import require_one_model
+from partita.weights.plan import resolve
 from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import SAFETENSORS
 
@@ -98,7 +98,7 @@ def _source(files: Sequence[Path]) -> str:
     """Return the name of a checkpoint, with the given configuration."""
     if len(files) == 1 and bag_file(str(files[0])) is not None:
         with contextlib.suppress(WeightsError):  # a YAML file that is not a bag
-            require_one_model(str(files[0]))
+            resolve(str(files[0])).require_one()
     configs = [path for path in files if is_config(path)]
     others = [path for path in files if not is_config(path)]
     others = [path for path in others if not _is_beside(path, others)]

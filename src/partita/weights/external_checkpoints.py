@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from partita.errors import (
 from partita.files import exists
 from partita.weights.cards import CARDS
 from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.safetensors_header import read_header
+from partita.weights.safetensors_header import Header, read_header
 from partita.weights.suffixes import (
     CONFIGS,
     DEMUCS_PACKAGE,
@@ -38,6 +38,8 @@ AT = "@"
 DEMUCS_CLASS = "klass"
 _MOST_JSON_BYTES = 4_000_000
 _PathType = TypeVar("_PathType", bound=PurePath)
+#: Reads the header of a safetensors file, or remembers it.
+ReadHeader = Callable[[Path], Header]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class ExternalCheckpoint:
     config: Path | None
 
 
-def external_checkpoint(name: str) -> ExternalCheckpoint | None:
+def external_checkpoint(name: str, read: ReadHeader = read_header) -> ExternalCheckpoint | None:
     """Return the external checkpoint that a name stands for; None: it stands for something else.
 
     Parameters
@@ -65,6 +67,8 @@ def external_checkpoint(name: str) -> ExternalCheckpoint | None:
         configuration; or a folder that holds one of each. The configuration of a checkpoint is the
         file of the same name beside it, else the only one in its folder; demucs's checkpoints need
         none.
+    read : callable
+        Returns the header of a safetensors file.
 
     Raises
     ------
@@ -74,18 +78,18 @@ def external_checkpoint(name: str) -> ExternalCheckpoint | None:
     if not name or "\0" in name or name in CARDS or is_web_name(name):
         return None
     own = own_checkpoint(name)
-    if own is not None and (not exists(own) or _is_ours(own)):
+    if own is not None and (not exists(own) or _is_ours(own, read)):
         return None
     whole = Path(name)
     with contextlib.suppress(OSError):
         if whole.is_dir():
-            return _in_folder(whole)
+            return _in_folder(whole, read)
     checkpoint, at, config = name.rpartition(AT)
     if at and checkpoint and config.lower().endswith(CONFIGS) and not exists(whole):
         return ExternalCheckpoint(Path(checkpoint), Path(config))
-    if not _may_be_external(whole):
+    if not _may_be_external(whole, read):
         return None
-    return ExternalCheckpoint(whole, _beside(whole))
+    return ExternalCheckpoint(whole, _beside(whole, read))
 
 
 def checkpoint_file(name: str) -> Path | None:
@@ -159,20 +163,19 @@ def is_config(path: Path) -> bool:
     return path.suffix.lower() in CONFIGS
 
 
-def external_label(name: str) -> str:
+def external_label(name: str, found: ExternalCheckpoint) -> str:
     """Return the label of a checkpoint's stems: the name of its file or folder."""
-    if Path(name).is_dir():
-        return Path(name).resolve().name
-    found = external_checkpoint(name)
-    return (found.path if found else Path(name)).stem
+    return Path(name).resolve().name if Path(name).is_dir() else found.path.stem
 
 
-def _may_be_external(path: Path) -> bool:
+def _may_be_external(path: Path, read: ReadHeader = read_header) -> bool:
     suffix = path.suffix.lower()
-    return suffix in EXTERNAL or (suffix == SAFETENSORS and exists(path) and not _is_ours(path))
+    return suffix in EXTERNAL or (
+        suffix == SAFETENSORS and exists(path) and not _is_ours(path, read)
+    )
 
 
-def is_demucs(path: Path) -> bool:
+def is_demucs(path: Path, read: ReadHeader = read_header) -> bool:
     """Return whether a checkpoint is demucs's: a ``.th`` package, or safetensors with its metadata.
 
     demucs 4.1.0 stores a network's constructor arguments in the metadata of a safetensors file, and
@@ -181,7 +184,7 @@ def is_demucs(path: Path) -> bool:
     if path.suffix.lower() != SAFETENSORS:
         return path.suffix.lower() == DEMUCS_PACKAGE
     with contextlib.suppress(WeightsCorruptError):
-        metadata = read_header(path).metadata
+        metadata = read(path).metadata
         return DEMUCS_CLASS in metadata or (
             "model" not in metadata and DEMUCS_CLASS in read_sidecar(path)
         )
@@ -198,18 +201,18 @@ def read_sidecar(path: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: Path, read: ReadHeader) -> bool:
     """Return whether partita wrote a file; True for unreadable ones, whose reader reports why."""
     try:
-        metadata = read_header(path).metadata
+        metadata = read(path).metadata
     except WeightsCorruptError:
         return True
-    return "model" in metadata or not (is_demucs(path) or _configs(path.parent))
+    return "model" in metadata or not (is_demucs(path, read) or _configs(path.parent))
 
 
-def _in_folder(folder: Path) -> ExternalCheckpoint | None:
-    found = [path for path in _checkpoints(folder) if _may_be_external(path)]
-    return ExternalCheckpoint(found[0], _beside(found[0])) if len(found) == 1 else None
+def _in_folder(folder: Path, read: ReadHeader) -> ExternalCheckpoint | None:
+    found = [path for path in _checkpoints(folder) if _may_be_external(path, read)]
+    return ExternalCheckpoint(found[0], _beside(found[0], read)) if len(found) == 1 else None
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -218,8 +221,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix.lower() in (*EXTERNAL, SAFETENSORS))
 
 
-def _beside(path: Path) -> Path | None:
-    if path.suffix.lower() in SELF_DESCRIBED or not exists(path) or is_demucs(path):
+def _beside(path: Path, read: ReadHeader) -> Path | None:
+    if path.suffix.lower() in SELF_DESCRIBED or not exists(path) or is_demucs(path, read):
         return None
     return chosen_config(path, _configs(path.parent))
 

@@ -1,47 +1,182 @@
-"""What tells one model's weights from another's, without loading them.
+"""One model and what is known of it without loading: stems, licence, what tells its weights apart.
 
 Nothing here imports PyTorch, but for checkpoints that have to be loaded to tell their stems.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import exists
 from partita.stem_names import is_source_name
-from partita.weights import safetensors_header
+from partita.weights.card import Card
 from partita.weights.cards import get_card
-from partita.weights.external_checkpoints import ExternalCheckpoint, external_checkpoint, is_demucs
+from partita.weights.external_checkpoints import (
+    ExternalCheckpoint,
+    ReadHeader,
+    external_checkpoint,
+    external_label,
+    is_demucs,
+)
 from partita.weights.hash_cache import cached_sha256
+from partita.weights.licences import (
+    Licence,
+    allows_commercial_use,
+    hub_licence,
+    require_commercial_use,
+)
 from partita.weights.msst_config import read_config
-from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import ChainPlan, ModelPlan, Plan, parse_plan
-from partita.weights.web_models import local_checkpoint, pinned_model
-from partita.weights.web_names import is_web_name
+from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
+from partita.weights.safetensors_header import read_header
+from partita.weights.web_models import local_checkpoint, pinned_model, stated_licence
+from partita.weights.web_names import is_web_name, web_name
 
 
 @dataclass(frozen=True)
-class CheckpointHeader:
-    """What a checkpoint says of itself.
+class NamedModel:
+    """One model, by its name; what it is, is found and read when it is asked for, and once.
 
     Attributes
     ----------
-    sources : tuple of str
-    digest : str
-        SHA-256 of model, configuration and tensors.
+    name : str
+        Of a card; the path of a checkpoint or of a training's folder; a name on the web.
+
+    Raises
+    ------
+    UnknownNameError
+        From its properties: no such card.
+    WeightsError
+        From its properties: a checkpoint that is not there, or is none; one on the web that cannot
+        be fetched.
     """
 
-    sources: tuple[str, ...]
-    digest: str
+    name: str
+
+    @property
+    def models(self) -> tuple[NamedModel, ...]:
+        """Itself."""
+        return (self,)
+
+    @property
+    def has_ensemble(self) -> bool:
+        """Whether an ensemble is part of it: never."""
+        return False
+
+    def needed(self, _wanted: Iterable[str]) -> NamedModel:
+        """Return what some of its stems need: itself."""
+        return self
+
+    @cached_property
+    def read(self) -> ReadHeader:
+        """Reads the header of a safetensors file once."""
+        return functools.cache(read_header)
+
+    @cached_property
+    def file(self) -> Path | ExternalCheckpoint | None:
+        """Its checkpoint, fetched where needed: partita's own is a path; None: it has a card."""
+        if is_web_name(self.name):
+            return local_checkpoint(self.name)
+        external = external_checkpoint(self.name, self.read)
+        return own_checkpoint(self.name) if external is None else external
+
+    @cached_property
+    def card(self) -> Card:
+        """The card of a model that has no `file`."""
+        return get_card(self.name)
+
+    @cached_property
+    def label(self) -> str:
+        """What files and folders of it are named after."""
+        if (on_web := web_name(self.name)) is not None:
+            return on_web.label
+        if isinstance(self.file, ExternalCheckpoint):
+            return external_label(self.name, self.file)
+        return Path(self.name).name if self.file is None else checkpoint_label(self.file)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Its stems."""
+        if isinstance(self.file, ExternalCheckpoint):
+            return _external_sources(self.file)
+        if self.file is None:
+            return self.card.sources
+        return checkpoint_sources(self.file, self.read)
+
+    @cached_property
+    def licence(self) -> Licence | None:
+        """The licence; None: there is nothing to license.
+
+        Checkpoints of one's own have none: it is for their owner to say. Imported ones have the
+        licence that was stated then, repositories of the Hub what their cards state. Nothing is
+        known of other programs' checkpoints. Nothing is fetched for it.
+        """
+        if is_web_name(self.name):
+            return hub_licence(stated_licence(self.name))
+        if isinstance(self.file, ExternalCheckpoint):
+            return Licence("unknown", None)
+        if self.file is None:
+            card = self.card
+            return Licence(card.licence, card.commercial_use) if card.has_weights else None
+        try:
+            stated = self.read(self.file).metadata.get("licence", "")
+        except WeightsCorruptError:  # whoever loads it says why
+            return None
+        return Licence(stated, allows_commercial_use(stated)) if stated else None
+
+    def require_commercial_use(self) -> None:
+        """Refuse a model whose licence does not clearly allow commercial use.
+
+        Raises
+        ------
+        UsageError
+            It does not, or nothing is known.
+        """
+        require_commercial_use(self.name, self.licence)
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 of model, configuration and weights."""
+        if is_web_name(self.name):
+            return self._web_digest()
+        if isinstance(self.file, ExternalCheckpoint):
+            config = "" if self.file.config is None else cached_sha256(self.file.config)
+            return digest_of(cached_sha256(self.file.path), config)
+        if self.file is None:
+            tensors: Any = self.card.tensors_sha256
+            if not tensors and self.card.remote:  # all sources hold the same weights
+                files = self.card.remote[0].files
+                tensors = {name: file.digest for name, file in files.items()}
+            return digest_of(self.card.model, dict(self.card.config), tensors)
+        said = _metadata(self.file, self.read)
+        try:
+            # Older files do not say what their tensors are: the whole file stands for them.
+            tensors = said.get("tensors_sha256") or cached_sha256(self.file)
+            return digest_of(said["model"], said["config"], tensors)
+        except KeyError as error:
+            raise WeightsCorruptError(f"{one_line(self.file)}: not a partita checkpoint") from error
+        except OSError as error:
+            reason = one_line(error.strerror or error)
+            raise WeightsUnavailableError(f"{one_line(self.file)}: {reason}") from error
+
+    def _web_digest(self) -> str:
+        hashes = {file.filename: file.sha256 for file in pinned_model(self.name).files}
+        if isinstance(self.file, ExternalCheckpoint) and self.file.config is not None:
+            config = self.file.config  # on the web as well, or a file that the name says
+            hashes.setdefault(config.name, "")
+            hashes[config.name] = hashes[config.name] or cached_sha256(config)
+        return digest_of(sorted(hashes.values()))
 
 
-def read_header(path: Path) -> CheckpointHeader:
-    """Read what a checkpoint says of itself, in a few milliseconds whatever its size.
+def checkpoint_sources(path: Path, read: ReadHeader = read_header) -> tuple[str, ...]:
+    """Return the stems of a checkpoint of partita's, in a few milliseconds whatever its size.
 
     Raises
     ------
@@ -50,47 +185,26 @@ def read_header(path: Path) -> CheckpointHeader:
     WeightsCorruptError
         It is not a checkpoint of partita's.
     """
-    name = one_line(path)
-    if not exists(path):
-        raise WeightsUnavailableError(f"{name}: no such checkpoint")
-    found = safetensors_header.read_header(path)
-    said = found.metadata
-    if "model" not in said:
-        from partita.weights.hub_mixin import mixin_metadata
-
-        said = mixin_metadata(path, found)
+    said = _metadata(path, read)
     try:
         sources = json.loads(said["sources"])
         if not isinstance(sources, list) or not all(map(is_source_name, sources)):
             raise ValueError
-        # Older files do not say what their tensors are: the whole file stands for them.
-        tensors = said.get("tensors_sha256") or cached_sha256(path)
-        return CheckpointHeader(tuple(sources), _digest(said["model"], said["config"], tensors))
-    except OSError as error:
-        raise WeightsUnavailableError(f"{name}: {one_line(error.strerror or error)}") from error
     except (ValueError, LookupError, RecursionError) as error:
-        raise WeightsCorruptError(f"{name}: not a partita checkpoint") from error
+        raise WeightsCorruptError(f"{one_line(path)}: not a partita checkpoint") from error
+    return tuple(sources)
 
 
-def model_sources(model: str) -> tuple[str, ...]:
-    """Return the stems of one model, a card's or a checkpoint's.
+def _metadata(path: Path, read: ReadHeader) -> Mapping[str, str]:
+    """Return what a checkpoint says of itself, or what ``config.json`` beside it does."""
+    if not exists(path):
+        raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
+    header = read(path)
+    if "model" in header.metadata:
+        return header.metadata
+    from partita.weights.hub_mixin import mixin_metadata
 
-    Raises
-    ------
-    UnknownNameError
-        No such card.
-    WeightsError
-        A checkpoint that is not there, or is none; one on the web that cannot be fetched.
-    """
-    if is_web_name(model):
-        there = local_checkpoint(model)
-        if isinstance(there, ExternalCheckpoint):
-            return _external_sources(there)
-        return read_header(there).sources
-    if (external := external_checkpoint(model)) is not None:
-        return _external_sources(external)
-    own = own_checkpoint(model)
-    return get_card(model).sources if own is None else read_header(own).sources
+    return mixin_metadata(path, header)
 
 
 def _external_sources(external: ExternalCheckpoint) -> tuple[str, ...]:
@@ -110,59 +224,6 @@ def _external_sources(external: ExternalCheckpoint) -> tuple[str, ...]:
     return load_external(external).sources
 
 
-def model_digest(name: str) -> str:
-    """Return a SHA-256 of what a name stands for: models, configurations, weights.
-
-    Parameters
-    ----------
-    name : str
-        As for `partita.weights.plan.parse_plan`.
-
-    Raises
-    ------
-    UsageError
-        As `parse_plan`; no such card.
-    WeightsError
-        A checkpoint that is not there, or is none.
-    """
-    return _plan_digest(parse_plan(name))
-
-
-def _plan_digest(plan: Plan) -> str:
-    if isinstance(plan, ModelPlan):
-        return _model_digest(plan.model)
-    if isinstance(plan, ChainPlan):
-        pairs = zip(plan.links, plan.parts, strict=True)
-        return _digest(*(fact for link, part in pairs for fact in (link.stem, _plan_digest(part))))
-    facts = [[list(member.weights), _plan_digest(member.plan)] for member in plan.members]
-    return _digest("ensemble", facts)
-
-
-def _model_digest(model: str) -> str:
-    if is_web_name(model):
-        return _web_digest(model)
-    if (external := external_checkpoint(model)) is not None:
-        config = "" if external.config is None else cached_sha256(external.config)
-        return _digest(cached_sha256(external.path), config)
-    own = own_checkpoint(model)
-    if own is not None:
-        return read_header(own).digest
-    card = get_card(model)
-    tensors: Any = card.tensors_sha256
-    if not tensors and card.remote:  # the first source stands for all: they hold the same weights
-        tensors = {name: file.digest for name, file in card.remote[0].files.items()}
-    return _digest(card.model, dict(card.config), tensors)
-
-
-def _web_digest(model: str) -> str:
-    pin, there = pinned_model(model), local_checkpoint(model)
-    hashes = {file.filename: file.sha256 for file in pin.files}
-    if isinstance(there, ExternalCheckpoint) and there.config is not None:
-        config = there.config  # on the web as well, or a file that the name says
-        hashes.setdefault(config.name, "")
-        hashes[config.name] = hashes[config.name] or cached_sha256(config)
-    return _digest(sorted(hashes.values()))
-
-
-def _digest(*facts: object) -> str:
+def digest_of(*facts: object) -> str:
+    """Return a SHA-256 of facts that JSON can hold."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode()).hexdigest()

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from partita.errors import UsageError, WeightsCorruptError, one_line
+from partita.errors import UsageError, one_line
 from partita.weights.card import Card
-from partita.weights.cards import CARDS, get_card
-from partita.weights.external_checkpoints import external_checkpoint
-from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import parse_plan, plan_models
-from partita.weights.safetensors_header import read_header
-from partita.weights.web_models import stated_licence
-from partita.weights.web_names import is_web_name
+from partita.weights.cards import CARDS
 
 COMMERCIAL_ONLY = "PARTITA_COMMERCIAL_ONLY"
 _NO = ("", "0", "false", "no", "off")
@@ -47,24 +40,9 @@ class Licence:
     commercial_use: bool | None
 
 
-def licence_of(name: str) -> Licence | None:
-    """Return the licence of what a name stands for; None: there is nothing to license.
-
-    Checkpoints of one's own are left out: their licence is for their owner to say. Imported ones
-    have the licence that was stated then, repositories of the Hub what their cards state. Nothing
-    is known of other programs' checkpoints.
-
-    Parameters
-    ----------
-    name : str
-        As for `partita.weights.plan.parse_plan`.
-
-    Raises
-    ------
-    UsageError
-        As `parse_plan`; no such card.
-    """
-    found = [licence for _, licence in _parts(name)]
+def joint_licence(licences: Iterable[Licence | None]) -> Licence | None:
+    """Return the licence of several models together; None: there is nothing to license."""
+    found = [licence for licence in licences if licence is not None]
     if not found:
         return None
     use = _all_allow({licence.commercial_use for licence in found})
@@ -87,47 +65,27 @@ def wants_commercial_only() -> bool:
     return os.environ.get(COMMERCIAL_ONLY, "").strip().lower() not in _NO
 
 
-def require_commercial_use(name: str) -> None:
+def require_commercial_use(name: str, licence: Licence | None) -> None:
     """Refuse weights whose licence does not clearly allow commercial use.
+
+    Parameters
+    ----------
+    name : str
+        Of the weights.
+    licence : Licence or None
+        None: there is nothing to license.
 
     Raises
     ------
     UsageError
-        The card, or one of a chain's or bag's, does not allow it, or nothing is known.
+        The licence does not allow it, or nothing is known.
     """
-    for part, licence in _parts(name):
-        if licence.commercial_use is not True:
-            allowed = ", ".join(card.name for card in CARDS.values() if card.commercial_use)
-            raise UsageError(
-                f"{one_line(part)} is not clearly free for commercial use: its licence is "
-                f"{licence_text(licence)}; `commercial_only` and {COMMERCIAL_ONLY} allow {allowed}"
-            )
-
-
-def _parts(name: str) -> list[tuple[str, Licence]]:
-    """Return what a name consists of, as far as somebody else has to license it."""
-    parts = []
-    for model in plan_models(parse_plan(name)):
-        if is_web_name(model):
-            parts.append((model, hub_licence(stated_licence(model))))
-        elif external_checkpoint(model) is not None:
-            parts.append((model, Licence("unknown", None)))
-        elif (own := own_checkpoint(model)) is not None:
-            if stated := _stated(own):
-                parts.append((model, Licence(stated, allows_commercial_use(stated))))
-        else:
-            card = get_card(model)
-            if card.has_weights:
-                parts.append((card.name, Licence(card.licence, card.commercial_use)))
-    return parts
-
-
-def _stated(checkpoint: Path) -> str:
-    """Return the licence that an imported checkpoint carries; empty: it is none, or damaged."""
-    try:
-        return read_header(checkpoint).metadata.get("licence", "")
-    except WeightsCorruptError:  # whoever loads it says why
-        return ""
+    if licence is not None and licence.commercial_use is not True:
+        allowed = ", ".join(card.name for card in CARDS.values() if card.commercial_use)
+        raise UsageError(
+            f"{one_line(name)} is not clearly free for commercial use: its licence is "
+            f"{licence_text(licence)}; `commercial_only` and {COMMERCIAL_ONLY} allow {allowed}"
+        )
 
 
 def allows_commercial_use(licence: str) -> bool | None:

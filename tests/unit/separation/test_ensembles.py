@@ -10,7 +10,8 @@ from partita.models._protocol import ModelConfig, SeparationModel
 from partita.separation.chain import Chain, Ensemble, build_estimator, chains_before
 from partita.separation.windowed import InferenceOptions, estimate_blocks
 from partita.weights.chain import Link
-from partita.weights.plan import ChainPlan, EnsemblePlan, Member, ModelPlan
+from partita.weights.identity import NamedModel
+from partita.weights.plan import ChainPlan, EnsemblePlan, Member
 
 RATE = 44100
 CPU = InferenceOptions(torch.device("cpu"), torch.float32)
@@ -44,12 +45,12 @@ def noise(*shape):
 
 
 def built(models, plan, options=CPU):
-    return build_estimator(plan, options, models.__getitem__)
+    return build_estimator(plan, options, lambda model: models[model.name])
 
 
 def ensemble(*models, weights=(), options=CPU):
     rows = weights or [(1.0,)] * len(models)
-    members = [Member(ModelPlan(str(number)), tuple(row)) for number, row in enumerate(rows)]
+    members = [Member(NamedModel(str(number)), tuple(row)) for number, row in enumerate(rows)]
     return built(
         {str(n): model for n, model in enumerate(models)},
         EnsemblePlan("all", tuple(members)),
@@ -155,9 +156,9 @@ def test_an_ensemble_within_a_chain_and_a_chain_within_an_ensemble():
         "two": Powers("accompaniment vocals", 3),
         "last": Powers("drums bass", 5),
     }
-    mean = EnsemblePlan("mean", (Member(ModelPlan("one")), Member(ModelPlan("two"))))
+    mean = EnsemblePlan("mean", (Member(NamedModel("one")), Member(NamedModel("two"))))
     links = (Link("mean"), Link("last", "accompaniment"))
-    chain = ChainPlan((mean, ModelPlan("last")), links)
+    chain = ChainPlan((mean, NamedModel("last")), links)
     mixture = noise(1, 2, 4000)
     found = built(models, chain)
     assert found.sources == ("vocals", "drums", "bass")
@@ -166,7 +167,7 @@ def test_an_ensemble_within_a_chain_and_a_chain_within_an_ensemble():
 
     direct = Powers("bass vocals drums", 1)
     models["direct"] = direct
-    whole = built(models, EnsemblePlan("all", (Member(chain), Member(ModelPlan("direct")))))
+    whole = built(models, EnsemblePlan("all", (Member(chain), Member(NamedModel("direct")))))
     parts = [(2.5 + 2) / 2, (12.5 + 3) / 2, (15 + 1) / 2]
     expected = torch.stack([part * mixture for part in parts], dim=1)
     torch.testing.assert_close(estimated(whole, mixture), expected)

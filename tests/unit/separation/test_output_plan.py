@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from partita.audio.formats import stem_format
 from partita.errors import AudioWriteError, UsageError
 from partita.separation.batch import OutputPlan, Song, check_template
+from partita.weights.plan import resolve
 
 
 def plan(root, template="{model}/{track}/{stem}.{ext}", form="wav", stems=("vocals", "drums")):
@@ -23,7 +24,8 @@ def test_default_paths(tmp_path):
     [("some/path/own.safetensors", "own"), ("x/own.safetensors:a+hpss", "own-a+hpss")],
 )
 def test_folders_of_checkpoints_and_chains(tmp_path, model, folder):
-    output = OutputPlan(tmp_path, "{model}/{stem}.{ext}", stem_format("wav"), model, ["vocals"])
+    label = resolve(model).label
+    output = OutputPlan(tmp_path, "{model}/{stem}.{ext}", stem_format("wav"), label, ["vocals"])
     assert output.paths(Song("song.mp3", "song")) == {"vocals": tmp_path / folder / "vocals.wav"}
 
 

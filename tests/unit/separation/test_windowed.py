@@ -12,7 +12,8 @@ from partita.models._protocol import ModelConfig, SeparationModel, SongFacts
 from partita.separation.chain import build_estimator
 from partita.separation.windowed import InferenceOptions, estimate_blocks
 from partita.weights.chain import Link
-from partita.weights.plan import ChainPlan, ModelPlan
+from partita.weights.identity import NamedModel
+from partita.weights.plan import ChainPlan
 
 RATE = 44100
 
@@ -41,10 +42,10 @@ class Alone(Signs):
 def chain(*models, stems=(), **options):
     """Models that take `stems`, one each for all but the first; the accompaniment by default."""
     links = [Link("", stem) for stem in [None, *(stems or [None] * (len(models) - 1))]]
-    parts = [ModelPlan(str(number)) for number in range(len(models))]
+    parts = [NamedModel(str(number)) for number in range(len(models))]
     cpu = InferenceOptions(torch.device("cpu"), torch.float32, **options)
     plan = ChainPlan(tuple(parts), tuple(links)) if len(parts) > 1 else parts[0]
-    return build_estimator(plan, cpu, lambda name: models[int(name)])
+    return build_estimator(plan, cpu, lambda model: models[int(model.name)])
 
 
 def noise(*shape, seed=0):

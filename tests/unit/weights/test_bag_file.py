@@ -10,9 +10,9 @@ from demucs_files import write_package
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.bag_file import bag_file, read_bag
-from partita.weights.identity import model_digest, model_sources
-from partita.weights.licences import Licence, licence_of
-from partita.weights.plan import EnsemblePlan, ModelPlan, file_label, parse_plan, plan_sources
+from partita.weights.identity import NamedModel
+from partita.weights.licences import Licence
+from partita.weights.plan import EnsemblePlan, resolve
 
 
 @pytest.fixture
@@ -37,22 +37,22 @@ def test_files_and_folders(folder, monkeypatch):
     bag = folder / "mine.yaml"
     assert bag_file(str(bag)) == bag_file(str(folder)) == bag
     for name in (bag, folder):
-        plan = parse_plan(str(name))
+        plan = resolve(str(name)).root
         assert isinstance(plan, EnsemblePlan)
-        assert [member.plan for member in plan.members] == [*map(ModelPlan, names_of(folder))]
+        assert [member.plan for member in plan.members] == [*map(NamedModel, names_of(folder))]
         assert [member.weights for member in plan.members] == [(1.0,), (1.0,)]
-        assert plan_sources(plan, model_sources) == tuple(FOUR)
-        assert licence_of(str(name)) == Licence("unknown", None)
-    assert (file_label(str(bag)), file_label(str(folder))) == ("mine", "my bag")
+        assert plan.sources == tuple(FOUR)
+        assert resolve(str(name)).licence == Licence("unknown", None)
+    assert (resolve(str(bag)).label, resolve(str(folder)).label) == ("mine", "my bag")
     monkeypatch.chdir(folder)
     assert bag_file(".") is not None
-    assert file_label(".") == "my bag"
-    assert file_label(f"{bag}:2,hpss") == "mine-2,hpss"
+    assert resolve(".").label == "my bag"
+    assert resolve(f"{bag}:2,hpss").label == "mine-2,hpss"
 
 
 def test_a_bag_of_one(folder):
     bag = rewritten(folder, models=["bbbb1111"], segment=44)
-    assert parse_plan(str(bag)) == ModelPlan(names_of(folder)[1])
+    assert resolve(str(bag)).root == NamedModel(names_of(folder)[1])
 
 
 def test_weights(folder):
@@ -79,30 +79,30 @@ def test_segments(tmp_path, klass, segment, expected_s):
     kwargs = SMALL if klass == "HTDemucs" else {**SMALL, "depth": 4, "norm_starts": 4}
     path = write_network(tmp_path / "cccc2222.safetensors", klass, kwargs)
     bag = write_bag(tmp_path / "one.yaml", ["cccc2222"], segment=segment)
-    model = store.load_model(parse_plan(str(bag)).model)
+    model = store.load_model(resolve(str(bag)).root)
     assert model.window.length == int(expected_s * RATE)
     assert store.load_model(str(path)).window.length == int(0.5 * RATE)
 
 
 def test_digests(folder):
     bag = folder / "mine.yaml"
-    first = model_digest(str(bag))
-    assert model_digest(str(folder)) == first
+    first = resolve(str(bag)).digest
+    assert resolve(str(folder)).digest == first
     rewritten(folder, weights=[[1, 1, 1, 1], [1, 1, 1, 2]])
-    assert model_digest(str(bag)) != first
+    assert resolve(str(bag)).digest != first
 
 
 def test_a_missing_network_is_one_line(folder):
     (folder / "bbbb1111.safetensors").unlink()
     with pytest.raises(WeightsUnavailableError, match="the model bbbb1111 is missing: put") as info:
-        parse_plan(str(folder / "mine.yaml"))
+        resolve(str(folder / "mine.yaml"))
     assert "\n" not in str(info.value)
 
 
 def test_two_files_of_one_network(folder):
     shutil.copy(folder / "aaaa0000.safetensors", folder / "aaaa0000.th")
     with pytest.raises(WeightsCorruptError, match=r"several files are the model aaaa0000"):
-        parse_plan(str(folder / "mine.yaml"))
+        resolve(str(folder / "mine.yaml"))
 
 
 def test_hashes_in_names_are_checked(folder):
@@ -113,9 +113,9 @@ def test_hashes_in_names_are_checked(folder):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     for name, is_right in ((f"aaaa0000-{digest}.th", True), ("aaaa0000-00000000.th", False)):
         path = path.rename(folder / name)
-        plan = parse_plan(str(folder / "mine.yaml"))
-        assert plan_sources(plan, model_sources) == tuple(FOUR)
-        member = plan.members[0].plan.model
+        plan = resolve(str(folder / "mine.yaml")).root
+        assert plan.sources == tuple(FOUR)
+        member = plan.members[0].plan
         if is_right:
             assert store.load_model(member).sources == tuple(FOUR)
             continue
@@ -157,13 +157,13 @@ def test_what_is_no_bag(folder, content, fault):
     bag = folder / "mine.yaml"
     bag.write_text(content)
     with pytest.raises(WeightsCorruptError, match=fault) as info:
-        parse_plan(str(bag))
+        resolve(str(bag))
     assert "\n" not in str(info.value)
 
 
 def test_a_bag_that_is_not_there(tmp_path):
     with pytest.raises(WeightsUnavailableError, match="no such bag of models"):
-        parse_plan(str(tmp_path / "none.yaml"))
+        resolve(str(tmp_path / "none.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_a_bag_that_is_not_there(tmp_path):
 def test_weights_that_do_not_fit_the_networks(folder, weights, fault):
     bag = rewritten(folder, weights=weights)
     with pytest.raises(WeightsCorruptError, match=fault):
-        plan_sources(parse_plan(str(bag)), model_sources)
+        _ = resolve(str(bag)).sources
 
 
 def test_networks_of_other_stems(folder):
     write_network(folder / "bbbb1111.safetensors", kwargs={**SMALL, "sources": ["a", "bass"]})
     with pytest.raises(WeightsCorruptError, match=r"must give the same stems \(both give: bass\)"):
-        plan_sources(parse_plan(str(folder)), model_sources)
+        _ = resolve(str(folder)).sources

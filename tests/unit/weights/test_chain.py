@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from partita.errors import UnknownNameError, UsageError
+from partita.weights.card import Card
 from partita.weights.cards import CARDS
 from partita.weights.chain import (
     Link,
@@ -12,7 +13,7 @@ from partita.weights.chain import (
     parse_chain,
     taken_stem,
 )
-from partita.weights.plan import file_label, parse_plan, plan_sources
+from partita.weights.plan import resolve
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_paths_of_checkpoints_may_hold_anything(tmp_path):
         Link(str(path), "residual"),
         Link("repet", "x"),
     )
-    assert file_label(f"{path}:x+hpss") == "c:d+e-x+hpss"
+    assert resolve(f"{path}:x+hpss").label == "c:d+e-x+hpss"
 
 
 @pytest.mark.parametrize(
@@ -73,14 +74,16 @@ def test_which_stem_is_taken(monkeypatch):
         taken_stem(Link("kit"), ("flute", "voice"))
 
 
-def test_stems_of_a_chain():
+def test_stems_of_a_chain(monkeypatch):
     assert chained_sources(("a", "b", "c"), "b", ("x", "c", "b")) == ("a", "c", "x", "b")
     stems = {"one": "vocals accompaniment", "two": "drums bass", "three": "low vocals"}
-    stems_of = {name: names.split() for name, names in stems.items()}.__getitem__
-    assert plan_sources(parse_plan("one"), stems_of) == ("vocals", "accompaniment")
-    assert plan_sources(parse_plan("one+two:drums+three"), stems_of) == ("vocals", "bass", "low")
+    for name, names in stems.items():
+        card = Card(name=name, summary="x", config={"sources": names.split()})
+        monkeypatch.setitem(CARDS, name, card)
+    assert resolve("one").sources == ("vocals", "accompaniment")
+    assert resolve("one+two:drums+three").sources == ("vocals", "bass", "low")
     with pytest.raises(UnknownNameError, match="unknown stem 'accompaniment'"):  # it is taken
-        plan_sources(parse_plan("one+two:accompaniment+three"), stems_of)
+        _ = resolve("one+two:accompaniment+three").sources
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_stems_of_a_chain():
     ],
 )
 def test_labels(name, label):
-    assert file_label(name) == label
+    assert resolve(name).label == label
 
 
 def test_names_are_read_without_pytorch():

@@ -11,7 +11,7 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.demucs_package import read_package
 from partita.weights.external_checkpoints import external_checkpoint
-from partita.weights.identity import model_digest, model_sources
+from partita.weights.plan import resolve
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def assert_is_it(model, state):
 
 def test_a_file_becomes_a_model(path):
     assert_is_it(store.load_model(str(path)), load_file(path))
-    assert model_sources(str(path)) == tuple(FOUR)
-    assert len(model_digest(str(path))) == 64
+    assert resolve(str(path)).sources == tuple(FOUR)
+    assert len(resolve(str(path)).digest) == 64
 
 
 def test_sources_are_told_without_the_tensors(path, monkeypatch):
     monkeypatch.setattr("partita.weights.demucs_package.load_file", None)
-    assert model_sources(str(path)) == tuple(FOUR)
+    assert resolve(str(path)).sources == tuple(FOUR)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_sources_are_told_without_the_tensors(path, monkeypatch):
 def test_sources_that_are_none(path, kwargs, fault):
     save_file(load_file(path), path, demucs_metadata(kwargs=kwargs))
     with pytest.raises(WeightsCorruptError, match=fault):
-        model_sources(str(path))
+        _ = resolve(str(path)).sources
 
 
 def test_half_precision(tmp_path):

@@ -12,8 +12,8 @@ from partita import models
 from partita.errors import UsageError, WeightsCorruptError
 from partita.models import OpenUnmix, UNet, create_model
 from partita.weights.hub_export import export_folder
-from partita.weights.identity import model_digest, model_sources
 from partita.weights.licences import Licence
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 
 SETTINGS = {"sources": ["a", "b"], **SMALL_UNET}
@@ -74,9 +74,9 @@ def test_folders_that_hold_something_stay(tmp_path, model):
 @pytest.mark.parametrize("change", [{}, {"model_type": "unet"}])
 def test_what_the_mixin_wrote(tmp_path, model, change):
     folder = write(tmp_path / "theirs", model, {**model.config.to_dict(), **change})
-    assert model_sources(folder) == ("a", "b")
+    assert resolve(folder).sources == ("a", "b")
     assert same(load_model(folder), model)
-    assert model_digest(folder) == model_digest(folder)
+    assert resolve(folder).digest == resolve(folder).digest
     bare = write(tmp_path / "bare", model, {**SETTINGS, **change})
     assert same(load_model(bare), model)
 
@@ -105,7 +105,7 @@ def test_the_tensors_tell_the_model(tmp_path):
 )
 def test_bad_settings(tmp_path, model, config, fault):
     folder = write(tmp_path / "theirs", model, config)
-    for act in (load_model, model_sources):
+    for act in (load_model, lambda name: resolve(name).sources):
         if act is load_model or "another shape" not in fault:
             with pytest.raises(WeightsCorruptError, match=fault) as info:
                 act(folder)

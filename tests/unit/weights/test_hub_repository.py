@@ -17,8 +17,8 @@ from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableEr
 from partita.weights import web_models
 from partita.weights.hub_export import export_folder
 from partita.weights.hub_repository import read_repository
-from partita.weights.identity import model_sources
-from partita.weights.licences import Licence, licence_of, require_commercial_use
+from partita.weights.licences import Licence
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
 from partita.weights.web_names import web_name
@@ -60,14 +60,14 @@ def in_cache(tmp_path):
 def test_a_repository_is_fetched_once_and_pinned(server, ours, tmp_path, caplog):
     caplog.set_level(logging.INFO, "partita")
     server.repos["owner/name"] = Repo(ours, card={"license": "apache-2.0"})
-    assert model_sources(NAME) == ("a", "b")
+    assert resolve(NAME).sources == ("a", "b")
     assert "fetching hf:owner/name (commit aaaaaaaaaaaa); licence: apache-2.0" in caplog.text
     assert "model.safetensors: " in caplog.text
     server.repos.clear()
     asked = len(server.asked)
     assert load_model(NAME).sources == ("a", "b")
-    assert licence_of(NAME) == Licence("apache-2.0", True)
-    require_commercial_use(NAME)
+    assert resolve(NAME).licence == Licence("apache-2.0", True)
+    resolve(NAME).require_commercial_use()
     assert len(server.asked) == asked
     assert in_cache(tmp_path) == ["config.json", "model.safetensors", "pin.json"]
     (pin,) = (tmp_path / "home").rglob("pin.json")
@@ -107,10 +107,10 @@ def test_the_server_speaks_the_librarys_language(server, ours, tmp_path):
 )
 def test_licences_are_what_cards_state(server, ours, card, licence, tmp_path):
     server.repos["owner/name"] = Repo(ours, card=card)
-    assert licence_of(NAME) == licence
+    assert resolve(NAME).licence == licence
     if not licence.commercial_use:
         with pytest.raises(UsageError, match="not clearly free for commercial use"):
-            require_commercial_use(NAME)
+            resolve(NAME).require_commercial_use()
     assert in_cache(tmp_path) == []  # known before any weights are here
 
 
@@ -146,7 +146,7 @@ def test_networks_of_demucs(server, tmp_path, says):
     server.files |= {f"/{name}": content for name, content in files.items()}
     for name in (NAME, f"{server.address}/{path.name}"):
         assert load_model(name).registry_name == "htdemucs"
-        assert model_sources(name) == tuple(FOUR)
+        assert resolve(name).sources == tuple(FOUR)
 
 
 def test_one_of_several(server, theirs):

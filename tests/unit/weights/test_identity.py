@@ -9,7 +9,8 @@ from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableEr
 from partita.models import create_model
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import save_checkpoint
-from partita.weights.identity import model_digest, read_header
+from partita.weights.identity import checkpoint_sources
+from partita.weights.plan import resolve
 
 
 def save(path, seed=0, **values):
@@ -22,23 +23,23 @@ def save(path, seed=0, **values):
 def test_names_that_mean_other_weights(tmp_path):
     names = [*CARDS, "hpss:harmonic+repet", "hpss:percussive+repet"]
     names = [name for name in names if not CARDS.get(name) or not CARDS[name].has_parts]
-    digests = [model_digest(name) for name in names]
+    digests = [resolve(name).digest for name in names]
     assert len(set(digests)) == len(digests)
     assert all(len(digest) == 64 for digest in digests)
 
 
 def test_a_chain_is_what_it_stands_for():
-    assert model_digest("four-stems") == model_digest(CARDS["four-stems"].chain)
+    assert resolve("four-stems").digest == resolve(CARDS["four-stems"].chain).digest
 
 
 def test_checkpoints(tmp_path):
     path = tmp_path / "own.safetensors"
-    first = model_digest(save(path))
-    assert model_digest(save(path)) == first
-    assert read_header(path).sources == ("a", "b")
-    assert model_digest(save(tmp_path / "other name.safetensors")) == first
-    assert model_digest(save(path, seed=1)) != first
-    assert model_digest(save(path, sources=["b", "a"])) != first
+    first = resolve(save(path)).digest
+    assert resolve(save(path)).digest == first
+    assert checkpoint_sources(path) == ("a", "b")
+    assert resolve(save(tmp_path / "other name.safetensors")).digest == first
+    assert resolve(save(path, seed=1)).digest != first
+    assert resolve(save(path, sources=["b", "a"])).digest != first
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 100, b"\x02" + bytes(7) + b"{}"])
@@ -46,19 +47,19 @@ def test_what_is_no_checkpoint(tmp_path, content):
     path = tmp_path / "own.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsCorruptError, match=r"own\.safetensors: not a "):
-        model_digest(str(path))
+        _ = resolve(str(path)).digest
 
 
 def test_what_is_not_there(tmp_path):
     with pytest.raises(WeightsUnavailableError, match="no such checkpoint"):
-        model_digest(str(tmp_path / "own.safetensors"))
+        _ = resolve(str(tmp_path / "own.safetensors")).digest
     with pytest.raises(UsageError, match="unknown model 'own'"):
-        model_digest("own")
+        _ = resolve("own").digest
 
 
 def test_pytorch_is_not_needed():
     code = (
-        "import sys; from partita.weights.identity import model_digest\n"
-        "model_digest('four-stems'); sys.exit('torch' in sys.modules)"
+        "import sys; from partita.weights.plan import resolve\n"
+        "resolve('four-stems').digest; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,8 @@ import pytest
 from partita.errors import UsageError
 from partita.weights import cards, store
 from partita.weights.card import Card
-from partita.weights.licences import Licence, licence_of, require_commercial_use
+from partita.weights.licences import Licence
+from partita.weights.plan import resolve
 
 
 def test_nothing_is_known_of_a_card_that_states_nothing():
@@ -24,12 +25,12 @@ def test_nothing_is_known_of_a_card_that_states_nothing():
     ],
 )
 def test_licences_of_names(name, licence):
-    assert licence_of(name) == licence
+    assert resolve(name).licence == licence
     if licence is None or licence.commercial_use:
-        require_commercial_use(name)
+        resolve(name).require_commercial_use()
     else:
         with pytest.raises(UsageError, match=r"not clearly free .* allow four-stems, "):
-            require_commercial_use(name)
+            resolve(name).require_commercial_use()
 
 
 def test_every_licence_has_evidence():

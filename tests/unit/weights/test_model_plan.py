@@ -9,20 +9,8 @@ from partita.weights import licences, store
 from partita.weights.card import BagMember, Card
 from partita.weights.cards import CARDS
 from partita.weights.chain import Link
-from partita.weights.identity import model_digest
-from partita.weights.plan import (
-    ChainPlan,
-    EnsemblePlan,
-    Member,
-    ModelPlan,
-    file_label,
-    has_ensemble,
-    needed_plan,
-    parse_plan,
-    part_cards,
-    plan_models,
-    plan_sources,
-)
+from partita.weights.identity import NamedModel
+from partita.weights.plan import ChainPlan, EnsemblePlan, Member, part_cards, resolve
 
 FOUR = ("vocals", "drums", "bass", "other")
 STEMS = {
@@ -33,12 +21,20 @@ STEMS = {
 }
 
 
-def stems_of(name):
-    return STEMS[name] if name in STEMS else CARDS[name].sources
+@pytest.fixture(autouse=True)
+def named(monkeypatch):
+    """Cards of these names and stems."""
+    for name, stems in STEMS.items():
+        card = Card(name=name, summary="x", config={"sources": list(stems)})
+        monkeypatch.setitem(CARDS, name, card)
+
+
+def names_in(plan):
+    return tuple(model.name for model in plan.models)
 
 
 def members(name):
-    plan = parse_plan(name)
+    plan = resolve(name).root
     assert isinstance(plan, EnsemblePlan)
     return [(member.plan, member.weights) for member in plan.members]
 
@@ -77,9 +73,9 @@ def bag(monkeypatch):
 
 
 def test_models_and_chains():
-    assert parse_plan("one") == ModelPlan("one")
+    assert resolve("one").root == NamedModel("one")
     links = (Link("one"), Link("two", "rest"))
-    assert parse_plan("one:rest+two") == ChainPlan((ModelPlan("one"), ModelPlan("two")), links)
+    assert resolve("one:rest+two").root == ChainPlan((NamedModel("one"), NamedModel("two")), links)
 
 
 @pytest.mark.parametrize(
@@ -93,86 +89,86 @@ def test_models_and_chains():
     ],
 )
 def test_ensembles(name, weights):
-    expected = [(ModelPlan(model), (w,)) for model, w in zip(["one", "two"], weights, strict=True)]
+    expected = [(NamedModel(model), (w,)) for model, w in zip(["one", "two"], weights, strict=True)]
     assert members(name) == expected
 
 
 def test_members_may_be_chains():
     (first, weight), second = members("one:rest+two:3,six")
-    assert plan_models(first) == ("one", "two")
+    assert names_in(first) == ("one", "two")
     assert first.links[1] == Link("two", "rest")
-    assert (weight, second) == ((3.0,), (ModelPlan("six"), (1.0,)))
+    assert (weight, second) == ((3.0,), (NamedModel("six"), (1.0,)))
 
 
 @pytest.mark.parametrize("name", ["one,", ",one", "one,,two", ",", " , "])
 def test_a_missing_member_is_one_line(name):
     with pytest.raises(UsageError, match="a model is missing; ensembles are FIRST,SECOND"):
-        parse_plan(name)
+        resolve(name)
 
 
 @pytest.mark.parametrize("name", ["one,one", "one:2,two,one", "one+cut,one+cut:2"])
 def test_members_that_are_named_twice(name):
     with pytest.raises(UsageError, match=r"one(\+cut)? is named twice"):
-        parse_plan(name)
+        resolve(name)
 
 
 @pytest.mark.parametrize("name", ["one:2", "one:x,two", "one:-1,two", "one,two:1:2", "one:,two"])
 def test_what_is_no_weight(name):
     with pytest.raises(UsageError, match=r"is missing behind :.*weights, 0 or more, are"):
-        parse_plan(name)
+        resolve(name)
 
 
 def test_paths_may_hold_anything(tmp_path):
     path = tmp_path / "a,b" / "c,d:2.safetensors"
     path.parent.mkdir()
     path.touch()
-    model = ModelPlan(str(path))
-    assert parse_plan(str(path)) == model
+    model = NamedModel(str(path))
+    assert resolve(str(path)).root == model
     assert members(f"one,{path}:3,two:2") == [
-        (ModelPlan("one"), (1.0,)),
+        (NamedModel("one"), (1.0,)),
         (model, (3.0,)),
-        (ModelPlan("two"), (2.0,)),
+        (NamedModel("two"), (2.0,)),
     ]
-    assert file_label(f"{path}:3,hpss") == "c,d:2-3,hpss"
+    assert resolve(f"{path}:3,hpss").label == "c,d:2-3,hpss"
     folder = tmp_path / "run:2"
     folder.mkdir()
     (folder / "model.safetensors").touch()
     assert members(f"{folder},one") == [
-        (ModelPlan(str(folder)), (1.0,)),
-        (ModelPlan("one"), (1.0,)),
+        (NamedModel(str(folder)), (1.0,)),
+        (NamedModel("one"), (1.0,)),
     ]
 
 
 def test_sources_are_the_first_members():
-    assert plan_sources(parse_plan("one,two"), stems_of) == ("vocals", "rest")
-    assert plan_sources(parse_plan("two,one"), stems_of) == ("rest", "vocals")
+    assert resolve("one,two").sources == ("vocals", "rest")
+    assert resolve("two,one").sources == ("rest", "vocals")
 
 
 def test_other_stems_are_refused_and_those_in_common_named():
     with pytest.raises(UsageError, match=r"must give the same stems \(both give: vocals, rest\)"):
-        plan_sources(parse_plan("one,six"), stems_of)
+        _ = resolve("one,six").sources
     with pytest.raises(UsageError, match=r"both give: none") as info:
-        plan_sources(parse_plan("one,cut"), stems_of)
+        _ = resolve("one,cut").sources
     assert "cut separates drums, bass, and one vocals, rest" in str(info.value)
     assert "\n" not in str(info.value)
 
 
 def test_weights_that_are_all_zero():
     with pytest.raises(UsageError, match="no member has a weight for vocals"):
-        plan_sources(parse_plan("one:0,two:0"), stems_of)
+        _ = resolve("one:0,two:0").sources
 
 
 def test_a_bag(bag):
     assert members("bag") == [
-        (ModelPlan("m1"), (1.0, 0.0)),
-        (ModelPlan("m2"), (0.0, 2.0)),
-        (ModelPlan("m3"), (3.0, 1.0)),
+        (NamedModel("m1"), (1.0, 0.0)),
+        (NamedModel("m2"), (0.0, 2.0)),
+        (NamedModel("m3"), (3.0, 1.0)),
     ]
-    assert plan_sources(parse_plan("bag"), stems_of) == ("vocals", "rest")
-    assert plan_models(parse_plan("bag:rest+cut")) == ("m1", "m2", "m3", "cut")
+    assert resolve("bag").sources == ("vocals", "rest")
+    assert names_in(resolve("bag:rest+cut").root) == ("m1", "m2", "m3", "cut")
     assert [card.name for card in part_cards(bag)] == ["m1", "m2", "m3"]
-    assert file_label("bag") == "bag"
-    assert file_label("bag:2,one") == "bag-2,one"
+    assert resolve("bag").label == "bag"
+    assert resolve("bag:2,one").label == "bag-2,one"
 
 
 @pytest.mark.parametrize(
@@ -189,41 +185,41 @@ def test_a_bag(bag):
     ],
 )
 def test_members_that_nothing_wanted_comes_from_are_left_out(bag, name, wanted, models):
-    plan = needed_plan(parse_plan(name), wanted, stems_of)
-    assert list(plan_models(plan)) == models
-    assert set(plan_sources(plan, stems_of)) >= set(wanted)
+    plan = resolve(name).root.needed(wanted)
+    assert list(names_in(plan)) == models
+    assert set(plan.sources) >= set(wanted)
 
 
 def test_weights_stay_with_their_sources(bag):
-    plan = needed_plan(parse_plan("bag"), ["rest"], stems_of)
+    plan = resolve("bag").root.needed(["rest"])
     assert plan.sources == ("rest",)
     assert plan.members == (
-        Member(ModelPlan("m2"), (2.0,)),
-        Member(ModelPlan("m3"), (1.0,)),
+        Member(NamedModel("m2"), (2.0,)),
+        Member(NamedModel("m3"), (1.0,)),
     )
 
 
 def test_only_ensembles_are_cut(bag):
-    assert has_ensemble(parse_plan("bag:rest+cut"))
-    assert has_ensemble(parse_plan("one,two"))
-    assert not has_ensemble(parse_plan("one:rest+cut"))
+    assert resolve("bag:rest+cut").root.has_ensemble
+    assert resolve("one,two").root.has_ensemble
+    assert not resolve("one:rest+cut").root.has_ensemble
 
 
 def test_licences_are_those_of_all_members(bag):
-    assert licences.licence_of("bag") == licences.Licence("MIT AND odd", None)
-    found = licences.licence_of("m1,umxl")
+    assert resolve("bag").licence == licences.Licence("MIT AND odd", None)
+    found = resolve("m1,umxl").licence
     assert found == licences.Licence("MIT AND CC-BY-NC-SA-4.0", False)
     with pytest.raises(UsageError, match="m2 is not clearly free for commercial use"):
-        licences.require_commercial_use("bag")
+        resolve("bag").require_commercial_use()
 
 
 def test_digests_know_members_and_weights(bag, monkeypatch):
     names = ["bag", "m1,m2", "m1:2,m2", "m1:2,m2:2", "m1", "m1:rest+m2"]
-    before = [model_digest(name) for name in names]
+    before = [resolve(name).digest for name in names]
     assert len(set(before)) == len(names)
     more = (*bag.members[:2], BagMember("m3", (3.0, 2.0)))
     monkeypatch.setitem(CARDS, "bag", dataclasses.replace(bag, members=more))
-    assert model_digest("bag") != before[0]
+    assert resolve("bag").digest != before[0]
 
 
 def test_a_bag_is_no_model(bag):
@@ -235,4 +231,4 @@ def test_a_bag_is_no_model(bag):
 
 def test_unknown_members():
     with pytest.raises(UnknownNameError, match="unknown model 'umxhp'; did you mean umxhq"):
-        plan_sources(parse_plan("umxhq,umxhp"), lambda name: store.get_card(name).sources)
+        _ = resolve("umxhq,umxhp").sources

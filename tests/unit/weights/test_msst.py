@@ -14,8 +14,7 @@ from msst_files import assert_same, msst_config, msst_state, small_model, write_
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.external_checkpoints import external_checkpoint, name_with_config
-from partita.weights.identity import model_digest, model_sources
-from partita.weights.plan import file_label
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 
 VARIANTS = {
@@ -43,7 +42,7 @@ def test_checkpoints_become_the_models_that_they_are_of(name, config, tmp_path):
         "bands_rate": 44100,
     }
     assert_same(found, model)
-    assert model_sources(str(path)) == model.sources
+    assert resolve(str(path)).sources == model.sources
 
 
 def test_settings_that_the_yaml_leaves_out_come_from_the_tensors(tmp_path):
@@ -94,7 +93,7 @@ def test_a_target_of_several_heads_is_taken_alone(tmp_path):
     model = small_model(sources=["vocals", "drums", "other"])
     path = write_msst(tmp_path, model, training={"target_instrument": "drums"})
     found = load_model(str(path))
-    assert found.sources == model_sources(str(path)) == ("drums", "residual")
+    assert found.sources == resolve(str(path)).sources == ("drums", "residual")
     mixture = 0.1 * torch.randn(1, 2, 9000)
     with torch.inference_mode():
         drums, residual = found(mixture)[0]
@@ -117,7 +116,7 @@ def test_one_stem_comes_with_what_it_leaves(instruments, target, sources, tmp_pa
     training = {"instruments": instruments, "target_instrument": target}
     path = write_msst(tmp_path, model, training=training)
     found = load_model(str(path))
-    assert found.sources == model_sources(str(path)) == sources
+    assert found.sources == resolve(str(path)).sources == sources
     assert_same(found, model)
 
 
@@ -141,8 +140,8 @@ def test_names_of_both_files(tmp_path):
     found = external_checkpoint(str(path))
     assert (found.path, found.config) == (path, config)
     assert external_checkpoint(str(folder)) == found
-    assert file_label(str(path)) == "vocals"
-    assert file_label(str(folder)) == "a model"
+    assert resolve(str(path)).label == "vocals"
+    assert resolve(str(folder)).label == "a model"
     config.rename(folder / "config_vocals.yaml")
     (folder / "another.yaml").write_text("a: 1")
     assert external_checkpoint(str(path)).config.name == "config_vocals.yaml"
@@ -151,8 +150,8 @@ def test_names_of_both_files(tmp_path):
     with pytest.raises(WeightsCorruptError, match="several configurations beside it"):
         external_checkpoint(str(path))
     name = name_with_config(str(path), tmp_path / "elsewhere.yml")
-    assert load_model(name).sources == model_sources(name) == ("vocals", "other")
-    assert file_label(name) == "vocals"
+    assert load_model(name).sources == resolve(name).sources == ("vocals", "other")
+    assert resolve(name).label == "vocals"
     assert name_with_config(str(folder), tmp_path / "elsewhere.yml") == name
     for wrong in ("umxhq", str(tmp_path)):
         with pytest.raises(UsageError, match="`config`"):
@@ -183,18 +182,18 @@ def test_others_may_be_safetensors_too(tmp_path):
 
 def test_digests_tell_checkpoints_and_configurations_apart(tmp_path):
     path = write_msst(tmp_path, small_model())
-    first = model_digest(str(path))
+    first = resolve(str(path)).digest
     shutil.copy(path, tmp_path / "copy.ckpt")
-    assert model_digest(f"{tmp_path / 'copy.ckpt'}@{tmp_path / 'model.yaml'}") == first
+    assert resolve(f"{tmp_path / 'copy.ckpt'}@{tmp_path / 'model.yaml'}").digest == first
     write_msst(tmp_path, small_model(), inference={"num_overlap": 2})
-    assert model_digest(str(path)) != first
+    assert resolve(str(path)).digest != first
 
 
 def test_stems_are_known_without_pytorch(tmp_path):
     path = write_msst(tmp_path, small_model())
     code = (
-        "import sys; from partita.weights.identity import model_sources; "
-        f"print(*model_sources({str(path)!r})); assert 'torch' not in sys.modules"
+        "import sys; from partita.weights.plan import resolve; "
+        f"print(*resolve({str(path)!r}).sources); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "vocals other\n"

@@ -5,7 +5,7 @@ import torch
 
 from msst_files import assert_same, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import WeightsCorruptError
-from partita.weights.identity import model_sources
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 
 NAMES = ["scnet", "scnet-masked", "mdx23c"]
@@ -41,7 +41,7 @@ def test_checkpoints_become_the_models_that_they_are_of(name, config, tmp_path):
     found = load_model(str(path))
     assert found.registry_name == name
     assert found.config == model.config
-    assert model_sources(str(path)) == model.sources
+    assert resolve(str(path)).sources == model.sources
     assert_same(found, model)
 
 
@@ -61,7 +61,7 @@ def test_a_target_of_several_stems_is_taken_alone(name, tmp_path):
     model = small_model(name, sources=["vocals", "drums", "other"])
     path = write_msst(tmp_path, model, training={"target_instrument": "drums"})
     found = load_model(str(path))
-    assert found.sources == model_sources(str(path)) == ("drums", "residual")
+    assert found.sources == resolve(str(path)).sources == ("drums", "residual")
     with torch.inference_mode():
         drums, residual = found(noise())[0]
         torch.testing.assert_close(drums, model(noise())[0, 1])

@@ -11,7 +11,7 @@ from partita.models import create_model
 from partita.weights.chain import Link, parse_chain
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
-from partita.weights.plan import file_label
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 
 
@@ -73,7 +73,7 @@ def test_folders_in_chains(run_folder):
         Link(str(run_folder), "residual"),
         Link("repet"),
     )
-    assert file_label(f"{run_folder}+hpss") == "a+b:c+hpss"
+    assert resolve(f"{run_folder}+hpss").label == "a+b:c+hpss"
 
 
 def test_labels(run_folder, monkeypatch):
@@ -81,7 +81,7 @@ def test_labels(run_folder, monkeypatch):
     assert checkpoint_label(Path("runs/x/mine.safetensors")) == "mine"
     monkeypatch.chdir(run_folder)
     assert checkpoint_label(Path("model.safetensors")) == "a+b:c"
-    assert file_label(".") == "a+b:c"
+    assert resolve(".").label == "a+b:c"
 
 
 def test_names_are_read_without_pytorch():

@@ -13,9 +13,8 @@ from msst_files import small_model, write_msst
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights import web_models
 from partita.weights.chain import parse_chain
-from partita.weights.identity import model_digest, model_sources
-from partita.weights.licences import Licence, licence_of
-from partita.weights.plan import file_label
+from partita.weights.licences import Licence
+from partita.weights.plan import resolve
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
 
@@ -47,31 +46,31 @@ def test_an_address_is_fetched_once_and_pinned(server, ours, tmp_path, caplog):
     caplog.set_level(logging.INFO, "partita")
     server.files["/some/ours.safetensors"] = ours
     name = f"{server.address}/some/ours.safetensors"
-    assert model_sources(name) == ("a", "b")
+    assert resolve(name).sources == ("a", "b")
     digest = hashlib.sha256(ours).hexdigest()
     assert f"ours.safetensors: {len(ours):,} bytes, SHA-256 {digest}" in caplog.text
     assert "licence: unknown" in caplog.text
     server.files.clear()
     asked = len(server.asked)
     model = load_model(name)
-    assert model_digest(name) == model_digest(name)
+    assert resolve(name).digest == resolve(name).digest
     assert len(server.asked) == asked
     assert torch.equal(weights(model), weights(load_model(str(tmp_path / "ours.safetensors"))))
     (pin,) = (tmp_path / "home" / "web").glob("ours-*/pin.json")
     said = json.loads(pin.read_text())
     assert (said["name"], said["files"][0]["sha256"]) == (name, digest)
-    assert licence_of(name) == Licence("unknown", None)
+    assert resolve(name).licence == Licence("unknown", None)
 
 
 def test_labels_and_chains():
     name = "https://example.org:8000/a/b/model.ckpt@https://example.org/x.yaml"
-    assert file_label(name) == "model"
+    assert resolve(name).label == "model"
     first, second = parse_chain(f"{name}:vocals+hpss")
     assert (first.model, second.stem) == (name, "vocals")
     assert [link.stem for link in parse_chain(f"hf:a/b@v1+{name}")] == [None, None]
     assert parse_chain("hf:name")[0].model == "hf:name"  # which is for its reader to refuse
-    assert file_label("hf:owner/Name@v1:drums+hf:owner/other/folder/x.ckpt") == "Name-drums+x"
-    assert file_label("https://example.org/a%2Fb%20c.safetensors?download=true") == "a_b_c"
+    assert resolve("hf:owner/Name@v1:drums+hf:owner/other/folder/x.ckpt").label == "Name-drums+x"
+    assert resolve("https://example.org/a%2Fb%20c.safetensors?download=true").label == "a_b_c"
 
 
 @pytest.mark.parametrize("how", ["beside", "named", "here"])
@@ -82,9 +81,9 @@ def test_checkpoints_of_msst(server, tmp_path, how):
     server.files["/m/model.yaml" if how == "beside" else "/n/other.yaml"] = yaml.read_bytes()
     name = f"{server.address}/m/model.ckpt"
     name += {"beside": "", "named": f"@{server.address}/n/other.yaml", "here": f"@{yaml}"}[how]
-    assert model_sources(name) == ("vocals", "other")
+    assert resolve(name).sources == ("vocals", "other")
     assert torch.equal(weights(load_model(name)), weights(load_model(str(path))))
-    assert model_digest(name) == model_digest(name)
+    assert resolve(name).digest == resolve(name).digest
 
 
 def test_without_a_yaml_file_the_message_says_what_is_missing(server, tmp_path):
@@ -104,7 +103,7 @@ def test_what_has_changed_is_refused_until_it_is_accepted(server, ours, tmp_path
     with pytest.raises(WeightsCorruptError, match=accept) as info:
         fetch_web_model(name)
     assert "has changed since it was fetched on 20" in str(info.value)
-    assert model_sources(name) == ("a", "b")  # what was fetched is still good
+    assert resolve(name).sources == ("a", "b")  # what was fetched is still good
     (path,) = (tmp_path / "home").rglob("ours.safetensors")
     path.unlink()
     with pytest.raises(WeightsCorruptError, match=accept):

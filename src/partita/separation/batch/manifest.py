@@ -106,7 +106,7 @@ class Making:
     model : str
         Its name.
     weights : str
-        SHA-256 of what the name stands for (`partita.weights.identity.model_digest`).
+        SHA-256 of what the name stands for (`partita.weights.plan.ModelPlan.digest`).
     options : mapping of str to int, float, str, bool, list or None
         All that changes sound or files, by the options' names.
     """

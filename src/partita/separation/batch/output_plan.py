@@ -14,7 +14,6 @@ from partita.errors import AudioWriteError, UsageError, one_line
 from partita.files import part_of_path
 from partita.separation.batch.songs import Song
 from partita.stem_names import file_names
-from partita.weights.plan import file_label
 
 DEFAULT_TEMPLATE = "{model}/{track}/{stem}.{ext}"
 _FIELDS = ("model", "track", "stem", "ext")
@@ -31,14 +30,15 @@ class OutputPlan:
     template : str
         Below `root`; fields ``{model} {track} {stem} {ext}``.
     form : StemFormat
-    model : str
+    label : str
+        What files of the model are named after.
     stems : sequence of str
     """
 
     root: Path
     template: str
     form: StemFormat
-    model: str
+    label: str
     stems: Sequence[str]
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class OutputPlan:
     @property
     def model_name(self) -> str:
         """What ``{model}`` stands for."""
-        return part_of_path(file_label(self.model))
+        return part_of_path(self.label)
 
     def paths(self, song: Song) -> dict[str, Path]:
         """Return stem name → path for one song.

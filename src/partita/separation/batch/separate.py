@@ -28,7 +28,6 @@ from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.separation.batch.output_plan import OutputPlan
 from partita.separation.batch.songs import Outcome, Song, identity
 from partita.threads import result_awake
-from partita.weights.identity import model_digest
 
 if TYPE_CHECKING:
     from partita.separation.stream import MixtureStream
@@ -57,31 +56,34 @@ class BatchOptions:
 
     Attributes
     ----------
+    model : str
+        Its name, recorded beside the stems.
+    weights : str
+        SHA-256 of the model, recorded too.
+    settings : mapping of str to int, float, str, bool or None
+        What else the sound depends on, by the names of its options: recorded too.
     start_s, duration_s, keep_rate
         As for `partita.Separator.separate`.
     stream : int or None
         Which sound track of each file; None: the default one.
-    settings : mapping of str to int, float, str, bool or None
-        What else the sound depends on, by the names of its options: recorded beside the stems.
     resume : bool
         Skip songs whose stems are all there and were made of the same song in the same way.
     overwrite : bool
         Replace stems that are there; without either, they are an error.
     jobs : int
         Songs at once.
-    weights : str
-        SHA-256 of a model in memory; empty: the plan's model is a name, which stands for its own.
     """
 
+    model: str
+    weights: str
+    settings: Mapping[str, Any]
     start_s: float = 0.0
     duration_s: float | None = None
     keep_rate: bool = False
     stream: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     overwrite: bool = False
     jobs: int = 1
-    weights: str = ""
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
@@ -175,8 +177,8 @@ class _Batch:
         form, options, stems = self.plan.form, self.options, list(self.plan.stems)
         self._making = Making(
             __version__,
-            self.plan.model,
-            options.weights or model_digest(self.plan.model),
+            options.model,
+            options.weights,
             {
                 **options.settings,
                 "start": options.start_s,
