@@ -186,9 +186,9 @@ def test_works_where_nothing_can_be_remembered(root, vocals, monkeypatch, tmp_pa
 
 
 def test_wrong_usage(root, tmp_path):
-    with pytest.raises(UsageError, match=r"no vocals or drums are heard .*; name one with stems"):
+    with pytest.raises(UsageError, match=r"has no vocals or drums, .*: name a data set with stems"):
         find_recordings(root / "Nobody")
-    with pytest.raises(UsageError, match="no vocals are heard"):
+    with pytest.raises(UsageError, match="has no vocals, or"):
         find_recordings(root / "Nobody", ["vocals"])
     with pytest.raises(UsageError, match="nowhere"):
         find_recordings(tmp_path / "nowhere")

@@ -103,7 +103,7 @@ def test_goes_on_where_it_was(run, album, tmp_path):
         (["--stems", ""], "--stems is empty"),
         (["--duration", "0"], "a song cannot be 0 s long"),
         (["--duration", "nan"], "a song cannot be nan s long"),
-        (["--songs", "0"], "0 songs are none"),
+        (["--songs", "0"], "--songs must be at least 1, not 0"),
         (["--rate", "0"], "sample rate 0"),
         (["--style", "polka-core"], "unknown style 'polka-core'"),
         (["--soundfont", "none.sf2"], "none.sf2: no such SoundFont"),

@@ -6,6 +6,8 @@ import functools
 import re
 from typing import Any
 
+from typer import Context
+
 # `segment_s`, or with a value: `device="cpu"`
 _PARAMETER = re.compile(r"`([a-zA-Z][\w.]*)(?:=([^`]*))?`")
 #: Those whose flags are called otherwise.
@@ -25,20 +27,26 @@ def _flag(match: re.Match[str]) -> str:
     name, value = match[1], match[2]
     flag = _OTHERWISE.get(name) or "--" + name.removesuffix("_s").replace("_", "-")
     if flag not in _flags():
+        flag = flag.removesuffix("s")  # of a flag that may be repeated
+    if flag not in _flags():
         return match[0]
     return flag if value in (None, "True") else f"{flag} {value.strip(chr(34))}"
 
 
 @functools.cache
 def _flags() -> frozenset[str]:
-    """Return the flags of all commands."""
+    """Return the flags of all commands, those of plug-ins too."""
     from typer.main import get_command
 
     from partita.cli.app import app  # which imports this module
 
-    return frozenset(_flags_of(get_command(app)))
+    return frozenset(_flags_of(Context(get_command(app), info_name="partita")))
 
 
-def _flags_of(command: Any) -> set[str]:
-    flags = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
-    return flags.union(*map(_flags_of, getattr(command, "commands", {}).values()))
+def _flags_of(ctx: Context) -> set[str]:
+    group: Any = ctx.command
+    flags = {name for param in group.params for name in (*param.opts, *param.secondary_opts)}
+    names = group.list_commands(ctx) if hasattr(group, "list_commands") else ()
+    return flags.union(
+        *(_flags_of(Context(group.get_command(ctx, name), ctx, name)) for name in names)
+    )

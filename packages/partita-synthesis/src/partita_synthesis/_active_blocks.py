@@ -1,4 +1,4 @@
-"""Where a signal sounds: many parts rest for half of a song, and silence need not be worked on."""
+"""Blocks in which a signal is not silent: many parts rest for half of a song."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
-    """The blocks of a signal in which it sounds, in order; what lies between is silent.
+class ActiveBlocks:
+    """The blocks of a signal that are not silent, in order.
 
-    They are worked on side by side, as if the pauses between had been cut out.
+    They are processed as one signal, with the pauses cut out.
 
     Attributes
     ----------
@@ -29,26 +29,26 @@ class Stretches:
 
     @classmethod
     def around(
-        cls, sounding: npt.NDArray[np.bool_], hop: int, *, before: int = 0, after: int = 0
-    ) -> Stretches:
-        """Keep blocks that sound, and so many silent ones around each.
+        cls, is_active: npt.NDArray[np.bool_], hop: int, *, before: int = 0, after: int = 0
+    ) -> ActiveBlocks:
+        """Keep active blocks, and so many silent ones around each.
 
         Parameters
         ----------
-        sounding : ndarray ``[blocks]``
+        is_active : ndarray ``[blocks]``
         hop : int
         before, after : int
-            Blocks; what is worked out from a stretch has died away in those after it.
+            Blocks; what rings on after an active block has died away after these.
         """
-        changes = np.zeros(len(sounding) + 1, np.int64)
-        heard = np.flatnonzero(sounding)
-        np.add.at(changes, np.maximum(heard - before, 0), 1)
-        np.add.at(changes, np.minimum(heard + after + 1, len(sounding)), -1)
+        changes = np.zeros(len(is_active) + 1, np.int64)
+        active = np.flatnonzero(is_active)
+        np.add.at(changes, np.maximum(active - before, 0), 1)
+        np.add.at(changes, np.minimum(active + after + 1, len(is_active)), -1)
         return cls(hop, np.flatnonzero(np.cumsum(changes[:-1])))
 
     @property
     def spans(self) -> list[tuple[slice, slice]]:
-        """Samples of the signal, and where they are when the pauses are cut out."""
+        """Slices of the signal, and their places once the pauses are cut out."""
         cuts = np.flatnonzero(np.diff(self.blocks) > 1) + 1
         firsts, ends = np.append(0, cuts).tolist(), np.append(cuts, len(self.blocks)).tolist()
         spans = []
@@ -73,9 +73,9 @@ class Stretches:
         return out
 
     def add(self, kept_samples: Samples, total: Samples) -> None:
-        """Add what was worked out ``[..., kept * hop]`` to a whole signal, in place.
+        """Add a processed signal ``[..., kept * hop]`` to a whole one, in place.
 
-        What lies beyond the end of that is left out.
+        Samples beyond its end are left out.
         """
         for whole, kept in self.spans:
             piece = total[..., whole]

@@ -9,9 +9,9 @@ HATS = (CLOSED_HAT, PEDAL_HAT, OPEN_HAT)
 #: Low to high.
 TOMS = (41, 43, 45, 47, 48, 50)
 
-# Rolls and the like are no single hits.
+# Rolls are not single hits.
 _EFFECTS = re.compile(r"roll|swish|choke|flink|flam|brush")
-# The first that is found in a name decides.
+# The first one found in a name decides.
 _NAMES = (
     (r"rim ?shot", 40),
     (r"stick|rim", 37),
@@ -48,7 +48,7 @@ _NAMES = (
 )
 _PATTERNS = tuple((re.compile(pattern), key) for pattern, key in _NAMES)
 
-# What stands in for a piece that a kit lacks, nearest first. A ride is no crash: it plays on.
+# What stands in for a missing piece, nearest first. A ride keeps playing, a crash does not.
 _RELATIVES = {
     35: (36,),
     36: (35,),
@@ -86,7 +86,7 @@ _TOM_STEP_SEMITONES = 2.0
 
 
 def key_of(name: str) -> int | None:
-    """Return the General MIDI key of what is called `name`, None where it says nothing."""
+    """Return the General MIDI key of a piece by its name, None if unknown."""
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower())
     if _EFFECTS.search(plain):
         return None

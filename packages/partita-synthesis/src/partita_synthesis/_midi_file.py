@@ -1,7 +1,7 @@
 """Standard MIDI files, read with mido: notes with their lengths, names, tempos.
 
-mido is written in Python: what is damaged raises an exception, of any kind, and never ends the
-process as faster readers in C++ do (symusic).
+mido is pure Python: a damaged file raises an exception. Faster readers in C++ (symusic) crash the
+process on some.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RawNote:
 
 @dataclass
 class RawMidi:
-    """What is used of a file.
+    """What is used of a MIDI file.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class RawMidi:
     ticks_per_beat : int
         Ticks of a quarter note; in files that count seconds, of a second.
     in_seconds : bool
-        Tempos mean nothing: the file counts seconds.
+        The file counts seconds, and its tempos mean nothing.
     """
 
     notes: dict[tuple[int, int, int], list[RawNote]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Samples once decoded are kept, up to a limit."""
+"""A cache of decoded samples, up to a limit in bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 
 class SampleCache:
-    """The last used arrays, for all threads of the process.
+    """The most recently used arrays, for all threads of the process.
 
     Parameters
     ----------
     bytes_max : int
-        What is used least goes first when more than this is held.
+        Above it, the least recently used arrays are dropped.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -31,7 +31,7 @@ class SampleCache:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]
-        array = load()  # outside the lock: two threads may load the same, which harms nobody
+        array = load()  # outside the lock: two threads may load the same, which does no harm
         array.setflags(write=False)
         with self._lock:
             if key not in self._arrays:

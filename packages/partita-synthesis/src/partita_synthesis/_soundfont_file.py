@@ -1,4 +1,4 @@
-"""What is in a SoundFont file: version 2 (``.sf2``) and its compressed kin (``.sf3``).
+"""What is in a SoundFont file: version 2 (``.sf2``) and its compressed form (``.sf3``).
 
 The names of the chunks are those of the SoundFont Technical Specification 2.04; its section
 numbers are quoted where the code follows them.
@@ -113,7 +113,7 @@ for _letter in (b"p", b"i"):
     ]
 _VORBIS = 0x10  # flag of a sample's type
 # Section 8.4.1: louder when struck harder, 40 dB for a tenth of the velocity. Section 8.4.2 (also
-# brighter) is left to the fonts, as everybody does.
+# brighter) is left to the fonts, as other players do.
 _DEFAULT_MODULATORS: dict[tuple[int, int], int] = {(0x0502, Gen.ATTENUATION): 960}
 _DECODED_BYTES_MAX = 96 << 20
 _decoded = SampleCache(_DECODED_BYTES_MAX)
@@ -121,7 +121,7 @@ _decoded = SampleCache(_DECODED_BYTES_MAX)
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a sample lies and how it goes round.
+    """Where a sample is in the file, and how it loops.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Zone:
     modulators: Mapping[tuple[int, int], int]
 
     def matches(self, key: int, velocity: int) -> bool:
-        """Whether a note of that key and velocity sounds it."""
+        """Whether a note of that key and velocity plays it."""
         return (
             self.keys[0] <= key <= self.keys[1]
             and self.velocities[0] <= velocity <= self.velocities[1]
@@ -323,7 +323,7 @@ def _overlap(outer: int | None, inner: int | None) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=8)
 def open_soundfont_file(path: Path) -> SoundFontFile:
-    """Open a SoundFont that is there; kept open for the next who asks.
+    """Open a SoundFont; the file stays open for the next call.
 
     Raises
     ------

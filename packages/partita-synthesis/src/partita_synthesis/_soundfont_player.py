@@ -1,11 +1,11 @@
-"""Our own player of SoundFonts.
+"""A player of SoundFonts.
 
-It follows the SoundFont Technical Specification 2.04 for what is heard of a single part: tuning,
+It follows the SoundFont Technical Specification 2.04 for a single part: tuning,
 loops, velocity, the envelopes, both oscillators, the filter and exclusive classes. Reverb, chorus
 and controllers are left out: parts are mixed elsewhere.
 
 A key of a part is resampled once, as long as its longest note; its notes only differ in the
-envelope, which makes this several hundred times faster than the music.
+envelope, which makes this several hundred times as fast as real time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which tones of a SoundFont sound when, and how loud: everything but the audio."""
+"""When the tones of a SoundFont sound, and how loud: everything but the audio."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Tone:
         return -min(falling_db, self.sustain_db)
 
     def sounds_s(self, off_s: float, gain_db: float) -> float:
-        """Return for how long it is heard when it is let go after `off_s`."""
+        """Return how long it sounds when released after `off_s`."""
         delay, attack, hold, decay = self.stages(Gen.VOLUME_ENV)
         range_db = max(0.0, _FLOOR_DB + gain_db)
         heard_s = math.inf
@@ -140,14 +140,14 @@ def _tone(zone: Zone, note: Note) -> Tone:
 
 
 def _voice(tone: Tone, note: Note, start: int, frames: int, sample_rate: int) -> Voice:
-    # The hardware that the format was made for made 0.4 dB of a decibel: fonts count on it.
+    # The hardware that the format was made for made 0.4 dB of a decibel, and fonts rely on it.
     gain_db = 20 * math.log10(_SCALE) - 0.04 * max(0, tone.values[Gen.ATTENUATION])
     for (source, target), amount in tone.zone.modulators.items():
         if target == Gen.ATTENUATION:
             gain_db -= amount * _control(source, tone.key, note.velocity) / 10
     off = start + max(1, round(note.duration_s * sample_rate))
-    heard = math.ceil(tone.sounds_s((off - start) / sample_rate, gain_db) * sample_rate)
-    return Voice(start, off, min(start + heard, frames), gain_db)
+    sounding = math.ceil(tone.sounds_s((off - start) / sample_rate, gain_db) * sample_rate)
+    return Voice(start, off, min(start + sounding, frames), gain_db)
 
 
 def _control(source: int, key: int, velocity: int) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from partita.errors import UnknownNameError
-from partita_synthesis._active_blocks import Stretches
+from partita_synthesis._active_blocks import ActiveBlocks
 from partita_synthesis.instruments import Instrument
 
 Samples = NDArray[np.float32]
@@ -21,7 +21,7 @@ Range = tuple[float, float]
 _BLOCK = 1024  # samples whose level is taken together
 _SILENT = 1e-7
 _SILENT_BLOCK = 1e-6  # of the peak; high gain makes 50 dB more of it
-_TAIL_S = 0.2  # what rings on, and longer than the supply needs to recover
+_TAIL_S = 0.2  # longer than anything rings on, and than the supply needs to recover
 _CHUNK = 1 << 15  # samples that stay in the processor's cache
 _REFERENCE = 0.25  # RMS that the drive is defined for
 _SAG_BLOCK = 64
@@ -32,14 +32,14 @@ _IMPULSE_GRID = 8192
 
 @dataclass(frozen=True)
 class Stage:
-    """A valve that clips softly.
+    """A valve stage with soft clipping.
 
     Attributes
     ----------
     drive : float
         Gain before it; near 1 it hardly clips.
     bias : float
-        How uneven the halves of the wave are clipped; 0 is even.
+        Asymmetry of the clipping; 0 is symmetric.
     low_cut_hz : float
         Of the high-pass before it, 6 dB an octave, which keeps the low notes tight.
     """
@@ -51,7 +51,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Peak:
-    """A bump or a dent in a frequency response.
+    """A peak or a dip of a frequency response.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Amplifier:
     peaks : sequence of Peak
         Tone stack, and resonances and notches of the loudspeakers, together.
     low_hz, high_hz : float
-        Where the cabinet begins and ends to sound.
+        Limits of the range that the cabinet lets through.
     sag : float
         How much the power amplifier compresses, 0 to 1.
     """
@@ -88,7 +88,7 @@ class Amplifier:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What amplifiers of a kind range over."""
+    """Ranges of the settings of one kind of amplifier."""
 
     drives: Sequence[Range]  # of the stages
     bias: Range
@@ -148,7 +148,7 @@ _KINDS = {
     ),
 }
 
-# Kind of amplifier, how likely an instrument has one, and what it is better rendered as before:
+# Kind of amplifier, how likely an instrument has one, and what is rendered before it:
 # the SoundFonts' distorted instruments are distorted note by note, while an amplifier distorts
 # what sounds together.
 _INSTRUMENTS = {
@@ -255,12 +255,12 @@ def amplify(samples: Samples, sample_rate: int, amplifier: Amplifier) -> Samples
     return made
 
 
-def _played(mono: Samples, sample_rate: int) -> Stretches:
-    """Return where something is played, and what rings on behind it."""
+def _played(mono: Samples, sample_rate: int) -> ActiveBlocks:
+    """Return the active blocks, and those in which they ring on."""
     starts = np.arange(0, mono.size, _BLOCK)
     peaks = np.maximum(np.maximum.reduceat(mono, starts), -np.minimum.reduceat(mono, starts))
     after = math.ceil(_TAIL_S * sample_rate / _BLOCK)
-    return Stretches.around(peaks > _SILENT_BLOCK * peaks.max(), _BLOCK, after=after)
+    return ActiveBlocks.around(peaks > _SILENT_BLOCK * peaks.max(), _BLOCK, after=after)
 
 
 def _loud_level(mono: Samples) -> float:
@@ -313,7 +313,7 @@ def _high_pass(wave: Samples, rate: int, cutoff_hz: float) -> Samples:
 
 
 def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
-    """Turn down what is loud for longer than a moment, as a supply that gives way does."""
+    """Compress as a sagging power supply does: what stays loud is turned down."""
     blocks = wave.reshape(-1, _SAG_BLOCK)
     powers = np.einsum("bs,bs->b", blocks, blocks) / _SAG_BLOCK
     keep = math.exp(-_SAG_BLOCK / (sample_rate * _SAG_S))

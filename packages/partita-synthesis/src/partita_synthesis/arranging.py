@@ -1,4 +1,4 @@
-"""Music from elsewhere, for the stems that are asked for."""
+"""Parts of MIDI files and MMA, given to instruments of the wanted stems."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _fill(
 
 
 def _doubling(player: Player) -> float:
-    """Return how likely somebody plays the same once more."""
+    """Return the probability that a part is doubled."""
     is_guitar = "guitar" in instruments()[player.instrument].words
     if player.role == "chords":
         return _DOUBLED_CHORDS * is_guitar
@@ -97,7 +97,7 @@ def _draw_player(
 
 
 def _limited(players: list[Player], plan: StemPlan, rng: np.random.Generator) -> tuple[Player, ...]:
-    """Send some home where they are too many; somebody of each stem stays."""
+    """Remove players where there are too many; each stem keeps one."""
     needed = {plan.owners[player.instrument]: index for index, player in enumerate(players)}
     spare = [index for index in range(len(players)) if index not in needed.values()]
     room = max(0, _MOST_PLAYERS - len(needed))

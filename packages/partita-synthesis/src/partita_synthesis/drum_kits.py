@@ -287,7 +287,7 @@ def _add(
     place: float,
     sample_rate: int,
 ) -> None:
-    """Add a hit to the stretch of the part that it may sound in."""
+    """Add a hit to the part, until it is choked."""
     length = output.shape[1]
     # Balance, not panorama: stereo recordings keep their sides.
     sides = (math.sqrt(1 - max(place, 0)), math.sqrt(1 - max(-place, 0)))

@@ -1,4 +1,4 @@
-"""Keys: their names, and which one fits what is heard."""
+"""Keys: their names, and which one fits given pitch classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Songs from MIDI files, whoever wrote them."""
+"""Songs from MIDI files."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MidiSong:
     beats_s : sequence of float
         Quarter notes.
     parts : sequence of Part
-        None is empty. Who plays what is guessed.
+        None is empty. Roles are estimated.
     """
 
     path: Path
@@ -201,7 +201,7 @@ def _by_program() -> Mapping[int, Instrument]:
 
 
 def _role(notes: Sequence[Note], program: int, name: str) -> str:
-    """Guess what a part does from its name, its program and how it is played."""
+    """Estimate the role of a part from its name, its program and how it is played."""
     single = _is_single_line(notes)
     pitches = np.array([note.pitch for note in notes])
     lengths_s = np.array([note.duration_s for note in notes])
@@ -256,8 +256,8 @@ def _pitch_classes(notes: Sequence[Note]) -> NDArray[np.float64]:
     """Return how long each pitch class sounds: ``[12]``."""
     classes = [note.pitch % 12 for note in notes]
     lengths_s = [min(note.duration_s, 4.0) for note in notes]
-    heard = np.bincount(np.array(classes, np.intp), np.array(lengths_s, np.float64), 12)
-    return heard.astype(np.float64)
+    weights = np.bincount(np.array(classes, np.intp), np.array(lengths_s, np.float64), 12)
+    return weights.astype(np.float64)
 
 
 def _chords(
@@ -280,10 +280,10 @@ def _chords(
     before = 0
     for begin, end in itertools.pairwise(edges):
         inside = np.clip(np.minimum(ends_s, end) - np.maximum(starts_s, begin), 0, None)
-        heard = np.bincount(classes, inside, 12)
-        fits = templates @ heard
+        weights = np.bincount(classes, inside, 12)
+        fits = templates @ weights
         best = int(fits.argmax())
-        if not heard.any() or fits[best] <= fits[before] * 1.05:
+        if not weights.any() or fits[best] <= fits[before] * 1.05:
             best = before  # no reason to change
         root, members = _TRIADS[best]
         if chords and best == before:

@@ -1,6 +1,6 @@
 """Accompaniments by MMA, the Musical MIDI Accompaniment, where it is installed.
 
-It knows more than a thousand grooves by heart. It is a program of its own (GPL-2+), called as such.
+It has more than a thousand grooves. It is a program of its own (GPL-2+), run as one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _PROGRESSIONS = {
         ((0, "m7"), (5, "m7"), (2, "m7b5"), (7, "7")),
     ),
 }
-# Introductions, endings and fills are no grooves to stay in.
+# Introductions, endings and fills do not last.
 _NO_SONG = re.compile(r"(intro|end|fill)\w*$", re.IGNORECASE)
 
 
@@ -90,7 +90,7 @@ def accompany(chords: Sequence[str], groove: str, tempo_bpm: float, *, seed: int
     tempo_bpm : float
         Quarter notes in a minute.
     seed : int
-        Of MMA's own rng.
+        Of MMA's random numbers.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def accompany(chords: Sequence[str], groove: str, tempo_bpm: float, *, seed: int
         raise UnknownNameError("groove", groove, _grooves())
     if not 1 <= len(chords) <= _BARS_MAX:
         raise UsageError(f"cannot accompany {len(chords)} bars: from 1 to {_BARS_MAX}")
-    for chord in chords:  # what is no chord could be a command of MMA's language
+    for chord in chords:  # anything else could be a command of MMA's language
         if not _CHORD.fullmatch(chord):
             raise UsageError(f"unknown chord {one_line(chord)!r}; known ones are like C, F#m7, Bb")
     lines = [f"RndSeed {seed}", f"Tempo {tempo_bpm:.3f}", f"Groove {groove}"]

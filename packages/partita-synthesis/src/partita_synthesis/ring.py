@@ -1,8 +1,8 @@
 """Excerpts that processes draw ahead of the training, in memory that all of them share.
 
 For GPUs that learn faster than one process can draw. `ExcerptRing` holds some thousand excerpts;
-each writer replaces the oldest of its own, and whoever trains takes any, so that a training never
-waits and hears an excerpt more than once where it is faster than the writers.
+each writer replaces the oldest of its own, and the training takes any of them: it never waits, and
+uses an excerpt more than once where it is faster than the writers.
 """
 
 from __future__ import annotations

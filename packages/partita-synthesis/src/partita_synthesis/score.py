@@ -1,4 +1,4 @@
-"""A song on paper: who plays which note when."""
+"""Scores: who plays which note when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Chord:
-    """A stretch of one harmony.
+    """A chord and its time.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Chord:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A verse, a chorus or another stretch.
+    """A section: verse, chorus, ….
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Player:
-    """Somebody in the band.
+    """A player: a role and an instrument.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Part:
     ----------
     player : Player
     notes : sequence of Note
-        By start. A part may be empty: the player waits for another song.
+        By start. A part may be empty.
     """
 
     player: Player
@@ -115,7 +115,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Score:
-    """A song on paper.
+    """A song as notes.
 
     Attributes
     ----------

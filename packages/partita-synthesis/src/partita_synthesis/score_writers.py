@@ -1,4 +1,4 @@
-"""Where the music comes from: composed, from MIDI files, or from MMA."""
+"""Scores of three origins: composed, MIDI files, MMA."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Wish:
-    """What recordings that take part want a song to be like.
+    """Tempo and key that suit the recordings of a song.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Writer(Protocol):
         rng: np.random.Generator,
         wish: Wish = NO_WISH,
     ) -> Score | None:
-        """Write a song whose parts all belong to stems; None: this time there is none.
+        """Write a score whose parts all belong to stems; None: try again.
 
         Wishes are met as far as the writer can.
         """

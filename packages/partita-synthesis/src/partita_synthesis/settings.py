@@ -60,4 +60,4 @@ class SynthesisSettings:
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative")
         if self.midi is not None and self.styles:
-            raise UsageError("MIDI files have a style of their own: leave --midi or --style out")
+            raise UsageError("MIDI files have a style of their own: leave `midi` or `styles` out")

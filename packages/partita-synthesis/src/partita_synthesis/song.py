@@ -1,4 +1,4 @@
-"""A song from nothing: cast, composed, played and mixed."""
+"""Songs: cast, composed, played and mixed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from partita_synthesis.stems import StemPlan
 
 Samples = npt.NDArray[np.float32]
 
-_ATTEMPTS = 40  # at a song in which every stem is heard
+_ATTEMPTS = 40  # at a song in which no stem is silent
 _MAX_TUNING_CENTS, _IN_TUNE = 25.0, 0.7
 #: How many songs have real vocals and real drums, and whose place they take where nobody's.
 _GUESTS = {DRUMS: 0.4, VOCALS: 0.6}
@@ -69,7 +69,7 @@ class SynthesizedSong:
 
 
 class Studio:
-    """Everything that songs of some settings are made of; goes to worker processes as it is.
+    """Makes the songs of some settings; can be sent to worker processes.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Studio:
         guests = _invite(self._recordings, inviting)
         wish = _wish(guests, inviting)
         score = self._writer.write(self._plan, self._playable, settings.duration_s, writing, wish)
-        silent = self._unheard(score)
+        silent = self._silent_stems(score)
         if score is None or silent:
             return None, silent
         takes = self._record(guests, score, inviting)
@@ -165,17 +165,17 @@ class Studio:
         song = SynthesizedSong(name, mixed.stems, mixed.mixture, settings.sample_rate, facts)
         return song, ()
 
-    def _unheard(self, score: Score | None) -> tuple[str, ...]:
+    def _silent_stems(self, score: Score | None) -> tuple[str, ...]:
         """Return the stems in which nobody plays a note."""
         if score is None:
             return self._plan.names
-        heard = {self._plan.owners[part.player.instrument] for part in score.parts if part.notes}
-        return tuple(stem for stem in self._plan.names if stem not in heard)
+        active = {self._plan.owners[part.player.instrument] for part in score.parts if part.notes}
+        return tuple(stem for stem in self._plan.names if stem not in active)
 
     def _record(
         self, guests: Sequence[Recording], score: Score, rng: np.random.Generator
     ) -> list[_Guest]:
-        """Let recordings play in a song; those that cannot stay away."""
+        """Fit recordings into a song; those that do not fit are left out."""
         is_own = score.style in style_names()
         beats = load_style(score.style).beats_per_bar if is_own else _BEATS_IN_BAR
         takes = []
@@ -246,7 +246,7 @@ def _find_recordings(folder: str, plan: StemPlan) -> list[Recording]:
     if not wanted:
         raise UsageError(
             "recordings are of vocals and drums, and none of the stems holds these: "
-            "add one of them to --stems, or leave --recordings out"
+            "add one of them to `stems`, or leave `recordings` out"
         )
     return find_recordings(Path(folder), wanted)
 

@@ -74,7 +74,7 @@ def write_songs(
         The folder cannot be written, or the disk is full.
     """
     if count < 1:
-        raise UsageError(f"{count} songs are none: ask for at least one")
+        raise UsageError(f"`songs` must be at least 1, not {count}")
     studio = Studio(settings)
     try:
         songs = _songs_there(out, settings)
@@ -187,7 +187,7 @@ def _check_room(settings: SynthesisSettings, songs: int, out: Path) -> None:
     if needed > free:
         raise AudioWriteError(
             f"cannot write {one_line(out)}: {songs} songs need about {needed / 1e9:.1f} GB, "
-            f"{free / 1e9:.1f} GB are free: ask for fewer, or choose another folder with --out"
+            f"{free / 1e9:.1f} GB are free: ask for fewer, or choose another folder (`out`)"
         )
 
 

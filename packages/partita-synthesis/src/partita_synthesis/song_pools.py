@@ -38,11 +38,11 @@ class StreamSettings:
     Attributes
     ----------
     pool_songs : int
-        Songs that lie ready at a time; a remix takes its sources from these.
+        Songs in the pool; a remix takes its sources from these.
     excerpts_per_song : int
-        So many excerpts are drawn for each song made: more of them train faster and learn less.
+        Excerpts drawn for each song; more of them: faster training, less variety.
     valid_songs : int
-        Songs that validate, which training never hears; 0: none.
+        Songs for validation, never trained on; 0: none.
     """
 
     pool_songs: int = 16
@@ -134,10 +134,10 @@ def _digest(paths: Sequence[Path], head_bytes: int = -1) -> str:
 
 
 class SongPools:
-    """Songs to draw excerpts from, a pool after the other.
+    """Pools of songs to draw excerpts from, one after the other.
 
     Which pool belongs to an excerpt depends on its index alone, and what is in it on the settings,
-    so that a training that goes on hears what it would have heard. Processes make the pools ahead.
+    so that a resumed training gets the same excerpts. Processes make the pools ahead.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class SongPools:
             return self._pools[number]
 
     def held_out(self) -> DecodedSongs | None:
-        """Return the songs that validate."""
+        """Return the songs for validation."""
         count = self._plan.stream.valid_songs
         if not count:
             return None
@@ -225,7 +225,7 @@ class _MakeTrack:
 
 
 def decoded_track(song: SynthesizedSong, sources: Sequence[str]) -> DecodedTrack:
-    """Return a song as excerpts are drawn from it: 16-bit integers, in memory.
+    """Return a song as 16-bit integers in memory, to draw excerpts from.
 
     Parameters
     ----------

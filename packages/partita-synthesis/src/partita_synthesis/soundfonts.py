@@ -1,10 +1,7 @@
 """SoundFonts: where they are, what they can play, and how a part sounds with one.
 
 Nothing is downloaded: Debian's packages ``fluid-soundfont-gm`` and
-``musescore-general-soundfont`` are the usual ones. They are played by our own player, which needs
-no library beyond this package, or by FluidSynth. symusic's, which other projects use, is not fit
-for music: it takes the pitch of a sample from the sample alone, so that all of FluidR3 comes out
-of tune, and strikes every note as hard as the next.
+``musescore-general-soundfont`` are the usual ones.
 """
 
 from __future__ import annotations
@@ -72,7 +69,7 @@ class SoundFont:
     drums_only: bool = False
 
     def can_play(self, instrument: Instrument) -> bool:
-        """Whether it has the very program, or kit, of an instrument."""
+        """Whether it has the program, or kit, of an instrument."""
         return instrument.program in (self.kits if instrument.is_drums else self.programs)
 
 

@@ -1,4 +1,4 @@
-"""What plays a part: a SoundFont, a kit of samples, our own synthesis."""
+"""The sound of a part: a SoundFont, a kit of samples, or own synthesis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FADE_S = 0.005  # of what still sounds at the end
 _DETUNE_CENTS, _DRUM_SEMITONES = 4.0, 1.5
 ADVICE = (
     "Debian's package fluid-soundfont-gm has a SoundFont for all instruments, "
-    "or name one with --soundfont"
+    "or name one in `soundfonts`"
 )
 
 

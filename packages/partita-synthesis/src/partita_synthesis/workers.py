@@ -1,4 +1,4 @@
-"""Work for several processes, in order."""
+"""Results of several processes, in order."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def in_processes(
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold signals back while processes begin, which would complain about half of their orders.
+    """Hold signals back while processes begin: an interrupted one would print a traceback.
 
     Ctrl-C at a terminal goes to all processes, and it is for the one that started the others: those
     that begin meanwhile never hear it, not even while they import. SIGTERM they have to hear.

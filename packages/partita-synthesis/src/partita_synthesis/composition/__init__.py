@@ -1,8 +1,8 @@
 """Composing songs, in the styles of ``style_files``.
 
 A plan comes first: tempo, key, form, chords and grooves (`plan`, `form`, `harmony`, `grooves`).
-Then it is drawn who plays when (`entrances`), each player writes its part (`drums`, `basslines`,
-`accompaniment`, `melody`, `singing`), and plays it (`performance`).
+Then `entrances` decides who plays when; each part is written (`drum_patterns`, `basslines`,
+`accompaniment`, `melody`, `vocal_parts`) and gets human timing and velocities (`humanise`).
 """
 
 from partita_synthesis.composition.composer import compose

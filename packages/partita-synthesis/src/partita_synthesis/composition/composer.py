@@ -137,7 +137,7 @@ def _check(
 
 
 class _Band:
-    """The players of a song, each with lots of its own."""
+    """The players of a song, each with a generator of its own."""
 
     def __init__(
         self, plan: Plan, players: Sequence[Player], masks: Sequence[_Mask], rng: Generator

@@ -71,14 +71,14 @@ def _entrances(
     plan: Plan, player: Player, rng: Generator, has_singer: bool, is_second: bool
 ) -> _Mask:
     mask = np.zeros(len(plan.bars), bool)
-    lots: dict[str, float] = {}
+    draws: dict[str, float] = {}
     for bar in plan.bars:
         if bar.index and bar is not plan.bars[0]:
             continue
-        # the same lot in all sections of a kind, but each time more are likely to play
-        lots[bar.kind] = lots.get(bar.kind, float(rng.random())) - 0.07 * (bar.kind in lots)
+        # one draw for all sections of a kind, but each time more are likely to play
+        draws[bar.kind] = draws.get(bar.kind, float(rng.random())) - 0.07 * (bar.kind in draws)
         likely = _likelihood(player.role, bar, has_singer) - 0.15 * is_second
-        if lots[bar.kind] >= likely:
+        if draws[bar.kind] >= likely:
             continue
         first = round(bar.start / plan.beats_per_bar)
         end = first + min(bar.left + 1, len(plan.bars) - first)

@@ -45,18 +45,18 @@ EXCERPT_BARS = (20, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A section, or what is heard of it.
+class FormSection:
+    """A section, or the part of it that the song contains.
 
     Attributes
     ----------
     kind : str
     first : int
-        Bars of it that are not heard, for the song starts within it.
+        Bars before the song begins, where it begins within the section.
     bars : int
-        Bars that are heard.
+        Bars in the song.
     whole : int
-        Bars that it has.
+        Bars of the whole section.
     energy : float
         0 to 1.
     """
@@ -68,7 +68,7 @@ class Stretch:
     energy: float
 
 
-def draw_form(style: Style, bars: int, rng: Generator) -> tuple[list[Stretch], bool]:
+def draw_form(style: Style, bars: int, rng: Generator) -> tuple[list[FormSection], bool]:
     """Return sections of so many bars together, and whether the song comes to an end in them."""
     form = list(choose(rng, style.forms))
     lift = uniform(rng, -0.08, 0.08)
@@ -79,14 +79,14 @@ def draw_form(style: Style, bars: int, rng: Generator) -> tuple[list[Stretch], b
         pieces, is_whole = _fit(form, bars, rng), True
     low, high = style.energy
     seen: dict[str, int] = {}
-    stretches = []
-    for kind, first, heard, whole in pieces:
+    sections = []
+    for kind, first, length, whole in pieces:
         times = seen.get(kind, 0)
         seen[kind] = times + 1
         energy = _ENERGY[kind] + lift + 0.05 * min(times, 2) + uniform(rng, -0.04, 0.04)
         energy = min(max(low + (high - low) * energy, 0.0), 1.0)
-        stretches.append(Stretch(kind, first, heard, whole, energy))
-    return stretches, is_whole
+        sections.append(FormSection(kind, first, length, whole, energy))
+    return sections, is_whole
 
 
 def _excerpt(form: list[str], bars: int, rng: Generator) -> list[tuple[str, int, int, int]]:
@@ -98,9 +98,9 @@ def _excerpt(form: list[str], bars: int, rng: Generator) -> list[tuple[str, int,
     left = bars
     while left > 0:
         kind = form[start] if start < len(form) else "chorus"
-        heard = min(left, _BARS[kind] - first)
-        pieces.append((kind, first, heard, _BARS[kind]))
-        left -= heard
+        length = min(left, _BARS[kind] - first)
+        pieces.append((kind, first, length, _BARS[kind]))
+        left -= length
         first, start = 0, start + 1
     return pieces
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from numpy.random import Generator
 
 from partita_synthesis.composition.drum_strokes import PIECES, STEPS_PER_BEAT
-from partita_synthesis.composition.form import Stretch
+from partita_synthesis.composition.form import FormSection
 from partita_synthesis.composition.random_choice import happens, pick
 from partita_synthesis.composition.style_schema import Groove, Pattern, Style
 
@@ -22,7 +22,7 @@ _CELL_BARS = 4
 
 @dataclass(frozen=True)
 class Cell:
-    """A groove with its lots drawn.
+    """A groove whose optional hits are decided.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ def suiting(patterns: Sequence[_P], energy: float, rng: Generator) -> _P:
     return patterns[pick(rng, near)]
 
 
-def draw_cells(style: Style, sections: Sequence[Stretch], rng: Generator) -> list[Cell]:
+def draw_cells(style: Style, sections: Sequence[FormSection], rng: Generator) -> list[Cell]:
     """Draw the drums of each section; those of a kind have the same groove."""
     known: dict[str, Cell] = {}
     for section in sections:

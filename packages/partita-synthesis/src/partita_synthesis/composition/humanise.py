@@ -1,4 +1,4 @@
-"""From what is written to what is played: tempo, swing, and the hands that are never exact."""
+"""From written notes to played ones: tempo changes, swing, errors of timing and velocity."""
 
 from __future__ import annotations
 

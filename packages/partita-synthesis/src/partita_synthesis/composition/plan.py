@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from numpy.random import Generator
 
-from partita_synthesis.composition.form import EXCERPT_BARS, Stretch, draw_form
+from partita_synthesis.composition.form import EXCERPT_BARS, FormSection, draw_form
 from partita_synthesis.composition.grooves import Cell, draw_cells
 from partita_synthesis.composition.harmony import Harmony, place_chord, split_bar
 from partita_synthesis.composition.random_choice import choose, happens, pick, uniform
@@ -95,7 +95,7 @@ class Plan:
     colour : str
     pentatonic : bool
         Whether melodies keep to five notes.
-    sections : sequence of Stretch
+    sections : sequence of FormSection
     bars : sequence of Bar
     cells : sequence of Cell
         The drums of each section, also where no drummer plays: the bass follows them.
@@ -110,7 +110,7 @@ class Plan:
     mode: str
     colour: str
     pentatonic: bool
-    sections: Sequence[Stretch]
+    sections: Sequence[FormSection]
     bars: Sequence[Bar]
     cells: Sequence[Cell]
     is_whole: bool
@@ -203,7 +203,7 @@ class _Harmonist:
         self._rng = rng
         self._progressions: dict[str, list[str]] = {}
 
-    def bars(self, sections: Sequence[Stretch], *, is_whole: bool) -> list[Bar]:
+    def bars(self, sections: Sequence[FormSection], *, is_whole: bool) -> list[Bar]:
         beats = self._style.beats_per_bar
         lift_at = self._key_change(sections)
         bars: list[Bar] = []
@@ -230,7 +230,7 @@ class _Harmonist:
                 )
         return bars
 
-    def _key_change(self, sections: Sequence[Stretch]) -> list[int]:
+    def _key_change(self, sections: Sequence[FormSection]) -> list[int]:
         choruses = [number for number, part in enumerate(sections) if part.kind == "chorus"]
         changes = happens(self._rng, self._style.key_change)
         lift = choose(self._rng, (1, 2, 2))
@@ -238,7 +238,7 @@ class _Harmonist:
             return [0] * len(sections)
         return [lift if number >= choruses[-1] else 0 for number in range(len(sections))]
 
-    def _words(self, section: Stretch) -> list[str]:
+    def _words(self, section: FormSection) -> list[str]:
         """Return a word of numerals for each bar of the whole section."""
         line = self._progression(section.kind)
         words = [line[index % len(line)] for index in range(section.whole)]

@@ -1,4 +1,4 @@
-"""Drawing lots: quick ones, for numpy's own `choice` takes longer than a bar of music."""
+"""Random choices of small collections, much faster than numpy's `choice`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to know about a style of music."""
+"""The settings of a style of music."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pattern:
     energy : tuple of float
         The least and most energy of sections that it suits.
     weight : float
-        How likely it is among its like.
+        Relative probability among patterns that fit.
     """
 
     text: str
@@ -48,7 +48,7 @@ class Groove:
     energy : tuple of float
         The least and most energy of sections that it suits.
     weight : float
-        How likely it is among its like.
+        Relative probability among patterns that fit.
     """
 
     steps: int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from partita_synthesis.composition.harmony import Harmony
 from partita_synthesis.instruments import Instrument
 
-#: Below this key, notes closer than a fifth are mud.
+#: Below this key, notes closer than a fifth sound muddy.
 _MUD = 50
 _DISTORTED = ("distortion_guitar", "overdriven_guitar", "muted_guitar", "fifths_lead")
 
@@ -18,7 +18,7 @@ def is_guitar(instrument: Instrument) -> bool:
 
 
 def is_distorted(instrument: Instrument) -> bool:
-    """Whether full chords would growl on it, so that it plays roots and fifths."""
+    """Whether it plays roots and fifths only, because full chords would be too rough."""
     return instrument.name in _DISTORTED
 
 

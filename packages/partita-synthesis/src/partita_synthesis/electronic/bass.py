@@ -99,7 +99,7 @@ def _acid(shape: Spectra, rng: np.random.Generator) -> Patch:
     low_hz = between(rng, 150, 350)
     low_pass = Filter(low_hz, low_hz * 14, between(rng, 4.0, 9.0), 4, 0.1)
     sweep = Envelope(0.003, between(rng, 0.2, 0.9), 0.0, 0.1)
-    wobble = Wobble(0.15, between(rng, 0.03, 0.15))  # the hand on the knob
+    wobble = Wobble(0.15, between(rng, 0.03, 0.15))  # a filter sweep by hand
     movement = Movement(sweep, float(rng.uniform(0.15, 0.35)), 0.6, 0.8, wobble)
     amplitude = Envelope(0.003, between(rng, 1.0, 3.0), 0.3, 0.04)
     glide_s = between(rng, 0.04, 0.08)

@@ -1,6 +1,6 @@
-"""What changes a note: envelopes, control points on their way to samples, and panning.
+"""Envelopes, curves from control points to samples, and panning.
 
-Everything that moves is worked out at control points, `HOP` samples apart, and drawn straight
+Whatever changes in time is computed at control points, `HOP` samples apart, with straight lines
 between them.
 """
 

@@ -1,4 +1,4 @@
-"""Filters as factors on harmonics: what a synthesiser's filter does to a steady note."""
+"""Filters as gains of harmonics."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Filter:
 
 
 def formants(frequencies_hz: Floats, peaks: Sequence[tuple[float, float, float]]) -> Floats:
-    """Return the gains of a throat.
+    """Return the gains of formants.
 
     Parameters
     ----------

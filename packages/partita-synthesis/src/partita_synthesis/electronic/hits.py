@@ -1,4 +1,4 @@
-"""Single hits of drum machines, out of sines, noise and rows of squares.
+"""Single hits of drum machines, made of sines, noise and square waves.
 
 Noise and metal are made as spectra: their colour costs nothing then, and nothing aliases.
 """
@@ -33,7 +33,7 @@ class Sound(Protocol):
         sample_rate : int
             In hertz.
         rng : Generator
-            Makes no two hits alike.
+            Makes each hit a little different.
         """
         ...
 
@@ -345,15 +345,15 @@ def _noise(
     seconds: float = 0.0,
 ) -> Samples:
     """Return noise in a band, with an RMS near 0.3; it falls by 60 dB in `seconds`, if given."""
-    heard = min(samples, round(seconds * sample_rate)) if seconds else samples
-    size = _fast_size(heard)
+    length = min(samples, round(seconds * sample_rate)) if seconds else samples
+    size = _fast_size(length)
     spectrum = rng.standard_normal(size + 2, np.float32).view(np.complex64)
     spectrum *= _band(size, sample_rate, low_hz, high_hz)
-    noise = _even_level(spectrum, size)[:heard]
+    noise = _even_level(spectrum, size)[:length]
     if not seconds:
         return noise
     out = np.zeros(samples, np.float32)
-    out[:heard] = _dying(noise, sample_rate, seconds)
+    out[:length] = _dying(noise, sample_rate, seconds)
     return out
 
 

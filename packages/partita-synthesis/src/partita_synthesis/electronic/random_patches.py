@@ -1,4 +1,4 @@
-"""What the drawing of all patches has in common."""
+"""Random numbers and detuned voices that all patches use."""
 
 from __future__ import annotations
 

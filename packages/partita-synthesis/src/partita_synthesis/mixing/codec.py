@@ -10,7 +10,7 @@ import pedalboard
 
 Samples = npt.NDArray[np.float32]
 
-_PROBABILITY = 0.08  # both take longer than all else that is done to a song
+_PROBABILITY = 0.08  # a codec takes longer than the rest of the mix
 _MP3_SHARE = 0.75
 _MP3_QUALITIES = (0.0, 6.0)
 _AAC_KBITS_PER_CHANNEL = (48, 64, 80, 96, 128)
@@ -69,7 +69,7 @@ class Codec:
 
 
 def draw_codec(sample_rate: int, rng: np.random.Generator) -> Codec | None:
-    """Draw a codec, or none: mostly, and where the sample rate is not one of theirs."""
+    """Draw a codec or, mostly, none; none at sample rates that they do not have."""
     wanted, kind = rng.random(2)
     quality = round(float(rng.uniform(*_MP3_QUALITIES)), 1)
     kbits = int(rng.choice(_AAC_KBITS_PER_CHANNEL))

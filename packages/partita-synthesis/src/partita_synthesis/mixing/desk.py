@@ -1,4 +1,4 @@
-"""The mixing desk: channels → strips → stems with their shares of reverb and delay → master."""
+"""The mixing desk: channels → strips → stems, each with its own reverb and delay → master."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.signal import butter, sosfilt
 
 from partita.errors import UnknownNameError, UsageError
-from partita_synthesis._active_blocks import Stretches
+from partita_synthesis._active_blocks import ActiveBlocks
 from partita_synthesis.mixing import gains
 from partita_synthesis.mixing.codec import draw_codec
 from partita_synthesis.mixing.gains import Clock, Compressor, Curve
@@ -30,9 +30,9 @@ from partita_synthesis.score import ROLES
 
 Samples = npt.NDArray[np.float32]
 
-_SILENT_PEAK = 1e-6  # -120 dB: whatever is below is not blown up
-_SILENT_BLOCK = 1e-5  # -100 dB below a part's peak: nobody hears what is cut there
-_TAIL_S = 0.4  # strips ring on for much less; levels are measured over this
+_SILENT_PEAK = 1e-6  # -120 dB: what is below counts as silence
+_SILENT_BLOCK = 1e-5  # -100 dB below a part's peak
+_TAIL_S = 0.4  # longer than any strip rings on; levels are measured over this
 _GLUED = 0.4
 _KICK_HZ = 110.0
 
@@ -107,21 +107,21 @@ def mix(
 
     Levels and places come first, the same with effects and without. Each part then passes through
     a strip of its own (equaliser, gate, compressor, saturation, modulation, doubling); each stem
-    has its share of one reverb and one delay; the master is a gain curve that all stems share.
+    has its part of one reverb and one delay; the master is a gain curve that all stems share.
 
     Parameters
     ----------
     channels : sequence of Channel
         All of one length.
     stems : sequence of str
-        Those that nobody plays in are silent.
+        Stems without a part are silent.
     sample_rate : int
         In hertz.
     rng : Generator
     tempo_bpm : float
         Of the delay.
     style : str
-        Any; those that nobody knows are mixed like pop.
+        Any; unknown ones are mixed like pop.
     channels_out : {1, 2}
     effects : bool
         Without: levels, places and one constant gain.
@@ -211,23 +211,23 @@ def _mix_stem(
     session: _Session,
     rng: np.random.Generator,
 ) -> Samples:
-    """Return a stem ``[2, samples]`` in whole blocks, with its share of reverb and delay."""
+    """Return a stem ``[2, samples]`` in whole blocks, with its reverb and delay."""
     clock = session.clock
     dry = np.zeros((2, clock.padded(session.count)), np.float32)
     sends: dict[str, Samples] = {}
     is_heard = False
     for channel, place, strip in parts:
-        heard, peak = _heard(channel.samples, clock)
+        active, peak = _active_part(channel.samples, clock)
         if peak <= _SILENT_PEAK:
             continue
         is_heard = True
-        samples = heard.cut(channel.samples, 1 / peak)
+        samples = active.cut(channel.samples, 1 / peak)
         if strip is None:
-            heard.add(placed(samples, place, clock), dry)
+            active.add(placed(samples, place, clock), dry)
             continue
-        stereo = process(samples, place, strip, _dips(strip, heard, session), clock)
-        heard.add(stereo, dry)
-        _send(stereo, strip, session, heard, sends)
+        stereo = process(samples, place, strip, _dips(strip, active, session), clock)
+        active.add(stereo, dry)
+        _send(stereo, strip, session, active, sends)
     if is_heard and session.reverb and len(parts) > 1 and rng.random() < _GLUED:
         _glue(dry, clock, rng)
     if session.reverb and "reverb" in sends:
@@ -237,28 +237,28 @@ def _mix_stem(
     return dry
 
 
-def _heard(samples: Samples, clock: Clock) -> tuple[Stretches, float]:
-    """Return where a part sounds, and its peak."""
+def _active_part(samples: Samples, clock: Clock) -> tuple[ActiveBlocks, float]:
+    """Return the active blocks of a part, and its peak."""
     peaks = gains.block_peaks(samples, clock)
     peak = float(peaks.max())
     after = round(_TAIL_S * clock.rate)
-    return Stretches.around(peaks > _SILENT_BLOCK * peak, clock.hop, after=after), peak
+    return ActiveBlocks.around(peaks > _SILENT_BLOCK * peak, clock.hop, after=after), peak
 
 
-def _dips(strip: Strip, heard: Stretches, session: _Session) -> Curve | None:
+def _dips(strip: Strip, active: ActiveBlocks, session: _Session) -> Curve | None:
     """Return how far the bass drum pushes a part down where it sounds, in dB."""
     if not strip.duck_db or session.kick is None:
         return None
     release_s = 0.1 + 0.02 * strip.duck_db
     dips = gains.duck(session.kick, strip.duck_db, release_s, session.clock)
-    return dips[heard.blocks]
+    return dips[active.blocks]
 
 
 def _send(
     stereo: Samples,
     strip: Strip,
     session: _Session,
-    heard: Stretches,
+    active: ActiveBlocks,
     sends: dict[str, Samples],
 ) -> None:
     """Add a part's sum of both channels to what goes to the effects."""
@@ -269,7 +269,7 @@ def _send(
         if name not in sends:
             sends[name] = np.zeros(session.clock.padded(session.count), np.float32)
         share = middle * np.float32(math.sqrt(0.5) * 10 ** (level_db / 20))
-        heard.add(share, sends[name])
+        active.add(share, sends[name])
 
 
 def _glue(stem: Samples, clock: Clock, rng: np.random.Generator) -> None:

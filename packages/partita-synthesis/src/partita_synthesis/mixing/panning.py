@@ -1,4 +1,4 @@
-"""Faders and pan pots: how loud and where everybody is."""
+"""Levels and panning of the parts."""
 
 from __future__ import annotations
 

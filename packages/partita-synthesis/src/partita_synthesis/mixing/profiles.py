@@ -1,4 +1,4 @@
-"""What engineers usually do with whom: levels, places, sends and equalisers by role and style."""
+"""Ranges of mixing settings by role and style: levels, panning, sends, equalisers."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def family_of(role: str, instrument: str) -> str:
 
 
 def is_guitar(instrument: str) -> bool:
-    """Tell whether an instrument is some guitar."""
+    """Return whether an instrument is a guitar."""
     return "guitar" in _words(instrument)
 
 
@@ -225,7 +225,7 @@ _STYLES: tuple[tuple[tuple[str, ...], StyleProfile], ...] = (
 
 
 def profile_of(style: str) -> StyleProfile:
-    """Return how a style is mixed; one that nobody knows is mixed like pop."""
+    """Return how a style is mixed; an unknown one is mixed like pop."""
     name = style.lower()
     for words, profile in _STYLES:
         if any(word in name for word in words):

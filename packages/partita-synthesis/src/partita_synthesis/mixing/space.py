@@ -88,7 +88,7 @@ class Delay:
 
 
 def draw_reverb(sample_rate: int, rng: np.random.Generator) -> Reverb:
-    """Draw a room; engineers keep lows and highs out of it."""
+    """Draw a room; lows and highs are kept out of it."""
     size, damping = rng.uniform((0.0, 0.2), (0.85, 0.9))
     predelay_s, low, high = rng.uniform((0, 120, 4000), (_LONGEST_PREDELAY_S, 350, 12000))
     bands = Band("highpass", float(low)), Band("lowpass", float(high))

@@ -1,4 +1,4 @@
-"""Channel strips: what one part passes through before it meets the others."""
+"""Channel strips: the effects of a single part, before parts are added up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Strip:
     modulation_hz, modulation_depth : float
         Depth is 0 to 1.
     double_ms : float
-        By how much a second take, made of the first, is late on the other side; 0: none.
+        Delay of an artificial second take on the other side; 0: none.
     reverb_db, delay_db : float or None
         What goes to the two; None: nothing.
     duck_db : float
@@ -60,7 +60,7 @@ class Strip:
     duck_db: float
 
     def facts(self) -> dict[str, Any]:
-        """Return what the part passes through, for people."""
+        """Return the settings for `Mix.notes`."""
         facts: dict[str, Any] = {
             "equaliser": [
                 f"{band.kind} {band.frequency_hz:.0f} Hz"
@@ -170,7 +170,7 @@ def _draw_modulation(role: str, instrument: str, rng: np.random.Generator) -> st
 
 
 def _doubling(role: str, instrument: str, place: Place) -> float:
-    """Return how likely one take is made two."""
+    """Return the probability of an artificial double take."""
     if place.takes > 1:
         return 0.0
     if role in ("chords", "riff"):

@@ -1,4 +1,4 @@
-"""Where in a song a recording is heard, how fast and how high."""
+"""Where in a song a recording plays, at which tempo and transposition."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def octave_of(recording: Recording, tempo_bpm: float) -> float:
 
 
 def played_sections(recording: Recording, score: Score) -> Sequence[Section]:
-    """Return the sections in which a recording is heard."""
+    """Return the sections in which a recording plays."""
     if not score.sections:
         return [Section("", 0.0, score.duration_s, 1.0)]
     starts_s = starts_of(recording, score)

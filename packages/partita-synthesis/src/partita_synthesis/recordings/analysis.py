@@ -1,4 +1,4 @@
-"""What a recording tells: where it is heard, in which key, where its beats and bars are."""
+"""Analysis of recordings: active spans, key, beats and bars."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HIT_S = (-0.02, 0.05)  # around a beat
 
 
 def find_spans(sound: Samples, *, joined_s: float, quiet_db: float) -> list[tuple[float, float]]:
-    """Return start and length in seconds of what is heard in ``[samples]``.
+    """Return start and length in seconds of the active spans of ``[samples]``.
 
     Pauses shorter than `joined_s` are part of it; what is so many decibels below its loudest parts
     counts as a pause.

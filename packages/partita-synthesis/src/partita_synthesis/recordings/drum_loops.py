@@ -31,7 +31,7 @@ Samples = npt.NDArray[np.float32]
 _JOIN_S = 0.01
 _CUTS = np.linspace(0.3, 0.8, 11)  # between two sixteenths
 _PER_BEAT = 4
-_BEFORE_BEAT_S = 0.02  # stretches begin before the drums are struck, which may be early
+_BEFORE_BEAT_S = 0.02  # takes begin before the drums are struck, which may be early
 _RING_S = 0.08  # of drums, fading where they cease to play
 
 
@@ -43,15 +43,15 @@ def drum_along(
     out: Samples,
 ) -> None:
     """Add drums to `out`, wherever the song's play."""
-    stretches = list(_stretches(recording, score, rng))
-    for number, stretch in enumerate(stretches):
-        after = stretches[number + 1].bars_s[0] if number + 1 < len(stretches) else math.inf
-        goes_on = after < stretch.bars_s[-1] + _JOIN_S
-        _play(recording, stretch, sample_rate, out, rings=not goes_on)
+    takes = list(_takes(recording, score, rng))
+    for number, take in enumerate(takes):
+        after = takes[number + 1].bars_s[0] if number + 1 < len(takes) else math.inf
+        goes_on = after < take.bars_s[-1] + _JOIN_S
+        _play(recording, take, sample_rate, out, rings=not goes_on)
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class _Take:
     """Bars in which a recording plays on.
 
     Attributes
@@ -66,7 +66,7 @@ class _Stretch:
     beats: list[float]
 
 
-def _stretches(recording: Recording, score: Score, rng: np.random.Generator) -> Iterator[_Stretch]:
+def _takes(recording: Recording, score: Score, rng: np.random.Generator) -> Iterator[_Take]:
     runs = _runs(recording)
     if not runs:
         return
@@ -90,7 +90,7 @@ def _stretches(recording: Recording, score: Score, rng: np.random.Generator) -> 
             if bar < bars and plays[bar] == plays[begin] and beats[bar] > beats[bar - 1]:
                 continue
             if plays[begin]:
-                yield _Stretch(edges_s[begin : bar + 1], [*beats[begin:bar], beats[bar - 1] + step])
+                yield _Take(edges_s[begin : bar + 1], [*beats[begin:bar], beats[bar - 1] + step])
             begin = bar
 
 
@@ -133,16 +133,16 @@ def _draw_run(runs: Sequence[range], beats: int, rng: np.random.Generator) -> tu
 
 
 def _play(
-    recording: Recording, stretch: _Stretch, sample_rate: int, out: Samples, *, rings: bool
+    recording: Recording, take: _Take, sample_rate: int, out: Samples, *, rings: bool
 ) -> None:
-    """Add a stretch in the song's tempo."""
-    beats = np.arange(stretch.beats[0], stretch.beats[-1] + 0.5 / _PER_BEAT, 1 / _PER_BEAT)
+    """Add a take in the song's tempo."""
+    beats = np.arange(take.beats[0], take.beats[-1] + 0.5 / _PER_BEAT, 1 / _PER_BEAT)
     recorded_s = np.interp(beats, np.arange(len(recording.beats_s)), recording.beats_s)
     begin_s = recorded_s[0] - _BEFORE_BEAT_S
     longest_s = float(np.diff(recorded_s).max()) + _JOIN_S
     played = read_excerpt(recording.file, begin_s, recorded_s[-1] + longest_s, sample_rate)
     sources = np.rint((recorded_s - begin_s) * sample_rate).astype(np.intp)
-    due = np.interp(beats, stretch.beats, stretch.bars_s) * sample_rate
+    due = np.interp(beats, take.beats, take.bars_s) * sample_rate
     delays = np.rint(due).astype(np.intp) - sources
     join = round(_JOIN_S * sample_rate)
     before = round(_BEFORE_BEAT_S * sample_rate)
@@ -153,7 +153,7 @@ def _play(
     if rings:
         fades[-1] = round(_RING_S * sample_rate)
     else:
-        ends[-1] += join  # there the next stretch begins
+        ends[-1] += join  # there the next take begins
     for start, end, delay, fade in zip(starts, ends, delays, fades, strict=False):
         add_faded(out, played[:, start - delay : end - delay], start, join, fade)
 

@@ -1,4 +1,4 @@
-"""Excerpts of recordings, and where they are put."""
+"""Excerpts of recordings at a new pitch and tempo, and adding them to a song."""
 
 from __future__ import annotations
 

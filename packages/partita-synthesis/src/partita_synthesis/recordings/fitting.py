@@ -1,4 +1,4 @@
-"""Letting a recording play in another song."""
+"""Fitting a recording into another song."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FADE_S = 0.005  # at the end of the song
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """A recording as it is heard in a song.
+    """A recording, fitted to a song.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ def fit(
     *,
     beats_in_bar: int = BEATS_IN_BAR,
 ) -> Take | None:
-    """Let a recording play in another song.
+    """Fit a recording into another song.
 
-    Parts of it are heard where the score's singers or drummers are (if it has none: in all sections
+    It plays where the score's singers or drummers are (if it has none: in all sections
     but the quietest). Sections of one name begin with the same part.
 
     Phrases of vocals start with bars, or a pickup before. Pitch changes by 4 semitones at most and
@@ -74,7 +74,7 @@ def fit(
     Returns
     -------
     Take or None
-        None: nothing would be heard; drums that cannot follow the song's tempo or bars.
+        None: nothing of it would fit; drums that cannot follow the song's tempo or bars.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Stems of real tracks that can take part in songs, listened to once."""
+"""Stems of real tracks that can take part in songs; they are analysed once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DRUMS = "drums"
 #: Stems that recordings of the same name can take the place of.
 STEMS = (VOCALS, DRUMS)
 
-#: Of songs that last longer, the middle is listened to: decoding is what takes the time.
+#: Of songs that last longer, the middle is analysed: decoding takes most of the time.
 _HEARD_S, _BAND_HEARD_S = 120.0, 45.0
 _PAUSES_S = {VOCALS: 0.35, DRUMS: 1.2}  # shorter ones interrupt nothing
 _QUIET_DB = {VOCALS: -35.0, DRUMS: -20.0}  # shakers alone are no drums yet
@@ -85,7 +85,7 @@ class Recording:
     beats_s : tuple of float
         In seconds of the recording; every fourth, from the first on, begins a bar.
     spans : tuple of Span
-        Where it is heard, as far as it was listened to; at least one.
+        Active spans, as far as it was analysed; at least one.
     """
 
     name: str
@@ -100,15 +100,14 @@ class Recording:
 
 
 def find_recordings(root: Path, stems: Collection[str] = STEMS) -> list[Recording]:
-    """Listen to the tracks of a data set that have vocals or drums; a few seconds each.
+    """Analyse the tracks of a data set that have vocals or drums; a few seconds each.
 
-    What was heard is remembered in the cache folder of this package for as long as the files do not
-    change.
+    The results are kept in the cache folder of this package until the files change.
 
     Parameters
     ----------
     root : Path
-        Whatever `partita.datasets.open_dataset` opens. Stems in which nothing is heard for 1.5 s
+        Whatever `partita.datasets.open_dataset` opens. Stems without an active span of 1.5 s
         are left out, and so are tracks of less than three bars.
     stems : collection of str
         Those of `STEMS` that are wanted.
@@ -126,14 +125,14 @@ def find_recordings(root: Path, stems: Collection[str] = STEMS) -> list[Recordin
     if not wanted:
         names = " or ".join(name for name in STEMS if name in stems)
         raise UsageError(
-            f"{one_line(root)}: no {names} are heard in this data set; "
-            f"name one with stems called {names}"
+            f"{one_line(root)}: has no {names}, or they are silent: "
+            f"name a data set with stems called {names}"
         )
     return wanted
 
 
 def _remembered(track: Track, root: Path) -> list[Recording]:
-    """Return what is known about a track's files, or listen to them."""
+    """Return what is known about a track's files, or analyse them."""
     files = [file for file in track.stems.values() if file.path.is_file()]
     states = [(str(file.path.resolve()), file.stream, file.path.stat()) for file in files]
     facts = [(name, stream, state.st_size, state.st_mtime_ns) for name, stream, state in states]

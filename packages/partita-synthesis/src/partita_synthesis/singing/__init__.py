@@ -1,4 +1,4 @@
-"""Singing, made from nothing."""
+"""Singing voices: source and filter, no recordings."""
 
 from __future__ import annotations
 

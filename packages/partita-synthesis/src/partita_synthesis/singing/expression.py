@@ -86,7 +86,7 @@ class _Sung:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A stretch in which the mouth does one thing."""
+    """A time in which the mouth keeps one shape."""
 
     start_s: float
     end_s: float

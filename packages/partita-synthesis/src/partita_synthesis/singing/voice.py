@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 
-from partita_synthesis._active_blocks import Stretches
+from partita_synthesis._active_blocks import ActiveBlocks
 from partita_synthesis.singing.expression import CONTROL_S, Performance
 from partita_synthesis.singing.phonemes import NOISES
 from partita_synthesis.singing.singer import Singer
@@ -51,7 +51,7 @@ def sound(
     sample_rate: int,
     rng: np.random.Generator,
 ) -> Samples:
-    """Make a performance heard.
+    """Return the sound of a performance.
 
     Returns
     -------
@@ -72,26 +72,26 @@ def sound(
     noise = np.hypot(breath, mouth)
     noise *= rng.standard_normal(noise.shape, np.float32)
     made = np.zeros(samples, np.float32)
-    heard = _through_tract(performance, singer, voiced.reshape(-1), noise.reshape(-1), clock)
-    clock.sung.add(heard, made)
+    filtered = _through_tract(performance, singer, voiced.reshape(-1), noise.reshape(-1), clock)
+    clock.sung.add(filtered, made)
     return made
 
 
 @dataclass(frozen=True, eq=False)
 class _Clock:
-    """The time that something is sung in, without the pauses.
+    """The time of a song without the pauses of the singer.
 
     Curves are worked out at the edges of steps of some 0.6 ms, finer than all that they tell, and
     are straight lines in between.
 
     Attributes
     ----------
-    sung : Stretches
+    sung : ActiveBlocks
         In blocks of `_STEPS` steps.
     sample_rate : int
     """
 
-    sung: Stretches
+    sung: ActiveBlocks
     sample_rate: int
 
     @classmethod
@@ -106,7 +106,7 @@ class _Clock:
         np.add.at(changes, begins, 1)
         np.add.at(changes, ends + 1, -1)
         sounding = np.cumsum(changes)[:blocks] > 0
-        sung = Stretches.around(sounding, hop, before=1, after=_TAIL_HOPS + 1)
+        sung = ActiveBlocks.around(sounding, hop, before=1, after=_TAIL_HOPS + 1)
         return cls(sung, sample_rate)
 
     @property
