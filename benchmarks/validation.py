@@ -58,7 +58,8 @@ from partita.separation.windowed import (
     estimate_blocks,
 )
 from partita.weights.chain import Link, parse_chain, taken_stem
-from partita.weights.plan import ModelPlan, resolve
+from partita.weights.plan import ModelPlan
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 SPLIT = {

@@ -19,7 +19,7 @@ from partita.evaluation.sdr import sdr_db
 from partita.weights.cards import DEFAULT_MODEL, get_card
 from partita.weights.licences import licence_text
 from partita.weights.measured import MEASURED, SONGS
-from partita.weights.plan import part_cards
+from partita.weights.resolve import part_cards
 from partita.weights.store import example_path
 
 ROOT = Path(__file__).resolve().parent.parent

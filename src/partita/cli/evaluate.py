@@ -20,7 +20,7 @@ from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
 from partita.weights.aliases import own_name
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:
     from partita.evaluation.scores import TrackScores

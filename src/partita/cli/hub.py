@@ -11,7 +11,7 @@ from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import PartitaError, one_line
 from partita.weights.licences import hub_licence
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.web_models import fetch_web_model, pinned_model
 from partita.weights.web_names import web_name
 from partita.weights.web_pins import web_folder

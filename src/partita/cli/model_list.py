@@ -11,7 +11,7 @@ from partita.cli.terminal import fitting, terminal_columns, wrapped
 from partita.weights.card import Card, NpmSource, WheelSource
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.measured import MEASURED, MEMORY_GB, SONGS
-from partita.weights.plan import part_cards
+from partita.weights.resolve import part_cards
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -24,7 +24,7 @@ from partita.weights.external_checkpoints import ExternalCheckpoint
 from partita.weights.identity import NamedModel
 from partita.weights.imported_checkpoints import imported_checkpoint, imported_names
 from partita.weights.measured import CONVENTION, MEASURED, MEMORY_GB, SONGS
-from partita.weights.plan import part_cards, resolve
+from partita.weights.resolve import part_cards, resolve
 from partita.weights.web_names import is_web_name
 
 app = typer.Typer(

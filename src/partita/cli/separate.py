@@ -33,7 +33,8 @@ from partita.stem_names import choose_stems
 from partita.weights.aliases import own_name
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.external_checkpoints import name_with_config
-from partita.weights.plan import ModelPlan, resolve
+from partita.weights.plan import ModelPlan
+from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:
     from partita.separation.separator import Separator

@@ -18,7 +18,7 @@ from partita.cli.console import ProgressDisplay, format_time, print_error, set_u
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.training_process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:
     from partita.training.run_folder import RunFolder

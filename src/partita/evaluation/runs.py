@@ -24,7 +24,7 @@ from partita.evaluation.systems import (
 from partita.evaluation.tasks import RunOptions, ScoredTrack, score_tracks
 from partita.separation.separator import Separator
 from partita.stem_names import normal_name
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 _log = logging.getLogger(__name__)
 

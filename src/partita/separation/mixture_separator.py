@@ -26,7 +26,8 @@ from partita.separation.windowed import Estimator, InferenceOptions, WindowedMod
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.external_checkpoints import name_with_config
-from partita.weights.plan import ModelPlan, resolve
+from partita.weights.plan import ModelPlan
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16

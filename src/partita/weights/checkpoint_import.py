@@ -32,7 +32,7 @@ from partita.weights.hub_files import MIXIN_CONFIG
 from partita.weights.imported_checkpoints import UNKNOWN_LICENCE, check_new_name, imported_path
 from partita.weights.msst import load_external
 from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.safetensors_header import read_header
 from partita.weights.suffixes import SAFETENSORS
 

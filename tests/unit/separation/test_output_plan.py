@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from partita.audio.formats import stem_format
 from partita.errors import AudioWriteError, UsageError
 from partita.separation.batch import OutputPlan, Song, check_template
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 def plan(root, template="{model}/{track}/{stem}.{ext}", form="wav", stems=("vocals", "drums")):

@@ -1,5 +1,5 @@
 from partita.weights.aliases import own_name
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 def test_names_of_other_programs():

@@ -12,7 +12,8 @@ from partita.weights import store
 from partita.weights.bag_file import bag_file, read_bag
 from partita.weights.identity import NamedModel
 from partita.weights.licences import Licence
-from partita.weights.plan import EnsemblePlan, resolve
+from partita.weights.plan import EnsemblePlan
+from partita.weights.resolve import resolve
 
 
 @pytest.fixture

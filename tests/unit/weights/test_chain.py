@@ -13,7 +13,7 @@ from partita.weights.chain import (
     parse_chain,
     taken_stem,
 )
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 @pytest.mark.parametrize(

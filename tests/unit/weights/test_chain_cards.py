@@ -9,7 +9,7 @@ from partita.errors import UnknownNameError, UsageError
 from partita.weights import cards, store
 from partita.weights.chain import Link, parse_chain
 from partita.weights.own_checkpoints import own_checkpoint
-from partita.weights.plan import part_cards, resolve
+from partita.weights.resolve import part_cards, resolve
 
 FOUR = ("vocals", "drums", "bass", "other")
 

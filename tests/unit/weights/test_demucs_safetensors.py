@@ -11,7 +11,7 @@ from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.weights import store
 from partita.weights.demucs_package import read_package
 from partita.weights.external_checkpoints import external_checkpoint
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from partita.errors import UsageError, WeightsCorruptError
 from partita.models import OpenUnmix, UNet, create_model
 from partita.weights.hub_export import export_folder
 from partita.weights.licences import Licence
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 SETTINGS = {"sources": ["a", "b"], **SMALL_UNET}

@@ -18,7 +18,7 @@ from partita.weights import web_models
 from partita.weights.hub_export import export_folder
 from partita.weights.hub_repository import read_repository
 from partita.weights.licences import Licence
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
 from partita.weights.web_names import web_name

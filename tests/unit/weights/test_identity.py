@@ -10,7 +10,7 @@ from partita.models import create_model
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.identity import checkpoint_sources
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 def save(path, seed=0, **values):
@@ -59,7 +59,7 @@ def test_what_is_not_there(tmp_path):
 
 def test_pytorch_is_not_needed():
     code = (
-        "import sys; from partita.weights.plan import resolve\n"
+        "import sys; from partita.weights.resolve import resolve\n"
         "resolve('four-stems').digest; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

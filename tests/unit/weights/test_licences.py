@@ -4,7 +4,7 @@ from partita.errors import UsageError
 from partita.weights import cards, store
 from partita.weights.card import Card
 from partita.weights.licences import Licence
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 
 
 def test_nothing_is_known_of_a_card_that_states_nothing():

@@ -10,7 +10,8 @@ from partita.weights.card import BagMember, Card
 from partita.weights.cards import CARDS
 from partita.weights.chain import Link
 from partita.weights.identity import NamedModel
-from partita.weights.plan import ChainPlan, EnsemblePlan, Member, part_cards, resolve
+from partita.weights.plan import ChainPlan, EnsemblePlan, Member
+from partita.weights.resolve import part_cards, resolve
 
 FOUR = ("vocals", "drums", "bass", "other")
 STEMS = {

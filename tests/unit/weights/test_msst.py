@@ -14,7 +14,7 @@ from msst_files import assert_same, msst_config, msst_state, small_model, write_
 from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableError
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.external_checkpoints import external_checkpoint, name_with_config
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 VARIANTS = {
@@ -192,7 +192,7 @@ def test_digests_tell_checkpoints_and_configurations_apart(tmp_path):
 def test_stems_are_known_without_pytorch(tmp_path):
     path = write_msst(tmp_path, small_model())
     code = (
-        "import sys; from partita.weights.plan import resolve; "
+        "import sys; from partita.weights.resolve import resolve; "
         f"print(*resolve({str(path)!r}).sources); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

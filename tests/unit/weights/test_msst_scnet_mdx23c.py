@@ -5,7 +5,7 @@ import torch
 
 from msst_files import assert_same, msst_config, msst_state, small_model, write_msst, write_yaml
 from partita.errors import WeightsCorruptError
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 NAMES = ["scnet", "scnet-masked", "mdx23c"]

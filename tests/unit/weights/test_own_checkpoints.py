@@ -11,7 +11,7 @@ from partita.models import create_model
 from partita.weights.chain import Link, parse_chain
 from partita.weights.checkpoint import save_checkpoint
 from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 

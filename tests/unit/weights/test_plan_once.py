@@ -11,7 +11,7 @@ import torch
 from common import SMALL_UNET
 from partita import Separator
 from partita.models import create_model
-from partita.weights import chain, checkpoint, plan
+from partita.weights import chain, checkpoint, resolve
 from partita.weights.checkpoint import save_checkpoint
 
 OPENED = Counter()
@@ -41,7 +41,7 @@ def counts(monkeypatch, tmp_path):
         found["loaded", path.name] += 1
         return load(path, *arguments, **options)
 
-    monkeypatch.setattr(plan, "parse_chain", parsed)
+    monkeypatch.setattr(resolve, "parse_chain", parsed)
     monkeypatch.setattr(checkpoint, "safe_open", loaded)
     torch.manual_seed(0)
     config = {"sources": ["voice", "rest"], **SMALL_UNET}

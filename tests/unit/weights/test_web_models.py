@@ -14,7 +14,7 @@ from partita.errors import UsageError, WeightsCorruptError, WeightsUnavailableEr
 from partita.weights import web_models
 from partita.weights.chain import parse_chain
 from partita.weights.licences import Licence
-from partita.weights.plan import resolve
+from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 from partita.weights.web_models import fetch_web_model
 
