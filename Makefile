@@ -11,7 +11,8 @@ BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
 # What make gpu-pack packs beside this machine's SoundFonts and kits: packages/partita-synthesis/docs/gpu.md.
 GPU_PACK ?=
-SYNTHESIS := packages/partita-synthesis
+PLUGINS := $(wildcard packages/*)
+EDITABLE_PLUGINS := $(addprefix --editable ,$(PLUGINS))
 
 .PHONY: demo test quick test-matrix fuzz check bench gpu-pack clean
 
@@ -42,23 +43,23 @@ bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python -m pytest -q tests/parity
 
 gpu-pack: $(VENV)/test.stamp  ## pack sounds and wheels for some minutes on a GPU
-	$(BIN)/python $(SYNTHESIS)/scripts/gpu_pack.py gpu-pack $(GPU_PACK)
+	$(BIN)/python packages/partita-synthesis/scripts/gpu_pack.py gpu-pack $(GPU_PACK)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml $(SYNTHESIS)/pyproject.toml constraints.txt
-	$(INSTALL) --editable . --editable $(SYNTHESIS)
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) constraints.txt
+	$(INSTALL) --editable . $(EDITABLE_PLUGINS)
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp requirements-peers.txt requirements-demucs4.txt
-	$(INSTALL) --editable ".[test]" --editable $(SYNTHESIS)
+	$(INSTALL) --editable ".[test]" $(EDITABLE_PLUGINS)
 	$(INSTALL) --no-deps --requirement requirements-peers.txt
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/peers/demucs4 --requirement requirements-demucs4.txt
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
-	$(INSTALL) --editable ".[dev]" --editable $(SYNTHESIS)
+	$(INSTALL) --editable ".[dev]" $(EDITABLE_PLUGINS)
 	@touch $@
 
 clean:
