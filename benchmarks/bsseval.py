@@ -1,10 +1,10 @@
-"""BSS Eval beside museval: four stereo sources, the same signals, one process after the other.
+"""Time and memory of BSS Eval in partita and museval: four stereo sources, the same signals.
 
     python benchmarks/bsseval.py [--seconds 240] [--framewise-seconds 60]
 
-museval needs most of the length of the track for version 4 and five times it for version 3: ten
-minutes for the usual lengths. The floor of version 4 is what its transforms and matrix products
-alone would take at the rates that this machine reaches for them.
+museval takes nearly the track's length for version 4 and five times that for version 3: ten minutes
+for the default lengths. The lower bound of version 4 (*floor*) is the time of its transforms and
+matrix products alone at this machine's measured rates.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--framewise-seconds", type=float, default=60)
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:  # one measurement, in a process of its own
+    if options.only:  # one measurement, in its own process
         name, version, seconds = options.only
         run = {"partita": run_ours, "museval": run_museval}[name]
         held = list(signals(float(seconds)))

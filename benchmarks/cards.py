@@ -1,14 +1,14 @@
-"""What `partita models` shows as ours: every card on the same songs, one command.
+"""Scores of cards on the same songs: the column *ours* of `partita models`.
 
     python benchmarks/cards.py SONGS NAME … [--keep FOLDER] [--json FILE]
 
-SONGS is a folder of songs' stems; NAME is a card, or an oracle such as mixture. The figures are
+SONGS is a folder of songs' stems; NAME is a card, or an oracle such as mixture. The scores are
 those of ``partita benchmark --data SONGS --model NAME``: BSS Eval v4, the card's sources scored
 together, medians over windows of a second, then over songs; uSDR is that of whole songs, median
 over songs. The last table is the same with ``--targets vocals,accompaniment``. Each song is
-separated once; --keep remembers estimates, so that a run that was cut off goes on.
+separated once; --keep caches estimates, so that an interrupted run resumes.
 
-The null depth is the worst of all songs: the mixture less the sum of its stems, against the
+The null depth is the worst of all songs: the level of mixture minus sum of stems, relative to the
 mixture.
 """
 
@@ -42,13 +42,13 @@ TWO = ("vocals", "accompaniment")
 
 
 class Kept(Separator):
-    """A Separator that takes each mixture apart once, and notes how well stems add up.
+    """A Separator that caches estimates and records the null depth.
 
     Parameters
     ----------
     model : str
     folder : Path
-        Where estimates are kept.
+        Folder of the cached estimates.
     """
 
     def __init__(self, model: str, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Kept(Separator):
     def __call__(
         self, mixture: torch.Tensor | np.ndarray, sample_rate: int, *, keep_rate: bool = False
     ) -> Estimates:
-        """Separate as a Separator does, or remember what came of it."""
+        """Separate as a Separator, or load cached estimates."""
         key = hashlib.sha256(np.ascontiguousarray(mixture).tobytes()).hexdigest()[:16]
         path = self._folder / f"{self._card}-{key}.safetensors"
         if path.exists():
@@ -79,7 +79,7 @@ class Kept(Separator):
 
 
 def scores(name: str, songs: Dataset, folder: Path) -> dict[str, Any]:
-    """Return what is measured of one card or oracle."""
+    """Return the measurements of one card or oracle."""
     made: list[Kept] = []
 
     def separator(model: str) -> Kept:

@@ -1,9 +1,9 @@
-"""What benchmarks share: a song, timing, trainings, scores of sparse stems, multiply-adds.
+"""Shared parts of benchmarks: a song, timing, trainings, scores of sparse stems, multiply-adds.
 
 Stems are scored with BSS Eval v4, in mono unless it says otherwise, each together with the sum of
 the others (sparse stems would silence the windows of all), references rounded to 16 bits: medians
-over the seconds in which the stem is heard (above -60 dB of full scale), then means over the tracks
-in which it is.
+over the seconds in which the stem is audible (above -60 dB of full scale), then means over the
+tracks in which it is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Scores = dict[str, dict[str, float]]
 
 
 def train(recipe: str, data: Path, out: Path, settings: Iterable[str], jobs: int) -> Path:
-    """Train one model with its share of the cores, or go on with it; return its weights."""
+    """Train one model with its share of the cores, or resume; return its weights."""
     command = [sys.executable, "-m", "partita", "train", recipe, "--data", data, "--out", out]
     command += ["--resume", *(part for setting in settings for part in ("--set", setting))]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
@@ -53,12 +53,12 @@ def train(recipe: str, data: Path, out: Path, settings: Iterable[str], jobs: int
 
 
 def score(separate: Separate, tracks: Iterable[Track]) -> Scores:
-    """Return target → metric → mean over tracks, as far as they have the target."""
+    """Return target → metric → mean over the tracks with the target."""
     return mean_scores(score_song(separate, track.load_stems()) for track in tracks)
 
 
 def score_song(separate: Separate, stems: Mapping[str, partita.Audio], channels: int = 1) -> Scores:
-    """Return stem → metric → median over the seconds in which the stem is heard, if there are."""
+    """Return stem → metric → median over the seconds in which the stem is audible, if any."""
     rate = next(iter(stems.values())).sample_rate
     true = {name: mix_channels(a.samples.numpy(), channels) for name, a in stems.items()}
     mixture = sum(true.values())
@@ -80,7 +80,7 @@ def score_song(separate: Separate, stems: Mapping[str, partita.Audio], channels:
 
 
 def mean_scores(songs: Iterable[Scores]) -> Scores:
-    """Return the means over those songs that have a stem, and over the stems' means."""
+    """Return the means over the songs with a stem, and the mean over stems."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     for song in songs:
         for name, row in song.items():
@@ -99,38 +99,38 @@ def score_mixture(tracks: Iterable[Track]) -> Scores:
 
 
 def leave_mixed(mixture: np.ndarray, _: int) -> dict[str, np.ndarray]:
-    """Return the mixture for whatever is asked for."""
+    """Return the mixture as every estimate."""
     return defaultdict(lambda: mixture)
 
 
 def rounded(signal: np.ndarray) -> np.ndarray:
-    """Round to 16 bits, without which filters of what codecs left empty are not determined."""
+    """Round to 16 bits; without that, BSS Eval's filters of coded files are ill-conditioned."""
     return (signal * 32768).round() / 32768
 
 
 def seconds_heard(reference: np.ndarray, rate: int) -> np.ndarray:
-    """Tell for each whole second of ``[channels, samples]`` whether it is above the level."""
+    """Return for each whole second of ``[channels, samples]`` whether it is above the level."""
     count = reference.shape[1] // rate
     seconds = reference[:, : count * rate].reshape(-1, count, rate)
     power = np.square(seconds, dtype=np.float64).mean(axis=(0, 2))
     return 10 * np.log10(power + 1e-20) > HEARD_DB
 
 
-def floor_stems(parts: Mapping[str, np.ndarray], rate: int) -> dict[str, np.ndarray]:
-    """Return the four stems of `STEMS` from those of ``spleeter-2stems+hpss``, nothing learned.
+def baseline_stems(parts: Mapping[str, np.ndarray], rate: int) -> dict[str, np.ndarray]:
+    """Return the four stems of `STEMS` from those of ``spleeter-2stems+hpss``, without training.
 
-    HPSS's percussive part is drums, what its harmonic part has below 220 Hz is bass, the remainder
-    of the accompaniment is other. Vocals are left out where there are none.
+    HPSS's percussive part is drums, its harmonic part below 220 Hz is bass, the remainder of the
+    accompaniment is other. Vocals are omitted if there are none.
     """
     sections = butter(4, BASS_HZ, fs=rate, output="sos")
-    bass = sosfiltfilt(sections, parts["harmonic"]).astype(np.float32)  # of no phase
+    bass = sosfiltfilt(sections, parts["harmonic"]).astype(np.float32)  # zero-phase
     other = parts["harmonic"] - bass + parts["residual"]
     found = {"vocals": parts["vocals"]} if "vocals" in parts else {}
     return {**found, "drums": parts["percussive"], "bass": bass, "other": other}
 
 
 def with_model(weights: str | Path, **options: Any) -> Separate:
-    """Return what separates ``[channels, samples]`` of some rate with a checkpoint or a chain.
+    """Return a function that separates ``[channels, samples]`` with a checkpoint or a chain.
 
     Options are those of `partita.Separator`.
     """
@@ -144,7 +144,7 @@ def with_model(weights: str | Path, **options: Any) -> Separate:
 
 
 def multiply_adds(model: SeparationModel) -> float:
-    """Return the multiply-adds for a second of audio."""
+    """Return the multiply-adds per second of audio."""
     assert model.window is not None
     recurrent = 0
 
@@ -179,14 +179,14 @@ def make_song(seconds: float, rate: int) -> Tensor:
 
 
 def distance_db(found: Tensor, expected: Tensor) -> float:
-    """Return how far below the signal the difference is."""
+    """Return the level of the difference below the signal, in dB."""
     return float(20 * torch.log10(expected.norm() / (found - expected).norm()))
 
 
 def in_turns(
     runs: Mapping[str, Callable[[], Tensor]], rounds: int
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Run everything in turns; return the median time and the last result of each."""
+    """Run all functions alternately; return the median time and the last result of each."""
     elapsed: dict[str, list[float]] = {name: [] for name in runs}
     results: dict[str, Tensor] = {}
     with torch.inference_mode():
@@ -199,12 +199,12 @@ def in_turns(
 
 
 def own_peak_mb() -> float:
-    """Return the most memory that this process has had, in MB."""
-    status = Path("/proc/self/status").read_text()  # rusage would count the parent's as well
+    """Return the peak memory of this process in MB."""
+    status = Path("/proc/self/status").read_text()  # rusage would include the parent's
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def printed_number(command: Iterable[str | Path]) -> float:
-    """Return what a Python script prints, a number, in a process of its own."""
+    """Run a Python script in its own process; return the number that it prints."""
     done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
     return float(done.stdout)

@@ -1,10 +1,10 @@
-"""The paper's experiment: Open-Unmix beside its extension, whose networks hear each other.
+"""The paper's experiment: Open-Unmix and its extension with connected networks.
 
     python benchmarks/crosstalk.py --data FOLDER --out RUNS [--seeds 0 1 2] [--set key=value …]
 
 FOLDER holds tracks in ``train/`` and ``test/``. Both recipes, ``umx-realtime`` and
 ``umx-crosstalk``, are trained with each seed and the same settings (no track is held out, the last
-weights count), `--jobs` at a time; a training that is there already goes on or is taken as it is.
+weights count), `--jobs` at a time; an existing training is resumed or used as it is.
 Then the test tracks are separated in mono, as the recipes are, and scored as `common.py` says;
 the table has mean and standard deviation over seeds. The last column is what the paper reports for
 the extension.
@@ -64,8 +64,8 @@ def main() -> None:
     with ThreadPoolExecutor(options.jobs) as pool:
         weights = list(pool.map(lambda pair: train_one(*pair, options), pairs))
     tracks = list(open_dataset(options.data, subset="test"))
-    floor = score_mixture(tracks)
-    print("mixture:", ", ".join(f"{name} {row['SDR']:.2f}" for name, row in floor.items()), "dB")
+    scores = score_mixture(tracks)
+    print("mixture:", ", ".join(f"{name} {row['SDR']:.2f}" for name, row in scores.items()), "dB")
     results: dict[str, list[Scores]] = {recipe: [] for recipe in RECIPES}
     for (recipe, seed), path in zip(pairs, weights, strict=True):
         results[recipe].append(score(with_model(path), tracks))

@@ -1,13 +1,13 @@
-"""Demucs beside demucs 2.0.3: one set of weights, one song, in turns, medians.
+"""Demucs in partita and demucs 2.0.3: the same weights and song, alternating, medians.
 
     python benchmarks/demucs_v2.py [--seconds 60] [--threads 2] [--rounds 3] [--bfloat16]
 
 Random weights of the published size (version 2: 64 channels, depth 6), stereo at 44.1 kHz. Theirs
 separates as its command does, in windows of 40 s. ``theirs, our network`` is their loop around our
-network, and ``network`` a window by itself: there estimates have to be equal. `Separator` passes
-several windows at once and crossfades in its own way. The distance is signal to difference, from
-the first row of the group. The floor is what all windows multiply, at the rate that this machine
-multiplies matrices.
+network, and ``network`` a single window: there estimates must be equal. `Separator` passes several
+windows at once and has other crossfades. The distance is the ratio of signal to difference,
+relative to the first row of the group. The lower bound (*floor*) is the multiply-adds of all
+windows at this machine's rate of matrix products.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def make_models() -> tuple[nn.Module, Demucs]:
 
 
 class InTheirLoop(nn.Module):
-    """Our network as theirs is called: padded with what the song has there."""
+    """Our network with demucs's interface: padded with the song's samples."""
 
     def __init__(self, model: FusedDemucs, theirs: nn.Module) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class InTheirLoop(nn.Module):
 
 
 def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], Tensor]]]:
-    """Return what is measured, in groups; each function gives ``[sources, 2, samples]``."""
+    """Return the measured functions in groups; each returns ``[sources, 2, samples]``."""
     theirs, ours = make_models()
     from demucs.utils import apply_model
 
@@ -112,7 +112,7 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
 
 
 def print_floor(seconds: float) -> None:
-    """Say how long the multiply-adds of all windows take at least."""
+    """Return the lower bound of the time of all windows' multiply-adds."""
     ours = create_model("demucs")
     assert ours.window is not None
     side = 3000

@@ -1,21 +1,20 @@
-"""What the second stage of four-stems owes to its design and to its songs.
+"""Ablations of the second stage of four-stems: architecture and training songs.
 
     python benchmarks/four_stems.py train FOLDER --data NAME=DATASET … [--minutes 10] [--jobs 2]
         [--only VARIANT …]
     python benchmarks/four_stems.py score DATASET … [--weights NAME=CHECKPOINT …] [--seconds N]
         [--wiener] [--half] [--jobs N]
 
-The first trains the variants below for the same time, one core each; how many steps that is, a
-short training of the same design tells, so that the learning rate has fallen where the time ends.
-DATASETs are those of `scripts/second_stage.py`. What is there already goes on or is taken as it is.
+The first command trains the variants below for the same time, one core each. A short training of
+each estimates the number of steps, so that the learning rate has fallen when the time ends.
+DATASETs are those of `scripts/second_stage.py`. Existing trainings are resumed or used as they are.
 Loss, schedule, batches and augmentation are those of band-split's recipe, scaled down to the time;
-optimiser and learning rate are those of each design's own recipe.
+optimiser and learning rate are those of each architecture's recipe.
 
-The second scores complete systems, Spleeter and a second stage, on tracks of four stems: SDR as
-`common.py` says, in stereo. Beside them stand the mixture, and a floor without a second stage: of
-Spleeter's accompaniment HPSS's percussive part is taken for drums, what its harmonic part has below
-220 Hz for bass, and what is left for other. With --seconds, a track is scored where most of its
-stems are heard.
+The second command scores complete systems, Spleeter and a second stage, on tracks of four stems:
+SDR as in `common.py`, in stereo. It also scores the mixture and a baseline without a second stage:
+of Spleeter's accompaniment, HPSS's percussive part is drums, its harmonic part below 220 Hz is
+bass, and the rest is other. With --seconds, a track is scored where most of its stems are audible.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from common import (
     STEMS,
     Scores,
     Separate,
-    floor_stems,
+    baseline_stems,
     leave_mixed,
     mean_scores,
     score_song,
@@ -60,9 +59,9 @@ from partita.weights.own_checkpoints import own_checkpoint
 FIRST = "spleeter-2stems:accompaniment"
 
 RECIPE = "accompaniment-stems"
-#: What other designs keep of their own recipes: it suits the network, not the task.
+#: Settings that other architectures keep from their recipes: they depend on the network.
 OWN = ("optimiser", "learning_rate", "weight_decay", "clip_norm")
-#: Of the task: these belong to the configuration of every design.
+#: Settings of the task, common to all architectures.
 SHARED_CONFIG = ("sources", "level_range_db")
 #: For some hundred steps: smaller batches leave more of them, an average over steps would still
 #: hold much of the first weights, and with nothing held out the last weights count.
@@ -81,7 +80,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Variant:
-    """A design, and the name of the data that it learns from."""
+    """An architecture, and the name of its training data."""
 
     design: str
     data: str
@@ -90,7 +89,7 @@ class Variant:
 DESIGNS = {
     "band-split": Design(RECIPE),
     "tfc-tdf": Design("tfc-tdf"),
-    # Masks that add up to one, as the others have them.
+    # Masks that add up to one, as in the others.
     "open-unmix": Design("umx-paper", {"hidden": 256, "wiener_iterations": None}),
 }
 VARIANTS = {
@@ -107,7 +106,7 @@ System = Callable[[], Separate]
 
 
 def settings_of(design: Design, length: Mapping[str, int]) -> list[str]:
-    """Return everything that differs from the design's recipe as ``key=value`` texts."""
+    """Return all differences from the architecture's recipe as ``key=value`` texts."""
     shared = load_recipe(RECIPE)
     training = dataclasses.asdict(shared.training)
     values = {key: value for key, value in training.items() if key not in OWN}
@@ -118,7 +117,7 @@ def settings_of(design: Design, length: Mapping[str, int]) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """Write a value as --set reads it."""
+    """Format a value for --set."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value)
@@ -130,7 +129,7 @@ def train_on_one_core(design: Design, data: Path, out: Path, length: Mapping[str
 
 
 def seconds_per_step(design: Design, data: Path, out: Path) -> float:
-    """Train for a moment, unless that has been done, and return what a step takes."""
+    """Train briefly, unless already done, and return the time of a step."""
     if not (out / "model.safetensors").exists():
         train_on_one_core(design, data, out, {**CALIBRATION, "warmup_steps": 0})
     first, *_, last = read_losses(out / "losses.csv")  # the first steps take longer
@@ -138,18 +137,18 @@ def seconds_per_step(design: Design, data: Path, out: Path) -> float:
 
 
 def length_of(steps: int) -> dict[str, int]:
-    """Return the settings that make a training about so long."""
+    """Return the settings for a training of about this time."""
     steps_per_epoch = max(1, round(steps / EPOCHS))
     return {"epochs": EPOCHS, "steps_per_epoch": steps_per_epoch, "warmup_steps": steps // 20}
 
 
 def run_train(options: argparse.Namespace) -> None:
-    """Train the variants whose data are there, and print where their weights are."""
+    """Train the variants whose data are given, and print the paths of their weights."""
     data = dict(options.data)
     wanted = {name: VARIANTS[name] for name in options.only}
     for name, variant in wanted.items():
         if variant.data not in data:
-            print(f"{name}: left out, it needs --data {variant.data}=DATASET")
+            print(f"{name}: skipped: needs --data {variant.data}=DATASET")
     chosen = {name: variant for name, variant in wanted.items() if variant.data in data}
     designs = {variant.design: data[variant.data] for variant in reversed(chosen.values())}
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -176,28 +175,28 @@ def run_train(options: argparse.Namespace) -> None:
             )
 
 
-def floor() -> Separate:
-    """Return what takes the accompaniment apart with nothing learned."""
+def baseline() -> Separate:
+    """Return the baseline for the accompaniment, without training."""
     separate_parts = with_model(f"{FIRST}+hpss")
 
-    return lambda mixture, rate: floor_stems(separate_parts(mixture, rate), rate)
+    return lambda mixture, rate: baseline_stems(separate_parts(mixture, rate), rate)
 
 
 def mixture() -> Separate:
-    """Return what leaves everything as it is."""
+    """Return the identity."""
     return leave_mixed
 
 
 def systems_of(options: argparse.Namespace, folder: Path) -> dict[str, System]:
-    """Return what is scored; the folder takes weights of 16 bits."""
-    systems: dict[str, System] = {"mixture": mixture, "floor": floor}
+    """Return the systems to score; 16-bit weights are written to the folder."""
+    systems: dict[str, System] = {"mixture": mixture, "baseline": baseline}
     for name, path in options.weights:
         chain = f"{FIRST}+{path}"
         systems[name] = functools.partial(with_model, chain)
         if options.wiener:
             systems[f"{name}, Wiener filter"] = functools.partial(with_model, chain, wiener=1)
         if options.half and is_half(path):
-            print(f"{name}: has 16 bits as it is")
+            print(f"{name}: has 16 bits already")
         elif options.half:
             halved = folder / f"{len(systems)}.safetensors"
             save_checkpoint(halved, load_checkpoint(path), half=True)
@@ -206,13 +205,13 @@ def systems_of(options: argparse.Namespace, folder: Path) -> dict[str, System]:
 
 
 def is_half(checkpoint: Path) -> bool:
-    """Tell whether any weights are stored in 16 bits."""
+    """Return whether any weights are stored in 16 bits."""
     with safe_open(checkpoint, framework="pt") as file:
         return any(file.get_slice(key).get_dtype() == "F16" for key in file.keys())  # noqa: SIM118
 
 
 def busiest(stems: Mapping[str, Audio], seconds: int) -> dict[str, Audio]:
-    """Return so many seconds of a song, from where most stems are heard."""
+    """Return an excerpt of a song where most stems are audible."""
     rate = next(iter(stems.values())).sample_rate
     heard = sum(seconds_heard(a.samples.numpy(), rate).astype(int) for a in stems.values())
     counts = np.convolve(heard, np.ones(min(seconds, len(heard))), "valid")
@@ -224,7 +223,7 @@ def busiest(stems: Mapping[str, Audio], seconds: int) -> dict[str, Audio]:
 def score_track(
     systems: Mapping[str, System], seconds: int | None, track: Track
 ) -> dict[str, Scores]:
-    """Score all systems on a track, or on so many seconds of it."""
+    """Score all systems on a track or an excerpt."""
     stems = track.load_stems()
     if seconds is not None:
         stems = busiest(stems, seconds)
@@ -269,7 +268,9 @@ def named_checkpoint(text: str) -> tuple[str, Path]:
     name, path = named_path(text)
     checkpoint = own_checkpoint(str(path))
     if checkpoint is None or not checkpoint.is_file():
-        raise argparse.ArgumentTypeError(f"{path} is no checkpoint, nor the folder of a training")
+        raise argparse.ArgumentTypeError(
+            f"{path} is neither a checkpoint nor the folder of a training"
+        )
     return name, checkpoint
 
 

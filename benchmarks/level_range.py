@@ -1,11 +1,11 @@
-"""What the level range of ``spleeter-2stems`` buys, on songs with known stems.
+"""Effect of the level range of ``spleeter-2stems`` on songs with known stems.
 
     python benchmarks/level_range.py [--data FOLDER] [--songs NAME…]
 
-FOLDER holds one folder a song with one audio file a stem, one of them called vocals. Of each song
-the minute with the most singing is separated at its own level and 15 dB quieter, with and without
-the range. SDR of one-second windows where the reference sounds, medians, mean over songs. The songs
-by default are those of the CC0 album that models may be tuned on.
+FOLDER holds one folder for each song with one audio file for each stem, including vocals. The
+minute with the most vocals of each song is separated at its own level and 15 dB quieter, with and
+without the range. SDR of one-second windows where the reference is audible, medians, mean over
+songs. The default songs are those of the CC0 album that models may be tuned on.
 """
 
 from __future__ import annotations

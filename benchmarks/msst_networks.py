@@ -1,11 +1,11 @@
-"""RoFormers, SCNet and MDX23C beside msst 0.1.0: the same random weights and windows, in turns.
+"""RoFormers, SCNet and MDX23C in partita and msst 0.1.0: same random weights and windows.
 
     python benchmarks/msst_networks.py [--only NAME…] [--threads 1] [--rounds 3] [--seconds N]
 
-Networks have the sizes that models of that kind are published in; RoFormers have one stem and the
-rest. Windows are the models' own, or as near to ``--seconds`` as whole frames allow. Times are
-medians of wall-clock seconds for a window. ``differ`` is the largest difference of estimates,
-relative to the largest of theirs. Peaks of memory are those of a process of its own for each.
+Networks have published sizes; RoFormers have one stem and the rest. Windows are the models' own, or
+the nearest whole number of frames to ``--seconds``. Times are medians of wall-clock seconds per
+window, alternating. ``differ`` is the largest difference of estimates relative to the largest of
+msst's. Peak memory is that of one process each.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def make_network(name: str, side: str) -> nn.Module:
 
 
 def make_window(model: SeparationModel, seconds: float | None) -> Tensor:
-    """Return stereo ``[1, 2, samples]`` that both take as it is."""
+    """Return stereo ``[1, 2, samples]`` that both accept unchanged."""
     assert model.window is not None
     samples = model.window.length
     if seconds is not None:
@@ -70,7 +70,7 @@ def measure(name: str, seconds: float | None, rounds: int) -> tuple[dict[str, fl
             elapsed[side].append(time.perf_counter() - started)
     expected = estimates[THERE]
     found = estimates[HERE]
-    if MODELS[name]:  # theirs gives the stem alone
+    if MODELS[name]:  # msst returns the stem only
         found = found[:, 0]
     difference = float((found - expected).abs().max() / expected.abs().max())
     return {side: statistics.median(times) for side, times in elapsed.items()}, difference
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--measure", choices=(HERE, THERE), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore", "A window was not provided")  # theirs has none
+    warnings.filterwarnings("ignore", "A window was not provided")  # msst has none
     if options.measure:
         (name,) = options.only
         window = make_window(make_model(name), options.seconds)

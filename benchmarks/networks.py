@@ -1,15 +1,15 @@
-"""The networks beside each other: the same steps, excerpts and songs, one seed.
+"""Comparison of all networks: the same steps, excerpts and songs, one seed.
 
     python benchmarks/networks.py --data FOLDER --out RUNS [--steps 320] [--only NAME…]
 
 FOLDER holds tracks in ``train/`` and ``test/``. Recipes are trained `--jobs` at a time, scaled down
 alike: mono at 22.05 kHz, batches of four excerpts of two seconds, learning rate 1e-3; losses and
-optimisers are the recipes' own, no track is held out, the last weights count. A training that is
-there already goes on or is taken as it is. Then the test tracks are scored as `common.py` says.
+optimisers are the recipes' own, no track is held out, the last weights count. Existing
+trainings are resumed or used as they are. Then the test tracks are scored as in `common.py`.
 
 Multiply-adds are those of matrix products, convolutions and LSTMs for a second of audio, windows
-without their overlap. Speeds are measured with nothing else running: training, on one core, in
-seconds of excerpts a second; separation of a minute with all cores in seconds of music a second.
+without their overlap. Speeds are measured on an idle machine: training on one core in
+seconds of excerpts per second; separation of a minute on all cores in seconds of music per second.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ _SMALL_DEMUCS = ("hidden=32", "depth=4", "lstm_layers=2", "bidirectional=true")
 
 @dataclass(frozen=True)
 class Entrant:
-    """A recipe, and what makes it light enough."""
+    """A recipe, and the settings that scale it down."""
 
     recipe: str
     settings: tuple[str, ...] = ()
 
 
-#: The dearest first, so that cores are busy to the end.
+#: The slowest first, so that all cores stay busy.
 ENTRANTS = {
     "mmdensenet": Entrant(
         "mmdensenet",
@@ -100,12 +100,12 @@ ENTRANTS = {
 
 
 def settings_of(entrant: Entrant) -> list[str]:
-    """Return everything that differs from the recipe, but the number of steps."""
+    """Return all differences from the recipe except the number of steps."""
     return [*ALIKE, *entrant.settings]
 
 
 def training_speed(model: SeparationModel, loss: str) -> float:
-    """Return how many seconds of excerpts one core learns from in a second."""
+    """Return the seconds of excerpts per second of training on one core."""
     step = TrainingStep(model, loss).train()
     optimiser = torch.optim.Adam(step.parameters())
     rows = 0.1 * torch.randn(BATCH, len(model.learned), 1, round(EXCERPT_S * RATE))
@@ -123,7 +123,7 @@ def training_speed(model: SeparationModel, loss: str) -> float:
 
 
 def separation_speed(weights: Path) -> float:
-    """Return how many seconds of music all cores separate in a second."""
+    """Return the seconds of music per second of separation on all cores."""
     separator, seconds = Separator(str(weights)), 60
     song = 0.1 * torch.randn(1, seconds * RATE)
     elapsed = []
@@ -135,7 +135,7 @@ def separation_speed(weights: Path) -> float:
 
 
 def costs(entrant: Entrant, weights: Path) -> dict[str, float]:
-    """Return what a trained model needs."""
+    """Return the costs of a trained model."""
     recipe, model = Start(load_recipe(entrant.recipe), settings_of(entrant)).resolve()
     return {
         "millions": sum(p.numel() for p in model.parameters()) / 1e6,

@@ -1,10 +1,10 @@
-"""Convolutive NMF with table 3 of the paper beside libnmfd 1.0.0, on the example song.
+"""Convolutive NMF (table 3 of the paper) in partita and libnmfd 1.0.0, on the example song.
 
     python benchmarks/nmfd.py [--libnmfd FOLDER] [--threads 2] [--repeats 3]
 
 FOLDER holds the unpacked wheel of libnmfd (see scripts/freeze_libnmfd.py). libnmfd takes mono;
 both start from a magnitude spectrogram (frames of 4096 samples, hop 1024) and end with the
-spectrograms of four components. The best of some runs counts; of libnmfd there is one.
+spectrograms of four components. The fastest of several runs counts; libnmfd runs once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def spectrogram(seconds: float, channels: int) -> torch.Tensor:
 
 
 def best(repeats: int, run: Callable[..., object], *arguments: object, **options: object) -> float:
-    """Return the least seconds of some runs."""
+    """Return the time of the fastest run in seconds."""
     elapsed = []
     for _ in range(repeats):
         started = time.perf_counter()

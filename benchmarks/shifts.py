@@ -1,9 +1,9 @@
-"""What averaging over random delays buys.
+"""Effect of averaging over random delays (shifts).
 
     python benchmarks/shifts.py --model RUN --data FOLDER [--shifts 0 2 5 10] [--seed 0]
 
 The test tracks of FOLDER are separated with a checkpoint or the folder of a training, with each
-number of shifts, and scored as `common.py` says: SDR in dB, and how long both took.
+number of shifts, and scored as in `common.py`: SDR in dB, and time.
 """
 
 from __future__ import annotations

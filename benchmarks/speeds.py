@@ -1,12 +1,12 @@
-"""How fast all weights separate, and how much memory that takes: columns of `partita models`.
+"""Speed and memory of all weights: columns of `partita models`.
 
     python benchmarks/speeds.py [NAME …] [--seconds 120] [--runs 3] [--memory 60 240]
 
-Two minutes of noise, in memory, with all cores: seconds of music in a second, medians, and seconds
-of the processor for each of music, which say more on a machine that does other things as well. With
---memory, the peaks of whole ``partita separate`` processes for noise of so many seconds instead.
-Weights of servers other than a package registry are random ones of their configuration, or of their
-kind's where only the file itself tells it: it takes as long, and as much. Bags have to be named.
+Two minutes of noise in memory on all cores: seconds of music per second, medians, and CPU seconds
+per second of music, which are more meaningful on a busy machine. With --memory, peak memory of
+complete ``partita separate`` processes for noise of the given lengths instead. Weights outside
+package registries are replaced by random ones of the same configuration, or of their architecture's
+default if only the file states it: time and memory are the same. Bags must be named.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from separate import measure
 
 RATE = 44100
 WARM_UP_S = 5.0
-#: Of networks that say themselves how they are built: with it they have as many weights.
+#: Configurations of networks whose files state them, with the same number of weights.
 OF_FILES = {"htdemucs_6s": {"bottom_channels": 0}}
 
 
 def model_of(card: Card, folder: Path) -> str:
-    """Return the card's name, or checkpoints of random weights where they cannot be had."""
+    """Return the card's name, or checkpoints of random weights if its weights cannot be fetched."""
     if card.members:
         return ",".join(model_of(get_card(member.model), folder) for member in card.members)
     if not (card.remote and isinstance(card.remote[0], UrlSource)):
@@ -48,7 +48,7 @@ def model_of(card: Card, folder: Path) -> str:
 
 
 def speed_of(separator: Separator, seconds: float, runs: int) -> tuple[float, float]:
-    """Return seconds of music in a second, and the processor's for each of music, warmed up."""
+    """Return seconds of music per second, and CPU seconds per second of music, after a warm-up."""
     mixture = noise(seconds)
     separator(mixture[:, : round(WARM_UP_S * RATE)], RATE)
     times, used = [], []
@@ -66,7 +66,7 @@ def noise(seconds: float) -> np.ndarray:
 
 
 def peak_gb(model: str, seconds: float, folder: Path) -> float:
-    """Return the most memory that a process takes to separate so much, in gigabytes."""
+    """Return the peak memory in GB of a process that separates this many seconds."""
     song = folder / f"{seconds:g}.wav"
     if not song.exists():
         Audio(torch.from_numpy(noise(seconds)), RATE).save(song)

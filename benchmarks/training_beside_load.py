@@ -1,9 +1,9 @@
-"""How fast `partita train` is beside busy programs, under several ways to use threads.
+"""Speed of `partita train` beside busy programs, with several thread settings.
 
     python benchmarks/training_beside_load.py [--recipe umx-tiny] [--seconds 15] [--rounds 2]
 
-Each figure is a training of its own, excerpts drawn from noise included. The ways take turns,
-with no, one and eight busy processes beside them. Steps a second, medians.
+Each figure is a separate training, excerpts drawn from noise included. Settings alternate, with no,
+one and eight busy processes beside them. Steps per second, medians.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def steps_per_second(way: str, data: Path, options: argparse.Namespace) -> float:
-    """Train for some seconds; the first epoch is not counted where there are more."""
+    """Train for some seconds; the first epoch does not count if there are more."""
     settings, environment = WAYS[way]
     others = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "MKL_"))}
     settings = [

@@ -1,8 +1,8 @@
-"""Transformations of songs that a listener would not call another song.
+"""Transformations that do not make a song another song.
 
-Each maps true stems and their rate to a `Version`: the mixture that a separator gets, and the stems
-that its estimates are compared with. What is linear changes stems and mixture alike; codecs,
-clipping, hiss and hum change the mixture alone.
+Each maps true stems and their sample rate to a `Version`: a mixture, and the references for its
+estimates. Linear transformations change stems and mixture alike; codecs, clipping, hiss and hum
+change only the mixture.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from scipy.signal import butter, sosfilt
 
 Samples = np.ndarray
 Stems = Mapping[str, Samples]
-#: From ``[2, samples]`` and the rate to as many channels.
+#: From ``[2, samples]`` and the sample rate to the same shape.
 Change = Callable[[Samples, int], Samples]
 
 
 @dataclass(frozen=True)
 class Version:
-    """A song as a separator gets it.
+    """A transformed song.
 
     Attributes
     ----------
     mixture : ndarray ``[2, samples]``
     stems : mapping of str to ndarray ``[2, samples]``
-        What estimates are compared with.
+        References of the estimates.
     rate : int
         In hertz.
     start_s : float or None
-        Where it begins in the untransformed song; None: its seconds are others.
+        Its start in the untransformed song; None: times do not correspond.
     """
 
     mixture: Samples
@@ -56,7 +56,7 @@ def as_it_is(stems: Stems, rate: int) -> Version:
 
 
 def alike(change: Change, start_s: float | None = 0.0) -> Transformation:
-    """Return what changes stems and mixture alike."""
+    """Return a transformation of stems and mixture alike."""
 
     def transform(stems: Stems, rate: int) -> Version:
         changed = {name: change(stem, rate) for name, stem in stems.items()}
@@ -66,11 +66,11 @@ def alike(change: Change, start_s: float | None = 0.0) -> Transformation:
 
 
 def mixture_alone(change: Change) -> Transformation:
-    """Return what changes the mixture and leaves the stems."""
+    """Return a transformation of the mixture only."""
     return lambda stems, rate: Version(change(sum_of(stems), rate), stems, rate)
 
 
-# Places
+# Stereo
 
 
 def _matrix(*rows: tuple[float, float]) -> Change:
@@ -79,12 +79,12 @@ def _matrix(*rows: tuple[float, float]) -> Change:
 
 
 def matrix(*rows: tuple[float, float]) -> Transformation:
-    """Return what mixes left and right anew."""
+    """Return a transformation that mixes left and right by a matrix."""
     return alike(_matrix(*rows))
 
 
 def narrowed(decibels: float) -> Transformation:
-    """Return what lowers the side (left minus right) by so many decibels."""
+    """Return a transformation that lowers the side signal (left minus right) by some dB."""
     gain = 10 ** (-decibels / 20)
     return matrix(((1 + gain) / 2, (1 - gain) / 2), ((1 - gain) / 2, (1 + gain) / 2))
 
@@ -93,7 +93,7 @@ _to_mono = _matrix((0.5, 0.5), (0.5, 0.5))
 
 
 def mono_with_noise(decibels: float) -> Transformation:
-    """Return what folds to mono and adds white noise so far below it to the side."""
+    """Return a transformation to mono with white noise in the side signal, some dB lower."""
 
     def transform(stems: Stems, rate: int) -> Version:
         mono = alike(_to_mono)(stems, rate)
@@ -106,9 +106,9 @@ def mono_with_noise(decibels: float) -> Transformation:
 
 
 def hard_panned(alternate: int, middle: str = "") -> Transformation:
-    """Return what folds each stem to mono and puts it on one side, or one of them in the middle.
+    """Return a transformation that makes each stem mono and hard-panned, or one of them centred.
 
-    So many neighbours share a side: 1 is right, left, right, left, 2 is right, right, left, left.
+    Number of neighbours on one side: 1 is right, left, right, left; 2 is right, right, left, left.
     """
 
     def transform(stems: Stems, rate: int) -> Version:
@@ -126,13 +126,13 @@ def hard_panned(alternate: int, middle: str = "") -> Transformation:
 
 
 def gain(decibels: float) -> Transformation:
-    """Return what makes a song louder."""
+    """Return a transformation that changes the level."""
     factor = np.float32(10 ** (decibels / 20))
     return alike(lambda samples, _: factor * samples)
 
 
 def clipped(decibels: float) -> Transformation:
-    """Return what cuts off so much of the highest peak."""
+    """Return a transformation that clips some dB below the highest peak."""
 
     def clip(samples: Samples, _: int) -> Samples:
         limit = np.abs(samples).max() * 10 ** (-decibels / 20)
@@ -142,7 +142,7 @@ def clipped(decibels: float) -> Transformation:
 
 
 def hiss(decibels: float) -> Transformation:
-    """Return what adds white noise so far below the song, another in each channel."""
+    """Return a transformation that adds independent white noise to each channel, some dB lower."""
 
     def add(samples: Samples, _: int) -> Samples:
         noise = np.random.default_rng(0).standard_normal(samples.shape)
@@ -152,7 +152,7 @@ def hiss(decibels: float) -> Transformation:
 
 
 def hum(hertz: float, decibels: float) -> Transformation:
-    """Return what adds mains hum so far below the song: ten harmonics, the nth at 1/n."""
+    """Return a transformation that adds mains hum, some dB lower: ten harmonics, the nth at 1/n."""
 
     def add(samples: Samples, rate: int) -> Samples:
         times = np.arange(samples.shape[1]) / rate
@@ -171,7 +171,7 @@ def _rms(samples: Samples) -> float:
 
 
 def at_rate(hertz: int, band_hz: tuple[float, float] | None = None) -> Transformation:
-    """Return what gives a song at a lower rate, and only a band of it."""
+    """Return a transformation to a lower sample rate and a frequency band."""
 
     def change(samples: Samples, rate: int) -> Samples:
         lower = resampled(samples, rate, hertz)
@@ -188,24 +188,24 @@ def at_rate(hertz: int, band_hz: tuple[float, float] | None = None) -> Transform
 
 
 def resampled(samples: Samples, rate: float, hertz: float) -> Samples:
-    """Return ``[2, samples]`` at another rate."""
+    """Return ``[2, samples]`` at another sample rate."""
     return np.ascontiguousarray(soxr.resample(samples.T, rate, hertz, quality="VHQ").T)
 
 
 def speed(factor: float) -> Transformation:
-    """Return what plays a song faster, and higher with it."""
+    """Return a transformation that plays a song faster and higher."""
     return alike(lambda samples, rate: resampled(samples, rate * factor, rate), start_s=None)
 
 
 def silence_before(seconds: float) -> Transformation:
-    """Return what puts silence before a song."""
+    """Return a transformation that adds silence before a song."""
     return alike(
         lambda samples, rate: np.pad(samples, ((0, 0), (round(seconds * rate), 0))), -seconds
     )
 
 
 def start_cut(seconds: float) -> Transformation:
-    """Return what leaves out the beginning of a song."""
+    """Return a transformation that removes the beginning of a song."""
     return alike(lambda samples, rate: samples[:, round(seconds * rate) :], seconds)
 
 
@@ -214,15 +214,15 @@ def start_cut(seconds: float) -> Transformation:
 
 @dataclass(frozen=True)
 class Codec:
-    """One of FFmpeg's encoders and what decodes it.
+    """An encoder of FFmpeg and its decoder.
 
     Attributes
     ----------
     encoder, decoder, format : str
     rates : tuple of int
-        Sample rates that it takes; the first stands in for others.
+        Supported sample rates; the first replaces others.
     delay : int
-        Samples that the decoder gives before the first: those that no packet tells it to skip.
+        Delay of the decoder in samples that no packet declares.
     """
 
     encoder: str
@@ -240,12 +240,12 @@ CODECS = {
 
 
 def coded(name: str, kbits: int) -> Transformation:
-    """Return what sends a song through a codec, in place to the sample."""
+    """Return a transformation by a codec, aligned to the sample."""
     return mixture_alone(lambda samples, rate: round_trip(CODECS[name], kbits, samples, rate))
 
 
 def round_trip(codec: Codec, kbits: int, samples: Samples, rate: int) -> Samples:
-    """Return ``[2, samples]`` as encoded and decoded: as long as before, and at the same place."""
+    """Return ``[2, samples]`` encoded and decoded, of the same length and aligned."""
     coded_rate = rate if rate in codec.rates else codec.rates[0]
     peak = max(1.0, float(np.abs(samples).max()))  # codecs clip
     given = samples / peak if rate == coded_rate else resampled(samples / peak, rate, coded_rate)

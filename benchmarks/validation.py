@@ -1,28 +1,29 @@
-"""Scores of four-stem systems on real songs, beside the free floor, the mixture and the ideal mask.
+"""Scores of four-stem systems on real songs, with a baseline, the mixture and the ideal mask.
 
     python benchmarks/validation.py DATASET … [--model MODEL …] [--cache FOLDER] [--songs NAME …]
         [--seconds N] [--given accompaniment] [--first MODEL | --whole] [--models-only]
         [--json FILE]
 
 MODEL is a second stage: a .safetensors file, the folder of a training, or a card such as
-accompaniment-stems. It takes the accompaniment of the first stage apart, exactly as
+accompaniment-stems. It separates the accompaniment of the first stage, exactly as
 `Separator("spleeter-2stems+MODEL")` does. --cache keeps the first stage's estimates in FOLDER, so
 that only second stages run from the second call on. With --whole, MODELs are complete systems
 (umxhq, four-stems, a file that gives four stems of a mixture). With --given accompaniment, second
-stages get the true accompaniment: they are measured by themselves, and vocals are not scored.
+stages get the true accompaniment: they are measured alone, and vocals are not scored.
 
 SDR is BSS Eval v4's (museval's), in stereo, each stem beside the sum of the others: windows of one
-second, median over those in which the stem sounds (above -80 dB: codecs leave some noise in silent
-stems), then over songs. The second table is the SDR of whole songs (uSDR), which loud moments
-decide. Rows beside the models:
+second, median over those in which the stem is above -80 dB (codecs leave some noise in silent
+stems), then over songs. The second table is the SDR of whole songs (uSDR), which loud passages
+dominate. Rows besides the models:
 
 - mixture: the mixture as every estimate.
-- floor: nothing learned but the first stage. Its vocals; of its accompaniment, HPSS's percussive
-  part is drums, what HPSS's harmonic part has below 220 Hz is bass, and the remainder is other.
-- ideal ratio mask: the oracle irm1, shares by the true stems' magnitudes.
+- baseline: no training except the first stage. Its vocals; of its accompaniment, HPSS's percussive
+  part is drums, HPSS's harmonic part below 220 Hz is bass, and the remainder is other.
+- ideal ratio mask: the oracle irm1, ratios of the true stems' magnitudes.
 
---songs takes names, or a side of the split of the validation songs: weights are chosen by `choose`
-and reported on `report`. Both have mono and stereo songs. The CC0 test songs are never chosen by.
+--songs takes names, or a side of the split of the validation songs: `choose` selects weights,
+`report` is for reported scores. Both have mono and stereo songs. The CC0 test songs are not used
+for selection.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common import STEMS, floor_stems
+from common import STEMS, baseline_stems
 from partita.audio.channels import mix_channels
 from partita.datasets import Track, open_dataset
 from partita.devices import choose_device, start_threads
@@ -81,7 +82,7 @@ System = Callable[[Samples, int, Mapping[str, Samples]], Mapping[str, Samples]]
 
 @dataclass(frozen=True)
 class Song:
-    """A song's true stems ``[2, samples]``, which make the mixture."""
+    """A song's true stems ``[2, samples]``."""
 
     name: str
     rate: int
@@ -94,7 +95,7 @@ class Song:
 
 
 class Cached:
-    """A first stage whose estimates of whole songs are kept in a folder.
+    """A first stage whose estimates of whole songs are cached in a folder.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ class Cached:
         Its own.
     stage : Estimator
     folder : Path or None
-        None: nothing is kept.
+        None: no cache.
     """
 
     def __init__(self, plan: ModelPlan, stage: Estimator, folder: Path | None) -> None:
@@ -119,7 +120,7 @@ class Cached:
         return _CachedSeparation(self, facts)
 
     def whole(self, mixture: Tensor, facts: SongFacts) -> Tensor:
-        """Separate a whole stream, or remember what came of it."""
+        """Separate a whole stream, or load cached estimates."""
         path = None
         if self._folder is not None:
             path = self._folder / f"{self._key(mixture, facts)}.safetensors"
@@ -140,7 +141,7 @@ class Cached:
 
 
 class _CachedSeparation:
-    """A stream, separated once all of it is there."""
+    """A stream that is separated when it is complete."""
 
     def __init__(self, cached: Cached, facts: SongFacts) -> None:
         self._cached, self._facts = cached, facts
@@ -171,7 +172,7 @@ def chained(links: Sequence[Link], options: argparse.Namespace) -> Estimator:
 
 
 def links_of(name: str, options: argparse.Namespace) -> Sequence[Link]:
-    """Return the models that a song passes through: MODEL, behind the first stage or not."""
+    """Return the chain of models: MODEL, with or without the first stage."""
     links = parse_chain(name)
     if options.whole:
         return links
@@ -182,7 +183,7 @@ def links_of(name: str, options: argparse.Namespace) -> Sequence[Link]:
 
 
 def separate(estimator: Estimator, mixture: Samples, rate: int) -> dict[str, Samples]:
-    """Return what `Separator` gives with ``keep_rate``."""
+    """Return the estimates of `Separator` with ``keep_rate``."""
     stems = {name: (name,) for name in estimator.sources}
     stream = MixtureStream(estimator, stems, rate, len(mixture), keep_rate=True, sum_to_mix=False)
     if stream.needs_measure:
@@ -196,9 +197,9 @@ def model_system(name: str, options: argparse.Namespace) -> System:
     return lambda mixture, rate, _: separate(estimator, mixture, rate)
 
 
-def floor_system(options: argparse.Namespace) -> System:
+def baseline_system(options: argparse.Namespace) -> System:
     estimator = chained(links_of("hpss", options), options)
-    return lambda mixture, rate, _: floor_stems(separate(estimator, mixture, rate), rate)
+    return lambda mixture, rate, _: baseline_stems(separate(estimator, mixture, rate), rate)
 
 
 def oracle_system(name: str) -> System:
@@ -216,7 +217,7 @@ def systems_of(options: argparse.Namespace) -> dict[str, System]:
     if not options.models_only:
         systems["mixture"] = oracle_system("mixture")
         if not options.whole:
-            systems["floor"] = floor_system(options)
+            systems["baseline"] = baseline_system(options)
     for model in options.model:
         label = resolve(model).label
         systems[model if label in systems else label] = model_system(model, options)
@@ -230,7 +231,7 @@ def window_sdrs(
 ) -> dict[str, np.ndarray]:
     """Return the SDR of BSS Eval v4 of each stem and second, in dB, NaN where the stem is silent.
 
-    It is a plain ratio of energies. A silent estimate has 0 dB, where museval has NaN.
+    It is a ratio of energies. A silent estimate has 0 dB, where museval has NaN.
     """
     found = {}
     for name, stem in stems.items():
@@ -245,7 +246,7 @@ def window_sdrs(
 
 
 def in_seconds(signal: Samples, rate: int) -> np.ndarray:
-    """Return ``[channels, seconds, samples]`` of the whole seconds, or of all there is."""
+    """Return ``[channels, seconds, samples]`` of whole seconds, or of everything if shorter."""
     rate = min(rate, signal.shape[1])
     count = signal.shape[1] // rate
     return signal[:, : count * rate].reshape(len(signal), count, rate).astype(np.float64)
@@ -283,7 +284,7 @@ def songs_of(options: argparse.Namespace) -> list[Song]:
 
 
 def load(track: Track, options: argparse.Namespace) -> Song:
-    """Read a song's four stems, or those of its accompaniment; silent ones are left out."""
+    """Read a song's four stems, or those of its accompaniment, without silent ones."""
     audios = track.load_stems(duration_s=options.seconds)
     found = {n: mix_channels(a.samples.numpy(), 2) for n, a in audios.items()}
     if options.given == "accompaniment":
@@ -298,7 +299,7 @@ Found = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]  # song, s
 
 
 def print_tables(found: Found, metric: str) -> None:
-    """Print the medians over the songs, then each song's figures."""
+    """Print the medians over songs, then the scores of each song."""
     systems = list(next(iter(found.values())))
     print(f"\n| {metric}, dB | {' | '.join(STEMS)} | mean | lowest |")
     print(f"|---|{'---|' * (len(STEMS) + 2)}")
@@ -325,16 +326,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--model", nargs="+", default=["accompaniment-stems"])
-    parser.add_argument("--cache", type=Path, help="a folder for the first stage's estimates")
+    parser.add_argument("--cache", type=Path, help="folder for the first stage's estimates")
     parser.add_argument("--songs", nargs="+", metavar="NAME", help="or choose, report: the split")
     parser.add_argument("--seconds", type=float, help="the first of each song; default: all")
     parser.add_argument("--given", choices=["mixture", "accompaniment"], default="mixture")
     stages = parser.add_mutually_exclusive_group()
     stages.add_argument("--first", default=FIRST, help="the first stage")
     stages.add_argument("--whole", action="store_true", help="MODELs need no first stage")
-    parser.add_argument("--models-only", action="store_true", help="no mixture, floor and mask")
+    parser.add_argument(
+        "--models-only", action="store_true", help="without mixture, baseline and mask"
+    )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path, help="write all figures to a file, too")
+    parser.add_argument("--json", type=Path, help="also write all scores to a file")
     return parser.parse_args(arguments)
 
 

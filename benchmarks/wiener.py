@@ -1,10 +1,10 @@
-"""The Wiener filter beside norbert: the same magnitudes and mixture, in turns, medians of three.
+"""The Wiener filter in partita and norbert: same magnitudes and mixture, medians of three.
 
     python benchmarks/wiener.py [--seconds 30] [--sources 4] [--iterations 1] [--threads 2]
 
-Stereo at 44.1 kHz, 4096 samples a frame, hop 1024. Both get what they take in the order and the
-precision that they like best: norbert frames first and complex128, which its documentation asks
-for, partita complex64 as its transform gives it.
+Stereo at 44.1 kHz, 4096 samples a frame, hop 1024. Each gets its preferred layout and precision:
+norbert frames first and complex128, as its documentation asks, partita complex64 from its
+transform.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     double = magnitudes.double(), mixture.to(torch.complex128)
 
     def run_norbert() -> np.ndarray:
-        # It changes the mixture that it is given.
+        # norbert changes its input.
         return norbert.wiener(model, observed.copy(), options.iterations, use_softmask=False)
 
     runs = {

@@ -81,10 +81,10 @@ def test_tables(validation, second_stage, songs, monkeypatch, capsys):
     second = ("--model", second_stage, "--first", "repet", "--cache", songs.parent / "cache")
     found = scores(validation, monkeypatch, songs, *second)
     assert list(found) == ["full", "mono"]
-    assert list(found["full"]) == ["mixture", "floor", "second", "ideal ratio mask"]
+    assert list(found["full"]) == ["mixture", "baseline", "second", "ideal ratio mask"]
     assert found["mono"]["second"].keys() == {"drums", "bass", "other"}
     ceiling = found["full"]["ideal ratio mask"]
-    for system in ("mixture", "floor", "second"):
+    for system in ("mixture", "baseline", "second"):
         for stem, row in found["full"][system].items():
             assert row["SDR"] < ceiling[stem]["SDR"]
     printed = capsys.readouterr().out
