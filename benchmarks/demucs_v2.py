@@ -112,7 +112,7 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
 
 
 def print_floor(seconds: float) -> None:
-    """Return the lower bound of the time of all windows' multiply-adds."""
+    """Print the lower bound of the time of all windows' multiply-adds."""
     ours = create_model("demucs")
     assert ours.window is not None
     side = 3000

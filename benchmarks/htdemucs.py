@@ -154,7 +154,7 @@ def matrix_rate(dtype: torch.dtype, threads: int) -> float:
 
 
 def print_floor(samples: int, threads: int) -> None:
-    """Return the lower bound of the time of all windows' multiply-adds."""
+    """Print the lower bound of the time of all windows' multiply-adds."""
     model = load_model(CARD)
     assert model.window is not None
     window = model.window

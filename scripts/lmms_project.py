@@ -1,4 +1,4 @@
-"""Read LMMS projects and render their tracks, each by itself."""
+"""Read LMMS projects and render each track separately."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _PEAK = 0.99
 
 @dataclass(frozen=True)
 class Track:
-    """A track that is heard.
+    """An audible track.
 
     Attributes
     ----------
     name : str
-        As the author or LMMS named it.
+        The author's or LMMS' name.
     plugin : str
         LMMS' name of the instrument, empty for tracks of recordings.
     sample : str
-        The file that the instrument plays, below LMMS' samples, or empty.
+        The instrument's sample file, below LMMS' samples; or empty.
     in_beat : bool
-        Whether it belongs to the beat/bassline editor.
+        Whether it is a track of the beat/bassline editor.
     keys : tuple of int
         Keys of its notes, sorted, in MIDI: 69 is what LMMS calls A4.
     """
@@ -55,7 +55,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A project's tracks, a file each, and the whole mix, all by the same gain lower than LMMS."""
+    """Rendered tracks of a project, one file each, and the mix, all attenuated by the same gain."""
 
     folder: Path
     tracks: tuple[Track, ...]
@@ -63,7 +63,7 @@ class Rendered:
 
     @property
     def mix(self) -> Path:
-        """The whole project in one file."""
+        """The file of the mix."""
         return self.folder / "mix.flac"
 
     def file(self, index: int) -> Path:
@@ -114,7 +114,7 @@ def _audible(container: ElementTree.Element, *, in_beat: bool) -> Iterator[Track
 
 
 def render_tracks(project: Path, folder: Path) -> Rendered:
-    """Render a project's tracks and its mix into a folder, or find them there.
+    """Render a project's tracks and mix into a folder, unless they exist.
 
     Raises
     ------
@@ -150,9 +150,9 @@ def render_tracks(project: Path, folder: Path) -> Rendered:
 
 
 def _lmms(action: str, project: Path, out: Path) -> None:
-    """Call LMMS, without oversampling (half the time); in floating point nothing clips."""
+    """Run LMMS without oversampling (half the time), in floating point, which does not clip."""
     command = ["lmms", "--allowroot", action, project, "-o", out, "-f", "wav", "-s", RATE, "-x", 1]
-    # As root LMMS would take real-time priority, ahead of all else on the machine.
+    # As root LMMS would use real-time priority, ahead of every other process.
     modest = ["setpriv", "--bounding-set", "-sys_nice"] if os.geteuid() == 0 else []
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
     try:
@@ -160,7 +160,7 @@ def _lmms(action: str, project: Path, out: Path) -> None:
             [*modest, *map(str, command), "-a"], env=environment, capture_output=True, check=False
         )
     except FileNotFoundError as error:
-        raise PartitaError("lmms is not there: apt-get install lmms lmms-common") from error
+        raise PartitaError("lmms is not installed: apt-get install lmms lmms-common") from error
     if result.returncode:
         last = result.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise PartitaError(f"{project}: LMMS failed with status {result.returncode}: {last[:200]}")
@@ -173,12 +173,12 @@ def blocks(path: Path) -> Iterator[NDArray[np.float32]]:
 
 
 def _peak(path: Path) -> float:
-    """Return the greatest sample."""
+    """Return the peak."""
     return max((float(np.abs(block).max()) for block in blocks(path)), default=0.0)
 
 
 def _convert(path: Path, flac: Path, gain: float) -> None:
-    """Write a file in 24 bits."""
+    """Write a 24-bit file."""
     with soundfile.SoundFile(flac, "w", RATE, 2, "PCM_24", format="FLAC") as out:
         for block in blocks(path):
             out.write(block * gain)

@@ -3,13 +3,13 @@
     apt-get install --no-install-recommends lmms lmms-common
     python scripts/lmms_songs.py FOLDER
 
-Every track of every demo song is rendered by itself into FOLDER-tracks, sorted into drums, bass
-and other (`track_stems.py`), and summed: FOLDER gets a folder for each song with drums.flac,
-bass.flac, other.flac and a manifest.json, which says the licence, where each track went and why,
-and how far the sum of all tracks is from the song as LMMS renders it. Effects on the master are
-not additive, and some synthesisers draw random numbers. Tracks that may belong to another stem
-than their name says are left out. No song has vocals. A table of all tracks is printed. Songs
-that are there are kept, so that a call that was broken off goes on.
+Every track of every demo song is rendered separately into FOLDER-tracks, classified as drums, bass
+or other (`track_stems.py`), and summed: FOLDER gets a folder for each song with drums.flac,
+bass.flac, other.flac and a manifest.json with the licence, the stem of each track and its reason,
+and the difference between the sum of all tracks and LMMS' mix. Effects on the master are not
+additive, and some synthesisers use random numbers. Tracks whose sound contradicts their name are
+excluded. No song has vocals. A table of all tracks is printed. Existing songs are kept, so that an
+interrupted call resumes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SILENT_DB = -80.0  # of a song's energy
 
 
 def main() -> None:
-    """Render, sort and sum."""
+    """Render, classify and sum the tracks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--projects", type=Path, default=_PROJECTS)
@@ -53,7 +53,7 @@ def main() -> None:
             inside = project.relative_to(arguments.projects)
             licence = licence_of(f"{_IN_SOURCE}/{inside}", arguments.copyright)
             if not is_free(licence):
-                print(f"{project.stem}: left out, its licence is {licence}")
+                print(f"{project.stem}: skipped: its licence is {licence}")
                 continue
             print_song(make_song(project, licence, arguments.folder))
         except PartitaError as error:
@@ -71,7 +71,7 @@ def find_projects(folder: Path) -> list[Path]:
 
 
 def make_song(project: Path, licence: str, folder: Path) -> dict[str, object]:
-    """Write a song's stems, unless they are there; return its manifest."""
+    """Write a song's stems, unless they exist; return its manifest."""
     out = folder / project.stem
     if not out.exists():
         rendered = render_tracks(project, folder.with_name(f"{folder.name}-tracks") / project.stem)
@@ -87,7 +87,7 @@ def make_song(project: Path, licence: str, folder: Path) -> dict[str, object]:
 
 
 def write_stems(rendered: Rendered, out: Path) -> dict[str, object]:
-    """Sort the tracks, write their sums, and return what the manifest says of them."""
+    """Classify the tracks, write the stems, and return their entries in the manifest."""
     measured = [measure(blocks(rendered.file(index))) for index in range(len(rendered.tracks))]
     total = sum(measures.energy for measures in measured)
     if total == 0:
@@ -123,7 +123,7 @@ def write_stems(rendered: Rendered, out: Path) -> dict[str, object]:
 def row(
     track: Track, measures: Measures, total: float, stem: str, reason: str
 ) -> dict[str, object]:
-    """Return what the manifest says of a track."""
+    """Return a track's entry in the manifest."""
     return {
         "name": track.name,
         "plugin": track.plugin,
@@ -136,7 +136,7 @@ def row(
 
 
 def facts(measures: Measures, total: float) -> dict[str, float]:
-    """Return measures, rounded, with the energy against a song's."""
+    """Return rounded measurements, with the energy relative to the song's."""
     return {
         "energy_db": round(decibels(measures.energy / total), 1),
         "low_share": round(measures.low_share, 2),
@@ -153,7 +153,7 @@ def read(path: Path) -> NDArray[np.float32]:
 
 
 def add(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the sum of two signals, as long as the longer."""
+    """Return the sum of two signals, of the longer one's length."""
     longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
     total = longer.copy()
     total[: len(shorter)] += shorter
@@ -161,17 +161,17 @@ def add(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.f
 
 
 def error_db(estimate: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Return the energy of what differs against that of the truth."""
+    """Return the energy of the difference relative to the reference."""
     length = min(len(estimate), len(truth))
     difference = np.square(estimate[:length] - truth[:length], dtype=np.float64).sum()
     return decibels(difference / max(np.square(truth, dtype=np.float64).sum(), 1e-12))
 
 
 def bands_error_db(estimate: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
-    """Return by how much levels of octaves differ in the mean, in 50 ms each.
+    """Return the mean difference of octave levels in frames of 50 ms.
 
-    Noise and phases that synthesisers draw anew change samples, but hardly these levels. Those
-    more than 50 dB below the loudest are not compared.
+    Random noise and phases of synthesisers change samples but hardly these levels. Levels more than
+    50 dB below the loudest are not compared.
     """
     levels = [octave_levels(signal) for signal in (estimate, truth)]
     count = min(len(each) for each in levels)
@@ -196,7 +196,7 @@ def decibels(ratio: float) -> float:
 
 
 def print_song(manifest: Mapping[str, object]) -> None:
-    """Print where each track of a song went, and what the stems are like."""
+    """Print the stem of each track of a song, and measurements of the stems."""
     print(
         f"{manifest['song']}: {manifest['seconds']} s, {manifest['licence']}, "
         f"tracks against mix {manifest['sum_to_mix_db']} dB, "

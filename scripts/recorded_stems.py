@@ -1,11 +1,11 @@
-"""Gather recordings of one instrument each that come with Debian: guitars and drums.
+"""Collect recordings of single instruments from Debian packages: guitars and drums.
 
     apt-get install sonic-pi-samples fretsonfire-songs-sectoid fretsonfire-songs-muldjord
     python scripts/recorded_stems.py FOLDER
 
 FOLDER gets a folder for each recording with other.flac or drums.flac, and a manifest.json with
-its licence: songs of one stem, for remixes (`scripts/four_stems.py --songs FOLDER`). Recordings
-that are there are kept.
+its licence: songs of one stem, for remixes (`scripts/four_stems.py --songs FOLDER`). Existing
+recordings are kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Recording:
     ----------
     name : str
     file : str
-        Where the package puts it, below the root.
+        Its path in the package.
     stem, package, licence, author : str
     """
 
@@ -57,7 +57,7 @@ def _loop(name: str) -> Recording:
     return Recording(f"loop {name}", file, "drums", "sonic-pi-samples", "CC0-1.0", "Freesound")
 
 
-#: Sonic Pi's breakbeat is left out: its loudest sound is a bass that hums at 51 Hz.
+#: Sonic Pi's breakbeat is excluded: its loudest sound is a bass at 51 Hz.
 RECORDINGS = (
     *(
         _guitar("sectoid", song, "MIT", "Carlos Viola Iborra")
@@ -75,7 +75,7 @@ def main() -> None:
     """Write all recordings that are installed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where packages are unpacked")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="root of unpacked packages")
     arguments = parser.parse_args()
     missing = {
         recording.package
@@ -83,7 +83,7 @@ def main() -> None:
         if not (arguments.root / recording.file).exists()
     }
     if missing:
-        parser.error(f"not there: apt-get install {' '.join(sorted(missing))}")
+        parser.error(f"not installed: apt-get install {' '.join(sorted(missing))}")
     total = {"drums": 0.0, "other": 0.0}
     for recording in RECORDINGS:
         total[recording.stem] += write(recording, arguments.root, arguments.folder)
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def write(recording: Recording, root: Path, folder: Path) -> float:
-    """Write a recording, unless it is there; return its length in seconds."""
+    """Write a recording, unless it exists; return its length in seconds."""
     out = folder / recording.name
     audio = out / f"{recording.stem}.flac"
     if not out.exists():

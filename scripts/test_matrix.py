@@ -1,9 +1,9 @@
-"""Tests partita with the oldest and the newest releases of what it depends on.
+"""Test partita with the oldest and the newest releases of its dependencies.
 
 Builds environments on the oldest and the newest supported Python of this machine, once with the
 lower bounds of pyproject.toml and once with the newest releases, installs partita there from its
-source distribution and runs a selection of tests and the command line. Where a release has no
-wheel for a Python, the next one that has is taken.
+source distribution and runs a selection of tests and the command line. If a release has no wheel
+for a Python version, the next release with one is used.
 
     python scripts/test_matrix.py            all of it; downloads PyTorch, several gigabytes
     python scripts/test_matrix.py --short    the oldest releases on this Python, with its PyTorch
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def supported_pythons() -> dict[str, Path]:
-    """Return the interpreters of this machine: ``"3.11"`` to its path, and say what is missing."""
+    """Return the installed interpreters, ``"3.11"`` → path; print missing ones."""
     found = {}
     for classifier in PROJECT["classifiers"]:
         match = re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", classifier)
@@ -71,16 +71,16 @@ def supported_pythons() -> dict[str, Path]:
         candidates = [shutil.which(f"python{version}"), *pyenv.glob(f"{version}.*/bin/python")]
         for candidate in filter(None, candidates):
             path = Path(candidate)
-            if _version(path) == version:  # pyenv's shims answer for versions that are switched off
+            if _version(path) == version:  # pyenv's shims exist for inactive versions too
                 found[version] = path
                 break
         else:
-            print(f"Python {version}: not on this machine, not tested")
+            print(f"Python {version}: not installed, not tested")
     return found or {_version(Path(sys.executable)): Path(sys.executable)}
 
 
 def build(folder: Path, python: Path, which: str, *, borrow_torch: bool) -> Path:
-    """Make the environment `folder`; returns its interpreter."""
+    """Make the environment `folder`; return its interpreter."""
     run(python, "-m", "venv", "--clear", folder)
     inside = folder / "bin" / "python"
     if borrow_torch:
@@ -106,7 +106,7 @@ def build(folder: Path, python: Path, which: str, *, borrow_torch: bool) -> Path
 
 
 def unpacked_source(python: Path, folder: Path) -> Path:
-    """Make the source distribution and unpack it; returns where README's commands work."""
+    """Make and unpack the source distribution; return the folder where README's commands work."""
     run(python, *_PIP, "install", "build")
     run(python, "-m", "build", "--sdist", "--outdir", folder, ROOT, stdout=subprocess.DEVNULL)
     (archive,) = folder.glob("*.tar.gz")
@@ -162,7 +162,7 @@ def lend_torch(folder: Path) -> None:
 def check(python: Path) -> None:
     """Run the tests and separate a song from the command line."""
     environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
-    # Old releases may warn of what is to come: no fault of ours.
+    # Old releases may print deprecation warnings that are not ours.
     quiet = ["-q", "-W", "default", "-p", "no:cacheprovider"]
     run(python, "-m", "pytest", *quiet, *TESTS, cwd=ROOT, env=environment)
     work = python.parent.parent / "work"
@@ -183,7 +183,7 @@ def check(python: Path) -> None:
 
 
 def run(*command: object, **options: object) -> None:
-    """Run a command; raises `subprocess.CalledProcessError` where it fails."""
+    """Run a command; raise `subprocess.CalledProcessError` if it fails."""
     subprocess.run(list(map(str, command)), check=True, **options)
 
 
@@ -198,7 +198,7 @@ def _name(requirement: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers, without zeros at its end: 1.26 is 1.26.0."""
+    """Return a version as numbers without trailing zeros: 1.26 equals 1.26.0."""
     numbers = [int(number) for number in version.split(".")]
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()

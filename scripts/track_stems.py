@@ -1,4 +1,4 @@
-"""Sort rendered tracks into drums, bass and other, by their names and by measures."""
+"""Classify rendered tracks as drums, bass or other, by names and measurements."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from partita.dsp.hpss import hpss
 
 _LOW_HZ = 250.0
 _FFT, _HOP = 2048, 1024
-_FRAMES = 700  # 16 s, where most is heard: HPSS is slow
+_FRAMES = 700  # 16 s of the loudest part: HPSS is slow
 _QUIET = 1e-4  # of a track's loudest frame
-#: What names say, of people and of samples; the first that fits counts: a synth bass is a bass.
+#: Patterns of the names of tracks and samples; the first match counts: a synth bass is a bass.
 _WORDS = (
     ("other", r"\bfx\b|zap|sweep"),
     (
@@ -35,9 +35,9 @@ _WORDS = (
         r"|flute|violin|\bbells?\b|pluck|melod|rhodes|\bharp|oboe|pipe|reed|voice",
     ),
 )
-#: What LMMS calls a track that nobody named.
+#: LMMS' names of unnamed tracks.
 _UNNAMED = re.compile(r"(default|standard)([ -](kicker )?preset)?|sample track", re.IGNORECASE)
-#: Folders of LMMS' samples; below drumsynth are drums but for these.
+#: Folders of LMMS' samples; all below drumsynth are drums except these.
 _FOLDERS = {"drums": "drums", "beats": "drums", "basses": "bass", "bassloops": "bass"}
 _NO_DRUMS = {"instrument", "effects", "magnetboy", "misc_bass", "misc_fx", "misc_synth"}
 _NAMED_BASS_LOW = 0.25  # at least
@@ -50,7 +50,7 @@ _BASS_PLUGIN, _DRUM_PLUGIN = "lb302", "kicker"
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of a track.
+    """Measurements of a track.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Measures:
     centroid_hz : float
         Mean frequency, weighted by energy.
     percussive_share : float
-        Share of the energy that HPSS calls percussive.
+        Percussive share of the energy by HPSS.
     attack_share : float
-        Sum of all rises of energy from frame to frame, against the energy: how much begins.
+        Sum of all increases of energy between frames, relative to the energy: many onsets.
     """
 
     energy: float
@@ -74,7 +74,7 @@ class Measures:
 
 
 def measure(blocks: Iterable[NDArray[np.float32]]) -> Measures:
-    """Measure a track that is given in blocks ``[samples, 2]`` at 44.1 kHz."""
+    """Measure a track, in blocks ``[samples, 2]`` at 44.1 kHz."""
     mono, energy = [], 0.0
     for block in blocks:
         energy += float(np.square(block, dtype=np.float64).sum())
@@ -98,7 +98,7 @@ def measure(blocks: Iterable[NDArray[np.float32]]) -> Measures:
 
 
 def _most(loud: torch.Tensor) -> slice:
-    """Return the stretch of frames in which most are loud."""
+    """Return the range of frames with the most loud ones."""
     counts = torch.cumsum(torch.nn.functional.pad(loud.float(), (1, 0)), 0)
     if len(loud) <= _FRAMES:
         return slice(None)
@@ -107,11 +107,11 @@ def _most(loud: torch.Tensor) -> slice:
 
 
 def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
-    """Return the stem of a track that is heard, and the reason.
+    """Return the stem of an audible track, and the reason.
 
-    Its name counts first, then where its sample lies, then what it plays and how that sounds.
-    Where these do not go together, as for a bass without lows, the stem is empty: a song without
-    a track is a song, too, but a track in a wrong stem is learned.
+    Its name counts first, then the folder of its sample, then its notes and measurements. If these
+    contradict each other, as for a bass without lows, the stem is empty: a missing track does no
+    harm, but a track in a wrong stem does.
     """
     low = measures.low_share
     percussive = measures.percussive_share
@@ -141,7 +141,7 @@ def stem_of(track: Track, measures: Measures) -> tuple[str, str]:
 
 
 def _told(track: Track) -> tuple[str, str]:
-    """Return what names and folders tell."""
+    """Return the stem that names and folders imply."""
     sample = PurePosixPath(track.sample)
     names = {"name": track.name, "sample": sample.stem}
     for kind, name in names.items():

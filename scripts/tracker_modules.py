@@ -1,9 +1,9 @@
-"""Read tracker modules: what plays in them, and how they sound with some of it alone.
+"""Read tracker modules: their instruments, and renderings with some instruments only.
 
 libopenmpt (Debian's package libopenmpt0) renders MOD, XM, S3M, and IT modules that have no
-instruments besides their samples. An instrument is left out by silencing its samples in the
-module's bytes, so that whatever else a pattern does to a channel stays as it is, and renderings of
-disjoint sets of instruments add up to that of all.
+instruments besides their samples. An instrument is removed by silencing its samples in the module's
+bytes, so that all effects of patterns on a channel remain, and renderings of disjoint sets of
+instruments add up to that of all.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _READ_S = 4
 
 
 class ModuleError(Exception):
-    """A file that is no module, or one that cannot be taken apart."""
+    """A file that is not a module, or whose instruments cannot be separated."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a pattern calls an instrument: an instrument of XM, a sample of other formats.
+    """An instrument of a pattern: an instrument in XM, a sample in other formats.
 
     Attributes
     ----------
     name : str
-        With those of its samples.
+        With the names of its samples.
     places : tuple of (int, bytes)
-        Where in the file its samples are, and what silences them there.
+        Position of its samples in the file, and the bytes that silence them.
     """
 
     name: str
@@ -52,7 +52,7 @@ def find_units(data: bytes) -> list[Unit]:
     Raises
     ------
     ModuleError
-        Another format, a damaged file, or IT with instruments.
+        Another format, a damaged file, or an IT module with instruments.
     """
     try:
         if data.startswith(b"Extended Module: "):
@@ -131,7 +131,7 @@ def _units_of_it(data: bytes) -> Iterator[Unit]:
 
 
 def only(data: bytes, heard: Collection[int]) -> bytes:
-    """Return a module in which no instrument but these, counted from 0, makes a sound."""
+    """Return a module in which only these instruments, counted from 0, are audible."""
     changed = bytearray(data)
     for number, unit in enumerate(find_units(data)):
         if number not in heard:
@@ -171,7 +171,7 @@ def library() -> Any:
 
 
 class _Opened:
-    """A module that libopenmpt holds, until the end of a ``with``."""
+    """A module opened by libopenmpt, as a context manager."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -200,9 +200,9 @@ def render(
     sample_rate : int
         In hertz.
     separation_percent : int
-        How far its channels are from the middle; 100: where libopenmpt has them.
+        Stereo separation of its channels; 100: libopenmpt's default.
     filter_length : int
-        Samples that one is interpolated from: 1, 2, 4 or 8. Fewer are faster.
+        Taps of the interpolation: 1, 2, 4 or 8. Fewer are faster.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def render(
 
 
 def notes_of(data: bytes) -> dict[int, list[int]]:
-    """Return the notes of each instrument, from 0, that has any, as the patterns have them."""
+    """Return the notes of each instrument, counted from 0, in the order of the patterns."""
     notes: dict[int, list[int]] = {}
     with _Opened(data) as module:
         lib, channels = library(), range(library().openmpt_module_get_num_channels(module))

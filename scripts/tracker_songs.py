@@ -1,17 +1,17 @@
-"""Take tracker modules apart into drums, bass and other, with libopenmpt.
+"""Separate tracker modules into drums, bass and other by their instruments, with libopenmpt.
 
     python scripts/tracker_songs.py PACKAGES OUT [--table]
 
 PACKAGES holds a folder for each Debian package, unpacked by ``dpkg -x``, whose names
-``tracker_songs.toml`` lists with their licences; other packages are not looked at. Each module
-becomes a folder of OUT with ``drums.flac``, ``bass.flac`` and ``other.flac`` (44.1 kHz, 16 bits,
-all with one gain) and ``manifest.json``, which says where every instrument went and why. A call
-that was broken off goes on.
+``tracker_songs.toml`` lists with their licences; other packages are ignored. Each module becomes a
+folder of OUT with ``drums.flac``, ``bass.flac`` and ``other.flac`` (44.1 kHz, 16 bits, all with one
+gain) and ``manifest.json``, which lists the stem of every instrument and the reason. An interrupted
+call resumes.
 
-Instruments are sorted by their names where these name one, else by how they sound and how the
-patterns use them; ``tracker_songs.toml`` corrects that where a listener would, and says which
-modules and instruments are left out. The Amiga's channels, two left and two right, are wider in
-some modules and narrower in others. ``--table`` prints what was measured.
+Instruments are classified by their names if these are conclusive, else by measurements and by their
+use in patterns; ``tracker_songs.toml`` has corrections, and lists excluded modules and instruments.
+The Amiga's channels, two left and two right, get another stereo width in each module. ``--table``
+prints the measurements.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SOUNDING = 0.03  # of the loudest block
 _BASS_HZ, _BASS_NOTE_HZ = 250, 80  # below: its energy, and a median pitch that is clearly a bass's
 _PERIODIC, _NEARLY = 0.8, 0.93
 _PITCHED_FRAMES = 80  # in which a pitch is looked for, at most
-#: Words in the names of instruments; of some Finnish ones, too.
+#: Words in the names of instruments, some of them Finnish.
 _NAMES = {
     "drums": r"\b(drums?|kick|bass ?drum\w*|bd|snare\w*|sd\d*\w*|hi-?hats?\w*|hats?|chihat|claps?"
     r"|cymbals?|crash|ride|toms?|kettle|shaker|rimshot|percuse|tick|click|909|linndrum"
@@ -58,24 +58,24 @@ _NAMES = {
     r"|vocals?|horn|pads?|sweep|sfx|nature|bell|twinkle|\w*kitara\w*|huilu|urut|kuoro|syntikka"
     r"|vibra|scratch)\b",
 }
-_DOUBTFUL = ("none", "low, neither drum nor bass for sure")
+_DOUBTFUL = ("none", "low, neither certainly drum nor certainly bass")
 _SURE = 0.5  # share of a module's energy that must be in a stem
 
 
 @dataclass(frozen=True)
 class Measures:
-    """How an instrument of a module sounds, and how it is used.
+    """Measurements of an instrument of a module.
 
     Attributes
     ----------
     energy : float
-        Of its louder channel.
+        Energy of its louder channel.
     notes, keys : int
-        How many notes there are, and how many different ones.
+        Number of notes, and of different notes.
     low : float
         Share of energy below 250 Hz.
     percussive : float
-        Share of energy that a median filter across frequency keeps rather than one along time.
+        Percussive share of the energy by median filters.
     flatness : float
         1: white noise, 0: a tone.
     periodic : float
@@ -83,7 +83,7 @@ class Measures:
     hertz : float
         Its median; 0 where there is none.
     seconds : float
-        How long a note sounds.
+        Length of a note.
     """
 
     energy: float
@@ -113,7 +113,7 @@ def main() -> None:
         except ModuleError as error:
             sys.exit(f"{path}: {error}")
         if done is None:
-            print(f"left out: {path.name}, most of which is neither drums, bass nor other for sure")
+            print(f"skipped: {path.name}, most of which cannot be classified")
             continue
         if arguments.table:
             print(*table_of(done), sep="\n")
@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def modules_of(packages: Path, known: Mapping[str, Any]) -> list[tuple[Path, str]]:
-    """Return the modules that may be used, and the package that each is of."""
+    """Return the modules that may be used, with their packages."""
     return [
         (path, package)
         for package in sorted(known["licences"])
@@ -135,9 +135,9 @@ def modules_of(packages: Path, known: Mapping[str, Any]) -> list[tuple[Path, str
 def take_apart(
     path: Path, folder: Path, known: Mapping[str, Any], package: str
 ) -> dict[str, Any] | None:
-    """Write the stems of a module, or find that they are there; return its manifest.
+    """Write the stems of a module, unless they exist; return its manifest.
 
-    None where less than `_SURE` of a module is in any stem.
+    None if less than `_SURE` of the module is in any stem.
     """
     said = folder / "manifest.json"
     if said.is_file():
@@ -178,19 +178,19 @@ def members(instruments: Sequence[Mapping[str, Any]], stem: str) -> list[int]:
 
 
 def without_offset(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:
-    """Return samples without what is too low to be heard, such as the offset of short loops."""
+    """Return samples without inaudible low frequencies, such as the offset of short loops."""
     low_cut = signal.butter(2, _LOWEST_HZ, "highpass", fs=sample_rate, output="sos")
     return np.asarray(signal.sosfilt(low_cut, samples))
 
 
 def sounding_s(samples: NDArray[np.float64]) -> float:
-    """Return for how many seconds, each counted whole, there is more than silence."""
+    """Return the number of seconds that are not silent."""
     whole = samples[:, : samples.shape[1] // RATE * RATE].reshape(2, -1, RATE)
     return float(np.sum(np.sqrt((whole**2).mean(axis=(0, 2))) > 1e-3))
 
 
 def sort(data: bytes, corrected: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the stem of each instrument that is heard, the reason, and what was measured.
+    """Return the stem of each audible instrument, the reason, and its measurements.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def sort(data: bytes, corrected: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def guess(name: str, measures: Measures) -> tuple[str, str]:
-    """Return the stem that an instrument belongs to, and why."""
+    """Return the stem of an instrument, and the reason."""
     spaced = re.sub(r"[._-]+", " ", name.lower())
     for stem, words in _NAMES.items():
         named = re.search(words, spaced)
@@ -252,7 +252,7 @@ def _guess_low(measures: Measures) -> tuple[str, str]:
 
 
 def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | None:
-    """Measure an instrument by itself, ``[2, samples]``; None where it is silent."""
+    """Measure a single instrument, ``[2, samples]``; None if it is silent."""
     louder = int(np.argmax((samples**2).sum(axis=1)))
     mono = without_offset(samples[louder], _MEASURED_RATE)
     blocks = mono[: len(mono) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
@@ -289,7 +289,7 @@ def measure(samples: NDArray[np.float32], notes: Sequence[int]) -> Measures | No
 
 
 def pitch_hz(frame: NDArray[np.float64]) -> float | None:
-    """Return the pitch of a frame by its normalised square difference, None where it has none."""
+    """Return the pitch of a frame by its normalised square difference; None: no pitch."""
     if len(frame) < 4:
         return None
     lags = np.arange(len(frame) // 2)
@@ -305,7 +305,7 @@ def pitch_hz(frame: NDArray[np.float64]) -> float | None:
 
 
 def table_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the sorting of a module as lines of text."""
+    """Return the classification of a module as lines of text."""
     head = f"\n{manifest['module']} ({manifest['package']}, {manifest['licence']})"
     rows = (
         f"{each['number']:3} {each['name'][:24]:24} {each['stem']:5} {each['energy']:6.1%} "
