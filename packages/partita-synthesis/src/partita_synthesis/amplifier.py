@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pedalboard
 import soxr
 from numpy.typing import NDArray
 from scipy import signal
@@ -24,8 +25,7 @@ _SILENT_BLOCK = 1e-6  # of the peak; high gain makes 50 dB more of it
 _TAIL_S = 0.2  # longer than anything rings on, and than the supply needs to recover
 _CHUNK = 1 << 15  # samples that stay in the processor's cache
 _REFERENCE = 0.25  # RMS that the drive is defined for
-_SAG_BLOCK = 64
-_SAG_S = 0.06
+_SAG_DB, _SAG_MS = -18.0, 60.0  # threshold, 6 dB below the reference; attack and release
 _IMPULSE_S = 0.035
 _IMPULSE_GRID = 8192
 
@@ -282,11 +282,11 @@ def _distort(mono: Samples, sample_rate: int, stages: Sequence[Stage]) -> Sample
     factor = 4 if len(stages) > 1 else 2
     rate = factor * sample_rate
     # The first high-pass comes before anything clips: it may as well be at the lower rate.
-    tight = _high_pass(mono, sample_rate, stages[0].low_cut_hz)
+    tight = pedalboard.HighpassFilter(stages[0].low_cut_hz)(mono, sample_rate)
     wave = _of_length(soxr.resample(tight, sample_rate, rate), factor * mono.size)
     for number, stage in enumerate(stages):
         if number:
-            wave = _high_pass(wave, rate, stage.low_cut_hz)
+            wave = pedalboard.HighpassFilter(stage.low_cut_hz)(wave, rate)
         _clip(wave, stage)
     return _of_length(soxr.resample(wave, rate, sample_rate), mono.size)
 
@@ -304,26 +304,10 @@ def _of_length(wave: Samples, length: int) -> Samples:
     return wave[:length] if wave.size >= length else np.pad(wave, (0, length - wave.size))
 
 
-def _high_pass(wave: Samples, rate: int, cutoff_hz: float) -> Samples:
-    pole = math.exp(-2 * math.pi * cutoff_hz / rate)
-    gain = (1 + pole) / 2
-    numerator = np.array([gain, -gain], np.float32)
-    filtered: Samples = signal.lfilter(numerator, np.array([1, -pole], np.float32), wave)
-    return filtered
-
-
 def _sag(wave: Samples, sample_rate: int, amount: float) -> Samples:
     """Compress as a sagging power supply does: what stays loud is turned down."""
-    blocks = wave.reshape(-1, _SAG_BLOCK)
-    powers = np.einsum("bs,bs->b", blocks, blocks) / _SAG_BLOCK
-    keep = math.exp(-_SAG_BLOCK / (sample_rate * _SAG_S))
-    smooth = signal.lfilter([1 - keep], [1, -keep], powers)
-    gains = 1 / (1 + amount * np.sqrt(np.concatenate(([0.0], smooth))) / _REFERENCE)
-    ramp = (np.arange(_SAG_BLOCK) / _SAG_BLOCK).astype(np.float32)
-    lines = np.diff(gains)[:, None].astype(np.float32) * ramp
-    lines += gains[:-1, None].astype(np.float32)
-    blocks *= lines
-    return wave
+    supply = pedalboard.Compressor(_SAG_DB, 1 + 2 * amount, attack_ms=_SAG_MS, release_ms=_SAG_MS)
+    return supply(wave, sample_rate)
 
 
 def _impulse(amplifier: Amplifier, sample_rate: int) -> Samples:
