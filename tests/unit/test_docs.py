@@ -63,6 +63,22 @@ def test_every_page_is_in_the_contents():
     assert set((ROOT / "docs").rglob("*.md")) - {contents} <= linked
 
 
+def test_modules_of_the_architecture_exist():
+    page = (ROOT / "docs/development/architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \| (.+) \|$", page, re.M)
+    assert len(rows) > 10
+    source = ROOT / "src/partita"
+    for places, contents in rows:
+        for place in re.findall(r"`([^`]+)`", places):
+            assert (source / place).exists(), place
+            if place.endswith(".py"):
+                continue
+            for name in re.findall(r"`([a-z_]+[/…]?)`", contents):
+                pattern = name.rstrip("/").replace("…", "*")
+                found = [*(source / place).glob(f"{pattern}.py"), *(source / place).glob(pattern)]
+                assert found, (place, name)
+
+
 def commands(page):
     """Return the calls of partita on a page, each as its arguments."""
     blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.S)
