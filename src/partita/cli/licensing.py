@@ -20,7 +20,7 @@ CommercialOnly = Annotated[
 
 
 def check_licences(plans: Iterable[ModelPlan], *, commercial_only: bool) -> None:
-    """Refuse models, where the option or PARTITA_COMMERCIAL_ONLY asks for it.
+    """Refuse models without a clear licence, if the option or PARTITA_COMMERCIAL_ONLY is set.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_licences(plans: Iterable[ModelPlan], *, commercial_only: bool) -> None
     Raises
     ------
     UsageError
-        One does not clearly allow commercial use.
+        The licence of one does not clearly allow commercial use.
     """
     if commercial_only or wants_commercial_only():
         for plan in plans:
@@ -39,7 +39,7 @@ def check_licences(plans: Iterable[ModelPlan], *, commercial_only: bool) -> None
 
 
 def licence_facts(licence: Licence | None) -> dict[str, Any]:
-    """Return what --json says of a licence; nothing where there is none."""
+    """Return the JSON fields of a licence; none without a licence."""
     if licence is None:
         return {}
     return {"licence": licence.text, "commercial_use": licence.commercial_use}

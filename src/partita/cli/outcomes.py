@@ -25,7 +25,7 @@ _INTERRUPTED = 130
 
 
 class BatchReport:
-    """What is said of a batch while it runs, and of its end.
+    """Prints the progress of a batch, the outcome of each song, and a summary.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ class BatchReport:
 
     @property
     def status(self) -> int:
-        """The exit status: 1 where a song failed."""
+        """The exit status: 1 if a song failed."""
         return int(self._counts["failed"] > 0)
 
     @contextlib.contextmanager
     def failures(self, inputs: Sequence[str]) -> Iterator[None]:
-        """With --json, say of each input why it failed when an error ends the whole batch."""
+        """With --json, print a failure for each input if an error ends the whole batch."""
         try:
             yield
         except PartitaError as error:
@@ -61,7 +61,7 @@ class BatchReport:
 
     @contextlib.contextmanager
     def batch(self, songs: Sequence[Song | Outcome], options: BatchOptions) -> Iterator[None]:
-        """Show progress while songs are separated; say how it ended, also after Ctrl-C."""
+        """Show progress while songs are separated, then a summary, also after Ctrl-C."""
         started = time.monotonic()
         try:
             with self.failures([song.source for song in songs]), self._display:
@@ -80,7 +80,7 @@ class BatchReport:
         return self._display.song(song.name, number, total)
 
     def tell(self, outcome: Outcome, form: StemFormat, model: ModelPlan) -> None:
-        """Say what became of one song."""
+        """Print the outcome of one song."""
         self._counts[outcome.status] += 1
         self._told.add(outcome.source)
         if outcome.status == "failed":

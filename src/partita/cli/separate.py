@@ -225,7 +225,7 @@ def separate(
 
 
 def _sources(model: ModelPlan) -> tuple[str, ...]:
-    """Return the stems of a model, or say what else its name stands for."""
+    """Return the stems of a model; explain names of oracles."""
     try:
         return model.sources
     except UnknownNameError:
@@ -247,7 +247,7 @@ def _separator(model: ModelPlan, **options: Any) -> Separator:
 
 
 class _Once:
-    """A Separator that is made when it is first called for, from whichever thread."""
+    """Makes a Separator on the first call, from any thread, and returns it on every call."""
 
     def __init__(self, make: Callable[[], Separator]) -> None:
         self._make, self._lock = make, threading.Lock()
@@ -266,11 +266,11 @@ def _figures(
     plan: OutputPlan,
     options: BatchOptions,
 ) -> Draw:
-    """Return what draws a song once its stems are there."""
+    """Return the function that draws the figures of a song after its stems are written."""
     from partita.reports.figures import Recording, require_matplotlib
     from partita.reports.song import draw_song, draw_song_factors
 
-    require_matplotlib()  # rather now than after an hour
+    require_matplotlib()  # before separating, not after an hour of it
     for song in songs:
         if isinstance(song, Song) and (song.source == "-" or is_readable_once(Path(song.source))):
             raise UsageError(

@@ -1,1 +1,1 @@
-"""Separation: one song's way through the models, and many songs."""
+"""Separation of single songs and batches."""

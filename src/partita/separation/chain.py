@@ -1,4 +1,4 @@
-"""Chains and ensembles: several models that separate one stream together."""
+"""Chains and ensembles: several models for one stream."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _UNKNOWN = SongFacts()
 class Chain:
     """Two estimators, of which the second separates one stem of the first.
 
-    Rate and channel count are the first's. Estimates that both have by one name are added, so that
-    a chain's estimates add up to what the first's do, if the second's add up to what it is given.
+    Sample rate and channel count are the first's. Estimates of one name are added: if the second's
+    estimates add up to its input, the chain's add up to what the first's add up to.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Chain:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The first's sources but for the one taken, then the second's."""
+        """The first's sources except the one taken, then the second's."""
         return chained_sources(self.first.sources, self.taken, self.second.sources)
 
     @property
@@ -73,14 +73,14 @@ class Chain:
         return self.first.latency_s + self.second.latency_s + conversions_s
 
     def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
-        """Begin with a stream, as `Estimator.start` says."""
+        """Start separating a stream, see `Estimator.start`."""
         return _ChainSeparation(self, pool, facts)
 
     def facts_of_second(self, facts: SongFacts) -> SongFacts:
-        """Return what the second is told of a stream.
+        """Return the facts about a stream that the second gets.
 
-        These are the facts of the mixture, not of the stem, which are not known before its end;
-        and what an estimate has in its side where the mixture has nothing is error.
+        They are the mixture's. Those of the stem are unknown until it ends, and side signal in an
+        estimate where the mixture has none is an error.
         """
         is_copied = self.first.channels == 1 and self.second.channels == 2
         return SongFacts(side=torch.zeros(1)) if is_copied else facts
@@ -88,7 +88,7 @@ class Chain:
     def input_of_second(
         self, blocks: Iterable[Tensor], facts: SongFacts
     ) -> tuple[Iterator[Tensor], SongFacts]:
-        """Return what the second is given of a stream, and what it is told.
+        """Return the input of the second for a stream.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Chain:
 
 
 class _ChainSeparation:
-    """One stream on its way through a chain; see `Separation`."""
+    """A running separation of one stream by a chain, see `Separation`."""
 
     def __init__(self, chain: Chain, pool: Pool, facts: SongFacts) -> None:
         self._chain = chain
@@ -130,7 +130,7 @@ class _ChainSeparation:
         return self._merged(others, parts)
 
     def _merged(self, others: Tensor, parts: Tensor) -> Tensor:
-        """Return ``[groups, sources, channels, samples]``, equal names added."""
+        """Return ``[groups, sources, channels, samples]``, with sources of one name added."""
         names = (name for name in self._chain.first.sources if name != self._chain.taken)
         merged = dict(zip(names, others.unbind(1), strict=True))
         for name, part in zip(self._chain.second.sources, parts.unbind(1), strict=True):
@@ -139,7 +139,7 @@ class _ChainSeparation:
 
 
 class _Converted:
-    """A stream of one estimator's rate and channel count, brought to another's."""
+    """Converts a stream from one estimator's sample rate and channel count to another's."""
 
     def __init__(self, given: Estimator, wanted: Estimator) -> None:
         self._conversion = Conversion(given.sample_rate, wanted.sample_rate, wanted.channels)
@@ -153,17 +153,16 @@ class _Converted:
 class Ensemble:
     """The weighted mean of several estimators of one stream.
 
-    All get the same blocks, so that none is further ahead than its windows are long and memory does
-    not grow with the song. All share one pool of threads, so that no more windows are computed at
-    once than by one model alone.
+    All members get the same blocks, so that memory does not grow with the song, and share one pool
+    of threads, so that no more windows are computed in parallel than with one model.
 
     Attributes
     ----------
     members : tuple of Estimator
-        Of one rate and channel count; all have all of `sources`, in whatever order.
+        With equal sample rates and channel counts, and all of `sources` in any order.
     sources : tuple of str
     weights : tuple of tuple of float
-        Of each member, one for each source. Those of a source need not add up to one.
+        For each member, one for each source. Those of a source need not add up to one.
     """
 
     members: tuple[Estimator, ...]
@@ -191,19 +190,19 @@ class Ensemble:
         return max(member.latency_s for member in self.members)
 
     def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
-        """Begin with a stream, as `Estimator.start` says."""
+        """Start separating a stream, see `Estimator.start`."""
         return _EnsembleSeparation(self, pool, facts)
 
 
 class _EnsembleSeparation:
-    """One stream on its way through an ensemble; see `Separation`."""
+    """A running separation of one stream by an ensemble, see `Separation`."""
 
     def __init__(self, ensemble: Ensemble, pool: Pool, facts: SongFacts) -> None:
         self._sources = len(ensemble.sources)
         self._members = [member.start(pool, facts) for member in ensemble.members]
         self._aligner = Aligner(len(ensemble.members))
         totals = [sum(column) for column in zip(*ensemble.weights, strict=True)]
-        # Of each member: the sources that it has a weight for, and where it has them.
+        # For each member: the sources with a weight, by their indices here and in the member.
         self._has: list[list[int]] = []
         self._theirs: list[list[int]] = []
         self._scales: list[Tensor] = []
@@ -229,22 +228,21 @@ class _EnsembleSeparation:
 def build_estimator(
     plan: Part, options: InferenceOptions, load: Callable[[NamedModel], SeparationModel]
 ) -> Estimator:
-    """Return what separates as a plan says.
+    """Return the estimator of a plan.
 
     Parameters
     ----------
     plan : NamedModel, ChainPlan or EnsemblePlan
     options : InferenceOptions
-        The same for all models, but for the members of ensembles, each of which has delays of its
-        own where `shifts` are asked for.
+        The same for all models, except that with `shifts` each member of an ensemble gets delays
+        of its own.
     load : callable
         Loads a model of the plan.
 
     Raises
     ------
     PartitaError
-        What `load` raises; members of an ensemble that do not fit each other; options that do not
-        fit a model.
+        `load` fails; members of an ensemble do not fit each other, or options a model.
     """
     estimator = _built(plan, options, load)
     check_windows(estimator, options)
@@ -274,12 +272,12 @@ def _built(
 
 
 def check_windows(estimator: Estimator, options: InferenceOptions) -> None:
-    """Check that options of windows have something to apply to.
+    """Check that options of windows apply to a model.
 
     Raises
     ------
     UsageError
-        Windows are asked for and no model has any.
+        No model has windows, and an option concerns them.
     """
     wants_windows = options.segment_s is not None or options.overlap is not None
     if wants_windows and all(model.window is None for model in estimator.models):
@@ -287,9 +285,9 @@ def check_windows(estimator: Estimator, options: InferenceOptions) -> None:
 
 
 def chains_before(estimator: Estimator, model: WindowedModel) -> tuple[Chain, ...]:
-    """Return the chains that a model is in the second part of, from the outermost inwards.
+    """Return the chains whose second part contains a model, from the outermost inwards.
 
-    `Chain.input_of_second` of one after the other gives what the model is given of a mixture.
+    Applying `Chain.input_of_second` of each in turn gives the model's input for a mixture.
 
     Parameters
     ----------

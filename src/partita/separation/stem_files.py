@@ -1,4 +1,4 @@
-"""From an open song to the files of its stems."""
+"""Separation of an open file into stem files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_stems(
     track: str,
     cancel: threading.Event | None = None,
 ) -> StemFiles:
-    """Separate an open file into stem files, in memory that does not grow with its length.
+    """Separate an open file into stem files; memory does not grow with its length.
 
     The stereo field is measured over the whole song, so all of it is decoded before the first
     window; songs of one channel have none.
@@ -37,17 +37,17 @@ def write_stems(
     Parameters
     ----------
     stream : MixtureStream
-        For this song; nothing has passed through it.
+        For this song, not used yet.
     reader : AudioReader
     paths : mapping of str to Path
-        Stem name → file; nothing appears there before everything is complete.
+        Stem name → file; all appear when all are complete.
     form : StemFormat
     root : Path
-        The output folder, where unfinished files wait.
+        The output folder, which holds unfinished files in a hidden folder.
     track : str
-        Title of songs that have none.
+        The title, if the song has none.
     cancel : Event, optional
-        Once it is set, the separation stops with InterruptedError and leaves no files.
+        Stops the separation with InterruptedError when set; no files are left.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def write_stems(
 
 
 def _until(cancel: threading.Event | None, items: Iterable[_T]) -> Iterator[_T]:
-    """Yield items until somebody cancels; then raise InterruptedError."""
+    """Yield items; raise InterruptedError once cancelled."""
     for item in items:
         if cancel is not None and cancel.is_set():
             raise InterruptedError

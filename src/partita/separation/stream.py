@@ -1,4 +1,4 @@
-"""One mixture's way to its stems: rate and channels, sums, null meter."""
+"""One mixture and its stems: sample rate and channels, sums, null meter."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass
 class MixtureStream:
-    """One mixture on its way through an estimator.
+    """Separates one mixture with an estimator.
 
     Attributes
     ----------
     estimator : Estimator
     stems : mapping of str to tuple of str
-        Stem → the sources that it is the sum of.
+        Stem → the sources that it sums.
     rate, in_channels : int
         The mixture's.
     keep_rate : bool
-        Give stems in the mixture's rate and channel count instead of the estimator's.
+        Whether stems get the mixture's sample rate and channel count, not the estimator's.
     sum_to_mix : bool
-        Make the estimates add up to the mixture.
+        Whether the residual is added to the estimates, so that their sum is the mixture.
     frames : int or None
-        The mixture's length, as far as it is known beforehand.
+        The mixture's length, if known.
     progress : callable, optional
     meter : NullMeter or None
-        Of all estimates, whether they are among the stems or not; None: not all are made.
+        Measures the null depth of all estimates; None: some are not computed.
     done : int
-        Samples given out so far.
+        Samples returned so far.
     field : StereoField or None
-        Of the whole mixture: what it lacks of ordinary stereo is made up for on the way to the
-        estimator, and undone on the way back; None: it was not measured.
+        The mixture's. Mono, narrow and one-sided mixtures are mapped to ordinary stereo for the
+        estimator, and estimates are mapped back; None: not measured.
     """
 
     estimator: Estimator
@@ -69,7 +69,7 @@ class MixtureStream:
 
     @property
     def null_depth_db(self) -> float | None:
-        """The null depth of what has been separated; None: it is not measured."""
+        """The null depth so far; None: not measured."""
         return None if self.meter is None else self.meter.null_depth_db
 
     @property
@@ -79,14 +79,13 @@ class MixtureStream:
 
     @property
     def needs_measure(self) -> bool:
-        """Whether the mixture has a stereo field that matters: then `measure` must see it first."""
+        """Whether `measure` must be called first, because the stereo field matters."""
         return self.in_channels > 1 and (self.estimator.channels == 2 or not self.keep_rate)
 
     def measure(self, blocks: Iterable[Samples]) -> None:
-        """Measure the stereo field of the whole mixture, which `separate` is given afterwards.
+        """Measure the stereo field of the whole mixture, before `separate` gets it.
 
-        It is a fact of the song, the same for all its windows: a song may well begin with a bass
-        alone in the middle, which is no reason to take it for mono.
+        All windows of a song share it: a song that begins with a bass in the centre is not mono.
         """
         meter = StereoMeter(self.rate)
         for block in blocks:
@@ -126,7 +125,7 @@ class MixtureStream:
                     yield self._finish(mixture, estimates, select)
 
     def model_input(self, blocks: Iterable[Samples]) -> tuple[Iterator[Tensor], SongFacts]:
-        """Return what the estimator gets of a mixture: `measure` has seen it before.
+        """Return the estimator's input for a mixture, after `measure`.
 
         Parameters
         ----------
@@ -144,7 +143,7 @@ class MixtureStream:
 
     @property
     def _mapping(self) -> StereoField | None:
-        """What is done with the channels on the way to the estimator, and undone afterwards."""
+        """The mapping of the channels for the estimator, which is inverted afterwards."""
         if self.estimator.channels == 1:
             return None
         return StereoField.mono() if self.in_channels == 1 else self.field
@@ -160,13 +159,13 @@ class MixtureStream:
         return torch.tensor(rows)
 
     def _conversion(self) -> Conversion:
-        """Return what brings the mixture to the estimator's rate and channel count."""
+        """Return the conversion to the estimator's sample rate and channel count."""
         return Conversion(self.rate, self.estimator.sample_rate, self.estimator.channels)
 
     def _to_model(
         self, conversion: Conversion, block: Samples, last: bool
     ) -> tuple[Tensor, Tensor]:
-        """Return a block as the stems will be, and what the estimator gets of it.
+        """Return a block in the form of the stems, and the estimator's input for it.
 
         They are ``[channels, samples]`` and ``[groups, channels, samples]``.
         """
@@ -182,7 +181,7 @@ class MixtureStream:
         return mixture, groups if mapping is None else mapping.apply(groups)
 
     def _from_model(self, conversion: Conversion, estimates: Tensor, last: bool) -> Tensor:
-        """Return ``[sources, channels, samples]`` as the stems will be.
+        """Return ``[sources, channels, samples]`` in the form of the stems.
 
         The estimates are ``[groups, sources, channels, samples]``.
         """

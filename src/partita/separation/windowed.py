@@ -1,4 +1,4 @@
-"""One model on a stream: windows, random delays, device, precision, batches."""
+"""One model on a stream: windows, shifts, device, precision, batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Pool = ThreadPoolExecutor | None
 
 
 class Separation(Protocol):
-    """One stream that is being separated."""
+    """A running separation of one stream."""
 
     def push(self, block: Tensor, last: bool = False) -> Tensor:
         """Return the estimates that a further block completes.
@@ -46,16 +46,16 @@ class Separation(Protocol):
         Returns
         -------
         Tensor ``[groups, sources, channels, samples]``
-            Often none yet; with the last block, as many samples in all as the stream had.
+            Empty while a window is incomplete; in total as many samples as the stream has.
         """
 
 
 class Estimator(Protocol):
-    """What separates streams: a model, a chain or an ensemble."""
+    """A model, a chain or an ensemble that separates streams."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What is separated, in the order of the estimates."""
+        """The sources, in the order of the estimates."""
 
     @property
     def sample_rate(self) -> int:
@@ -67,27 +67,27 @@ class Estimator(Protocol):
 
     @property
     def models(self) -> tuple[WindowedModel, ...]:
-        """All models that it consists of, from left to right."""
+        """All its models, in the order of their names."""
 
     @property
     def latency_s(self) -> float:
         """How far, in seconds, estimates of a live stream are behind it; infinite: to its end."""
 
     def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
-        """Begin with a stream.
+        """Start separating a stream.
 
         Parameters
         ----------
         pool : Pool
             Open until the stream ends.
         facts : SongFacts
-            What is known of the whole stream.
+            Facts about the whole stream.
         """
 
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How models are run: what a Separator's options come to, the same for each of its models.
+    """How a Separator runs its models.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class InferenceOptions:
 
 
 class WindowedModel:
-    """One model on its device, for streams: in windows, and under random delays if asked for.
+    """One model on its device, which separates streams in windows, under random delays if wanted.
 
     Parameters
     ----------
@@ -129,22 +129,22 @@ class WindowedModel:
     Attributes
     ----------
     model : SeparationModel
-        In its form for inference.
+        The form that `SeparationModel.for_inference` returns.
     device : torch.device
     window : Window or None
         None: the model sees whole tracks.
     offsets : list of int
-        The delays in samples under which streams are separated; one of 0 without shifts.
+        The delays of the stream in samples; ``[0]`` without shifts.
     workers : int
-        Threads that run the model at once.
+        Threads that run the model.
     batch : int
-        Windows in one call, at most. A core of a CPU is busy with one, unless its model wants more;
-        other devices want more at a time.
+        Most windows in one call: on a CPU usually one, which keeps a core busy; more on other
+        devices.
 
     Raises
     ------
     UsageError
-        A Wiener filter behind a model of one source.
+        A Wiener filter for a model of one source.
     """
 
     def __init__(self, model: SeparationModel, options: InferenceOptions) -> None:
@@ -158,7 +158,7 @@ class WindowedModel:
         self.window = _choose_window(model, options)
         longest = round(_LONGEST_SHIFT_S * model.sample_rate)
         self.offsets = random_offsets(options.shifts, longest, options.seed) or [0]
-        # Read once: while another song of a batch is running, this thread may see less.
+        # Read once: while another song of a batch is running, PyTorch reports fewer.
         self._threads = torch.get_num_threads()
         is_cpu = self.device.type == "cpu"
         self.workers = min(self._threads, _MOST_WINDOWS) if is_cpu else 1
@@ -166,7 +166,7 @@ class WindowedModel:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What the model separates."""
+        """The model's sources."""
         return self.model.sources
 
     @property
@@ -190,21 +190,21 @@ class WindowedModel:
         return math.inf if self.window is None else (self.window.length + 1) / self.sample_rate
 
     def for_song(self, facts: SongFacts) -> WindowedModel:
-        """Return the form of it for one song; this one does not change."""
+        """Return a copy whose model is adapted to one song, see `SeparationModel.for_song`."""
         other = copy.copy(self)
         other.model = self.model.for_song(facts)
         return other
 
     def pool(self) -> AbstractContextManager[ThreadPoolExecutor]:
-        """Make the threads that run models on one stream."""
+        """Return the pool of threads for one stream."""
         return worker_pool(self.workers, self._threads)
 
     def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
-        """Begin with a stream, as `Estimator.start` says."""
+        """Start separating a stream, see `Estimator.start`."""
         return _WindowedSeparation(self.for_song(facts), pool)
 
     def estimate(self, windows: Sequence[Tensor]) -> list[Tensor]:
-        """Run the model on windows of one length at once, on fewer where memory ends.
+        """Run the model on a batch of windows of equal length, on fewer if memory does not suffice.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class WindowedModel:
         Raises
         ------
         PartitaError
-            Memory is too small for a single one.
+            Memory does not suffice for a single window.
         """
         mixture = torch.cat(list(windows))  # [windows * groups, C, T]
         autocast = torch.autocast(
@@ -245,16 +245,16 @@ class WindowedModel:
 
 
 class _WindowedSeparation:
-    """One stream on its way through one model; see `Separation`.
+    """A running separation of one stream by one model, see `Separation`.
 
-    Several windows are computed at once, while reading and writing go on; of a live stream, one.
+    Several windows are computed in parallel, while reading and writing go on; one of a live stream.
     """
 
     def __init__(self, model: WindowedModel, pool: Pool) -> None:
         self._model, self._pool = model, pool
         self._delayed = [OverlapAdd(model.window, offset) for offset in model.offsets]
-        self._waiting: list[list[Tensor]] = [[] for _ in model.offsets]  # windows, of each delay
-        self._running: deque[tuple[int, Future[list[Tensor]]]] = deque()  # with the delay's number
+        self._waiting: list[list[Tensor]] = [[] for _ in model.offsets]  # windows for each delay
+        self._running: deque[tuple[int, Future[list[Tensor]]]] = deque()  # and the delay's index
         self._aligner = Aligner(len(model.offsets))
 
     def push(self, block: Tensor, last: bool = False) -> Tensor:
@@ -269,7 +269,7 @@ class _WindowedSeparation:
                 if self._pool is None:
                     made[number] += map(stream.join, model.estimate(windows))
                     continue
-                # The last windows of a song, too few for everyone, are shared out evenly.
+                # The last windows of a song are spread evenly over the threads.
                 size = math.ceil(len(windows) / model.workers)
                 for start in range(0, len(windows), size):
                     call = self._pool.submit(model.estimate, windows[start : start + size])
@@ -281,7 +281,7 @@ class _WindowedSeparation:
         return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
     def _collect(self, made: list[list[Tensor]], most_left: int) -> None:
-        """Wait for the oldest calls, until no more than so many are left."""
+        """Wait for the oldest calls until at most `most_left` are running."""
         while len(self._running) > most_left:
             number, future = self._running.popleft()
             made[number] += map(self._delayed[number].join, future.result())
@@ -297,7 +297,7 @@ def estimate_blocks(
     estimator : Estimator
     blocks : iterable of Tensor ``[groups, channels, samples]``
     facts : SongFacts
-        What is known of the whole stream.
+        Facts about the whole stream.
 
     Yields
     ------

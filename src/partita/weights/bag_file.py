@@ -1,4 +1,4 @@
-"""Bags of demucs: YAML files that name networks beside them, and a weight of each for each source.
+"""Bags of demucs: YAML files with the names of networks beside them, and weights for each source.
 
 Nothing here imports PyTorch.
 """
@@ -28,13 +28,13 @@ _MOST_MEMBERS = 64
 
 
 def bag_file(name: str) -> Path | None:
-    """Return the bag that a name means, None where it means none.
+    """Return the bag that a name stands for; None: it stands for something else.
 
     Parameters
     ----------
     name : str
-        The path of a YAML file, which need not be there; or of a folder in which the only YAML file
-        is a bag. The name of an imported checkpoint is never a folder's.
+        The path of a YAML file, which need not exist; or of a folder whose only YAML file is a bag.
+        The name of an imported checkpoint is never taken for a folder.
     """
     if not name or "\0" in name or is_web_name(name) or imported_checkpoint(name) is not None:
         return None
@@ -50,7 +50,7 @@ def bag_file(name: str) -> Path | None:
 
 
 def read_bag(path: Path) -> tuple[BagMember, ...]:
-    """Read a bag; a network that it names twice is one, with both weights.
+    """Read a bag; a network that is named twice becomes one, with the sum of its weights.
 
     Returns
     -------
@@ -60,9 +60,9 @@ def read_bag(path: Path) -> tuple[BagMember, ...]:
     Raises
     ------
     WeightsUnavailableError
-        There is no such file, or a network that it names is not beside it.
+        The file, or a network that it names, is missing.
     WeightsCorruptError
-        It is no bag; two files beside it are the same network.
+        It is not a bag; two files beside it have the name of one network.
     """
     name = one_line(path)
     if not exists(path):
@@ -80,12 +80,12 @@ def read_bag(path: Path) -> tuple[BagMember, ...]:
 
 
 def segment_s(path: Path) -> float | None:
-    """Return the length of windows in seconds that a bag asks for; None: it does not.
+    """Return the window length in a bag, in seconds; None: it has none.
 
     Raises
     ------
     WeightsUnavailableError, WeightsCorruptError
-        It cannot be read; it says something else than a length.
+        It cannot be read, or the value is not a length.
     """
     found = read_config(path).values.get("segment")
     if found is None:
@@ -97,7 +97,7 @@ def segment_s(path: Path) -> float | None:
 
 
 def check_member(path: Path, bag: Path) -> None:
-    """Check a network of a bag against the hash in its name, ``SIGNATURE-HASH.th``, as demucs does.
+    """Check a network in a bag against the hash in its name, ``SIGNATURE-HASH.th``, as demucs does.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Names of chains: models of which each takes apart a stem of those before it.
+"""Names of chains, in which each model separates a stem of the models before it.
 
 ``spleeter-2stems:accompaniment+hpss`` is Spleeter, then HPSS on the accompaniment; without
-``:accompaniment`` the stem is chosen by `taken_stem`. A card may stand for a chain: its name is
-short for the chain's, alone or within another. What else a name may be is `partita.weights.plan`'s.
-Nothing here imports PyTorch.
+``:accompaniment``, `taken_stem` chooses the stem. A card may stand for a chain: its name then
+abbreviates the chain's, alone or within another. Other names: `partita.weights.resolve`. Nothing
+here imports PyTorch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Link:
     model : str
         Name of a card, or path of a checkpoint or of a training's folder.
     stem : str or None
-        The stem that it takes apart, of the chain before it; None: the name does not say.
+        The stem that it separates, of the chain before it; None: the name does not say.
     """
 
     model: str
@@ -39,9 +39,9 @@ class Link:
 
 
 def parse_chain(name: str) -> tuple[Link, ...]:
-    """Return the models that a name consists of: one, unless it is a chain.
+    """Return the models in a name: one, unless it is a chain.
 
-    Cards of chains are taken apart, wherever they stand: what is left are models.
+    The names of cards that stand for chains are replaced by those chains.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def parse_chain(name: str) -> tuple[Link, ...]:
     Raises
     ------
     UsageError
-        A model is missing before or behind a plus, or behind a stem.
+        A model is missing before or after a plus, or after a stem.
     """
     return tuple(model for link in _named_links(name) for model in _expanded(link))
 
 
 def _expanded(link: Link) -> tuple[Link, ...]:
-    """Return the models of a link; the first of them takes what the link takes."""
+    """Return the models of a link; the first of them takes the stem of the link."""
     chain = CARDS[link.model].chain if link.model in CARDS else ""
     if not chain:
         return (link,)
@@ -66,7 +66,7 @@ def _expanded(link: Link) -> tuple[Link, ...]:
 
 
 def _named_links(name: str) -> tuple[Link, ...]:
-    """Return the links as they stand in the name: cards of chains are one."""
+    """Return the links as the name has them: a card that stands for a chain is one link."""
     links: list[Link] = []
     stem = None
     for model, next_stem in _parts(name):
@@ -85,11 +85,11 @@ def _named_links(name: str) -> tuple[Link, ...]:
 
 
 def _parts(name: str) -> list[tuple[str, str | None]]:
-    """Cut a name at its pluses, but for those in paths of checkpoints that are there."""
+    """Split a name at its pluses, except those in paths of existing checkpoints."""
     pieces = name.split("+")
     parts = []
     while pieces:
-        # The longest path that is there: folders and files may have a plus in their names.
+        # The longest existing path counts: folders and files may have a plus in their names.
         counts = range(min(len(pieces), _MOST_PLUSES), 1, -1)
         count = next((n for n in counts if _is_checkpoint("+".join(pieces[:n]))), 1)
         parts.append(_split_stem("+".join(pieces[:count])))
@@ -102,7 +102,7 @@ def _is_checkpoint(part: str) -> bool:
 
 
 def names_file(model: str) -> bool:
-    """Tell whether a name is the path of a checkpoint, a bag or a folder of one that is there."""
+    """Return whether a name is the path of an existing checkpoint, bag, or folder of one."""
     if model in CARDS:
         return False
     if (bag := bag_file(model)) is not None:
@@ -112,23 +112,22 @@ def names_file(model: str) -> bool:
 
 
 def holds_file(name: str, mark: str) -> bool:
-    """Tell whether a model in the name of a chain is a path with a character in it."""
+    """Return whether a model in a chain's name is an existing path that contains a character."""
     return any(mark in model and names_file(model) for model, _ in _parts(name))
 
 
 def _split_stem(part: str) -> tuple[str, str | None]:
     model, colon, stem = part.rpartition(":")
-    # What stems have none of says that the colon belongs to a path.
+    # Stems contain none of these characters, so the colon belongs to a path.
     if not colon or f"{model}:" == HUB or set(stem) & set("+/.,") or names_file(part):
         return part, None
     return model, stem
 
 
 def taken_stem(link: Link, sources: Sequence[str]) -> str:
-    """Return the stem that a link takes apart.
+    """Return the stem that a link separates.
 
-    It is the one that the name says, else the one that the model's card says, else, where the card
-    says nothing, the accompaniment.
+    It is the stem in the name, else the one on the model's card, else the accompaniment.
 
     Parameters
     ----------
@@ -141,7 +140,7 @@ def taken_stem(link: Link, sources: Sequence[str]) -> str:
     UnknownNameError
         The chain before it has no stem of that name.
     UsageError
-        The name does not say which, and it does not go without saying.
+        The name does not say which stem, and the usual one is missing.
     """
     if link.stem is not None:
         if link.stem not in sources:
@@ -159,23 +158,23 @@ def taken_stem(link: Link, sources: Sequence[str]) -> str:
 
 
 def chained_sources(first: Sequence[str], taken: str, second: Sequence[str]) -> tuple[str, ...]:
-    """Return the stems of a chain: the first's but for the one taken, then the second's.
+    """Return the stems of a chain: the first's except the one taken, then the second's.
 
-    A stem that both have is one, their sum: vocals that are found in an accompaniment are vocals.
+    A stem that both have appears once, as their sum: vocals found in an accompaniment are vocals.
     """
     return tuple(dict.fromkeys([*(name for name in first if name != taken), *second]))
 
 
 def chain_label(name: str, label_of: Callable[[str], str]) -> str:
-    """Return what files and folders of a model or chain are named after.
+    """Return the label of a model or chain, for names of files and folders.
 
-    Cards of chains go by their own names, and ``FIRST:STEM+SECOND`` by ``FIRST-STEM+SECOND``.
+    The label of a chain's card is its name, that of ``FIRST:STEM+SECOND`` is ``FIRST-STEM+SECOND``.
 
     Parameters
     ----------
     name : str
     label_of : callable
-        Gives the label of one model or bag by its name.
+        Returns the label of one model or bag by its name.
     """
     labels: list[str] = []
     for link in _named_links(name):

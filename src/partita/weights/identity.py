@@ -1,6 +1,6 @@
-"""One model and what is known of it without loading: stems, licence, what tells its weights apart.
+"""One model by its name, and what is known without loading it: stems, licence, digest.
 
-Nothing here imports PyTorch, but for checkpoints that have to be loaded to tell their stems.
+Nothing here imports PyTorch, except for checkpoints that must be loaded to know their stems.
 """
 
 from __future__ import annotations
@@ -42,20 +42,19 @@ from partita.weights.web_names import is_web_name, web_name
 
 @dataclass(frozen=True)
 class NamedModel:
-    """One model, by its name; what it is, is found and read when it is asked for, and once.
+    """One model by its name. Its files are found and read on first access, each once.
 
     Attributes
     ----------
     name : str
-        Of a card; the path of a checkpoint or of a training's folder; a name on the web.
+        Of a card; the path of a checkpoint or of a training's folder; a web name.
 
     Raises
     ------
     UnknownNameError
-        From its properties: no such card.
+        By properties: no such card.
     WeightsError
-        From its properties: a checkpoint that is not there, or is none; one on the web that cannot
-        be fetched.
+        By properties: a checkpoint is missing or invalid, or cannot be fetched from the web.
     """
 
     name: str
@@ -67,21 +66,21 @@ class NamedModel:
 
     @property
     def has_ensemble(self) -> bool:
-        """Whether an ensemble is part of it: never."""
+        """Always False, see `ChainPlan.has_ensemble`."""
         return False
 
     def needed(self, _wanted: Iterable[str]) -> NamedModel:
-        """Return what some of its stems need: itself."""
+        """Return itself, see `ChainPlan.needed`."""
         return self
 
     @cached_property
     def read(self) -> ReadHeader:
-        """Reads the header of a safetensors file once."""
+        """Reads headers of safetensors files, and remembers them."""
         return functools.cache(read_header)
 
     @cached_property
     def file(self) -> Path | ExternalCheckpoint | None:
-        """Its checkpoint, fetched where needed: partita's own is a path; None: it has a card."""
+        """Its checkpoint, fetched if needed: partita's own as a path; None: it has a `card`."""
         if is_web_name(self.name):
             return local_checkpoint(self.name)
         external = external_checkpoint(self.name, self.read)
@@ -89,12 +88,12 @@ class NamedModel:
 
     @cached_property
     def card(self) -> Card:
-        """The card of a model that has no `file`."""
+        """The card of a model without a `file`."""
         return get_card(self.name)
 
     @cached_property
     def label(self) -> str:
-        """What files and folders of it are named after."""
+        """For names of files and folders."""
         if (on_web := web_name(self.name)) is not None:
             return on_web.label
         if isinstance(self.file, ExternalCheckpoint):
@@ -112,11 +111,11 @@ class NamedModel:
 
     @cached_property
     def licence(self) -> Licence | None:
-        """The licence; None: there is nothing to license.
+        """The licence; None: it needs none.
 
-        Checkpoints of one's own have none: it is for their owner to say. Imported ones have the
-        licence that was stated then, repositories of the Hub what their cards state. Nothing is
-        known of other programs' checkpoints. Nothing is fetched for it.
+        The user's own checkpoints need none. Imported checkpoints have the licence that was stated
+        at import, repositories of the Hub the one on their cards; that of other programs'
+        checkpoints is unknown. No weights are fetched.
         """
         if is_web_name(self.name):
             return hub_licence(stated_licence(self.name))
@@ -127,7 +126,7 @@ class NamedModel:
             return Licence(card.licence, card.commercial_use) if card.has_weights else None
         try:
             stated = self.read(self.file).metadata.get("licence", "")
-        except WeightsCorruptError:  # whoever loads it says why
+        except WeightsCorruptError:  # loading it reports why
             return None
         return Licence(stated, allows_commercial_use(stated)) if stated else None
 
@@ -137,13 +136,13 @@ class NamedModel:
         Raises
         ------
         UsageError
-            It does not, or nothing is known.
+            It does not, or is unknown.
         """
         require_commercial_use(self.name, self.licence)
 
     @cached_property
     def digest(self) -> str:
-        """A SHA-256 of model, configuration and weights."""
+        """SHA-256 of model, configuration and weights."""
         if is_web_name(self.name):
             return self._web_digest()
         if isinstance(self.file, ExternalCheckpoint):
@@ -157,7 +156,7 @@ class NamedModel:
             return digest_of(self.card.model, dict(self.card.config), tensors)
         said = _metadata(self.file, self.read)
         try:
-            # Older files do not say what their tensors are: the whole file stands for them.
+            # Older files have no digest of their tensors: the whole file is hashed instead.
             tensors = said.get("tensors_sha256") or cached_sha256(self.file)
             return digest_of(said["model"], said["config"], tensors)
         except KeyError as error:
@@ -169,21 +168,21 @@ class NamedModel:
     def _web_digest(self) -> str:
         hashes = {file.filename: file.sha256 for file in pinned_model(self.name).files}
         if isinstance(self.file, ExternalCheckpoint) and self.file.config is not None:
-            config = self.file.config  # on the web as well, or a file that the name says
+            config = self.file.config  # from the web as well, or a local file in the name
             hashes.setdefault(config.name, "")
             hashes[config.name] = hashes[config.name] or cached_sha256(config)
         return digest_of(sorted(hashes.values()))
 
 
 def checkpoint_sources(path: Path, read: ReadHeader = read_header) -> tuple[str, ...]:
-    """Return the stems of a checkpoint of partita's, in a few milliseconds whatever its size.
+    """Return the stems of a checkpoint of partita, in a few milliseconds at any size.
 
     Raises
     ------
     WeightsUnavailableError
-        There is no such file, or it cannot be read.
+        The file is missing or unreadable.
     WeightsCorruptError
-        It is not a checkpoint of partita's.
+        It is not a checkpoint of partita.
     """
     said = _metadata(path, read)
     try:
@@ -196,7 +195,7 @@ def checkpoint_sources(path: Path, read: ReadHeader = read_header) -> tuple[str,
 
 
 def _metadata(path: Path, read: ReadHeader) -> Mapping[str, str]:
-    """Return what a checkpoint says of itself, or what ``config.json`` beside it does."""
+    """Return the metadata of a checkpoint, or those in ``config.json`` beside it."""
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
     header = read(path)
@@ -208,7 +207,7 @@ def _metadata(path: Path, read: ReadHeader) -> Mapping[str, str]:
 
 
 def _external_sources(external: ExternalCheckpoint) -> tuple[str, ...]:
-    """Return the stems that the configuration names, and else what the checkpoint itself tells."""
+    """Return the stems in the configuration, else those in the checkpoint itself."""
     if not exists(external.path):
         raise WeightsUnavailableError(f"{one_line(external.path)}: no such checkpoint")
     if is_demucs(external.path):
@@ -225,5 +224,5 @@ def _external_sources(external: ExternalCheckpoint) -> tuple[str, ...]:
 
 
 def digest_of(*facts: object) -> str:
-    """Return a SHA-256 of facts that JSON can hold."""
+    """Return the SHA-256 of values that JSON can represent."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the licences of weights allow. Nothing here imports PyTorch."""
+"""Licences of weights, and whether they allow commercial use. Nothing here imports PyTorch."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ _FREE = (
     *("mit", "mit-0", "isc", "0bsd", "bsd-2-clause", "bsd-3-clause", "apache-2.0", "unlicense"),
     *("cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
 )
-#: Those and others that the Hub has identifiers of.
+#: Those, and others with an identifier on the Hub.
 HUB_LICENCES = (*_FREE, "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0")
 _USE = {True: "commercial use allowed", False: "no commercial use", None: "commercial use unknown"}
 
 
 @dataclass(frozen=True)
 class Licence:
-    """What is known of the licence of a model, chain or ensemble.
+    """The licence of a model, chain or ensemble.
 
     Attributes
     ----------
     text : str
-        SPDX expression, what the owner says in words, or ``unknown``; of several models, all
-        of them.
+        SPDX expression, the owner's own words, or ``unknown``; all of them for several models.
     commercial_use : bool or None
-        Whether all of it clearly allows commercial use; None: unknown.
+        Whether it clearly allows commercial use; None: unknown.
     """
 
     text: str
@@ -41,7 +40,7 @@ class Licence:
 
 
 def joint_licence(licences: Iterable[Licence | None]) -> Licence | None:
-    """Return the licence of several models together; None: there is nothing to license."""
+    """Return the licence of several models together; None: nothing needs a licence."""
     found = [licence for licence in licences if licence is not None]
     if not found:
         return None
@@ -50,18 +49,18 @@ def joint_licence(licences: Iterable[Licence | None]) -> Licence | None:
 
 
 def hub_licence(stated: str) -> Licence:
-    """Return what a licence that a card of the Hugging Face Hub states means; empty: none."""
+    """Return the licence that a card on the Hugging Face Hub states; empty: it states none."""
     return Licence(stated or "unknown", allows_commercial_use(stated))
 
 
 def licence_text(licence: Licence | Card) -> str:
-    """Return a licence, and whether it allows commercial use, in words."""
+    """Return a licence in words, with whether it allows commercial use."""
     text = licence.licence if isinstance(licence, Card) else licence.text
     return f"{text} ({_USE[licence.commercial_use]})"
 
 
 def wants_commercial_only() -> bool:
-    """Tell whether PARTITA_COMMERCIAL_ONLY is set in the environment."""
+    """Return whether PARTITA_COMMERCIAL_ONLY is set in the environment."""
     return os.environ.get(COMMERCIAL_ONLY, "").strip().lower() not in _NO
 
 
@@ -73,12 +72,12 @@ def require_commercial_use(name: str, licence: Licence | None) -> None:
     name : str
         Of the weights.
     licence : Licence or None
-        None: there is nothing to license.
+        None: nothing needs a licence.
 
     Raises
     ------
     UsageError
-        The licence does not allow it, or nothing is known.
+        The licence does not allow it, or is unknown.
     """
     if licence is not None and licence.commercial_use is not True:
         allowed = ", ".join(card.name for card in CARDS.values() if card.commercial_use)
@@ -89,7 +88,7 @@ def require_commercial_use(name: str, licence: Licence | None) -> None:
 
 
 def allows_commercial_use(licence: str) -> bool | None:
-    """Tell by its SPDX expression whether a licence allows commercial use; None: unknown."""
+    """Return whether an SPDX expression allows commercial use; None: unknown."""
     return _all_allow({_allows(name) for name in licence.lower().split(" and ")})
 
 

@@ -24,22 +24,22 @@ from partita.weights.licences import Licence, joint_licence
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What a name stands for, resolved once.
+    """What a name stands for.
 
-    Files are read when something of them is asked for, each once.
+    Properties that need files read them on first access, each file once.
 
     Attributes
     ----------
     name : str
     label : str
-        What files and folders of it are named after.
+        For names of files and folders.
     root : Part
         A model, or a chain or an ensemble of parts.
 
     Raises
     ------
     PartitaError
-        From its properties, what those of `NamedModel`, `ChainPlan` and `EnsemblePlan` raise.
+        By properties, as for `NamedModel`, `ChainPlan` and `EnsemblePlan`.
     """
 
     name: str
@@ -58,12 +58,12 @@ class ModelPlan:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what the name stands for: models, configurations, weights."""
+        """SHA-256 of all models, configurations and weights."""
         return self.root.digest
 
     @cached_property
     def licence(self) -> Licence | None:
-        """The licence of all models together; None: there is nothing to license."""
+        """The licence of all models together; None: nothing needs a licence."""
         return joint_licence(model.licence for model in self.models)
 
     def require_commercial_use(self) -> None:
@@ -72,18 +72,18 @@ class ModelPlan:
         Raises
         ------
         UsageError
-            One of the models does not allow it, or nothing is known.
+            A model's licence does not allow it, or is unknown.
         """
         for model in self.models:
             model.require_commercial_use()
 
     def require_one(self) -> NamedModel:
-        """Return the model, and refuse names that stand for several.
+        """Return the model; refuse names that stand for several.
 
         Raises
         ------
         UsageError
-            It is a chain, an ensemble or a bag; the message names the models.
+            It is a chain, an ensemble or a bag; the message lists the models.
         """
         if isinstance(self.root, NamedModel):
             return self.root
@@ -99,18 +99,18 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class ChainPlan:
-    """Several parts, each of which separates a stem of those before it.
+    """Several parts, each of which separates a stem of the parts before it.
 
     Attributes
     ----------
     parts : tuple of Part
     links : tuple of Link
-        Of each part: by what name, and which stem it takes.
+        For each part: its name, and the stem that it takes.
 
     Raises
     ------
     UsageError
-        From `sources` and `needed`, as `taken_stem`.
+        By `sources` and `needed`, as for `taken_stem`.
     """
 
     parts: tuple[Part, ...]
@@ -118,7 +118,7 @@ class ChainPlan:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return "+".join(link.model for link in self.links)
 
     @property
@@ -147,12 +147,12 @@ class ChainPlan:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of the parts and the stems that they take."""
+        """SHA-256 of the parts and the stems that they take."""
         pairs = zip(self.links, self.parts, strict=True)
         return digest_of(*(fact for link, part in pairs for fact in (link.stem, part.digest)))
 
     def needed(self, wanted: Iterable[str]) -> ChainPlan:
-        """Return what some of its stems need, see `EnsemblePlan.needed`."""
+        """Return the part of it that some of its stems need, see `EnsemblePlan.needed`."""
         wanted, parts = set(wanted), list(self.parts)
         for number in range(len(parts) - 1, 0, -1):
             before = self._sources_so_far[number - 1]
@@ -171,7 +171,7 @@ class Member:
     ----------
     plan : Part
     weights : tuple of float
-        One for each of the ensemble's sources, or one for all.
+        One for each source of the ensemble, or one for all.
     """
 
     plan: Part
@@ -188,14 +188,14 @@ class EnsemblePlan:
         For messages.
     members : tuple of Member
     wanted : tuple of str
-        The stems that are asked for; empty: all, in the first member's order.
+        The requested stems; empty: all, in the order of the first member.
     is_file : bool
-        Whether a file says so, not the person or a card.
+        Whether a bag file defines it, not the user or a card.
 
     Raises
     ------
     UsageError, WeightsCorruptError
-        From `sources` and `needed`, as `resolved`.
+        By `sources` and `needed`, as for `resolved`.
     """
 
     name: str
@@ -220,14 +220,14 @@ class EnsemblePlan:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of the members and their weights."""
+        """SHA-256 of the members and their weights."""
         facts = [[list(member.weights), member.plan.digest] for member in self.members]
         return digest_of("ensemble", facts)
 
     def needed(self, wanted: Iterable[str]) -> EnsemblePlan:
-        """Return it without members that nothing wanted comes from.
+        """Return it without the members whose weights for all wanted stems are zero.
 
-        Where a member is left out, the ensemble gives no other sources than those wanted.
+        If a member is left out, the ensemble has no other sources than those wanted.
 
         Parameters
         ----------
@@ -258,12 +258,12 @@ class EnsemblePlan:
         Parameters
         ----------
         sources : sequence of sequence of str
-            What each member gives.
+            The sources of each member.
 
         Raises
         ------
         UsageError, WeightsCorruptError
-            The members give other stems, or weights do not fit them.
+            The members have different stems, or weights do not fit them.
         """
         own = self.wanted or tuple(sources[0])
         for member, given in zip(self.members, sources, strict=True):
@@ -287,7 +287,7 @@ class EnsemblePlan:
         return own, weights
 
     def check_form(self, number: int, found: tuple[int, int], wanted: tuple[int, int]) -> None:
-        """Check that a member works at the rate and with the channels of the first one.
+        """Check that a member has the sample rate and channel count of the first one.
 
         Parameters
         ----------
@@ -299,7 +299,7 @@ class EnsemblePlan:
         Raises
         ------
         UsageError, WeightsCorruptError
-            It does not.
+            They differ.
         """
         if found != wanted:
             one, other = (one_line(self.members[each].plan.name) for each in (number, 0))
@@ -314,7 +314,7 @@ class EnsemblePlan:
         return kind(f"{one_line(self.name)}: {fault}")
 
 
-#: What a plan is made of.
+#: A node of a plan.
 Part = NamedModel | ChainPlan | EnsemblePlan
 
 

@@ -1,4 +1,4 @@
-"""From the name that a person types to the `ModelPlan` that it stands for.
+"""Names that people type, and the `ModelPlan` of each.
 
 ``htdemucs,umxhq`` is the mean of both; in ``htdemucs:2,umxhq`` the first counts twice. Members may
 be chains. A card or a bag file stands for an ensemble with a weight for each source, and may be
@@ -33,16 +33,16 @@ def resolve(name: str) -> ModelPlan:
     Parameters
     ----------
     name : str
-        A model, or a chain as for `partita.weights.chain.parse_chain`; or several of these with
-        commas between them, ``:WEIGHT`` behind any. Names that other programs have for weights are
-        taken too (`partita.weights.aliases.own_name`).
+        A model or a chain, see `partita.weights.chain.parse_chain`; or several of these, separated
+        by commas, each with an optional ``:WEIGHT``. Other programs' names of weights are accepted
+        too, see `partita.weights.aliases.own_name`.
 
     Raises
     ------
     UsageError
-        A model is missing, or named twice; a weight behind a name that is alone.
+        A model is missing, or named twice; a weight for a single model.
     WeightsError
-        A bag file that is not there, or is none; a member of it that is missing.
+        A bag file is missing or invalid, or a member of it is missing.
     """
     name = own_name(name)
     models = _Models()
@@ -65,7 +65,7 @@ def resolve(name: str) -> ModelPlan:
 
 
 class _Models:
-    """The models of one plan: each is one object, however often it is named."""
+    """The models of one plan: each name is one object, so that its file is read once."""
 
     def __init__(self) -> None:
         self._found: dict[str, NamedModel] = {}
@@ -75,7 +75,7 @@ class _Models:
         return self._found.setdefault(name, NamedModel(name))
 
     def label(self, name: str) -> str:
-        """Return what files of a model, of a bag or of a chain's card are named after."""
+        """Return the label of a model, a bag or the card of a chain."""
         if name in CARDS:
             return name
         if (bag := bag_file(name)) is not None:
@@ -83,7 +83,7 @@ class _Models:
         return self.one(name).label
 
     def chain(self, name: str) -> Part:
-        """Return what a chain, or a name that is alone, stands for."""
+        """Return the part that a chain or a single name stands for."""
         links = parse_chain(name)
         parts = tuple(self._link(link.model) for link in links)
         return parts[0] if len(parts) == 1 else ChainPlan(parts, links)
@@ -108,7 +108,7 @@ class _Models:
 
 
 def _split(name: str) -> list[str]:
-    """Cut a name at its commas, but for those in paths that are there."""
+    """Split a name at its commas, except those in existing paths."""
     pieces = name.split(",")
     texts = []
     while pieces:
@@ -120,15 +120,15 @@ def _split(name: str) -> list[str]:
 
 
 def _weighted(text: str) -> tuple[str, str]:
-    """Return a member's name, and its weight, which may be left out."""
+    """Return a member's name and its weight; empty: no weight is given."""
     match = _WEIGHT.fullmatch(text)
     pieces = text.split("+")[-_MOST_PLUSES:]
-    # A path may end as a weight does.
+    # The end of a path may look like a weight.
     if match is None or any(names_file("+".join(pieces[n:])) for n in range(len(pieces))):
         return text, ""
     return match[1], match[2]
 
 
 def part_cards(card: Card) -> tuple[Card, ...]:
-    """Return the cards that one of a chain or of an ensemble stands for; any other card alone."""
+    """Return the cards of a chain's or an ensemble's models; any other card itself."""
     return tuple(model.card for model in resolve(card.name).models)

@@ -1,4 +1,4 @@
-"""Many songs: find, plan, separate, say what became of each."""
+"""Batches of songs: find, plan, separate, report."""
 
 from partita.separation.batch.output_plan import DEFAULT_TEMPLATE, OutputPlan, check_template
 from partita.separation.batch.separate import (

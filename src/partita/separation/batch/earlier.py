@@ -1,4 +1,4 @@
-"""Stems without a record beside them: whether they are whole, and as long as their song."""
+"""Stems without a record: whether they are complete, and as long as their song."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 from partita.audio.reader import AudioReader, open_audio
 from partita.errors import AudioReadError, one_line
 
-#: What codecs may add or take at either end, seconds.
+#: Codecs may add or remove as much at either end, in seconds.
 _TOLERANCE_S = 0.1
 
 
 def fault_of_stems(song: AudioReader, paths: Mapping[str, Path], *, in_one: bool) -> str:
-    """Say why stems cannot be a song's; nothing where they can.
+    """Return why files cannot be the stems of a song; empty: they can.
 
     Parameters
     ----------
     song : AudioReader
-        The song, or the excerpt of it. Its samples are read only where its stated length and the
-        stems' differ.
+        The song, or an excerpt of it. Its samples are read only if its stated length differs from
+        that of the stems.
     paths : mapping of str to Path
         Stem name → file.
     in_one : bool
-        All stems are in one file, behind the mixture.
+        All stems are in one file, after the mixture.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def fault_of_stems(song: AudioReader, paths: Mapping[str, Path], *, in_one: bool
         except AudioReadError:
             return f"{one_line(path.name)} cannot be read"
         if not counted and (expected_s is None or abs(length_s - expected_s) > _TOLERANCE_S):
-            expected_s, counted = _counted_s(song), True  # what is stated is often an estimate
+            expected_s, counted = _counted_s(song), True  # the stated length is often an estimate
         if expected_s is None or abs(length_s - expected_s) > _TOLERANCE_S:
             return (
                 f"{one_line(path.name)} is {length_s:.1f} s long, the song {expected_s or 0:.1f} s"

@@ -1,7 +1,7 @@
-"""A record beside the stems of what made them, so that resuming keeps only what was asked for.
+"""Records beside the stems of how they were made, so that resuming keeps only stems as wanted.
 
-One hidden JSON file a song. It holds sets of stems: wav and flac of one song, or stems of two
-choices, may lie side by side.
+One hidden JSON file for each song, with sets of stems: wav and flac, or different choices of stems,
+may be in one folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LARGEST_MANIFEST = 1 << 24  # bytes
 
 @dataclass(frozen=True)
 class FileMark:
-    """What a file is known by.
+    """Identifies the content of a file.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class FileMark:
     size : int
         In bytes.
     mtime_ns : int
-        Time of its last change.
+        Time of its last modification.
     pieces_sha256 : str
-        Of its first megabyte and, of longer files, of pieces all over the rest.
+        Of its first megabyte and, for longer files, of pieces spread over the rest.
     sha256 : str
         Of all of it.
     """
@@ -51,7 +51,7 @@ class FileMark:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Read it from a file.
+        """Return the mark of a file.
 
         Raises
         ------
@@ -65,10 +65,10 @@ class FileMark:
         )
 
     def fits(self, path: Path) -> bool:
-        """Tell whether a file still has that content; its time alone decides nothing.
+        """Return whether a file still has that content.
 
-        All of it is read only where the time differs: copying tools can give another file the
-        time of the old one, so that pieces are read in any case.
+        Pieces are always read, because copying tools preserve times; all of it only if the time
+        differs.
         """
         try:
             found = path.stat()
@@ -97,7 +97,7 @@ def _hash_of_pieces(path: Path, size: int) -> str:
 
 @dataclass(frozen=True)
 class Making:
-    """What makes a set of stems what they are.
+    """How a set of stems was made.
 
     Attributes
     ----------
@@ -106,9 +106,9 @@ class Making:
     model : str
         Its name.
     weights : str
-        SHA-256 of what the name stands for (`partita.weights.plan.ModelPlan.digest`).
+        SHA-256 of the model, see `partita.weights.plan.ModelPlan.digest`.
     options : mapping of str to int, float, str, bool, list or None
-        All that changes sound or files, by the options' names.
+        All options that change the sound or the files, by name.
     """
 
     version: str
@@ -117,7 +117,7 @@ class Making:
     options: Mapping[str, Any]
 
     def difference(self, wanted: Making) -> str:
-        """Say in which way stems made so are not the wanted ones; nothing where they are."""
+        """Return how these stems differ from the wanted ones; empty: they do not."""
         if self.weights != wanted.weights:
             other = one_line(self.model)
             return f"other model: {other}" if self.model != wanted.model else "other weights"
@@ -142,9 +142,9 @@ class _StemSet:
     making : Making or None
         None: they are being replaced.
     source : FileMark or None
-        The song; None: it was no file, such as standard input.
+        The song; None: it was not a file, such as standard input.
     files : mapping of str to FileMark
-        By their paths below the manifest's folder.
+        By path below the folder of the record.
     """
 
     making: Making | None
@@ -153,19 +153,19 @@ class _StemSet:
 
 
 class Manifest:
-    """The record of one song's stems.
+    """The record of the stems of one song.
 
     Parameters
     ----------
     path : Path
-        Where it is, or will be.
+        Its path.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def covers(self, paths: Mapping[str, Path]) -> bool:
-        """Tell whether it says anything of these stems, if only that it cannot be read."""
+        """Return whether it concerns these stems; True also if it cannot be read."""
         if not self._path.exists():
             return False
         sets = self._read()
@@ -173,7 +173,7 @@ class Manifest:
         return sets is None or any(name in stems.files for stems in sets for name in names)
 
     def difference(self, paths: Mapping[str, Path], wanted: Making, source: Path) -> str:
-        """Say why stems have to be made again.
+        """Return why stems must be made again.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Manifest:
         Returns
         -------
         str
-            A few words; empty: the stems are what is wanted.
+            A few words; empty: the stems are as wanted.
         """
         sets = self._read()
         if sets is None:
@@ -207,7 +207,7 @@ class Manifest:
         return reason
 
     def write(self, paths: Mapping[str, Path], making: Making, source: FileMark | None) -> None:
-        """Record what made the stems that are now there.
+        """Record how the stems were made.
 
         Parameters
         ----------
@@ -215,26 +215,26 @@ class Manifest:
             Stem name → file.
         making : Making
         source : FileMark or None
-            The song as it was read; None: it is no file.
+            The song as it was read; None: it is not a file.
 
         Raises
         ------
         OSError
-            A stem cannot be read, or the record not be written.
+            A stem cannot be read, or the record cannot be written.
         """
         marks = {name: FileMark.of(paths[stem]) for stem, name in self._names(paths).items()}
         self._add(_StemSet(making, source, marks))
 
     @contextlib.contextmanager
     def replacing(self, paths: Mapping[str, Path]) -> Iterator[None]:
-        """Hold stems that are there for unfinished while new ones take their places.
+        """Record existing stems as unfinished while they are replaced.
 
-        What is killed meanwhile leaves that record. Where nothing was replaced, it is as before.
+        A killed process leaves that record. If nothing was replaced, the old record is restored.
 
         Raises
         ------
         AudioWriteError
-            The record cannot be written, so that the stems cannot be replaced either.
+            The record cannot be written; the stems are not replaced.
         """
         present = [path for path in set(paths.values()) if path.exists()]
         if not present or not self._path.parent.is_dir():
@@ -267,7 +267,7 @@ class Manifest:
         return {stem: path.relative_to(folder).as_posix() for stem, path in paths.items()}
 
     def _add(self, new: _StemSet) -> None:
-        """Write a set, and what the others have beside it."""
+        """Write a set, and the others without its files."""
         sets = [new]
         for stems in self._read() or []:
             files = {name: mark for name, mark in stems.files.items() if name not in new.files}
@@ -278,7 +278,7 @@ class Manifest:
             partial.write_text(json.dumps(content, indent=1), encoding="ascii")
 
     def _read(self) -> list[_StemSet] | None:
-        """Return the sets, none where there is no record; None where it cannot be read."""
+        """Return the sets, an empty list without a record; None: it cannot be read."""
         try:
             found = self._path.stat()
             if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_MANIFEST:

@@ -1,4 +1,4 @@
-"""Where the stems of each song go."""
+"""Paths of the stems of each song."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _FIELDS = ("model", "track", "stem", "ext")
 
 @dataclass(frozen=True)
 class OutputPlan:
-    """Where stems go.
+    """Paths of stems.
 
     Attributes
     ----------
     root : Path
-        Nothing is ever written outside it.
+        All files are written below it.
     template : str
         Below `root`; fields ``{model} {track} {stem} {ext}``.
     form : StemFormat
     label : str
-        What files of the model are named after.
+        The model's, for names of files.
     stems : sequence of str
     """
 
@@ -49,7 +49,7 @@ class OutputPlan:
 
     @property
     def model_name(self) -> str:
-        """What ``{model}`` stands for."""
+        """The value of ``{model}``."""
         return part_of_path(self.label)
 
     def paths(self, song: Song) -> dict[str, Path]:
@@ -67,7 +67,7 @@ class OutputPlan:
         return {stem: self._path(song, files[stem], self.form.name) for stem in self.stems}
 
     def figure_path(self, song: Song, name: str) -> Path:
-        """Return where a picture of that name goes: beside the stems.
+        """Return the path of a figure beside the stems.
 
         Raises
         ------
@@ -80,9 +80,9 @@ class OutputPlan:
         return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
 
     def manifest_path(self, song: Song) -> Path:
-        """Return where it is recorded what made a song's stems: a hidden file beside them.
+        """Return the path of the record of a song's stems, a hidden file beside them.
 
-        It is the same for all stems and formats of a song, and no other song's.
+        All stems and formats of a song share it, and no other song does.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class OutputPlan:
         return path
 
     def _outside_text(self, path: Path) -> str:
-        """Say which link leads outside: names without links cannot."""
+        """Return a message that names the link that leads outside."""
         root = os.path.realpath(self.root)
         between = [path, *path.parents][: len(path.parts) - len(self.root.parts)]
         for place in reversed(between):
@@ -127,7 +127,7 @@ class OutputPlan:
 
 
 def check_template(template: str, *, one_file: bool = False) -> None:
-    """Raise `UsageError` where a file name template cannot work."""
+    """Raise `UsageError` if a file name template cannot work."""
     for name in re.findall(r"\{(.*?)\}", template):
         if name not in _FIELDS:
             known = " ".join(f"{{{field}}}" for field in _FIELDS)

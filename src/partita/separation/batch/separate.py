@@ -1,4 +1,4 @@
-"""A batch: every song separated, and a result for each whatever happens."""
+"""Separation of a batch of songs, with an outcome for each."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from partita.threads import result_awake
 if TYPE_CHECKING:
     from partita.separation.stream import MixtureStream
 
-#: Makes pictures of a song whose stems, by name, are written.
+#: Draws the figures of a song, given the files of its stems.
 Draw = Callable[[Song, Mapping[str, Path]], None]
 
 _log = logging.getLogger(__name__)
 
-#: What every song has with figures.
+#: The figure that every song has.
 _PICTURE = "spectrograms"
 
 
@@ -47,12 +47,12 @@ class StreamMaker(Protocol):
     def mixture_stream(
         self, reader: AudioReader, *, keep_rate: bool, progress: Progress | None
     ) -> MixtureStream:
-        """Return what separates an open file; nothing is read yet."""
+        """Return the stream of an open file; nothing is read yet."""
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What applies to every song of a batch.
+    """Options for all songs of a batch.
 
     Attributes
     ----------
@@ -61,17 +61,17 @@ class BatchOptions:
     weights : str
         SHA-256 of the model, recorded too.
     settings : mapping of str to int, float, str, bool or None
-        What else the sound depends on, by the names of its options: recorded too.
+        Other options that change the sound, by name; recorded too.
     start_s, duration_s, keep_rate
         As for `partita.Separator.separate`.
     stream : int or None
-        Which sound track of each file; None: the default one.
+        The audio stream of each file; None: the default one.
     resume : bool
-        Skip songs whose stems are all there and were made of the same song in the same way.
+        Skip songs whose stems all exist and were made from the same song with equal options.
     overwrite : bool
-        Replace stems that are there; without either, they are an error.
+        Replace existing stems; without either, they are an error.
     jobs : int
-        Songs at once.
+        Songs in parallel.
     """
 
     model: str
@@ -106,7 +106,7 @@ def recorded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     recorded = {name.removesuffix("_s"): value for name, value in settings.items()}
     if not recorded["shifts"]:
-        del recorded["seed"]  # of the delays, of which there are none
+        del recorded["seed"]  # without shifts it has no effect
     if recorded["precision"] == "auto":
         recorded["precision"] = "float32"
     return recorded
@@ -121,26 +121,26 @@ def separate_songs(
     progress: Callable[[Song, int, int], Progress] | None = None,
     draw: Draw | None = None,
 ) -> Generator[Outcome, None, None]:
-    """Separate songs and say of each, in order, what became of it.
+    """Separate songs; yield the outcome of each, in order.
 
     Parameters
     ----------
     songs : iterable of Song or Outcome
-        As `find_songs` gives them; outcomes are passed on.
+        From `find_songs`; outcomes are passed on.
     plan : OutputPlan
     separator : callable
-        Returns the Separator; called when the first song really needs it.
+        Returns the Separator; called when the first song needs it.
     options : BatchOptions
     progress : callable, optional
         Returns the progress function for a song; called with the song, its number from 1 on, and
         how many there are.
     draw : callable, optional
-        Makes pictures of a song whose stems, by name, are written.
+        Draws the figures of a song, given the files of its stems.
 
     Raises
     ------
     PartitaError
-        What no song would survive: weights that cannot be had, options out of range.
+        No song can be separated: weights cannot be fetched, options are out of range.
     """
     batch = _Batch(plan, separator, options, progress, draw)
     tasks = batch.prepare(list(dict.fromkeys(songs)))
@@ -152,7 +152,7 @@ def separate_songs(
         for future in [pool.submit(batch.run, task) for task in tasks]:
             yield result_awake(future)
     finally:
-        batch.cancel.set()  # what still runs here was interrupted
+        batch.cancel.set()  # songs that are still running were interrupted
         pool.shutdown(cancel_futures=True)
 
 
@@ -193,7 +193,7 @@ class _Batch:
         )
 
     def prepare(self, songs: Sequence[Song | Outcome]) -> list[Outcome | _Task]:
-        """Decide where every song's stems go before the first one is touched."""
+        """Choose the paths of all stems before the first song is separated."""
         inputs = {identity(Path(song.source)) for song in songs if isinstance(song, Song)}
         taken: dict[str, tuple[Path, Song]] = {}
         tasks: list[Outcome | _Task] = []
@@ -224,7 +224,7 @@ class _Batch:
             )
 
     def run(self, task: Outcome | _Task) -> Outcome:
-        """Say what became of one song."""
+        """Separate one song; return its outcome."""
         from partita.separation.stem_files import write_stems  # which imports PyTorch
 
         if isinstance(task, Outcome):
@@ -258,7 +258,7 @@ class _Batch:
             return Outcome(
                 song.source, "done", files, files.stems, redone=redone, warnings=warnings
             )
-        except (UsageError, ModelError, WeightsError):  # no other song would fare better
+        except (UsageError, ModelError, WeightsError):  # they concern all songs
             raise
         except PartitaError as error:
             return _failed(song, error)
@@ -277,7 +277,7 @@ class _Batch:
     def _fault_of_record(
         self, manifest: Manifest, stems: Mapping[str, Path], mark: FileMark | None
     ) -> str:
-        """Write down what made the stems; say why that cannot be done, nothing where it can."""
+        """Record what made the stems; return why that failed, empty on success."""
         try:
             manifest.write(stems, self._making, mark)
         except OSError as error:
@@ -294,7 +294,7 @@ class _Batch:
         )
 
     def _fault_of_present(self, task: _Task) -> str:
-        """Say why stems that are there do not do; nothing where they do."""
+        """Return why existing stems must be replaced; empty: they are as wanted."""
         missing = next((path for path in task.paths.values() if not path.exists()), None)
         if missing is not None:
             return f"{one_line(missing.name)} is missing"
@@ -318,7 +318,7 @@ def _failed(song: Song, error: Exception, text: str = "") -> Outcome:
 
 
 def _mark(song: Song) -> FileMark | None:
-    """Return what a song is known by; None: it is no file, or opening says better what is wrong."""
+    """Return the mark of a song's file; None: it is not a readable file."""
     path = Path(song.source)
     try:
         return FileMark.of(path) if song.source != "-" and path.is_file() else None

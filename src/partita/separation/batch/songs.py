@@ -1,4 +1,4 @@
-"""Songs: the inputs of a batch, found among files, folders and patterns."""
+"""The songs of a batch: files, and those found in folders and by patterns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-#: What usually lies beside songs: counted where it is left out, but not named.
+#: Files that are usual beside songs: counted when skipped, not named.
 _COMPANIONS = frozenset(
     f".{extension}"
     for extension in (
@@ -52,13 +52,13 @@ class Song:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return _name_of(self.source)
 
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What became of one input.
+    """The outcome of one input.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ class Outcome:
     error : str
         One line, when failed.
     exception : Exception or None
-        What was raised, when separating failed.
+        The exception, when separating failed.
     redone : str
-        Why stems that were there did not do, when they were looked at.
+        Why existing stems were replaced, when resuming.
     warnings : tuple of str
     """
 
@@ -92,7 +92,7 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """What messages call the input."""
+        """The name of the input in messages."""
         return _name_of(self.source)
 
 
@@ -101,18 +101,17 @@ def _name_of(source: str) -> str:
 
 
 def find_songs(inputs: Iterable[str], *, outputs: Sequence[Path]) -> Iterator[Song | Outcome]:
-    """Turn what a person typed into songs; what holds none becomes a failed `Outcome`.
+    """Find songs; inputs without any become a failed `Outcome`.
 
-    A file that is found twice, under whatever name, is one song. What folders hold beside songs is
-    said in the log.
+    A file that is found twice, under any name, is one song. Other files in folders are logged.
 
     Parameters
     ----------
     inputs : iterable of str
-        Files, folders (searched through, linked ones too; hidden files and `outputs` are left
-        out), glob patterns, ``"-"``.
+        Files, folders (searched recursively, links included; hidden files and `outputs` are
+        skipped), glob patterns, ``"-"``.
     outputs : sequence of Path
-        Folders that hold stems, not songs.
+        Folders with stems, not songs.
     """
     seen: set[tuple[tuple[int, int], str]] = set()
     for found in _found(inputs, outputs):
@@ -144,12 +143,12 @@ def _found(inputs: Iterable[str], outputs: Sequence[Path]) -> Iterator[Song | Ou
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a text is an address on the web, or of another protocol."""
+    """Return whether a text is a URL."""
     return _URL.match(text) is not None
 
 
 def track_name(path: Path) -> str:
-    """Return what a file is called without its extension."""
+    """Return the name of a file without its extension."""
     stem = path.stem
     return stem.removesuffix(".stem") or stem
 
@@ -162,7 +161,7 @@ def _missing(item: str) -> Song | Outcome:
     if "*" in item or "?" in item:  # brackets are more often part of a name
         name = one_line(item)
         return Outcome(item, "failed", error=f"{name}: no such file, and none fits it as a pattern")
-    # Opening says best why it is not there: missing, name too long, no permission.
+    # Opening reports why: missing, name too long, no permission.
     return Song(item, track_name(Path(item)))
 
 
@@ -183,7 +182,7 @@ def _songs_in(folder: Path, outputs: Sequence[Path]) -> Iterator[Song | Outcome]
 
 @dataclass
 class _Search:
-    """A search through one folder.
+    """A recursive search of one folder.
 
     Attributes
     ----------
@@ -193,7 +192,7 @@ class _Search:
     failures : list of Outcome
         One for each folder that cannot be read.
     odd : list of str
-        Names of files that are no audio, but for those that are `companions`.
+        Names of files that are not audio, except `companions`.
     companions : int
         How many pictures, texts and the like there are.
     """
@@ -206,9 +205,9 @@ class _Search:
     companions: int = 0
 
     def run(self) -> None:
-        """Search real folders first, then linked ones that were not among them.
+        """Search real folders first, then linked ones that are not among them.
 
-        So a folder is read once, however many links lead to it, and links in a circle end.
+        So a folder is read once, and circular links end.
         """
         left_out = {identity(path) for path in self.outputs}
         seen: set[tuple[int, int] | None] = set()
@@ -252,7 +251,7 @@ class _Search:
         self.failures.append(Outcome(str(error.filename), "failed", error=text))
 
     def left_out_text(self, before: str = "", after: str = "") -> str:
-        """Return a line about what is no audio; nothing where all is."""
+        """Return a line about files that are not audio; empty if there are none."""
         count = len(self.odd) + self.companions
         if not count:
             return ""
@@ -267,7 +266,7 @@ class _Search:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return what a path is known by, whatever links lead there; None: nothing is there."""
+    """Return device and inode of a path, links followed; None: it does not exist."""
     try:
         found = path.stat()
     except (OSError, ValueError):
