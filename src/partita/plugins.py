@@ -5,7 +5,7 @@ group                     name, for instance  object
 ========================  ==================  ================================================
 ``partita.commands``      ``data.synthesize``  function of ``partita data synthesize``, for Typer
 ``partita.models``        ``mine``            class of a model, a `partita.models.SeparationModel`
-``partita.song_sources``  ``toml``            reads the file behind ``train --data songs.toml``:
+``partita.song_sources``  ``toml``            reads the file of songs to train on:
                                               called with path, recipe and model, it returns
                                               `partita.training.song_sources.SongSource`
 ========================  ==================  ================================================

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from partita.cli.flags import _flags, with_flags
 from partita.errors import UsageError
 from partita.models import create_model
 from partita.training.recipes import load_recipe
@@ -58,6 +59,9 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(run):
     assert result.status == 2
     assert result.err.startswith("partita: models broken: mine cannot be imported: ")
     assert len(result.err.splitlines()) == 1
+    _flags.cache_clear()
+    assert with_flags("`segment_s` of `nothing`") == "--segment of `nothing`"
+    _flags.cache_clear()
 
 
 @pytest.mark.usefixtures("plugin")

@@ -213,7 +213,7 @@ def check_bounds(sample_rate: int, channels: int, name: str) -> None:
 
 def ends_before(start_s: float) -> str:
     """Say that an excerpt begins behind the end."""
-    return f"ends before {start_s:g} s, where the excerpt should start (--start)"
+    return f"ends before {start_s:g} s, where the excerpt should start (`start_s`)"
 
 
 def rechunk(blocks: Iterator[Samples], block_samples: int) -> Generator[Samples, None, None]:

@@ -92,8 +92,8 @@ def stem_format(
     if depth is None and name in _DEFAULT_BITRATES:
         return StemFormat(name, bitrate=_parse_bitrate(bitrate) or _DEFAULT_BITRATES[name])
     if bitrate is not None:
-        codec = " with --bits" if name in _DEFAULT_BITRATES else ""
-        raise UsageError(f"--bitrate does not apply to {name}{codec}, which is lossless")
+        codec = " with `bits`" if name in _DEFAULT_BITRATES else ""
+        raise UsageError(f"`bitrate` does not apply to {name}{codec}, which is lossless")
     return StemFormat(name, depth or "16")
 
 
@@ -101,15 +101,15 @@ def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
     """Raise `AudioWriteError` where a format cannot hold such a signal."""
     if form.name in ("mp3", "stem.mp4") and channels > 2:
         raise AudioWriteError(
-            f"{form.name} holds two channels at most, not {channels}: choose another --format"
+            f"{form.name} holds two channels at most, not {channels}: choose another `format`"
         )
     if form.name == "ogg" and sample_rate > _MAX_OGG_RATE:
         raise AudioWriteError(
-            f"ogg holds {_MAX_OGG_RATE} Hz at most, not {sample_rate}: choose another --format"
+            f"ogg holds {_MAX_OGG_RATE} Hz at most, not {sample_rate}: choose another `format`"
         )
     if form.name == "opus" and form.bitrate > _MAX_OPUS_BITRATE * channels:
         raise AudioWriteError(
-            f"opus takes at most {_MAX_OPUS_BITRATE // 1000}k for each channel: lower --bitrate"
+            f"opus takes at most {_MAX_OPUS_BITRATE // 1000}k for each channel: lower `bitrate`"
         )
 
 
@@ -123,11 +123,11 @@ def _parse_bits(name: str, text: str | int, known: tuple[Bits, ...]) -> Bits | N
         if bits == allowed:
             return allowed
     if known:
-        raise UsageError(f"--bits {text} does not exist for {name}; known: {', '.join(known)}")
+        raise UsageError(f"`bits` {text} does not exist for {name}; known: {', '.join(known)}")
     if bits != "16":
         raise UsageError(
-            f"--bits applies to wav and flac, and to stem.mp4 for ALAC, not to {name}; "
-            "use --bitrate"
+            f"`bits` applies to wav and flac, and to stem.mp4 for ALAC, not to {name}; "
+            "use `bitrate`"
         )
     return None
 
@@ -140,5 +140,5 @@ def _parse_bitrate(text: str | int | None) -> int | None:
     if match and (match[2] or value < 1000):  # "320" is what people call a bit rate of 320k
         value *= 1000
     if not 8_000 <= value <= 512_000:
-        raise UsageError(f"--bitrate {text!r} is not a bit rate between 8k and 512k")
+        raise UsageError(f"`bitrate` {text!r} is not a bit rate between 8k and 512k")
     return value

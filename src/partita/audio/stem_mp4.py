@@ -47,7 +47,7 @@ def check_stem_count(count: int) -> None:
     """Raise `UsageError` where a ``.stem.mp4`` cannot hold that many stems."""
     if count > STEM_COUNT:
         raise UsageError(
-            f".stem.mp4 holds {STEM_COUNT} stems, not {count}: choose some with --stems"
+            f".stem.mp4 holds {STEM_COUNT} stems, not {count}: choose some with `stems`"
         )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import Any
 
 from typer import Context
+
+from partita.errors import UsageError
 
 # `segment_s`, or with a value: `device="cpu"`
 _PARAMETER = re.compile(r"`([a-zA-Z][\w.]*)(?:=([^`]*))?`")
@@ -46,7 +49,7 @@ def _flags() -> frozenset[str]:
 def _flags_of(ctx: Context) -> set[str]:
     group: Any = ctx.command
     flags = {name for param in group.params for name in (*param.opts, *param.secondary_opts)}
-    names = group.list_commands(ctx) if hasattr(group, "list_commands") else ()
-    return flags.union(
-        *(_flags_of(Context(group.get_command(ctx, name), ctx, name)) for name in names)
-    )
+    for name in group.list_commands(ctx) if hasattr(group, "list_commands") else ():
+        with contextlib.suppress(UsageError):  # a plug-in that cannot be imported
+            flags |= _flags_of(Context(group.get_command(ctx, name), ctx, name))
+    return flags

@@ -105,7 +105,7 @@ def _doubtful_layout(dataset: Dataset, facts: Sequence[TrackFacts]) -> list[Prob
     counts = Counter(stem for track in facts for stem in track.stems)
     if max(counts.values()) > 1:
         return []
-    advice = "if folders are sources with unrelated files, name the layout: --layout unaligned"
+    advice = 'if folders are sources with unrelated files, say so: `layout="unaligned"`'
     return [Problem(str(dataset.root), f"no two tracks have a stem in common: {advice}")]
 
 

@@ -120,7 +120,7 @@ class Training:
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise TrainingError(
                     f"{one_line(folder.state)}: is the state of another training "
-                    f"({one_line(error)[:_REASON_CHARS]}); --overwrite begins anew"
+                    f"({one_line(error)[:_REASON_CHARS]}); `overwrite=True` begins anew"
                 ) from error
 
     def _learn_statistics(self) -> None:

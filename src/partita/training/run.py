@@ -76,7 +76,7 @@ class Start:
         old = load_model(name)
         if old.registry_name != self.recipe.model:
             raise UsageError(
-                f"--from {one_line(name)} holds weights of {old.registry_name}, recipe "
+                f"`weights` {one_line(name)} holds weights of {old.registry_name}, recipe "
                 f"{self.recipe.name!r} trains {self.recipe.model}"
             )
         same = dataclasses.replace(self.recipe, config=old.config.to_dict())

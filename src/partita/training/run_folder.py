@@ -81,7 +81,7 @@ class RunFolder:
         except filelock.Timeout:
             raise UsageError(
                 f"{one_line(self.path)}: another training{_pid_in(owner)} is writing to this "
-                "folder: stop it, or choose another with --out"
+                "folder: stop it, or choose another with `out`"
             ) from None
         except OSError as error:
             lock.release()
@@ -130,18 +130,18 @@ class RunFolder:
             refused = [text for key, text in changes.items() if key not in _MAY_CHANGE]
             if refused:
                 raise UsageError(
-                    f"{name}: --resume goes on with the same settings; different: "
+                    f"{name}: `resume=True` goes on with the same settings; different: "
                     f"{'; '.join(refused)}"
                 )
         elif resume and (self.model.exists() or has_state):
             raise UsageError(
-                f"{name}: --resume cannot go on, {self.description.name} is missing: "
-                "--overwrite begins anew"
+                f"{name}: `resume=True` cannot go on, {self.description.name} is missing: "
+                "`overwrite=True` begins anew"
             )
         elif not overwrite and (self.description.exists() or self.model.exists()):
             raise UsageError(
-                f"{name}: there is a training already; --resume goes on with it, "
-                "--overwrite begins anew"
+                f"{name}: there is a training already; `resume=True` goes on with it, "
+                "`overwrite=True` begins anew"
             )
         if resume and not has_state:
             _log.warning("%s: nothing to resume: begins with the first step", name)
@@ -168,8 +168,8 @@ class RunFolder:
         changed = [name for name in names if old.get(name) != digests.get(name)]
         if changed:
             raise UsageError(
-                f"{one_line(self.path)}: --resume goes on with the same data; changed since: "
-                f"{_few('', changed)}; --overwrite begins anew with them"
+                f"{one_line(self.path)}: `resume=True` goes on with the same data; changed since: "
+                f"{_few('', changed)}; `overwrite=True` begins anew with them"
             )
 
     def begin(
@@ -207,7 +207,7 @@ class RunFolder:
                 raise ValueError("no mapping")
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(
-                f"{one_line(self.description)}: cannot be read; --overwrite begins anew"
+                f"{one_line(self.description)}: cannot be read; `overwrite=True` begins anew"
             ) from error
         return found
 
@@ -270,7 +270,7 @@ class RunFolder:
                     _log.warning("warning: %s; goes on from %s", refused[0], path.name)
                 return state
         if refused:
-            raise TrainingError(f"{refused[0]}; --overwrite begins anew") from refused[0]
+            raise TrainingError(f"{refused[0]}; `overwrite=True` begins anew") from refused[0]
         return None
 
     def write_losses(self, history: Sequence[Mapping[str, float]]) -> None:

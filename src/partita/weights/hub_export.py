@@ -76,6 +76,6 @@ def _card(model: SeparationModel, name: str, licence: Licence | None) -> str:
         f"---\n{head}---\n\n# {title}\n\n"
         f"a `{model.registry_name}` model of [partita](https://pypi.org/project/partita/): "
         f"{', '.join(model.sources)}; {model.sample_rate} Hz, {model.channels} channels.\n\n"
-        f"    partita separate song.mp3 --model hf:OWNER/NAME\n\n"
+        f"    partita separate song.mp3 -n hf:OWNER/NAME\n\n"
         f"Licence of the weights: {stated or 'not stated yet'}.\n"
     )

@@ -302,7 +302,7 @@ def _fetch_as_pinned(
 def _changed(found: HubName | WebAddress, pin: Pin, how: str) -> WeightsCorruptError:
     return WeightsCorruptError(
         f"{found.text} has changed since it was fetched on {pin.fetched} ({how}): "
-        f"partita models fetch --accept-changed {pin.name} accepts the new one"
+        f"partita models fetch `accept_changed=True` {pin.name} accepts the new one"
     )
 
 

@@ -27,7 +27,7 @@ def test_bit_rates(text, bitrate):
         (("wav", "20"), "does not exist for wav; known: 16, 24, float"),
         (("flac", "float"), "known: 16, 24"),
         (("wav", "16", "192k"), "is lossless"),
-        (("mp3", "24"), "use --bitrate"),
+        (("mp3", "24"), "use `bitrate`"),
         (("mp3", "16", "fast"), "not a bit rate"),
         (("mp3", "16", "1k"), "not a bit rate"),
         (("mp3", None, "320m"), "not a bit rate"),
@@ -56,7 +56,7 @@ def test_names_that_people_type(name, bits, expected):
 def test_stem_mp4_is_aac_or_alac():
     assert stem_format("stem.mp4").bitrate == 256_000
     assert stem_format("stem.mp4", "24").is_lossless
-    with pytest.raises(UsageError, match=r"does not apply to stem.mp4 with --bits"):
+    with pytest.raises(UsageError, match=r"does not apply to stem.mp4 with `bits`"):
         stem_format("stem.mp4", "24", "192k")
     with pytest.raises(UsageError, match="known: 16, 24"):
         stem_format("stem.mp4", "float")

@@ -227,7 +227,7 @@ def test_rates_that_ogg_cannot_hold(write):
 
 
 def test_bit_rates_that_opus_cannot_hold(write):
-    with pytest.raises(AudioWriteError, match="256k for each channel: lower --bitrate"):
+    with pytest.raises(AudioWriteError, match="256k for each channel: lower `bitrate`"):
         write("opus", channels=1, bitrate="320k")
 
 

@@ -1,9 +1,26 @@
+import ast
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
+import partita
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
 from partita.cli.flags import with_flags
+
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+#: Of pip and npm, which the library runs.
+OF_OTHERS = {
+    *("--quiet", "--no-input", "--disable-pip-version-check", "--no-color", "--no-deps"),
+    *("--only-binary", "--dest", "--ignore-scripts", "--loglevel", "--version"),
+}
+ROOT = Path(partita.__file__).parent
+PLUGIN = ROOT.parents[1] / "packages/partita-synthesis/src"
+SOURCES = [
+    *(path for path in ROOT.rglob("*.py") if "cli" not in path.relative_to(ROOT).parts),
+    *(path for path in PLUGIN.rglob("*.py") if path.name != "command.py"),
+]
 
 
 @pytest.mark.parametrize(
@@ -23,6 +40,38 @@ from partita.cli.flags import with_flags
 )
 def test_parameters_become_flags(message, shown):
     assert with_flags(message) == shown
+
+
+def texts(path):
+    """Yield the texts of a file, and whether each is a docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    stated = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else "X" for p in node.values)
+            yield "".join(map(str, parts)), False
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value, id(node) in stated
+
+
+def test_no_text_of_the_library_holds_a_flag():
+    found = {(path.name, flag) for path in SOURCES for text, _ in texts(path)
+             for flag in FLAG.findall(text)}  # fmt: skip
+    assert {each for each in found if each[1] not in OF_OTHERS} == set()
+    assert len(found) == len(OF_OTHERS)
+
+
+def test_all_parameters_in_messages_have_flags_or_are_of_python_alone():
+    named = {
+        name
+        for path in SOURCES
+        for text, is_docstring in texts(path)
+        if not is_docstring
+        for name in re.findall(r"`([a-zA-Z][\w.]*)(?:=[^`]*)?`", text)
+    }
+    assert len(named) > 30
+    stays = {name for name in named if with_flags(f"`{name}`").startswith("`")}
+    assert stays == {"X", "sample_rate"}  # of a page for the web, and of arrays
 
 
 def test_wherever_messages_are_printed(capsys):

@@ -241,7 +241,7 @@ def test_states_of_other_trainings(begin, tmp_path):
         with pytest.raises(TrainingError, match=r"run/state\.pt: is the state of another training"):
             begin("run", **values)
     RunFolder(tmp_path / "run").save_state({"step": "many"})
-    with pytest.raises(TrainingError, match=r"of another training \('elapsed_s'\); --overwrite"):
+    with pytest.raises(TrainingError, match=r"of another training \('elapsed_s'\); `overwrite"):
         begin("run")
 
 

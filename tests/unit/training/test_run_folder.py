@@ -51,7 +51,7 @@ def test_a_folder_is_made(begun):
 def test_a_training_that_is_there(folder, what):
     folder.path.mkdir(parents=True)
     (folder.path / what).write_text("{}")
-    with pytest.raises(UsageError, match="there is a training already; --resume goes on with it"):
+    with pytest.raises(UsageError, match="there is a training already; `resume=True` goes on"):
         folder.check(RUN, resume=False, overwrite=False)
     folder.check(RUN, resume=False, overwrite=True)
     assert names(folder) == [what]  # so far, nothing is replaced
@@ -84,7 +84,7 @@ def test_going_on_where_nothing_is_begins_and_says_so(folder, caplog):
 def test_going_on_without_a_description(begun):
     begun.save_state({"step": 1})
     begun.description.unlink()
-    with pytest.raises(UsageError, match=r"--resume cannot go on, run\.json is missing: --overw"):
+    with pytest.raises(UsageError, match=r"`resume=True` cannot go on, run\.json is missing: `ov"):
         begun.check(RUN, resume=True, overwrite=False)
 
 
@@ -98,8 +98,8 @@ def test_data_that_changed_under_their_names(folder):
     with pytest.raises(UsageError) as caught:
         folder.check_data({"track 0": "a", "track 1": "x", "track 3": "c"})
     assert str(caught.value) == (
-        f"{folder.path}: --resume goes on with the same data; changed since: "
-        "track 1, track 2, track 3; --overwrite begins anew with them"
+        f"{folder.path}: `resume=True` goes on with the same data; changed since: "
+        "track 1, track 2, track 3; `overwrite=True` begins anew with them"
     )
     folder.begin(RUN, resume=True)  # as older versions wrote it
     folder.check_data({"track 0": "x"})
@@ -170,7 +170,7 @@ def test_what_may_change_when_a_training_goes_on(begun):
 def test_differences_are_shown(begun, other, difference):
     with pytest.raises(UsageError) as caught:
         begun.check(other, resume=True, overwrite=False)
-    assert "--resume goes on with the same settings; different: " in str(caught.value)
+    assert "`resume=True` goes on with the same settings; different: " in str(caught.value)
     assert str(caught.value).endswith(difference)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -191,7 +191,7 @@ def test_settings_that_an_older_version_lacked_had_their_defaults(begun):
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\udcff"])
 def test_descriptions_that_cannot_be_read(begun, text):
     begun.description.write_text(text, errors="surrogateescape")
-    with pytest.raises(UsageError, match=r"run\.json: cannot be read; --overwrite begins anew"):
+    with pytest.raises(UsageError, match=r"run\.json: cannot be read; `overwrite=True` begins"):
         begun.check(RUN, resume=True, overwrite=False)
 
 
@@ -209,7 +209,7 @@ def test_damaged_states(begun, caplog):
     whole = begun.state.read_bytes()
     for damaged in (b"", b"no state", whole[: len(whole) // 2], whole[:-9] + b"otherwise"):
         begun.state.write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"state\.pt: is .*; --overwrite begins anew$"):
+        with pytest.raises(TrainingError, match=r"state\.pt: is .*; `overwrite=True` begins anew$"):
             begun.load_state()
     begun.state.write_bytes(whole)
     begun.save_state({"step": 4})

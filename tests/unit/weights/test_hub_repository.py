@@ -199,7 +199,7 @@ def test_what_has_changed_is_refused_until_it_is_accepted(server, ours, tmp_path
     assert fetch_web_model(NAME).revision == "a" * 40
     other = small_checkpoint(tmp_path / "other.safetensors", sources=["c", "d"]).read_bytes()
     server.repos["owner/name"] = Repo({"model.safetensors": other}, commit="b" * 40)
-    refused = r"commit aaaaaaaaaaaa then, bbbbbbbbbbbb now\): partita models fetch --accept-changed"
+    refused = r"commit aaaaaaaaaaaa then, bbbbbbbbbbbb now\): partita models fetch `accept_ch"
     with pytest.raises(WeightsCorruptError, match=refused):
         fetch_web_model(NAME)
     assert load_model(NAME).sources == ("a", "b")
@@ -250,7 +250,7 @@ def test_other_content_than_announced(server, ours, tmp_path, monkeypatch):
             super().__setitem__(key, b"y" * len(content))
 
     server.stored = Stored()
-    with pytest.raises(WeightsCorruptError, match=r"has changed since .*SHA-256 is .*--accept-"):
+    with pytest.raises(WeightsCorruptError, match=r"has changed since .*SHA-256 is .*`accept_"):
         load_model(NAME)
     assert digest in server.stored
     assert "model.safetensors" not in in_cache(tmp_path)

@@ -99,7 +99,7 @@ def test_what_has_changed_is_refused_until_it_is_accepted(server, ours, tmp_path
     assert fetch_web_model(name) == pin
     other = small_checkpoint(tmp_path / "other.safetensors", sources=["c", "d"]).read_bytes()
     server.files["/ours.safetensors"] = other
-    accept = rf"partita models fetch --accept-changed {name} accepts"
+    accept = rf"partita models fetch `accept_changed=True` {name} accepts"
     with pytest.raises(WeightsCorruptError, match=accept) as info:
         fetch_web_model(name)
     assert "has changed since it was fetched on 20" in str(info.value)

@@ -1,4 +1,4 @@
-"""Songs that are synthesised while a model is trained: the plug-in behind ``--data songs.toml``."""
+"""Songs that are synthesised while a model is trained: the plug-in for ``songs.toml``."""
 
 from __future__ import annotations
 
