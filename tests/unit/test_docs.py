@@ -1,5 +1,6 @@
 """Documentation: links lead somewhere, commands parse, the code of how-to pages runs."""
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -11,8 +12,10 @@ import typer
 from partita import Audio
 from partita.cli.app import app
 from partita.cli.commands import takes_value
-from partita.models import _registry
-from partita.training.recipes import load_recipe
+from partita.models import _registry, list_models
+from partita.training.augmentation import Augmentation
+from partita.training.recipes import load_recipe, recipe_names
+from partita.weights.cards import CARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -61,6 +64,22 @@ def test_every_page_is_in_the_contents():
     contents = ROOT / "docs/README.md"
     linked = {(contents.parent / link).resolve() for link in LINK.findall(contents.read_text())}
     assert set((ROOT / "docs").rglob("*.md")) - {contents} <= linked
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("models", [card.name for card in CARDS.values() if card.has_weights or card.has_parts]),
+        ("architectures", list_models()),
+        ("training", recipe_names()),
+        ("augmentation", [field.name for field in dataclasses.fields(Augmentation)]),
+    ],
+)
+def test_tables_are_complete(page, names):
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / f"docs/guide/{page}.md").read_text(), re.M)
+    listed = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    members = {card.name for card in CARDS.values() if card.member_of}
+    assert set(names) - members <= listed
 
 
 def test_modules_of_the_architecture_exist():
