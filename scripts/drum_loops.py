@@ -23,6 +23,7 @@ import soxr
 import torch
 
 from partita.audio.channels import mix_channels
+from partita.audio.formats import LOSSLESS_SUFFIXES
 from partita.audio.signal import Audio, load_audio
 
 RATE = 44100
@@ -42,7 +43,7 @@ PATTERNS = {
 
 def find_samples(kit: Path) -> dict[str, list[Path]]:
     """Return the samples of each kind."""
-    files = sorted(p for p in kit.rglob("*") if p.suffix.lower() in (".wav", ".flac", ".aif"))
+    files = sorted(p for p in kit.rglob("*") if p.suffix.lower() in LOSSLESS_SUFFIXES)
     return {
         kind: [path for path in files if re.search(pattern, path.stem.lower())]
         for kind, pattern in KINDS.items()

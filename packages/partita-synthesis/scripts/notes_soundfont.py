@@ -32,6 +32,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
+from partita.audio.extensions import AUDIO_EXTENSIONS
 from partita.files import whole_file
 
 RATE = 44100
@@ -93,7 +94,6 @@ COLLECTIONS = (
         },
     ),
 )
-_AUDIO = {".mp3", ".opus", ".ogg", ".flac", ".wav"}
 _NAMED = re.compile(r"([A-Ga-g])([sb]?)(\d)(?:_(pp|p|mp|mf|m|f|ff|vl\d)_(\d))?")
 _PITCHES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _DYNAMICS = ("pp", "p", "mp", "m", "mf", "f", "ff")
@@ -163,7 +163,7 @@ def read_notes(folder: Path) -> list[Note]:
     notes = []
     for path in sorted(folder.rglob("*.*")):
         named = _NAMED.fullmatch(path.stem)
-        if named is not None and path.suffix in _AUDIO:
+        if named is not None and path.suffix in AUDIO_EXTENSIONS:
             samples, rate = soundfile.read(path, always_2d=True)
             samples = soxr.resample(samples.mean(axis=1), rate, RATE)
             letter, accidental, octave, dynamics, take = named.groups()

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import soundfile
 
 from partita.audio.conversion import convert_blocks
-from partita.audio.formats import StemFormat
+from partita.audio.formats import STEM_MP4, StemFormat
 from partita.audio.tag_writer import write_tags
 from partita.audio.tags import Tags
 from partita.errors import AudioWriteError
 
 Samples = npt.NDArray[np.float32]
 
-_CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus", "m4a": "aac", "stem.mp4": "aac"}
-_CONTAINERS = {"m4a": "mp4", "stem.mp4": "mp4"}
+_CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus", "m4a": "aac", STEM_MP4: "aac"}
+_CONTAINERS = {"m4a": "mp4", STEM_MP4: "mp4"}
 _LAYOUTS = ["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
 #: Which of our channels (FFmpeg's order) stands where in a Vorbis stream.
 _VORBIS_ORDER = {

@@ -1,31 +1,51 @@
-"""The file formats that stems can be written in."""
+"""Formats of audio files: those that stems are written in, and what their suffixes say."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from partita.errors import AudioWriteError, UnknownNameError, UsageError
 
 Bits = Literal["16", "24", "float"]
 
-#: Default bit rates of the lossy formats, bits a second (both channels together).
+#: The format, and with a dot the suffix, of files that hold a mixture and its stems.
+STEM_MP4 = "stem.mp4"
+
+#: Default bit rates of the lossy formats in bit/s, of all channels together.
 _DEFAULT_BITRATES = {
     "mp3": 320_000,
     "ogg": 256_000,
     "opus": 192_000,
     "m4a": 256_000,
-    "stem.mp4": 256_000,
+    STEM_MP4: 256_000,
 }
 _LOSSLESS_BITS: dict[str, tuple[Bits, ...]] = {
     "wav": ("16", "24", "float"),
     "flac": ("16", "24"),
-    "stem.mp4": ("16", "24"),  # ALAC
+    STEM_MP4: ("16", "24"),  # ALAC
 }
 _MAX_OGG_RATE = 200_000
 _MAX_OPUS_BITRATE = 256_000
-FORMATS = ("wav", "flac", *_DEFAULT_BITRATES)
+#: Formats with one file for each stem.
+FORMATS_PER_STEM = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+FORMATS = (*FORMATS_PER_STEM, STEM_MP4)
+#: Suffixes of files that no lossy codec made.
+LOSSLESS_SUFFIXES = frozenset(
+    (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
+)
+
+
+def is_lossy(path: Path) -> bool:
+    """Return whether a lossy codec may have made a file, judged by its suffix."""
+    return path.suffix.lower() not in LOSSLESS_SUFFIXES
+
+
+def is_stem_mp4(path: Path) -> bool:
+    """Return whether a file is named as one that holds a mixture and its stems."""
+    return path.name.lower().endswith(f".{STEM_MP4}")
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,7 @@ class StemFormat:
     bits : {"16", "24", "float"}
         Sample format of wav, of flac, and of ALAC in stem.mp4.
     bitrate : int
-        Bits a second of the lossy formats; 0 where nothing is lost: wav, flac, ALAC.
+        In bit/s; 0 for the lossless formats: wav, flac, ALAC.
     """
 
     name: str = "wav"
@@ -49,16 +69,16 @@ class StemFormat:
     @property
     def holds_all_stems(self) -> bool:
         """Whether one file takes the mixture and all stems."""
-        return self.name == "stem.mp4"
+        return self.name == STEM_MP4
 
     @property
     def is_lossless(self) -> bool:
-        """Whether samples are kept, rounded to `bits`."""
+        """Whether only rounding to `bits` changes samples."""
         return self.bitrate == 0
 
     @property
     def clips(self) -> bool:
-        """Whether samples beyond full scale would be cut off."""
+        """Whether samples beyond full scale are clipped."""
         return self.bits != "float"
 
 
@@ -98,8 +118,8 @@ def stem_format(
 
 
 def check_format(form: StemFormat, sample_rate: int, channels: int) -> None:
-    """Raise `AudioWriteError` where a format cannot hold such a signal."""
-    if form.name in ("mp3", "stem.mp4") and channels > 2:
+    """Raise `AudioWriteError` if a format cannot hold such a signal."""
+    if form.name in ("mp3", STEM_MP4) and channels > 2:
         raise AudioWriteError(
             f"{form.name} holds two channels at most, not {channels}: choose another `format`"
         )

@@ -16,6 +16,7 @@ from partita.audio.audio_reader import (
 from partita.audio.cut_short import missing_end
 from partita.audio.extensions import AUDIO_EXTENSIONS
 from partita.audio.ffmpeg import FFmpegReader
+from partita.audio.formats import is_stem_mp4
 from partita.audio.joined import JoinedReader, find_parts
 from partita.audio.libsndfile import SoundFileReader, open_soundfile
 from partita.audio.slices import FileSlice
@@ -44,7 +45,6 @@ _PLAIN = (
     *(b"NIST_1A", b"Creative Voice File", b"PVF1", b" paf", b"fap ", b"2BIT", b"MATLAB"),
     *(b"ALawSoundFile", b"Extended Instrument", b"\x64\xa3"),
 )
-_STEM_MP4 = ".stem.mp4"
 
 
 def open_audio(
@@ -92,7 +92,7 @@ def open_audio(
     _check_file(path, name)
     if is_readable_once(path):
         return _open_spool(spool_path(path, name, cancel), name, stream, start_s, duration_s)
-    if stream is None and path.name.lower().endswith(_STEM_MP4):
+    if stream is None and is_stem_mp4(path):
         stream = 0
     return _open(path, name, stream, start_s, duration_s)
 

@@ -13,21 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from partita.audio.formats import StemFormat, stem_format
+from partita.audio.formats import StemFormat, is_lossy, is_stem_mp4, stem_format
 from partita.audio.reader import MAX_CHANNELS, open_audio
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Tags
 from partita.errors import UsageError, one_line
 
 _BLOCK_SAMPLES = 1 << 16
-_STEM_MP4 = ".stem.mp4"
-
-_LOSSLESS = (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
-
-
-def is_lossy(path: Path) -> bool:
-    """Tell by its extension whether a file may hold what a lossy codec made."""
-    return path.suffix.lower() not in _LOSSLESS
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +128,7 @@ class Audio:
             The level was lowered.
         """
         path = Path(path)
-        if path.name.lower().endswith(_STEM_MP4):
+        if is_stem_mp4(path):
             raise UsageError(
                 f"{one_line(path)}: a .stem.mp4 holds a song and its stems: "
                 'Separator.separate writes it with `format="stem.mp4"`'

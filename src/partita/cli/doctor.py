@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
+from partita.audio.formats import FORMATS_PER_STEM
 from partita.cli.terminal import terminal_columns, wrapped
 
 _PACKAGES = ("partita", "torch", "numpy", "soundfile", "av", "soxr", "safetensors")
-_FORMATS_TRIED = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 _TEST_RATE = 44100
 
 
@@ -92,7 +92,7 @@ def _formats() -> dict[str, str]:
     tone = torch.sin(torch.arange(4410) * (2 * torch.pi * 440 / _TEST_RATE)).expand(2, -1) * 0.5
     states = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in _FORMATS_TRIED:
+        for name in FORMATS_PER_STEM:
             path = Path(folder) / f"tone.{name}"
             try:
                 Audio(tone, _TEST_RATE).save(path)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from partita.audio.formats import FORMATS_PER_STEM
 from partita.errors import UsageError
 
 #: Option → whether a value follows it.
 Options = Mapping[str, bool]
 
 _FLAGS = {
-    **{f"--{form}": ("--format", form) for form in ("wav", "flac", "mp3", "ogg", "opus", "m4a")},
+    **{f"--{form}": ("--format", form) for form in FORMATS_PER_STEM},
     "--int24": ("--bits", "24"),
     "--float32": ("--bits", "float"),
     "--mwf": ("--wiener", "1"),

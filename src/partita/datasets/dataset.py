@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from partita.audio.formats import is_stem_mp4
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.datasets.folders import (
     detect_folders,
@@ -18,7 +19,7 @@ from partita.datasets.folders import (
 )
 from partita.datasets.layout import Problem, Reader, Reading, audio_files, list_folder
 from partita.datasets.multitracks import read_medleydb, read_moisesdb, read_slakh
-from partita.datasets.musdb import is_musdb18hq, is_stem_mp4, read_musdb18, read_musdb18hq
+from partita.datasets.musdb import is_musdb18hq, read_musdb18, read_musdb18hq
 from partita.datasets.table import find_csv, read_csv
 from partita.datasets.tracks import Track
 from partita.errors import UnknownNameError, UsageError, one_line

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 
 from partita.audio.container import metadata_of, open_container
+from partita.audio.formats import STEM_MP4, is_stem_mp4
 from partita.audio.stem_mp4 import EMPTY, STEM_ORDER, read_stem_names, stem_streams
 from partita.datasets.layout import (
     Problem,
@@ -25,7 +26,6 @@ from partita.datasets.tracks import MIXTURE, StemFile, Track, order_stems
 from partita.errors import UsageError
 from partita.stem_names import normal_name
 
-STEM_MP4 = ".stem.mp4"
 #: Audio stream of each signal in a ``.stem.mp4`` that names none.
 _STREAMS = {MIXTURE: 0, **stem_streams(STEM_ORDER)}
 #: Where FFmpeg finds the title of a stream.
@@ -54,11 +54,6 @@ VALIDATION_TRACKS = frozenset(
 )
 
 
-def is_stem_mp4(path: Path) -> bool:
-    """Tell whether a path is named like a ``.stem.mp4``."""
-    return path.name.lower().endswith(STEM_MP4)
-
-
 def read_musdb18(root: Path) -> Reading:
     """Read ``{train,test}/TRACK.stem.mp4``, ``TRACK.stem.mp4``, or one such file.
 
@@ -72,7 +67,7 @@ def read_musdb18(root: Path) -> Reading:
             problems.append(Problem(str(path), streams))
             continue
         files = {stem: StemFile(path, stream) for stem, stream in streams.items()}
-        tracks.append(_track(path.name[: -len(STEM_MP4)], path, subset, files))
+        tracks.append(_track(path.name[: -len(f".{STEM_MP4}")], path, subset, files))
     return Reading(tracks, problems)
 
 

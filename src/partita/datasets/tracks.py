@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from partita.audio.formats import is_lossy
 from partita.audio.reader import open_audio
-from partita.audio.signal import Audio, is_lossy
+from partita.audio.signal import Audio
 from partita.datasets.summed import StemReader, SummedReader
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
 from partita.stem_names import stem_members
