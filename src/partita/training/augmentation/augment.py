@@ -7,7 +7,12 @@ import numpy.typing as npt
 
 from partita.training.augmentation.places import apply_place, draw_places
 from partita.training.augmentation.settings import Augmentation
-from partita.training.augmentation.spectra import draw_curve, equalised, shaped, with_curve
+from partita.training.augmentation.spectra import (
+    apply_curves,
+    bin_octaves,
+    draw_mixture_curve,
+    draw_source_curve,
+)
 
 Samples = npt.NDArray[np.float32]
 
@@ -33,12 +38,12 @@ def augment(
     ndarray ``[rows, channels, samples]``
         float32; a new one.
     """
-    changed = np.empty_like(sources)
-    for row, source in enumerate(sources):
-        varied = _varied(rng, source, augmentation)
-        varied = equalised(rng, varied, rate, augmentation.equaliser_db)
-        changed[row] = shaped(rng, varied, rate, row, augmentation)
     rows, channels, samples = sources.shape
+    octaves = bin_octaves(samples, rate)
+    changed, curves = np.empty_like(sources), []
+    for row, source in enumerate(sources):
+        changed[row] = _varied(rng, source, augmentation)
+        curves.append(draw_source_curve(rng, octaves, row, augmentation))
     gains = _draw_gains(rng, rows, augmentation)
     if channels == 2:
         for row, matrix in enumerate(gains[:, None, None] * draw_places(rng, rows, augmentation)):
@@ -46,10 +51,9 @@ def augment(
                 changed[row] = apply_place(matrix, changed[row])
     elif (gains != 1).any():
         changed *= gains.astype(np.float32)[:, None, None]
-    curve = draw_curve(rng, samples, rate, augmentation)
-    if curve is not None:
-        for row, source in enumerate(changed):
-            changed[row] = with_curve(source, curve)
+    whole = draw_mixture_curve(rng, octaves, augmentation)
+    for row, curve in enumerate(curves):
+        changed[row] = apply_curves(changed[row], curve, whole)
     return changed
 
 

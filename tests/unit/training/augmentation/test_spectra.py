@@ -1,10 +1,10 @@
-"""Levels of frequencies."""
+"""Spectra of sources and mixtures."""
 
 import numpy as np
 import pytest
 
 from partita.training.augmentation import Augmentation, augment
-from partita.training.augmentation.spectra import draw_curve
+from partita.training.augmentation.spectra import bin_octaves, draw_mixture_curve
 
 RATE = 44100
 SAMPLES = 4410
@@ -15,9 +15,10 @@ STILL = {"gains": (1, 1), "swap_channels": 0}
 def curves_db(count=2000, **settings):
     """Curves of those excerpts that have one, and their share."""
     rng = np.random.default_rng(0)
-    found = [draw_curve(rng, SAMPLES, RATE, Augmentation(**settings)) for _ in range(count)]
+    octaves, augmentation = bin_octaves(SAMPLES, RATE), Augmentation(**settings)
+    found = [draw_mixture_curve(rng, octaves, augmentation) for _ in range(count)]
     curves = np.stack([curve for curve in found if curve is not None])
-    return 20 * np.log10(np.maximum(curves, 1e-9)), len(curves) / count
+    return curves, len(curves) / count
 
 
 def test_tilts_are_straight_lines_over_octaves():
@@ -57,8 +58,8 @@ def test_all_sources_are_filtered_alike_and_without_delay():
     for index in range(10):
         changed = augment(np.random.default_rng(index), sources, RATE, augmentation)
         ratio = np.fft.rfft(changed) / np.fft.rfft(sources)  # [rows, channels, bins]
-        heard = np.abs(ratio) > 1e-2
-        assert np.abs(np.angle(ratio[heard])).max() < 1e-2
+        present = np.abs(ratio) > 1e-2
+        assert np.abs(np.angle(ratio[present])).max() < 1e-2
         assert np.allclose(ratio, ratio[0, 0], atol=1e-3)
         assert np.array_equal(changed[1, 0], changed[1, 1])
         together = np.stack([sources.sum(axis=0), *np.zeros((2, 2, SAMPLES), np.float32)])
