@@ -6,7 +6,7 @@ Then `entrances` decides who plays when; each part is written (`drum_patterns`, 
 """
 
 from partita_synthesis.composition.composer import compose
-from partita_synthesis.composition.style_library import load_style, parse_style, style_names
+from partita_synthesis.composition.style_library import load_style, style_names
 from partita_synthesis.composition.style_schema import BandSeat, Style
 
-__all__ = ["BandSeat", "Style", "compose", "load_style", "parse_style", "style_names"]
+__all__ = ["BandSeat", "Style", "compose", "load_style", "style_names"]

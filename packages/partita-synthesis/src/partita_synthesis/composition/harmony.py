@@ -52,18 +52,6 @@ class Harmony:
         return self.start + self.length
 
 
-def check_numerals(where: str, text: str) -> None:
-    """Raise UsageError unless `text` is a progression: a word a bar, chords within by comma."""
-    for word in text.split():
-        for numeral in word.split(","):
-            if not _NUMERAL.fullmatch(numeral):
-                raise UsageError(
-                    f"{where}: {numeral!r} in {text!r} is no numeral such as I, vi7, bVII or V/ii"
-                )
-    if not text.split():
-        raise UsageError(f"{where}: an empty progression")
-
-
 @cache
 def spell(numeral: str, mode: str, colour: str) -> tuple[int, tuple[int, ...]]:
     """Return root and pitch classes of a numeral, in the key of C.
