@@ -23,12 +23,12 @@ from partita.audio.audio_reader import (
 )
 from partita.audio.avi_index import read_avi_index
 from partita.audio.container import open_container
-from partita.audio.flac_frames import HEADER_BYTES, frame_position
 from partita.audio.frame_table import FrameFinder, FrameTable, read_frame_table
-from partita.audio.ogg_pages import DamagedEnd, begins_damaged, damaged_end
+from partita.audio.ogg_pages import DamagedEnd, damaged_end
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
-from partita.audio.stream_length import PADDING_S, STATED, seconds, stream_length_s, videos
+from partita.audio.stream_clock import StreamClock
+from partita.audio.stream_length import STATED, seconds, stream_length_s, videos
 from partita.audio.timeline import (
     Frame,
     Timeline,
@@ -46,12 +46,8 @@ from partita.errors import AudioReadError
 _RUN_UP_S = 0.25
 #: Codecs with checksums: without a check damage would sound, as noise at full scale.
 _CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
-#: Demuxers that begin at zero: an earlier frame than their first one is lost.
-_FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
 #: Demuxers whose time may begin anew within a file, which makes it nothing to seek by.
 _RESTARTING = frozenset(("mpegts", "mpeg"))
-#: Demuxers whose stamps are less exact than they look: Ogg counts in pages, not in packets.
-_COARSE_S = {"ogg": 0.02}
 #: A page of Ogg that holds more is damage.
 _MAX_PAGE_S = 60.0
 _OPUS_RATE = 48_000
@@ -100,8 +96,6 @@ class FFmpegReader(AudioReader):
         super().__init__(path, name, start_s, duration_s)
         #: Added to the times in warnings: when the part of a song begins that this is.
         self.shift_s = 0.0
-        #: Earlier sound than the first that decodes is lost.
-        self.is_from_zero = False
         self._source, self._number = source, stream
         self._stack = contextlib.ExitStack()
         try:
@@ -110,9 +104,10 @@ class FFmpegReader(AudioReader):
                 self._table = None
                 if source is None:
                     self._table = self._read_table()
-                self._finder = None
+                finder = None
                 if self._table is not None and not self._table.is_whole:
-                    self._finder = FrameFinder(path, self._table)
+                    finder = FrameFinder(path, self._table)
+                self.clock = StreamClock(self._stream, self._table, finder, self._file)
                 self._end = self._find_end()
                 self.sample_rate, self.channels = shape or self._own_shape()
                 check_bounds(self.sample_rate, self.channels, name)
@@ -127,11 +122,8 @@ class FFmpegReader(AudioReader):
         self.frames_stated = self._table is not None or announced is not None
         if announced is not None:
             self.announced = self.excerpt_of(announced)
-        self._origin_s: float | None = None
         self._failed = self._read_to = 0
         self._lost_s = 0.0
-        self._cut_s = 0.0  # what decoders left out at the ends of frames
-        self._full_samples = self._block_samples = 0
 
     def _read_table(self) -> FrameTable | None:
         kind, stream = self._container.format.name, self._stream
@@ -150,6 +142,11 @@ class FFmpegReader(AudioReader):
         self._stream = self._choose(self._number)
         if self._stream.codec_context.name in _CHECKED:
             self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+
+    def _reopen(self, begin: int = 0) -> None:
+        self._stack.close()
+        self._open(begin)
+        self.clock.stream = self._stream
 
     def _choose(self, number: int | None) -> Any:
         """Return the audio stream of a number, the default one without."""
@@ -184,7 +181,7 @@ class FFmpegReader(AudioReader):
     def _length(self) -> tuple[int | None, int | None]:
         """Return samples of the whole stream, and how many of them the file itself promises."""
         length_s, announced_s = stream_length_s(
-            self._container, self._stream, self._table, self._late_s()
+            self._container, self._stream, self._table, self.clock.late_s()
         )
         return self._samples_of(length_s), self._samples_of(announced_s)
 
@@ -196,7 +193,7 @@ class FFmpegReader(AudioReader):
         """Yield the excerpt in blocks."""
         frames = self._frames()
         others = len(self._container.streams.audio) - 1 + len(videos(self._container))
-        timeline = Timeline(self._stated_end_s(), may_begin_late=others > 0)
+        timeline = Timeline(self.clock.stated_end_s, may_begin_late=others > 0)
         if self.start_s > _RUN_UP_S:
             frames, timeline.position_s = self._from_excerpt(frames)
         skip = self.start - round(timeline.position_s * self.sample_rate)
@@ -217,16 +214,12 @@ class FFmpegReader(AudioReader):
         left = bytes_behind(self.path, end)
         return left if left > max(_MIN_UNREAD_BYTES, self.path.stat().st_size // 20) else 0
 
-    def _stated_end_s(self) -> float | None:
-        duration = self._container.duration
-        return None if duration is None else duration / av.time_base
-
     def _pieces(self, frames: Iterator[Frame], timeline: Timeline) -> Iterator[tuple[Samples, int]]:
         yield from timeline.pieces(frames)
         # Where whole packets are lost at the end, the song is as long as its file says.
         end_s = None if self._end is None else self._end_s(self._end)
         if self._lost_s and self._container.format.name in STATED and self._stream.duration:
-            end_s = float(self._stream.duration * self._stream.time_base) + self._late_s()
+            end_s = float(self._stream.duration * self._stream.time_base) + self.clock.late_s()
             end_s = end_s if timeline.position_s + self._lost_s >= end_s - 1e-3 else None
         if end_s is not None and end_s <= timeline.position_s + _MAX_PAGE_S:
             yield from timeline.fill_to(end_s, self.channels, self.sample_rate)
@@ -252,7 +245,7 @@ class FFmpegReader(AudioReader):
         if self._may_seek():
             with contextlib.suppress(av.FFmpegError):
                 # The file's first stamp is zero in few formats: codecs begin with padding.
-                at_s = self.start_s - _RUN_UP_S + (self._origin_s or 0.0)
+                at_s = self.start_s - _RUN_UP_S + (self.clock.origin_s or 0.0)
                 ticks = round(at_s / (self._stream.time_base or Fraction(1, self.sample_rate)))
                 self._container.seek(ticks, stream=self._stream)
                 frames = self._frames()
@@ -261,8 +254,7 @@ class FFmpegReader(AudioReader):
                 if began_s is not None and began_s <= self.start_s:
                     return _put_back(found, frames), began_s
         # Some files cannot be sought in: read from the beginning.
-        self._stack.close()
-        self._open()
+        self._reopen()
         return self._frames(), 0.0
 
     def _may_seek(self) -> bool:
@@ -273,8 +265,8 @@ class FFmpegReader(AudioReader):
     def _frames(self) -> Iterator[Frame]:
         """Yield what decodes, from where the demuxer is."""
         to_float = ToFloat()
-        coarse_s = _COARSE_S.get(self._container.format.name, 0.0)
-        self._lost_s = self._cut_s = 0.0
+        self._lost_s = 0.0
+        self.clock.restart()
         is_lost = False
         last: list[Frame] = []  # of a page that follows a damaged one: it ends where the file does
         first_failed_s: float | None = None
@@ -291,14 +283,14 @@ class FFmpegReader(AudioReader):
                 if first_failed_s is None:
                     first_failed_s = seconds(packet, "pts")
             for frame in usable:
-                stamp_s = self._stamp_s(frame, packet)
-                if self._origin_s is None and stamp_s is not None:
-                    self._origin_s = self._find_origin(stamp_s, first_failed_s)
-                if stamp_s is not None:
-                    stamp_s -= self._origin_s or 0.0
-                tick_s = max(float(frame.time_base or 0), coarse_s) if self._table is None else 0.0
-                samples = to_float(frame)
-                made = Frame(samples, frame.sample_rate, stamp_s, tick_s, is_lost, self._lost_s)
+                made = Frame(
+                    to_float(frame),
+                    frame.sample_rate,
+                    self.clock.time_s(frame, packet, first_failed_s),
+                    self.clock.tick_s(frame),
+                    is_lost,
+                    self._lost_s,
+                )
                 if last or (self._end and (packet.pos or 0) >= self._end.offset):
                     last.append(made)
                 else:
@@ -326,76 +318,8 @@ class FFmpegReader(AudioReader):
                 found = next_wavpack_block(self.path, offset)
                 if found is None:
                     return
-                self._stack.close()
-                self._open(found)
+                self._reopen(found)
                 offset = found + 1
-
-    def _stamp_s(self, frame: Any, packet: Any) -> float | None:
-        """Return when a frame begins, in the file's own time."""
-        own_s = seconds(frame, "pts")
-        is_flac = self._stream.codec_context.name == "flac" and self.is_from_zero
-        if (is_flac or self._container.format.name == "flac") and packet.size:
-            return self._flac_stamp_s(frame, packet)
-        if self._table is None:
-            return own_s
-        if packet.pos is None:
-            return None
-        # Where a decoder skips padding, the frame begins later than its packet, or ends earlier.
-        packet_s = seconds(packet, "pts")
-        inside_s = 0.0 if own_s is None or packet_s is None else own_s - packet_s
-        offset = (
-            packet.pos if self._finder is None else self._finder.offset(packet.pos, bytes(packet))
-        )
-        stamp_s = self._table.time_s(offset) + inside_s - self._cut_s
-        if frame.samples < self._full_samples or inside_s:
-            full_s = self._table.frame_length_s(bytes(packet))
-            self._cut_s += max(0.0, full_s - inside_s - frame.samples / frame.sample_rate)
-        else:
-            self._full_samples = frame.samples
-        return stamp_s
-
-    def _flac_stamp_s(self, frame: Any, packet: Any) -> float | None:
-        # What two neighbours agree on counts more than a header that may be damaged.
-        if frame.samples == self._full_samples:
-            self._block_samples = frame.samples
-        self._full_samples = frame.samples
-        stated = int.from_bytes((self._stream.codec_context.extradata or b"")[:2], "big")
-        position = frame_position(bytes(packet)[:HEADER_BYTES], self._block_samples or stated)
-        return seconds(frame, "pts") if position is None else position / frame.sample_rate
-
-    def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
-        """Return the time that counts as zero, from the first frame that decodes."""
-        origin_s = stamp_s
-        start_s = seconds(self._stream, "start_time")
-        if self._table is not None:
-            return 0.0 if self._container.format.name == "avi" else origin_s
-        if self.is_from_zero:
-            return 0.0
-        if self._container.format.name in _FROM_ZERO and stamp_s <= (self._stated_end_s() or 0.0):
-            return 0.0
-        is_alone = len(self._container.streams) == 1
-        if self._container.format.name == "ogg" and stamp_s > PADDING_S and is_alone:
-            with self._file() as file:
-                return 0.0 if begins_damaged(file) else origin_s
-        if failed_s is not None:
-            origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
-        # Stems lie under their video; of other sound only what begins much earlier counts, since
-        # start times are those of the padding.
-        for stream in videos(self._container):
-            video_s = seconds(stream, "start_time")
-            origin_s = origin_s if video_s is None else min(origin_s, video_s)
-        for stream in self._container.streams.audio:
-            other_s = seconds(stream, "start_time")
-            if other_s is not None and other_s < origin_s - PADDING_S:
-                origin_s = other_s
-        return origin_s
-
-    def _late_s(self) -> float:
-        """Return how late the stream begins among the others of its file."""
-        start_s = seconds(self._stream, "start_time")
-        if start_s is None or len(self._container.streams) == 1:
-            return 0.0
-        return max(0.0, start_s - self._find_origin(start_s, None))
 
     def _file(self) -> contextlib.AbstractContextManager[Any]:
         return self._source.again() if self._source else self.path.open("rb")

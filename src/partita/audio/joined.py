@@ -117,7 +117,7 @@ class JoinedReader(AudioReader):
             if number not in self._broken:
                 with self._part(number) as reader:
                     reader.shift_s, rate = began_s, reader.sample_rate
-                    reader.is_from_zero = bool(part.prefix)
+                    reader.clock.is_from_zero = bool(part.prefix)
                     for block in reader.samples(1 << 16):
                         yield block, rate
                         got_s += block.shape[1] / rate

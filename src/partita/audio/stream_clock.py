@@ -1,0 +1,162 @@
+"""When decoded frames begin: by timestamps, by a table of the file's frames, by frame numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import av
+
+from partita.audio.flac_frames import HEADER_BYTES, frame_position
+from partita.audio.frame_table import FrameFinder, FrameTable
+from partita.audio.ogg_pages import begins_damaged
+from partita.audio.stream_length import PADDING_S, seconds, videos
+
+#: Demuxers that begin at zero: an earlier frame than their first one is lost.
+_FROM_ZERO = frozenset(("flac", "tta", "wv", "ape"))
+#: Resolution of timestamps that are less exact than their time base: Ogg counts pages, not packets.
+_COARSE_S = {"ogg": 0.02}
+
+
+class StreamClock:
+    """Times of the frames of one audio stream, from where the file begins.
+
+    Parameters
+    ----------
+    stream : av.AudioStream
+    table : FrameTable or None
+        The file's frames, if they were counted.
+    finder : FrameFinder or None
+        Where packets of a damaged file are in it.
+    open_file : callable
+        Opens the file for reading bytes.
+
+    Attributes
+    ----------
+    stream : av.AudioStream
+        Replaced when the file is opened again.
+    is_from_zero : bool
+        Whether earlier sound than the first that decodes is lost.
+    origin_s : float or None
+        The timestamp that counts as zero; None before the first frame.
+    """
+
+    def __init__(
+        self,
+        stream: Any,
+        table: FrameTable | None,
+        finder: FrameFinder | None,
+        open_file: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.stream = stream
+        self.is_from_zero = False
+        self.origin_s: float | None = None
+        self._table, self._finder, self._open_file = table, finder, open_file
+        self._cut_s = 0.0  # what decoders left out at the ends of frames
+        self._full_samples = self._block_samples = 0
+
+    @property
+    def kind(self) -> str:
+        """FFmpeg's name of the file's format."""
+        return str(self.stream.container.format.name)
+
+    @property
+    def stated_end_s(self) -> float | None:
+        """Where the file ends, by its header."""
+        duration = self.stream.container.duration
+        return None if duration is None else duration / av.time_base
+
+    def restart(self) -> None:
+        """Forget the frames so far: decoding goes on elsewhere."""
+        self._cut_s = 0.0
+
+    def tick_s(self, frame: Any) -> float:
+        """Return the resolution of a frame's timestamp."""
+        if self._table is not None:
+            return 0.0
+        return max(float(frame.time_base or 0), _COARSE_S.get(self.kind, 0.0))
+
+    def time_s(self, frame: Any, packet: Any, failed_s: float | None) -> float | None:
+        """Return when a frame begins; None: nothing tells.
+
+        Parameters
+        ----------
+        frame, packet
+            PyAV's.
+        failed_s : float or None
+            Timestamp of the first packet that did not decode.
+        """
+        stamp_s = self._stamp_s(frame, packet)
+        if stamp_s is None:
+            return None
+        if self.origin_s is None:
+            self.origin_s = self._find_origin(stamp_s, failed_s)
+        return stamp_s - self.origin_s
+
+    def _stamp_s(self, frame: Any, packet: Any) -> float | None:
+        """Return when a frame begins, in the file's own time."""
+        own_s = seconds(frame, "pts")
+        is_flac = self.stream.codec_context.name == "flac" and self.is_from_zero
+        if (is_flac or self.kind == "flac") and packet.size:
+            return self._flac_stamp_s(frame, packet)
+        if self._table is None:
+            return own_s
+        if packet.pos is None:
+            return None
+        # Where a decoder skips padding, the frame begins later than its packet, or ends earlier.
+        packet_s = seconds(packet, "pts")
+        inside_s = 0.0 if own_s is None or packet_s is None else own_s - packet_s
+        offset = (
+            packet.pos if self._finder is None else self._finder.offset(packet.pos, bytes(packet))
+        )
+        stamp_s = self._table.time_s(offset) + inside_s - self._cut_s
+        if frame.samples < self._full_samples or inside_s:
+            full_s = self._table.frame_length_s(bytes(packet))
+            self._cut_s += max(0.0, full_s - inside_s - frame.samples / frame.sample_rate)
+        else:
+            self._full_samples = frame.samples
+        return stamp_s
+
+    def _flac_stamp_s(self, frame: Any, packet: Any) -> float | None:
+        # What two neighbours agree on counts more than a header that may be damaged.
+        if frame.samples == self._full_samples:
+            self._block_samples = frame.samples
+        self._full_samples = frame.samples
+        stated = int.from_bytes((self.stream.codec_context.extradata or b"")[:2], "big")
+        position = frame_position(bytes(packet)[:HEADER_BYTES], self._block_samples or stated)
+        return seconds(frame, "pts") if position is None else position / frame.sample_rate
+
+    def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
+        """Return the time that counts as zero, from the first frame that decodes."""
+        origin_s = stamp_s
+        start_s = seconds(self.stream, "start_time")
+        if self._table is not None:
+            return 0.0 if self.kind == "avi" else origin_s
+        if self.is_from_zero:
+            return 0.0
+        if self.kind in _FROM_ZERO and stamp_s <= (self.stated_end_s or 0.0):
+            return 0.0
+        is_alone = len(self.stream.container.streams) == 1
+        if self.kind == "ogg" and stamp_s > PADDING_S and is_alone:
+            with self._open_file() as file:
+                return 0.0 if begins_damaged(file) else origin_s
+        if failed_s is not None:
+            origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
+        # Stems lie under their video; of other sound only what begins much earlier counts, since
+        # start times are those of the padding.
+        for stream in videos(self.stream.container):
+            video_s = seconds(stream, "start_time")
+            origin_s = origin_s if video_s is None else min(origin_s, video_s)
+        for stream in self.stream.container.streams.audio:
+            other_s = seconds(stream, "start_time")
+            if other_s is not None and other_s < origin_s - PADDING_S:
+                origin_s = other_s
+        return origin_s
+
+    def late_s(self) -> float:
+        """Return how late the stream begins among the others of its file."""
+        start_s = seconds(self.stream, "start_time")
+        if start_s is None or len(self.stream.container.streams) == 1:
+            return 0.0
+        return max(0.0, start_s - self._find_origin(start_s, None))
