@@ -68,7 +68,7 @@ def test_a_folder_a_source_with_unrelated_files(run, tmp_path):
 def test_unusual_sources_need_the_layout_named(run, tmp_path):
     write_sources(tmp_path / "own", ["theremin/x", "theremin/y", "kazoo/a", "kazoo/b"])
     result = run("data", "info", "own")
-    assert "name the layout: --layout unaligned" in result.out
+    assert "say so: --layout unaligned" in result.out
     named = run("data", "info", "own", "--layout", "unaligned")
     assert (named.status, named.err) == (0, "")
     assert "warning" not in named.out

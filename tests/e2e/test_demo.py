@@ -27,7 +27,7 @@ def test_without_npm_and_offline(spleeter, tmp_path):
     command = [sys.executable, ROOT / "scripts/demo.py", "--out", tmp_path / "demo"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "htdemucs is left out: its weights cannot be had here." in result.stdout
+    assert "htdemucs is skipped: its weights cannot be fetched here." in result.stdout
     assert "npm is not installed" in result.stderr
     rows = [line.split() for line in result.stdout.splitlines()]
     scores = next(row for row in rows if row[:1] == ["four-stems"] and len(row) == 5)

@@ -236,7 +236,7 @@ def test_bad_estimates_are_one_line_and_the_rest_is_scored(run, tracks, case):
     if case != "length":
         assert message in result.err
     assert "vocals" in result.out
-    assert "1 left out" in result.out
+    assert "1 failed" in result.out
 
 
 def test_other_rates(run, tracks):
@@ -270,7 +270,7 @@ def test_tracks_on_one_side_only(run, tracks):
     missing, extra = sorted(result.err.splitlines(), key=lambda line: "Three:" in line)
     assert "Two: no estimates of that name in system; estimates there: One, Three" in missing
     assert "Three: no references of that name in true; references there: One, Two" in extra
-    assert "2 left out" in result.out
+    assert "2 failed" in result.out
 
 
 def test_names_compare_in_one_unicode_form(run, tracks):
@@ -355,7 +355,7 @@ def test_benchmark_of_songs_that_lack_a_stem(run, tracks):
     assert (result.status, result.err) == (0, "")
     assert "hpss: percussive not scored in 1 of 2, references lack it: One" in result.out
     assert "hpss: guitar not scored in 2 of 2, estimates lack it: One, Two" in result.out
-    assert "not the same targets in all tracks" in result.out
+    assert "unknown, or different in some tracks" in result.out
     one = run("benchmark", "--data", "true", "-n", "hpss", "--targets", "harmonic")
     assert "not scored" not in one.out
     content = run("benchmark", "--data", "true", "-n", "hpss", "--json").out.splitlines()
@@ -374,7 +374,7 @@ def test_benchmark_goes_on_after_a_bad_song_and_bad_weights(run, tracks, tiny_mo
     assert "cut" in first
     assert len(others) == 2
     assert all("One" in line for line in others)
-    assert "3 left out: cut: all tracks, mixture: One, irm2: One" in result.out
+    assert "3 failed: cut: all tracks, mixture: One, irm2: One" in result.out
     assert result.out.count("mixture") == 5
 
 
@@ -466,7 +466,7 @@ def test_broken_stem_mp4(run, tracks):
         (["evaluate", "true", "system", "--targets", "a,a"], "named twice"),
         (["evaluate", "true"], "Missing argument 'estimates'"),
         (["benchmark"], "nothing to do"),
-        (["benchmark", "--data", "true"], "belong together"),
+        (["benchmark", "--data", "true"], "must be given together"),
         (["benchmark", "--data", "file.txt", "-n", "irm2"], "file.txt: is a file"),
         (["benchmark", "--data", "true", "-n", "irm3"], "unknown model 'irm3'"),
         (["benchmark", "--data", "true", "-n", "mixture", "-n", "nosuch"], "unknown model"),

@@ -138,8 +138,8 @@ def test_only_single_models_are_exported(run, files, name, message):
     [
         ("bag", "bag is a bag of models: name one of them"),
         ("bag/mine.yaml", "bag/mine.yaml is a bag of models: name one of them"),
-        ("hf:a/b", "hf:a/b is no file here: --model takes it as it is"),
-        ("https://a.org/b.ckpt", "https://a.org/b.ckpt is no file here"),
+        ("hf:a/b", "hf:a/b is not a local file: use it with --model"),
+        ("https://a.org/b.ckpt", "https://a.org/b.ckpt is not a local file"),
         ("nothere.ckpt", "nothere.ckpt: no such checkpoint"),
     ],
 )

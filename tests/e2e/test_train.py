@@ -114,9 +114,7 @@ def test_weights_that_are_there(train, tmp_path):
     path.write_bytes(b"mine")
     refused = train()
     assert refused.status == 2
-    assert refused.err == (
-        "partita: runs/nmfd/nmfd.safetensors is there already; --overwrite replaces it\n"
-    )
+    assert refused.err == ("partita: runs/nmfd/nmfd.safetensors exists; --overwrite replaces it\n")
     assert path.read_bytes() == b"mine"
     assert train("--overwrite").status == 0
     assert load_checkpoint(path).sources == ("bass", "other")

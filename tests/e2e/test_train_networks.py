@@ -447,7 +447,7 @@ def test_signals_keep_the_state(started, train, tmp_path, number):
     _, err = process.communicate(timeout=30)
     assert time.monotonic() - sent < 15
     assert process.returncode == (130 if number == signal.SIGINT else 143)
-    said = ["mine: state kept; --resume goes on from there", "partita: interrupted"]
+    said = ["mine: state saved; --resume continues from it", "partita: interrupted"]
     said = said[: 2 if number == signal.SIGINT else 1]
     assert err.splitlines()[-len(said) :] == said
     step = RunFolder(tmp_path / "mine").load_state()["step"]

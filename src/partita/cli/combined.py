@@ -1,4 +1,4 @@
-"""What ``partita models show`` tells of checkpoints, chains, ensembles and bags."""
+"""Facts about checkpoints, chains, ensembles and bags, for ``partita models show``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from partita.weights.plan import EnsemblePlan, ModelPlan
 
 
 def checkpoint_facts(named: NamedModel) -> dict[str, Any]:
-    """Return what is known of a checkpoint on this machine, which is loaded for it."""
+    """Return the facts of a local checkpoint, which is loaded."""
     from partita.weights.store import load_model
 
     file = named.file
@@ -38,13 +38,13 @@ def checkpoint_facts(named: NamedModel) -> dict[str, Any]:
 
 
 def combined_facts(plan: ModelPlan, facts_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """Return what is known of a chain, an ensemble or a bag that has no card.
+    """Return the facts of a chain, an ensemble or a bag without a card.
 
     Parameters
     ----------
     plan : ModelPlan
     facts_of : callable
-        Returns what is known of one of its models, by the model's name.
+        Returns the facts of one of its models by name.
     """
     weights = {}
     if isinstance(plan.root, EnsemblePlan):

@@ -1,4 +1,4 @@
-"""The table that compares systems, on the terminal."""
+"""The table of systems and their scores on the terminal."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 _METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR")
 _LONGEST_NAME = 26
-_UNLIKE = "not the same targets in all tracks, or not known"
+_UNLIKE = "unknown, or different in some tracks"
 
 
 def print_comparison(
     rows: Mapping[str, Sequence[Row]], failed: Sequence[str], remarks: Sequence[str]
 ) -> None:
-    """Print target by target what every system scores, the best first, and what is missing.
+    """Print the scores of all systems for each target, best first, and what is missing.
 
     Parameters
     ----------
     rows : mapping of str to sequence of Row
-        By target.
+        Target → rows.
     failed : sequence of str
         Tracks without scores.
     remarks : sequence of str
-        What else has to be known to compare the figures.
+        Notes on the comparability of the scores.
     """
     from rich.console import Console
 
@@ -51,11 +51,11 @@ def print_comparison(
         console.print(one_line(line), markup=False)
     if failed:
         listed = one_line(", ".join(failed))
-        console.print(f"{len(failed)} left out: {listed}", style="bold", markup=False)
+        console.print(f"{len(failed)} failed: {listed}", style="bold", markup=False)
 
 
 class _Table:
-    """The figures as text, and what of them there is room for; csv and JSON have everything."""
+    """Scores as text, with the columns that fit; csv and JSON have all."""
 
     def __init__(self, rows: Mapping[str, Sequence[Row]], notes: _Notes) -> None:
         everything = [row for found in rows.values() for row in found]
@@ -85,7 +85,7 @@ class _Table:
         ]
 
     def print(self, console: Console, columns: int | None) -> None:
-        """Print it; names that are too long to stand beside their figures stand above them."""
+        """Print the table; long names get a line of their own."""
         targets = max(map(cell_len, ["target", *self._rows])) + 2
         rows = [
             (_padded(target if index == 0 else "", targets) + name, figures)
@@ -97,7 +97,7 @@ class _Table:
         label = longest if columns is None else min(longest, _LONGEST_NAME, columns // 3)
         table = [self._headings, *(figures for _, figures in rows)]
         widths = [label, *(max(map(cell_len, column)) for column in zip(*table, strict=True))]
-        # From the right; the names, the SDR and the number of tracks stay.
+        # From the right; names, SDR and number of tracks always stay.
         shown = fitting(widths, range(len(widths) - 2, 1, -1), columns)[1:]
 
         for name, figures in [(heading, self._headings), *rows]:
@@ -110,7 +110,7 @@ class _Table:
             console.print(_padded(beside, label) + cells, style=style, markup=False, soft_wrap=True)
         left_out = [self._headings[i] for i in range(len(self._headings)) if i + 1 not in shown]
         if left_out:
-            text = f"no room for {', '.join(left_out)}: --csv and --json have them"
+            text = f"columns that do not fit: {', '.join(left_out)} (in --csv and --json)"
             console.print(text, style="dim", markup=False)
 
 
@@ -124,7 +124,7 @@ def _interval(summary: Summary) -> str:
 
 
 class _Notes:
-    """Which sets of targets were scored together, with a mark for each."""
+    """Sets of targets that were scored together, with a mark for each."""
 
     def __init__(self) -> None:
         self._marks: dict[tuple[str, ...], str] = {}

@@ -13,6 +13,7 @@ import typer
 
 from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, format_time
+from partita.cli.flags import with_flags
 from partita.errors import one_line
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from partita.datasets.inspect import Report, TrackFacts
 
 _UNALIGNED = (
-    "each folder is a source with unrelated files: training mixes them at random, nothing can be "
-    "scored; --layout tracks or stems if they are songs"
+    "each folder is a source with unrelated files: training mixes them at random, scoring is not "
+    "possible; --layout tracks or stems if they are songs"
 )
 
 app = typer.Typer(help="Inspect data sets with known stems, or synthesise one.")
@@ -96,9 +97,9 @@ def _print_report(dataset: Dataset, report: Report, *, quick: bool) -> None:
     if not dataset.is_aligned:
         print(_UNALIGNED)
     for warning in report.warnings:
-        print(f"warning: {warning}")
+        print(with_flags(f"warning: {warning}"))
     for problem in report.problems:
-        print(f"problem: {problem}")
+        print(with_flags(f"problem: {problem}"))
     if not report.problems:
         print("no problems found" + (" in the headers" if quick else ""))
 

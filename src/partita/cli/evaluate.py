@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_JOBS = 4
 _SHOWN_NAMES = 3
-_OF_REFERENCES = " the reference "  # in warnings that all systems share
+_OF_REFERENCES = " the reference "  # part of warnings that all systems share
 
 _Targets = Annotated[
     str | None,
@@ -156,9 +156,9 @@ def benchmark(
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     if (data is None) != (not models):
-        raise UsageError("--data and --model belong together")
+        raise UsageError("--data and --model must be given together")
     if data is None and not published:
-        raise UsageError("nothing to do: name --data and --model, or --published")
+        raise UsageError("nothing to do: give --data and --model, or --published")
     options = replace(_run_options(bss, window, hop, targets, out, resume), jobs=jobs or 1)
     from partita.datasets import open_dataset
     from partita.evaluation.oracles import ORACLES
@@ -202,26 +202,26 @@ def _run_options(
     names = tuple(normal_name(name.strip()) for name in targets.split(",")) if targets else ()
     score = ScoreOptions(bss, window, window if hop is None else hop, names)
     if resume and out is None:
-        raise UsageError("--resume needs --out: that is where the earlier scores are")
+        raise UsageError("--resume needs --out, the folder of the earlier scores")
     return RunOptions(score, out, resume)
 
 
 def _check_names(systems: Sequence[str], published: Sequence[Path]) -> None:
-    """Refuse two systems of one name: their scores would be added up."""
+    """Refuse two systems of one name: their scores would be mixed."""
     names = [*systems, *(folder.resolve().name for folder in published)]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two systems are called {one_line(name)!r}: rename one's folder")
+            raise UsageError(f"two systems are called {one_line(name)!r}: rename one folder")
 
 
 class _Report:
-    """What people see of a run: lines while it goes on, then a table.
+    """Output of a run: lines during the run, then a table.
 
     Parameters
     ----------
     as_json, quiet : bool
     several : bool
-        Whether lines about the estimates of a system say whose they are.
+        Whether lines about estimates name their system.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool, several: bool = False) -> None:
@@ -239,7 +239,7 @@ class _Report:
         published: Sequence[Path],
         csv: Path | None,
     ) -> int:
-        """Show what a run scores, and published scores beside it; return the exit status."""
+        """Print the scores of a run and published scores; return the exit status."""
         from partita.evaluation.runs import read_published
         from partita.evaluation.tables import comparison_rows, write_csv
 
@@ -281,7 +281,7 @@ class _Report:
 
 
 class _Missing:
-    """Which targets could not be scored, in which songs of each system."""
+    """Targets that could not be scored, with the songs of each system."""
 
     def __init__(self) -> None:
         self._tracks: dict[tuple[str, str, str], list[str]] = {}

@@ -1,4 +1,4 @@
-"""``partita models import`` and ``remove``; how imported checkpoints are listed."""
+"""``partita models import`` and ``remove``, and the list of imported checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def import_model(
     files: Annotated[
-        list[str],  # of paths: an address would lose a slash
+        list[str],  # not of paths: addresses would lose a slash
         typer.Argument(
             metavar="FILE...",
             help="A checkpoint (.ckpt, .pth, .th, .onnx, .safetensors) or a folder that holds one, "
@@ -59,8 +59,8 @@ def import_model(
     for file in files:
         if is_web_name(file):
             raise UsageError(
-                f"{one_line(file)} is no file here: --model takes it as it is, "
-                "and partita models fetch puts it into the cache"
+                f"{one_line(file)} is not a local file: use it with --model, or "
+                "fetch it with partita models fetch"
             )
     import_checkpoint([*map(Path, files)], name, licence=licence, taken=recipe_names())
     facts = imported_facts(name)
@@ -84,13 +84,13 @@ def remove(
 ) -> None:
     """Remove imported checkpoints."""
     for name in names:
-        describe_imported(name)  # all are known, or none is removed
+        describe_imported(name)  # checks all names before removing any
     for name in dict.fromkeys(names):
         print(f"{name}: removed {remove_imported(name)}")
 
 
 def imported_facts(name: str) -> dict[str, Any]:
-    """Return what ``partita models show`` tells of an imported checkpoint."""
+    """Return the facts of an imported checkpoint."""
     found = describe_imported(name)
     hidden = {"hidden_by": "the card of that name"} if name in CARDS else {}
     return {
@@ -114,7 +114,7 @@ def _sources(found: ImportedCheckpoint) -> list[str]:
 
 
 def print_imported(console: Console) -> None:
-    """Print a table of imported checkpoints, where there are any."""
+    """Print a table of imported checkpoints, if there are any."""
     names = imported_names()
     if not names:
         return

@@ -97,7 +97,7 @@ def train(
 
     if recipe == DICTIONARIES:
         if resume or start:
-            raise UsageError(f"recipe {recipe!r} takes a minute: no --resume, no --from")
+            raise UsageError(f"recipe {recipe!r} takes a minute: it has no --resume and no --from")
         return _learn_dictionaries(data, folder, settings, (subset, layout), overwrite, quiet)
     try:
         import lightning_fabric  # noqa: F401
@@ -124,7 +124,7 @@ def train(
             )
         except InterruptedError:
             _draw(folder, is_first)
-            display.say(f"{one_line(folder)}: state kept; --resume goes on from there", error=True)
+            display.say(f"{one_line(folder)}: state saved; --resume continues from it", error=True)
             signals.end()
     _draw(folder, is_first)
     if not quiet:
@@ -150,7 +150,7 @@ class _Display(ProgressDisplay):
             self.print(line, error=error)
 
     def reading(self, done_s: float, total_s: float | None) -> None:
-        """Show how much of a data set is read."""
+        """Show the progress of reading a data set."""
         if self._reads is None:
             self._reads = self.song(_READING)
         self._reads(done_s, total_s)
@@ -185,15 +185,15 @@ class _Display(ProgressDisplay):
                 each = [f"{k.partition('_')[2]} {v:.3g}" for k, v in row.items()
                         if k.startswith(f"{part}_")]  # fmt: skip
                 parts.append(f"{part} {row[part]:.4g} ({', '.join(each)})")
-        if not self._bar:  # it says so itself
+        if not self._bar:  # it prints that itself
             parts.append(self._text)
         self.print(" · ".join(filter(None, parts)), error=True)
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM: the first ends the step that is running, the second the program.
+    """Ctrl-C and SIGTERM: the first ends the training after the current step, the second at once.
 
-    Before the first step is done there is nothing to keep, and the first one ends the program.
+    Before the first step is done there is nothing to save, and the first signal ends the program.
     """
 
     _WATCHED = (signal.SIGINT, signal.SIGTERM)
@@ -206,7 +206,7 @@ class _Signals:
     def __enter__(self) -> Self:
         for each in self._WATCHED:
             handler = signal.getsignal(each)
-            if callable(handler):  # else whoever started us wants it ignored
+            if callable(handler):  # otherwise the parent process ignores it
                 self._before[each] = handler
                 signal.signal(each, self._receive)
         return self
@@ -222,13 +222,13 @@ class _Signals:
             self._before[number](number, frame)
 
     def end(self) -> NoReturn:
-        """End the program as the signal would have."""
+        """End the program as the signal would."""
         self._before[self._last](self._last, None)
         raise KeyboardInterrupt
 
 
 def _draw(folder: Path, is_first: bool) -> None:
-    """Draw the losses, where that is possible."""
+    """Draw the losses, if matplotlib is installed."""
     from partita.reports._canvas import require_matplotlib
     from partita.reports.losses import draw_losses
     from partita.training.run_folder import RunFolder, read_losses
@@ -240,7 +240,7 @@ def _draw(folder: Path, is_first: bool) -> None:
         require_matplotlib()
         try:
             draw_losses(read_losses(losses), folder / "losses.png", title=one_line(folder))
-        except AudioWriteError as error:  # the weights are kept all the same
+        except AudioWriteError as error:  # the weights are saved in any case
             print_error(f"warning: {error}")
 
 
@@ -266,10 +266,10 @@ def _learn_dictionaries(
     overwrite: bool,
     quiet: bool,
 ) -> int:
-    """Learn the dictionaries of NMFD, which takes factorisations instead of gradients."""
+    """Learn the dictionaries of NMFD, by factorisation instead of gradients."""
     path = folder / "nmfd.safetensors"
     if path.exists() and not overwrite:
-        raise UsageError(f"{one_line(path)} is there already; --overwrite replaces it")
+        raise UsageError(f"{one_line(path)} exists; --overwrite replaces it")
     from partita.datasets import open_dataset
     from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
     from partita.weights.checkpoint import save_checkpoint
@@ -284,7 +284,7 @@ def _learn_dictionaries(
             display.print(f"partita: warning: {problem}", error=True)
         try:
             model = learn_dictionaries(dataset, chosen, progress=display.count("learning, step"))
-        except ModelError as error:  # what --set asked for
+        except ModelError as error:  # of --set
             raise UsageError(str(error)) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

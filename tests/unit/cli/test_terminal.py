@@ -52,6 +52,6 @@ def test_figures_and_names_stay_whole(columns, systems):
         assert all(line.count("-12.34") == 6 for line in figures)
         assert "no room" not in out.getvalue()
     else:
-        assert "no room for" in out.getvalue()
+        assert "columns that do not fit" in out.getvalue()
     if len(systems) > 1:
         assert sum(systems[0] in line for line in lines) == 2
