@@ -1,4 +1,4 @@
-"""Listening to a track: what only its samples tell."""
+"""Checks of the decoded audio of a track."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Samples = npt.NDArray[np.float32]
 
 #: A stem whose loudest sample is below this is silent: -80 dB of full scale.
 SILENT_PEAK = 1e-4
-#: A mixture is the sum of its stems where what is left over is below this, in dB.
+#: A mixture is the sum of its stems where the residual is below this, in dB.
 _MAX_RESIDUAL_DB = -30.0
 #: Lossy codecs leave more: AAC as in MUSDB18 about -30 dB by itself.
 _MAX_LOSSY_RESIDUAL_DB = -20.0
 
 
 @dataclass
-class Heard:
-    """What listening to a track told.
+class AudioFindings:
+    """What is wrong with the audio of a track.
 
     Attributes
     ----------
     problems, warnings : list of str
         One line each.
     fingerprint : Tensor ``[frames, 32]`` or None
-        Of the mixture; None where it could not be had.
+        Of the mixture; None where it cannot be decoded.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Heard:
 
 
 class _Beginning:
-    """Keeps the beginning of a mixture in mono, for its fingerprint."""
+    """The beginning of a mixture in mono, for its fingerprint."""
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
@@ -53,19 +53,19 @@ class _Beginning:
         self._blocks: list[Samples] = []
 
     def add(self, block: Samples) -> None:
-        """Take ``[channels, samples]``."""
+        """Add ``[channels, samples]``."""
         if self._missing > 0:
             self._blocks.append(block.mean(axis=0)[: self._missing])
             self._missing -= block.shape[1]
 
     def fingerprint(self) -> Tensor | None:
-        """Return the fingerprint of what was taken, None of nothing."""
+        """Return the fingerprint, None where nothing was added."""
         if not self._blocks:
             return None
         return fingerprint(np.concatenate(self._blocks), self._sample_rate)
 
 
-def listen(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> Heard:
+def check_audio(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> AudioFindings:
     """Decode all files of a track side by side, block by block.
 
     Parameters
@@ -73,22 +73,22 @@ def listen(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> 
     files : mapping of str to StemFile
         Stem name, or ``"mixture"``, → a file whose header can be read.
     progress : callable
-        Takes the seconds heard since it was last called.
+        Called with the seconds decoded since the last call.
 
     Returns
     -------
-    Heard
+    AudioFindings
         Problems: files that cannot be decoded, are damaged or hold NaN, and a mixture that is
         not the sum of its stems. Warnings: silent stems.
     """
-    heard = Heard()
+    found = AudioFindings()
     forms = {(file.header.sample_rate, file.header.channels) for file in files.values()}
     comparable = len(forms) == 1
     rate = files[MIXTURE if MIXTURE in files else next(iter(files))].header.sample_rate
     beginning, meter = _Beginning(rate), NullMeter()
     peaks = dict.fromkeys(files, 0.0)
     failed: set[str] = set()
-    for blocks in _side_by_side(files, heard, failed):
+    for blocks in _side_by_side(files, found, failed):
         for name, block in blocks.items():
             peaks[name] = max(peaks[name], float(np.abs(block).max()))
         if comparable:
@@ -97,18 +97,18 @@ def listen(files: Mapping[str, StemFile], progress: Callable[[float], None]) -> 
             beginning.add(blocks[MIXTURE])
         progress(max(block.shape[1] for block in blocks.values()) / rate)
     silent = [name for name in files if peaks[name] < SILENT_PEAK and name not in failed]
-    heard.warnings += [f"stem {name!r} is silent" for name in silent if name != MIXTURE]
+    found.warnings += [f"stem {name!r} is silent" for name in silent if name != MIXTURE]
     if MIXTURE in silent:
-        heard.problems.append("the mixture is silent")
+        found.problems.append("the mixture is silent")
     elif comparable and MIXTURE in files and len(files) > 1 and not failed:
-        _judge_sum(files, meter.null_depth_db, heard)
+        _judge_sum(files, meter.null_depth_db, found)
     if MIXTURE not in failed and (MIXTURE in files or not failed):
-        heard.fingerprint = beginning.fingerprint()
-    return heard
+        found.fingerprint = beginning.fingerprint()
+    return found
 
 
 def _side_by_side(
-    files: Mapping[str, StemFile], heard: Heard, failed: set[str]
+    files: Mapping[str, StemFile], found: AudioFindings, failed: set[str]
 ) -> Iterator[dict[str, Samples]]:
     """Yield one ``[channels, samples]`` block of every file at a time, until the longest ends."""
     with ExitStack() as stack:
@@ -124,13 +124,13 @@ def _side_by_side(
                 except StopIteration:
                     del streams[name]
                 except AudioReadError as error:
-                    heard.problems.append(str(error))
+                    found.problems.append(str(error))
                     failed.add(name)
                     del streams[name]
             if blocks:
                 yield blocks
         for reader in readers.values():
-            heard.problems += reader.warnings
+            found.problems += reader.warnings
 
 
 def _measure(
@@ -164,10 +164,10 @@ def sum_limit_db(files: Iterable[StemFile]) -> float:
     return _MAX_RESIDUAL_DB if lossless else _MAX_LOSSY_RESIDUAL_DB
 
 
-def _judge_sum(files: Mapping[str, StemFile], residual_db: float, heard: Heard) -> None:
+def _judge_sum(files: Mapping[str, StemFile], residual_db: float, found: AudioFindings) -> None:
     limit_db = sum_limit_db(files.values())
     if residual_db > limit_db:
-        heard.problems.append(
+        found.problems.append(
             f"the mixture is not the sum of its stems: they differ by {residual_db:.1f} dB "
             f"of the mixture (up to {limit_db:g} dB would do)"
         )

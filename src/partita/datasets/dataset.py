@@ -55,9 +55,9 @@ class Dataset:
     tracks : sequence of Track
         In a fixed order: by subset, then as in the layout.
     problems : sequence of Problem
-        What could not be taken in; of the whole data set, whichever subset was asked for.
+        What cannot be used; of the whole data set, whichever subset was asked for.
     warnings : sequence of Problem
-        What holds nothing, which may be meant.
+        Folders without audio, which may be intended.
     """
 
     root: Path

@@ -33,7 +33,7 @@ _BLOCKS, _BLOCK_EVERY_FRAMES = 6, 860  # one every 10 s
 _MAX_OFFSET_FRAMES = 90  # a little over a second
 #: A comparison rests on this many frames at least (1.5 s).
 _MIN_FRAMES = 128
-#: Above this share of different bits, two recordings are different; unrelated ones have 0.5.
+#: Above this fraction of different bits, two recordings are different; unrelated ones have 0.5.
 MAX_BIT_ERROR_RATE = 0.35
 #: How much of the beginning of a track goes into its fingerprint, in seconds.
 FINGERPRINT_S = 61.0
@@ -62,7 +62,7 @@ def fingerprint(samples: npt.NDArray[np.float32], sample_rate: int) -> Tensor:
     Parameters
     ----------
     samples : ndarray ``[samples]``
-        Mono; what is beyond `FINGERPRINT_S` does not count.
+        Mono; the first `FINGERPRINT_S` seconds are used.
     sample_rate : int
         In hertz.
 
@@ -79,8 +79,8 @@ def fingerprint(samples: npt.NDArray[np.float32], sample_rate: int) -> Tensor:
     differences = energies[:-1] - energies[1:]  # [32, frames]
     grows = differences[:, 1:] > differences[:, :-1]
     loudness = energies.sum(dim=0)
-    heard = loudness > max(_SILENCE * float(loudness.max()), torch.finfo(torch.float32).tiny)
-    bits = torch.where(grows, 1, -1).to(torch.int8) * (heard[1:] & heard[:-1])
+    audible = loudness > max(_SILENCE * float(loudness.max()), torch.finfo(torch.float32).tiny)
+    bits = torch.where(grows, 1, -1).to(torch.int8) * (audible[1:] & audible[:-1])
     return bits.T.contiguous()  # [32, frames] -> [frames, 32]
 
 
@@ -140,6 +140,6 @@ def _bit_error_rates(ours: Tensor, theirs: Tensor) -> Tensor:
     say something in both, the rate is 1.
     """
     balance = ours.flatten(1).float() @ theirs.flatten(1).float().T
-    heard = ours[..., 0].abs().float() @ theirs[..., 0].abs().float().T  # frames
-    rates = 0.5 - 0.5 * balance / (_BITS * heard).clamp(min=1.0)
-    return torch.where(heard >= _MIN_FRAMES, rates, 1.0)
+    common = ours[..., 0].abs().float() @ theirs[..., 0].abs().float().T  # frames
+    rates = 0.5 - 0.5 * balance / (_BITS * common).clamp(min=1.0)
+    return torch.where(common >= _MIN_FRAMES, rates, 1.0)

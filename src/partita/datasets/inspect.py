@@ -1,4 +1,4 @@
-"""What a data set holds, and what is wrong with it."""
+"""Inspecting a data set: its tracks and its problems."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from partita.datasets.audio_checks import listen
+from partita.datasets.audio_checks import check_audio
 from partita.datasets.dataset import Dataset
 from partita.datasets.fingerprint import find_duplicates
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import FileHeader, Track, order_stems
 from partita.errors import AudioReadError
 from partita.progress import Progress
-
-#: Seconds heard so far, seconds in all.
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,9 @@ class Report:
     ----------
     tracks : sequence of TrackFacts
     problems : sequence of Problem
-        What has to be mended before training or scoring on the data set.
+        To be fixed before training or scoring on the data set.
     warnings : sequence of Problem
-        What may be meant as it is.
+        What may be intended.
     """
 
     tracks: Sequence[TrackFacts]
@@ -83,7 +81,7 @@ def inspect_dataset(
     deep : bool
         False: headers only.
     progress : callable, optional
-        Called with the seconds of music heard so far and in all.
+        Called with the seconds of music decoded so far and in all.
     """
     headers = [dict(_headers(track)) for track in dataset]
     problems = list(dataset.problems)
@@ -94,12 +92,12 @@ def inspect_dataset(
     facts = [_facts(track, found) for track, found in zip(dataset, headers, strict=True)]
     warnings = [*dataset.warnings, *_doubtful_layout(dataset, facts)]
     if deep:
-        warnings += _listen_to_all(dataset.tracks, headers, problems, progress)
+        warnings += _check_all(dataset.tracks, headers, problems, progress)
     return Report(facts, problems, warnings)
 
 
 def _doubtful_layout(dataset: Dataset, facts: Sequence[TrackFacts]) -> list[Problem]:
-    """Say where files may be unrelated recordings, which only the names of folders would tell."""
+    """Warn where files may be unrelated recordings in folders that look like tracks or stems."""
     if dataset.layout not in ("tracks", "stems") or len(facts) < 2:
         return []
     counts = Counter(stem for track in facts for stem in track.stems)
@@ -177,22 +175,22 @@ def _most_common(values: Sequence[int]) -> int | None:
     return Counter(values).most_common(1)[0][0] if values else None
 
 
-def _listen_to_all(
+def _check_all(
     tracks: Sequence[Track],
     headers: Sequence[Mapping[str, FileHeader | AudioReadError]],
     problems: list[Problem],
     progress: Progress | None,
 ) -> list[Problem]:
-    """Add what the samples tell to `problems`; return the warnings."""
+    """Add the problems of all tracks' audio to `problems`; return the warnings."""
     readable = [_readable(found) for found in headers]
     total_s = sum(
         max((header.duration_s for header in found.values()), default=0.0) for found in readable
     )
     done_s = 0.0
 
-    def advance(heard_s: float) -> None:
+    def advance(seconds: float) -> None:
         nonlocal done_s
-        done_s += heard_s
+        done_s += seconds
         if progress is not None:
             progress(min(done_s, total_s), total_s)
 
@@ -201,12 +199,12 @@ def _listen_to_all(
     for index, (track, found) in enumerate(zip(tracks, readable, strict=True)):
         if not found:
             continue
-        heard = listen({name: track.files[name] for name in found}, advance)
-        problems += [Problem(track.name, what) for what in heard.problems]
-        warnings += [Problem(track.name, what) for what in heard.warnings]
+        result = check_audio({name: track.files[name] for name in found}, advance)
+        problems += [Problem(track.name, what) for what in result.problems]
+        warnings += [Problem(track.name, what) for what in result.warnings]
         # The sum of only some of the stems is another recording.
-        if heard.fingerprint is not None and len(found) == len(track.files):
-            fingerprints[index] = heard.fingerprint
+        if result.fingerprint is not None and len(found) == len(track.files):
+            fingerprints[index] = result.fingerprint
     problems += _duplicates([tracks[index] for index in fingerprints], [*fingerprints.values()])
     return warnings
 

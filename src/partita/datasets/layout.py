@@ -1,4 +1,4 @@
-"""What the readers of all layouts share."""
+"""Common parts of the readers of all layouts."""
 
 from __future__ import annotations
 

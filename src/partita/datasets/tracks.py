@@ -94,7 +94,7 @@ class StemFile:
         """
         with self.open() as reader:
             samples = reader.frames
-            if samples is None or not reader.frames_stated:  # guessed: count
+            if samples is None or not reader.frames_stated:  # an estimate: count
                 samples = sum(block.shape[1] for block in reader.blocks())
             return FileHeader(reader.sample_rate, reader.channels, samples)
 

@@ -127,10 +127,10 @@ def score(
             projections = geometry.projections(whole)
 
         def figures(group: list[int]) -> Tensor:
-            heard = torch.stack([signals.excerpt(windows[index]) for index in group])
-            here = known.get(group[0]) or Correlations.of(heard, signals.inputs, taps)
+            cut = torch.stack([signals.excerpt(windows[index]) for index in group])
+            here = known.get(group[0]) or Correlations.of(cut, signals.inputs, taps)
             used = projections or geometry.projections(here)
-            return geometry.figures(used, here, heard)  # heard: [W, R + N + E, C, T]
+            return geometry.figures(used, here, cut)  # cut: [W, R + N + E, C, T]
 
         for number, values in enumerate(pool.map(figures, groups)):
             results[..., groups[number]] = values
@@ -228,12 +228,12 @@ class _Geometry:
         ]
         own_of = projection_filters(Correlations.together(blocks))  # [R W, E, C, C, L]
         own_of = own_of.reshape(self.references, -1, *own_of.shape[1:])
-        own = torch.stack([own_of[true, :, guess] for true, guess in self.pairs], dim=1)
+        own = torch.stack([own_of[true, :, estimated] for true, estimated in self.pairs], dim=1)
         identity = torch.zeros_like(own)
         identity[..., 0] = torch.eye(self.channels, dtype=own.dtype, device=own.device)
         all_sources = slice(0, self.references * self.channels)
         sources = projection_filters(correlations.block(all_sources))  # [W, E, C, R C, L]
-        rest = torch.stack([sources[:, guess] for _, guess in self.pairs], dim=1)
+        rest = torch.stack([sources[:, estimated] for _, estimated in self.pairs], dim=1)
         for index, (true, _) in enumerate(self.pairs):
             rest[:, index, :, self._inputs_of(true)] -= own[:, index]
         everything, noise = sources, None
@@ -255,7 +255,7 @@ class _Geometry:
         )
 
     def figures(
-        self, projections: _Projections, correlations: Correlations, heard: Tensor
+        self, projections: _Projections, correlations: Correlations, signals: Tensor
     ) -> Tensor:
         """Return ``[P, figures, W]`` for windows ``[W, R + N + E, C, T]``."""
         all_sources = correlations.block(slice(0, self.references * self.channels)).among
@@ -267,14 +267,14 @@ class _Geometry:
             by_sources = energies(projections.by_sources, all_sources)
             snr = _ratio_db(by_sources, energies(projections.noise, correlations.among))
         interference = energies(projections.interference, all_sources)  # [W, P]
-        first_estimate = heard.shape[1] - correlations.estimates.shape[1]
+        first_estimate = signals.shape[1] - correlations.estimates.shape[1]
         results = []
         for index, (true, estimated) in enumerate(self.pairs):
             own = correlations.block(self._inputs_of(true))
             one = slice(index, index + 1)
             image = energies(projections.image[:, one], own.among)[:, 0]
             sir = _ratio_db(image, interference[:, index])
-            target, estimate = heard[:, true], heard[:, first_estimate + estimated]  # [W, C, T]
+            target, estimate = signals[:, true], signals[:, first_estimate + estimated]  # [W, C, T]
             if self.sources_version:
                 towards = own.towards[:, :, estimated, None]  # [W, C, 1, C, L]
                 overlap = filters_overlap(projections.own[:, one], towards)[:, 0]

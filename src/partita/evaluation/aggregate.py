@@ -1,4 +1,4 @@
-"""From windows to tracks to one figure for a system: medians, and how sure they are."""
+"""Medians over windows and tracks, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Summary:
-    """What a system scores for one target.
+    """Scores of a system for one target.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-"""Figures for a separation whose true sources are unknown.
+"""Figures of a separation without references.
 
 They find faults, not quality: clipping, a missing top octave, stems that stay silent, and stems
-that are heard in other stems.
+that bleed into other stems.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLOCK_SAMPLES = 1 << 20
 
 @dataclass(frozen=True)
 class StemFigures:
-    """What an estimate shows without its reference.
+    """Figures of an estimate without its reference.
 
     Full scale is 1; powers are mean squares over all channels, so that a sinusoid of full scale
     has -3 dBFS. Windows last 100 ms; what is left behind the last whole one is not looked at,
@@ -64,7 +64,7 @@ class StemFigures:
         fault: a figure to compare models by.
     bleed_db : dict of str to float
         For each other stem: how loud it is in this one, relative to itself, in dB (see Notes of
-        `blind_figures`); at most 0. ``-inf`` where nothing of it is heard, NaN where that cannot be
+        `blind_figures`); at most 0. ``-inf`` where nothing of it is there, NaN where that cannot be
         judged.
     """
 
@@ -253,7 +253,7 @@ def _bleed_table(bands: list[Tensor]) -> list[list[float]]:
 
 
 def _active(powers: Tensor) -> Tensor:
-    """Return in which of ``[bands, frames]`` a stem is loud enough to be heard in others."""
+    """Return in which of ``[bands, frames]`` a stem is loud enough to bleed into others."""
     sounding = powers.sum(dim=0) >= _SILENCE_POWER
     if not sounding.any():
         return torch.zeros_like(powers, dtype=torch.bool)
@@ -262,7 +262,7 @@ def _active(powers: Tensor) -> Tensor:
 
 
 def _bleed_db(stem: Tensor, other: Tensor, active: Tensor) -> float:
-    heard = total = 0.0
+    bled = total = 0.0
     for band, frames in enumerate(active):
         own, theirs = stem[band, frames], other[band, frames]
         if len(theirs) < _LEAST_FRAMES:
@@ -270,6 +270,6 @@ def _bleed_db(stem: Tensor, other: Tensor, active: Tensor) -> float:
         lowest = (own / theirs).argsort()[: len(theirs) // 10]
         gain = min(1.0, float(own[lowest].sum() / theirs[lowest].sum()))
         energy = float(theirs.sum())
-        heard += gain * energy
+        bled += gain * energy
         total += energy
-    return power_ratio_db(heard, total) if total else math.nan
+    return power_ratio_db(bled, total) if total else math.nan

@@ -116,7 +116,7 @@ def bss_eval(
             shapes = f"{list(noises.shape)} and {list(references.shape)}"
             raise UsageError(f"noises and references differ in channels or samples: {shapes}")
     sources = references.shape[0]
-    sounding, heard = (
+    ours, theirs = (
         [index for index in range(sources) if not is_silent(signals[index])]
         for signals in (references, estimates)
     )
@@ -129,15 +129,15 @@ def bss_eval(
     )
     pairs = [
         (true, estimated)
-        for true in sounding
-        for estimated in (heard if search_permutation else [true])
-        if estimated in heard
+        for true in ours
+        for estimated in (theirs if search_permutation else [true])
+        if estimated in theirs
     ]
     if pairs:
         scored = score(
-            Signals(references[sounding], noises, estimates[heard]),
+            Signals(references[ours], noises, estimates[theirs]),
             windows,
-            [(sounding.index(true), heard.index(estimated)) for true, estimated in pairs],
+            [(ours.index(true), theirs.index(estimated)) for true, estimated in pairs],
             taps=filter_samples,
             framewise=framewise_filters,
             sources_version=sources_version,

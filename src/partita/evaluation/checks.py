@@ -1,11 +1,11 @@
-"""What looks wrong with estimates: a constant shift, inverted polarity, swapped channels or names.
+"""Mistakes in estimates: a constant shift, inverted polarity, swapped channels or names.
 
-Such estimates are scored as they are, but the figures say more about how the files were made than
-about the separation. The shift is the peak of the generalised cross-correlation with phase
-transform (Knapp & Carter, "The generalized correlation method for estimation of time delay", IEEE
-TASSP 1976): as all frequencies count alike, the peak is one sample wide and stands far above those
-of beats and periods. Departures: weak bins count less (see `_WEAK`), and cross spectra of several
-excerpts and of all targets are added up first.
+Such estimates are scored as they are, but their scores say little about the separation. The shift
+is the peak of the generalised cross-correlation with phase transform (Knapp & Carter, "The
+generalized correlation method for estimation of time delay", IEEE TASSP 1976): as all frequencies
+count alike, the peak is one sample wide and stands far above those of beats and periods.
+Departures: weak bins count less (see `_WEAK`), and cross spectra of several excerpts and of all
+targets are added up first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_SHIFT_S = 1.0
 _WEAK = 1e-4  # of the mean cross power: what is weaker hardly counts in the phase transform
 _CLEAR_PEAK = 10.0  # in standard deviations of the whole correlation
 _PLAIN_SHARE = 0.5  # of the highest peak that there could be: no doubt is left
-_OTHER_PEAKS, _MOST_PEAKS = 0.3, 20  # which are looked at besides the highest one, as its share
+_OTHER_PEAKS, _MOST_PEAKS = 0.3, 20  # tried besides the highest one; height relative to it
 _NEAR_SAMPLES, _NEAR_HEIGHT = 64, 0.9
 _ONE_DB = 10**0.1
 _FAIR, _FAR_BETTER = 0.25, 2.0  # of scale-invariant SDRs as ratios: -6 dB, 3 dB
@@ -184,7 +184,7 @@ def _excerpt(signals: Tensor, start: int, length: int) -> Tensor:
 def find_doubts(
     references: Mapping[str, Tensor], estimates: Mapping[str, Tensor], sample_rate: int
 ) -> list[str]:
-    """Say what looks wrong with estimates; nothing where they look like separations.
+    """Return what looks wrong with estimates, a line each.
 
     Parameters
     ----------

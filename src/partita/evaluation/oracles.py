@@ -1,8 +1,8 @@
-"""Oracles and floors: what separators reach that know the answer, and what doing nothing reaches.
+"""Oracles: estimates that are made with the references, as ceilings; and the mixture, as a floor.
 
-Each takes the mixture and the true targets and returns estimates. They stand for the systems of the
-SiSEC campaigns (Stöter, Liutkus & Ito, "The 2018 signal separation evaluation campaign", LVA/ICA
-2018, section 3): every table gets its floor and its ceiling.
+Each takes the mixture and the true targets and returns estimates, as the oracles of the SiSEC
+campaigns (Stöter, Liutkus & Ito, "The 2018 signal separation evaluation campaign", LVA/ICA 2018,
+section 3).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FRAMES_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Oracle:
-    """A separator that is given the truth.
+    """A separator that is given the references.
 
     Attributes
     ----------
@@ -63,8 +63,8 @@ def _masked(mixture: Tensor, references: Tensor, total: Tensor, mask: _Mask) -> 
     spectrogram = _STFT.analyse(mixture)  # [C, F, N]
     estimates = torch.empty_like(references)
     for index, reference in enumerate(references):
-        share = mask(_STFT.analyse(reference).abs(), total)
-        estimates[index] = _STFT.synthesise(share * spectrogram, mixture.shape[-1])
+        ratio = mask(_STFT.analyse(reference).abs(), total)
+        estimates[index] = _STFT.synthesise(ratio * spectrogram, mixture.shape[-1])
     return estimates
 
 
@@ -82,7 +82,7 @@ def _ideal_binary_mask(mixture: Tensor, references: Tensor) -> Tensor:
 
 
 def _ideal_ratio_mask(power: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Share a bin out by magnitudes to a power.
+    """Return an oracle with ratio masks of magnitudes to a power.
 
     Liutkus & Badeau, "Generalized Wiener filtering with fractional power spectrograms" (2015),
     equation 6: power 1 are magnitudes, 2 is the Wiener filter for one channel.

@@ -135,7 +135,7 @@ def benchmark(
 
 
 def _check_name(model: str) -> None:
-    """Raise UsageError where a name stands for no model: nothing else is scored in vain."""
+    """Raise UsageError for a name that is no model, before anything is separated."""
     with contextlib.suppress(WeightsError):  # a failure of that model alone
         _ = resolve(model).sources
 

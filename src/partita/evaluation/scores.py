@@ -1,4 +1,4 @@
-"""Scores of a track: museval's own JSON, with what it leaves out beside it."""
+"""Scores of a track, as museval's JSON with additions."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def read_scores(path: Path) -> TrackScores:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(_BYTES_MAX + 1)
-        if len(data) > _BYTES_MAX:  # few bytes of gzip can hold any number
+        if len(data) > _BYTES_MAX:  # few bytes of gzip can expand to any size
             raise ScoresError(f"{name}: larger than any song's scores")
         content = json.loads(data)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Signals in all the kinds in which people have them."""
+"""Signals to score: Audio, tensors and arrays."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ def as_tensor(signal: Signal, name: str) -> Tensor:
 def is_inaudible(signal: Tensor) -> bool:
     """Tell whether 16 bits round all of a signal ``[channels, samples]`` to zero.
 
-    What is left of silence by mixing or resampling is no music that an estimate could miss.
+    Mixing and resampling leave such remnants in silence; they are no music to be estimated.
     """
     return not bool((signal.abs() * _FULL_SCALE_16_BITS > 0.5).any())

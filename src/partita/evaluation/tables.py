@@ -1,4 +1,4 @@
-"""Systems side by side: the rows of a table, and the same as csv."""
+"""Tables that compare systems, and csv files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Systems = Mapping[str, Sequence[TrackScores]]
 
 @dataclass(frozen=True)
 class Row:
-    """What one system scores for one target."""
+    """Scores of one system for one target."""
 
     system: str
     summary: Summary

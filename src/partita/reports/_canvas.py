@@ -1,4 +1,4 @@
-"""What all figures share: size, texts, axes, colours and the file."""
+"""Common parts of all figures: size, texts, axes, colours and the file."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def time_axis(axes: Axes, start_s: float, end_s: float) -> None:
 
 
 def label_x(axes: Axes, text: str) -> None:
-    """Say what the x axis is."""
+    """Label the x axis."""
     axes.set_xlabel(text, fontsize=_LABEL_PT)
 
 
@@ -178,7 +178,7 @@ def count_axis(axis: Axis) -> None:
 
 
 def finish(figure: Figure, panels: PanelGrid, image: AxesImage, path: Path) -> None:
-    """Add what all panels share and write the file; whole or not at all.
+    """Add the labels and the colour bar of all panels and write the file; whole or not at all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The pictures of one separated song: what was heard, what was found, and by which templates."""
+"""Figures of one separated song: spectrograms, and the templates of factorising models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing excerpts: reproducibly, and ahead of their use."""
+"""Drawing excerpts of songs: by seed and number, in threads ahead of the training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from partita.threads import result_awake
 from partita.training.augmentation import Augmentation, augment, draw_distortion
 from partita.training.cache.decoded_songs import DecodedSongs, DecodedTrack
 
-#: On either side of what is changed in pitch or tempo: the method is vague at its ends.
+#: On either side of what is changed in pitch or tempo: the method is inaccurate at the ends.
 _MARGIN_S = 0.1
 _BATCHES_AHEAD = 2
 
@@ -63,7 +63,7 @@ class _Change:
     speed: float = 1.0
 
     def before(self, samples: int) -> int:
-        """Return how many samples become so many."""
+        """Return how many samples are needed to get this many."""
         return max(1, round(samples * self.tempo * self.speed))
 
     def apply(self, audio: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
@@ -82,9 +82,9 @@ def draw_excerpt(
 ) -> Excerpt:
     """Draw one excerpt.
 
-    What comes depends on the arguments alone, not on what was drawn before or elsewhere. The rest
-    row comes from anywhere, so that it is as frequent as in the tracks. Tracks that are shorter
-    than the excerpt lie in it at random.
+    It depends on the arguments alone, not on what was drawn before or elsewhere. The row of the
+    rest is drawn from any place, so that it is as frequent as in the tracks. Tracks that are
+    shorter than the excerpt are placed in it at random.
 
     Parameters
     ----------
@@ -142,11 +142,11 @@ def _draw_change(rng: np.random.Generator, augmentation: Augmentation) -> _Chang
 def _place_of_row(
     rng: np.random.Generator, songs: DecodedSongs, row: int, samples: int, silence: float
 ) -> tuple[DecodedTrack, int]:
-    """Draw where a row is heard, each of its audible pieces alike, or any place."""
-    heard = songs.audible[row]
-    if rng.random() < silence or not len(heard):
+    """Draw one of the audible pieces of a row, or any place."""
+    pieces = songs.audible[row]
+    if rng.random() < silence or not len(pieces):
         return _any_place(rng, songs, samples)
-    index, piece = heard[rng.integers(len(heard))]
+    index, piece = pieces[rng.integers(len(pieces))]
     track = songs.tracks[index]
     return track, _start_around(rng, songs, track, int(piece), samples)
 
@@ -154,7 +154,7 @@ def _place_of_row(
 def _place_of_song(
     rng: np.random.Generator, songs: DecodedSongs, samples: int, silence: float
 ) -> tuple[DecodedTrack, int]:
-    """Draw a track by its duration and a place where any source is heard, or any place."""
+    """Draw a track by its duration, and a place where any source is audible, or any place."""
     track, start = _any_place(rng, songs, samples)
     pieces = np.flatnonzero(track.audible[: len(songs.sources)].any(axis=0))
     if rng.random() < silence or not len(pieces):
@@ -213,7 +213,7 @@ def _name_places(
 
 
 class SpreadExcerpts(Sequence[Excerpt]):
-    """Excerpts as the songs have them, read when they are asked for."""
+    """Excerpts without augmentation, read when they are asked for."""
 
     def __init__(
         self, songs: DecodedSongs, samples: int, places: Sequence[tuple[DecodedTrack, int]]
@@ -238,7 +238,7 @@ class SpreadExcerpts(Sequence[Excerpt]):
 
 
 def spread_excerpts(songs: DecodedSongs, samples: int, count: int) -> SpreadExcerpts:
-    """Spread excerpts evenly over where any source is heard, in the order of the tracks.
+    """Spread excerpts evenly over the pieces with an audible source, in the order of the tracks.
 
     Parameters
     ----------
@@ -253,8 +253,8 @@ def spread_excerpts(songs: DecodedSongs, samples: int, count: int) -> SpreadExce
     SpreadExcerpts
         A sequence of unaugmented `Excerpt`.
     """
-    heard = songs.any_audible
-    chosen = heard[((np.arange(count) + 0.5) * len(heard) / count).astype(int)]
+    pieces = songs.any_audible
+    chosen = pieces[((np.arange(count) + 0.5) * len(pieces) / count).astype(int)]
     places: dict[tuple[int, int], tuple[DecodedTrack, int]] = {}
     for index, piece in chosen.tolist():
         track = songs.tracks[index]
@@ -305,7 +305,7 @@ def prefetch(
                 return
             yield result_awake(waiting.popleft(), cancelled)
     finally:
-        # Not waited for where somebody is: a song that is being synthesised may take minutes.
+        # A cancelled training does not wait: a song that is being synthesised may take minutes.
         waits = cancelled is None or not cancelled()
         for each in (pool, collector):
             each.shutdown(wait=waits, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Models that begin with the weights of another one, for the same sources or for others."""
+"""Fine-tuning: a model that starts from the weights of another, for the same or other sources."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from partita.models._protocol import SeparationModel
 _NETWORKS = "networks."
 
 
-def adapted(model: SeparationModel, config: Mapping[str, Any]) -> tuple[SeparationModel, list[str]]:
-    """Return a model of another configuration that takes over what it can.
+def transfer_weights(
+    model: SeparationModel, config: Mapping[str, Any]
+) -> tuple[SeparationModel, list[str]]:
+    """Return a model of another configuration with all weights that fit.
 
-    A source that both have keeps its network (what stands under ``networks.SOURCE.``), a new one
-    begins with that of the source which stands in its place, or of the last one. Tensors that have
-    another shape begin at random.
+    A source that both have keeps its network (the tensors under ``networks.SOURCE.``). The network
+    of a new source starts from that of the source at its position, or of the last one. Tensors of
+    another shape start at random.
 
     Parameters
     ----------
     model : SeparationModel
-        Stays as it is.
+        Is not changed.
     config : mapping
         The whole configuration of the new model.
 
@@ -32,12 +34,12 @@ def adapted(model: SeparationModel, config: Mapping[str, Any]) -> tuple[Separati
     -------
     model : SeparationModel
     fresh : list of str
-        Names of the tensors that begin at random.
+        Names of the tensors that start at random.
 
     Raises
     ------
     UsageError
-        Nothing can be taken over.
+        No weight fits.
     """
     new = create_model(model.registry_name, config)
     old_tensors, tensors = model.state_dict(), new.state_dict()
@@ -54,7 +56,7 @@ def adapted(model: SeparationModel, config: Mapping[str, Any]) -> tuple[Separati
 
 
 def _old_name(name: str, old: SeparationModel, new: SeparationModel) -> str:
-    """Return what stood in the place of a tensor."""
+    """Return the name of the tensor that a tensor of the new model starts from."""
     if not name.startswith(_NETWORKS):
         return name
     source, _, rest = name.removeprefix(_NETWORKS).partition(".")

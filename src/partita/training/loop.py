@@ -23,8 +23,8 @@ from partita.training.optimisation import Optimisation
 from partita.training.recipes import Recipe, fitting_parts
 from partita.training.run_folder import RunFolder
 from partita.training.song_sources import TrainingData
-from partita.training.sync_batchnorm import synchronise_norms
-from partita.training.tensorboard import Board
+from partita.training.sync_batchnorm import sync_batchnorms
+from partita.training.tensorboard import TensorBoardLog
 
 _STATISTICS_EXCERPTS = 200
 _NO_MEMORY = "can't allocate memory"  # how PyTorch says it for CPUs
@@ -33,21 +33,21 @@ _NAMED = 8  # excerpts of a bad batch that a message names
 
 
 class Observer(Protocol):
-    """Who is told how a training goes on."""
+    """Receives the progress of a training."""
 
     def step(self, step: int, steps: int, loss: float) -> None:
-        """Take how many steps of how many are done, and the mean loss of the epoch so far."""
+        """Receive the steps done, all steps, and the mean loss of the epoch so far."""
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Take the losses of an epoch: a row of ``losses.csv``."""
+        """Receive the losses of an epoch: a row of ``losses.csv``."""
 
 
 class Training:
     """A training that begins, or goes on where its folder says.
 
-    Every step depends on nothing but the settings, the state after the step before it, and its
-    number: excerpts and dropout are drawn from seeds made of it. So a training that was broken off
-    ends with the weights of one that was not.
+    A step depends on nothing but the settings, the state after the previous step, and its number,
+    which seeds excerpts and dropout. So a training that was interrupted and resumed ends with the
+    weights of one that was not.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ class Training:
         if fresh and state is None:
             self._learn_statistics()
         if fabric.world_size > 1:
-            synchronise_norms(model)
+            sync_batchnorms(model)
         self._optimisation = Optimisation(model, self._settings, fabric)
         self.history: list[dict[str, float]] = []
         self._step, self._elapsed_s = 0, 0.0
         self._newest: Batch | None = None
-        self._board: Board | None = None
+        self._tensorboard: TensorBoardLog | None = None
         self._cancelled: Callable[[], bool] = _never
         self._clock: Callable[[], float] = lambda: self._elapsed_s
         self._kept_place, self._kept_at = (-1, -1), 0.0
@@ -175,7 +175,7 @@ class Training:
         batches = prefetch(self._draw, self._indices(), self._settings.workers, self._cancelled)
         if self._fabric.is_global_zero:
             self._folder.write_losses(self.history)
-            self._board = Board(self._folder.board, self._step)
+            self._tensorboard = TensorBoardLog(self._folder.tensorboard, self._step)
             if self.history:
                 self._folder.replace_lost_model(self.kept)
         try:
@@ -196,8 +196,8 @@ class Training:
             raise
         finally:
             batches.close()
-            if self._board is not None:
-                self._board.close()
+            if self._tensorboard is not None:
+                self._tensorboard.close()
 
     def _explain(self, error: Exception) -> None:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY in str(error):
@@ -254,9 +254,9 @@ class Training:
         )
 
     def _end_epoch_if_due(self) -> None:
-        """End an epoch whose steps are done; of one that was interrupted there, it is still due.
+        """End an epoch whose steps are done, also after an interruption at its end.
 
-        Where the time is up, the epoch ends early.
+        The epoch ends early when the time is up.
         """
         length, begin = self._settings.steps_per_epoch, self._epoch_begin
         if self._step // length > begin // length or (self._step > begin and self._progress >= 1):
@@ -287,8 +287,8 @@ class Training:
             if better or self._data.valid is None:
                 self._folder.save_model(self.kept)
             self._folder.write_losses(self.history)
-        if self._board is not None:
-            self._board.add(row)
+        if self._tensorboard is not None:
+            self._tensorboard.add(row)
         self._observer.epoch(row)
 
     @property
@@ -316,7 +316,7 @@ class Training:
         return (sums[:-1] / sums[-1]).tolist()
 
     def _save(self) -> None:
-        """Keep the state, unless it is good for nothing, or kept already."""
+        """Save the state, unless it is not finite or was saved already."""
         place = self._step, len(self.history)
         if place == self._kept_place:
             return

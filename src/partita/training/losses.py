@@ -32,14 +32,14 @@ _TINY = 1e-8
 
 
 class Losses(NamedTuple):
-    """What a batch costs.
+    """The losses of a batch.
 
     Attributes
     ----------
     total : Tensor, scalar
-        What is to become small.
+        What is minimised.
     sources : Tensor ``[learned sources]``
-        Of each source by itself; their mean is `total` where sums have no loss.
+        Of each source; their mean is `total` where sums of sources have no loss.
     """
 
     total: Tensor
@@ -64,13 +64,13 @@ class TrainingStep(nn.Module):
     Raises
     ------
     UsageError
-        The loss needs magnitudes and the model has none, or the model learns nothing.
+        The loss needs magnitudes and the model has none, or the model has no trainable weights.
     """
 
     def __init__(self, model: SeparationModel, loss: str, *, combinations: bool = False) -> None:
         super().__init__()
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise UsageError(f"the model {model.registry_name!r} has nothing that training moves")
+            raise UsageError(f"the model {model.registry_name!r} has no trainable weights")
         if loss in ("magnitude", "multi-domain") and not isinstance(model, SpectrogramModel):
             raise UsageError(f"loss {loss!r} needs magnitudes, {model.registry_name} has none")
         self.model = model
@@ -122,9 +122,9 @@ class TrainingStep(nn.Module):
         return each + _WAVEFORM_WEIGHT * waves
 
     def _beside_the_network(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Begin a calculation that the network does not wait for; return what gives its result.
+        """Start a calculation beside the network; return a function that returns its result.
 
-        Where each operation has one thread, it runs in another one: beside the network.
+        It runs in a thread of its own where PyTorch uses one thread for each operation.
         """
         if torch.get_num_threads() > 1:
             return function
@@ -160,7 +160,7 @@ class _MeanSquares(torch.autograd.Function):
 
 
 def weighted_sdr_loss(estimates: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
-    r"""Return how far waveforms are from true ones, by the angle between them.
+    r"""Return the weighted SDR loss of waveforms.
 
     .. math:: -α \frac{⟨y, ŷ⟩}{|y| |ŷ|} - (1 - α) \frac{⟨z, ẑ⟩}{|z| |ẑ|}
 
@@ -178,10 +178,11 @@ def weighted_sdr_loss(estimates: Tensor, true: Tensor, mixture: Tensor) -> Tenso
         -1 (right) to 1, means over the batch.
     """
     whole = mixture.flatten(1).unsqueeze(1)  # [B, 1, C T]
-    y, guessed = true.flatten(2), estimates.flatten(2)  # [B, S, C T]
+    y, estimated = true.flatten(2), estimates.flatten(2)  # [B, S, C T]
     energy = y.square().sum(dim=-1)
-    share = energy / (energy + (whole - y).square().sum(dim=-1)).clamp(min=_TINY)
-    loss = -share * _cosine(y, guessed) - (1 - share) * _cosine(whole - y, whole - guessed)
+    alpha = energy / (energy + (whole - y).square().sum(dim=-1)).clamp(min=_TINY)
+    loss = -alpha * _cosine(y, estimated)
+    loss = loss - (1 - alpha) * _cosine(whole - y, whole - estimated)
     return loss.mean(dim=0)
 
 

@@ -1,4 +1,4 @@
-"""The weights under training and what changes them: optimiser, learning rate, average."""
+"""Optimisation of a model: optimiser, learning rate, average of the weights."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Optimisation:
         return averaged
 
     def learn(self, sources: Tensor) -> Tensor:
-        """Find the gradients of a batch, in as many parts as the settings say.
+        """Compute the gradients of a batch, in as many parts as the settings say.
 
         Parameters
         ----------
@@ -125,12 +125,12 @@ class Optimisation:
             self._scheduler.step(loss)
 
     def gradients_are_finite(self) -> bool:
-        """Tell whether the gradients' norm is a number; in 16 bits, steps without are left out."""
+        """Tell whether the norm of the gradients is finite; in float16, other steps are skipped."""
         found = [p.grad for p in self._model.parameters() if p.grad is not None]
         return bool(torch.nn.utils.get_total_norm(found).isfinite())
 
     def weights_are_finite(self) -> bool:
-        """Tell whether all weights are numbers."""
+        """Tell whether all weights are finite."""
         return all(bool(value.isfinite().all()) for value in self._model.state_dict().values())
 
     def state_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.training.augmentation import Augmentation
 from partita.training.fabric import make_fabric
-from partita.training.finetuning import adapted
+from partita.training.finetuning import transfer_weights
 from partita.training.loop import Observer, Training
 from partita.training.losses import TrainingStep
 from partita.training.recipes import Recipe, TrainingSettings
@@ -82,7 +82,7 @@ class Start:
         same = dataclasses.replace(self.recipe, config=old.config.to_dict())
         recipe = same.changed(self.settings)
         torch.manual_seed(recipe.training.seed)
-        model, fresh = adapted(old, recipe.config)
+        model, fresh = transfer_weights(old, recipe.config)
         if fresh:
             _log.warning(
                 "%d of %d tensors of %s do not fit and begin at random, such as %s",

@@ -1,4 +1,4 @@
-"""The folder of a training: what it is, how far it is, and what it has found."""
+"""The folder of a training: description, state, weights and losses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunFolder:
         JSON: settings, data, where it began.
     losses : Path
         A csv, a row an epoch.
-    board : Path
+    tensorboard : Path
         A folder for TensorBoard.
     """
 
@@ -57,7 +57,7 @@ class RunFolder:
         self.previous = path / TRAINING_STATES[1]
         self.description = path / "run.json"
         self.losses = path / "losses.csv"
-        self.board = path / "tensorboard"
+        self.tensorboard = path / "tensorboard"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -196,7 +196,7 @@ class RunFolder:
         if not resume:
             for path in (self.state, self.previous, self.model, self.losses):
                 path.unlink(missing_ok=True)
-            shutil.rmtree(self.board, ignore_errors=True)
+            shutil.rmtree(self.tensorboard, ignore_errors=True)
         described = {**description, **({_DIGESTS: dict(digests)} if digests else {})}
         self.write_text(self.description, json.dumps(described, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""Normalisation over the batches of all processes together."""
+"""Batch normalisation over all processes of a training."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 _Norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def synchronise_norms(module: nn.Module) -> None:
-    """Let every batch normalisation within a module see the batches of all processes.
+def sync_batchnorms(module: nn.Module) -> None:
+    """Let the batch normalisations of a module use the statistics of all processes' batches.
 
-    So that training in several processes is training in one with their batches together. PyTorch's
-    own `torch.nn.SyncBatchNorm` wants CUDA.
+    Training in several processes then equals training in one with all their batches. PyTorch's
+    own `torch.nn.SyncBatchNorm` needs CUDA.
     """
     for name, child in module.named_children():
         if isinstance(child, _Norm):
-            setattr(module, name, _SynchronisedNorm(child))
+            setattr(module, name, _SyncBatchNorm(child))
         else:
-            synchronise_norms(child)
+            sync_batchnorms(child)
 
 
-class _SynchronisedNorm(nn.modules.batchnorm._NormBase):
-    """A normalisation with the parameters and statistics of another one."""
+class _SyncBatchNorm(nn.modules.batchnorm._NormBase):
+    """Batch normalisation with the parameters and buffers of another one."""
 
     def __init__(self, norm: Any) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
@@ -68,7 +68,7 @@ class _SynchronisedNorm(nn.modules.batchnorm._NormBase):
 
 
 class _AllReduce(torch.autograd.Function):
-    """Adds up over processes; gradients are as well."""
+    """Sum over processes; so is the gradient."""
 
     @staticmethod
     def forward(_: Any, values: Tensor) -> Tensor:

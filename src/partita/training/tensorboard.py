@@ -1,4 +1,4 @@
-"""Losses for TensorBoard."""
+"""Losses as event files of TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _log = logging.getLogger(__name__)
 _FACTS = frozenset({"epoch", "step"})
 
 
-class Board:
+class TensorBoardLog:
     """Writes event files, where TensorBoard is installed.
 
-    Records go straight to the file. TensorBoard's own writer hands them to a thread, for which the
-    end of a program may wait two minutes where a signal came between the two.
+    Records go straight to the file. TensorBoard's own writer passes them to a thread: a program
+    that a signal ends in between may wait for that thread for two minutes.
 
     Parameters
     ----------
     folder : Path
     step : int
-        Where the training stands: what an earlier process wrote of later steps does not count.
+        Steps done so far: later ones that an earlier process wrote do not count.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -68,7 +68,7 @@ class Board:
         self._writer.write(self._event(wall_time=time.time(), **content).SerializeToString())
 
     def _give_up(self, error: OSError) -> None:
-        """Go on without: what counts is in the csv."""
+        """Go on without it: the csv has the same losses."""
         _log.warning("warning: no more losses for TensorBoard: %s", error.strerror)
         self.close()
 

@@ -5,7 +5,7 @@ import torch
 
 from partita.errors import ModelError, UsageError
 from partita.models import create_model
-from partita.training.finetuning import adapted
+from partita.training.finetuning import transfer_weights
 
 SMALL = {"fft_samples": 256, "hop_samples": 64, "hidden": 8, "layers": 1}
 
@@ -16,7 +16,7 @@ def build(name="open-unmix", sources=("vocals", "drums", "bass"), **values):
 
 
 def changed(model, **values):
-    return adapted(model, {**model.config.to_dict(), **values})
+    return transfer_weights(model, {**model.config.to_dict(), **values})
 
 
 def same(new, source, old, other):

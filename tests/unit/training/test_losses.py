@@ -252,7 +252,7 @@ def test_losses_are_in_full_precision(kind):
 @pytest.mark.parametrize("name", ["hpss", "nmf"])
 def test_models_that_learn_nothing_by_steps(name):
     sizes = {} if name == "hpss" else {"sources": ["a", "b"]}
-    with pytest.raises(UsageError, match=f"the model '{name}' has nothing that training moves"):
+    with pytest.raises(UsageError, match=f"the model '{name}' has no trainable weights"):
         TrainingStep(create_model(name, sizes), "l1")
 
 

@@ -8,7 +8,7 @@ import torch.distributed
 from torch import nn
 
 from partita.models import create_model
-from partita.training.sync_batchnorm import synchronise_norms
+from partita.training.sync_batchnorm import sync_batchnorms
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_as_one_process_has_it(alone, norm, shape):
         norm.weight.uniform_(0.5, 2)
         norm.bias.uniform_(-1, 1)
     pair = [nn.Sequential(copy.deepcopy(norm)) for _ in range(2)]
-    synchronise_norms(pair[1])
+    sync_batchnorms(pair[1])
     assert type(pair[1][0]) is not type(norm)
     for _ in range(3):
         x = 2 * torch.randn(shape) + 1
@@ -60,7 +60,7 @@ def test_as_one_process_has_it(alone, norm, shape):
 
 def test_half_precision_comes_back_as_it_was(alone):
     module = nn.Sequential(nn.BatchNorm1d(3))
-    synchronise_norms(module)
+    sync_batchnorms(module)
     assert module(torch.randn(5, 3).bfloat16()).dtype == torch.bfloat16
 
 
@@ -69,7 +69,7 @@ def test_parameters_stay_the_same_objects():
     model = create_model("unet", sizes)
     before = dict(model.named_parameters())
     names = list(model.state_dict())
-    synchronise_norms(model)
+    sync_batchnorms(model)
     assert all(parameter is before[name] for name, parameter in model.named_parameters())
     assert list(model.state_dict()) == names
     assert not any(isinstance(each, nn.BatchNorm2d) for each in model.modules())

@@ -20,9 +20,7 @@ Samples = npt.NDArray[np.float32]
 def augment(
     rng: np.random.Generator, sources: Samples, rate: int, augmentation: Augmentation
 ) -> Samples:
-    """Return sources at other levels, in other places and with other sounds.
-
-    Their sum is the mixture of what is returned.
+    """Return sources with other levels, positions and spectra; their sum is the new mixture.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a mixture holds that no source does: noise, clipping, errors of codecs."""
+"""Distortions of mixtures, which are in no source: noise, clipping, codecs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PEAK = 0.9  # into codecs: some of them clip
 def draw_distortion(
     rng: np.random.Generator, mixture: Samples, rate: int, augmentation: Augmentation
 ) -> tuple[Samples, str]:
-    """Draw what makes a mixture sound worse: noise, then clipping, then a codec.
+    """Draw distortions of a mixture: noise, then clipping, then a codec.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def draw_distortion(
     AudioWriteError, OSError
         There is no room for a temporary file.
     """
-    heard, kinds = mixture, []
+    distorted, kinds = mixture, []
     probabilities = (
         augmentation.noisy_mixtures,
         augmentation.clipped_mixtures,
@@ -62,18 +62,18 @@ def draw_distortion(
     if not mixture.any():
         return np.zeros_like(mixture), "none"
     if noisy:
-        heard = heard + _draw_noise(rng, heard, rate)
+        distorted = distorted + _draw_noise(rng, distorted, rate)
         kinds.append("noise")
     if clipped:
-        limit = np.float32(np.abs(heard).max() * 10 ** (-rng.uniform(*_CLIPPED_DB) / 20))
-        heard = np.clip(heard, -limit, limit)
+        limit = np.float32(np.abs(distorted).max() * 10 ** (-rng.uniform(*_CLIPPED_DB) / 20))
+        distorted = np.clip(distorted, -limit, limit)
         kinds.append("clipped")
     if coded:
         name = sorted(_CODECS)[rng.integers(len(_CODECS))]
         bitrate = round(math.exp(rng.uniform(*np.log(_CODECS[name]))) * len(mixture) / 2)
-        heard = decoded(heard, rate, StemFormat(name, bitrate=bitrate))
+        distorted = decoded(distorted, rate, StemFormat(name, bitrate=bitrate))
         kinds.append(f"{name} at {bitrate / 1000:.0f} kbit/s")
-    return heard - mixture, ", ".join(kinds) or "none"
+    return distorted - mixture, ", ".join(kinds) or "none"
 
 
 def _draw_noise(rng: np.random.Generator, mixture: Samples, rate: int) -> Samples:

@@ -67,8 +67,8 @@ class Augmentation(Settings):
         By how much each octave is louder or softer at most, uniform, one smooth curve for each
         source. At most 24.
     silence : float
-        Probability that a source (without remix: the excerpt) is drawn from anywhere, silence
-        included; otherwise it is from where it (any source) is heard.
+        Probability that a source (without remix: the excerpt) is drawn from any place, silence
+        included; otherwise it is drawn from places where it (any source) is audible.
     mono_stems : float
         Probability, for each source, that both its channels become their mean.
     change_width : float

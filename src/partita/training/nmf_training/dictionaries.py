@@ -35,7 +35,7 @@ class DictionaryRecipe(Settings):
     sources : tuple of str
         Which stems, and those that the model's ``free`` names; none: all that the data set has.
     seconds : float
-        Of each stem of each track, taken in pieces from where it is heard.
+        Of each stem of each track, in pieces from places where it is audible.
     piece_s : float
         Length of a piece.
     learn_iterations : int
@@ -169,7 +169,7 @@ def _spectrogram(model: Nmfd, piece: Tensor) -> Tensor:
 
 
 def _pieces(file: StemFile, model: Nmfd, recipe: DictionaryRecipe) -> Sequence[Tensor]:
-    """Return pieces ``[1, samples]`` of a stem, spread evenly over where it is heard."""
+    """Return pieces ``[1, samples]`` of a stem, spread evenly over where it is audible."""
     length = round(recipe.piece_s * model.sample_rate)
     pieces = list(_cut(file, model.sample_rate, length))
     energies = [float(piece.square().sum()) for piece in pieces]

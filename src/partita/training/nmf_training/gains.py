@@ -1,4 +1,4 @@
-"""Teaching dictionaries what their templates are worth in mixtures."""
+"""Learning gains of dictionaries: how much each template counts in the masks."""
 
 from __future__ import annotations
 
