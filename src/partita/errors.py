@@ -3,16 +3,16 @@
 ::
 
     PartitaError
-    ├── UsageError                 the request itself makes no sense (exit status 2)
-    │   └── UnknownNameError       no such model, stem, format, …; suggests the near ones
+    ├── UsageError                 invalid options or arguments (exit status 2)
+    │   └── UnknownNameError       unknown model, stem, format, …; suggests similar names
     ├── AudioReadError             a file that cannot be read as audio
     ├── AudioWriteError            a stem that cannot be written
-    ├── ScoresError                scores that cannot be read or made
-    ├── ModelError                 a model that cannot be built from its configuration
-    ├── TrainingError              a training that cannot go on
+    ├── ScoresError                scores that cannot be read or computed
+    ├── ModelError                 a configuration that does not make a model
+    ├── TrainingError              a training that cannot continue
     └── WeightsError               weights that cannot be used
-        ├── WeightsUnavailableError    not in the cache and not to be had
-        └── WeightsCorruptError        they are not what their card promises
+        ├── WeightsUnavailableError    not in the cache, and cannot be fetched
+        └── WeightsCorruptError        not what the card or checkpoint states
 
 Messages are one line: what went wrong, where, and what to do about it.
 
@@ -37,22 +37,21 @@ class PartitaError(Exception):
 
 
 class UsageError(PartitaError):
-    """The request itself makes no sense, whatever the files hold."""
+    """Invalid options or arguments."""
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that is not among the known ones.
+    """An unknown name.
 
     Parameters
     ----------
     kind : str
-        What was named: ``"model"``, ``"stem"``, …
+        Kind of the name: ``"model"``, ``"stem"``, …
     name : str
-        The name that was asked for.
     known : iterable of str
-        The names that exist.
+        The known names.
     lister : str
-        The command that lists them, where there are too many for a message.
+        The command that lists them, if they are too many for a message.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], lister: str = "") -> None:
@@ -62,7 +61,7 @@ class UnknownNameError(UsageError, LookupError):
         if near := near_names(name, candidates):
             hint = f"did you mean {' or '.join(near)}?"
         elif lister:
-            hint = f"{lister} lists those that there are"
+            hint = f"{lister} lists the known ones"
         elif candidates:
             hint = f"known: {', '.join(candidates)}"
         else:
@@ -75,10 +74,11 @@ _MOST_NEAR = 3
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names that somebody who typed `name` may have meant, the nearest first.
+    """Return known names that `name` may stand for, the most similar first.
 
-    They are spelled nearly the same, or `name` is a word or the beginning of them, or begins with
-    them (``output`` for ``out``), or their initials: ``lr`` for ``learning_rate``.
+    Names are similar if they have nearly the same spelling, if one begins with the other
+    (``output`` for ``out``), if `name` is one of the words of the other, or its initials (``lr``
+    for ``learning_rate``).
     """
     typed = _words(name)
     spellings = {candidate: _words(candidate) for candidate in known}
@@ -115,15 +115,15 @@ class AudioWriteError(PartitaError):
 
 
 class ScoresError(PartitaError):
-    """Scores that cannot be read or made."""
+    """Scores that cannot be read or computed."""
 
 
 class ModelError(PartitaError):
-    """A model that cannot be built from its configuration."""
+    """A configuration that does not make a model."""
 
 
 class TrainingError(PartitaError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 class WeightsError(PartitaError):
@@ -131,11 +131,11 @@ class WeightsError(PartitaError):
 
 
 class WeightsUnavailableError(WeightsError):
-    """Weights that are neither in the cache nor to be had from their source."""
+    """Weights that are not in the cache and cannot be fetched."""
 
 
 class WeightsCorruptError(WeightsError):
-    """Weights that are not what their card promises."""
+    """Weights that are not what their card or checkpoint states."""
 
 
 _ADVICE = {
@@ -154,7 +154,7 @@ _ADVICE = {
 
 
 def one_line(text: object) -> str:
-    """Return `text` with everything that would break a terminal line escaped."""
+    """Return `text` with line breaks and control characters escaped."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in str(text)
@@ -162,7 +162,7 @@ def one_line(text: object) -> str:
 
 
 def write_error(where: object, error: OSError) -> AudioWriteError:
-    """Turn an operating system error into one line that says what to do."""
+    """Return an error of one line, with advice, for an error of the operating system."""
     own = isinstance(error, FileNotFoundError) and error.strerror != os.strerror(errno.ENOENT)
     reason = error.strerror if own else _ADVICE.get(error.errno or 0)
     reason = reason or error.strerror or str(error)

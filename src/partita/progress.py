@@ -1,10 +1,9 @@
-"""How long work says how far it is: one signature for all of it."""
+"""Progress functions: one signature for all long work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-#: Called as ``progress(done_s, total_s)`` with the seconds of audio that are done and that there
-#: are in all, None where nobody knows. Work that is not counted in seconds (bytes of a download,
-#: steps of a training) says what it counts instead.
+#: Called as ``progress(done_s, total_s)``, in seconds of audio; the total is None if unknown.
+#: Downloads count bytes and trainings count steps, as their docstrings say.
 Progress = Callable[[float, float | None], None]

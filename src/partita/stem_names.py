@@ -1,4 +1,4 @@
-"""Stem expressions: which sums of a model's sources a person wants."""
+"""Stem expressions: sources, sums of sources, and rests."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _LONGEST_NAME = 200
 
 
 def normal_name(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC), in which names are compared.
+    """Return a name in Unicode's composed form (NFC), which is used for comparison.
 
-    File systems and programs write an é as one character or as two.
+    File systems and programs encode é as one character or as two.
     """
     return unicodedata.normalize("NFC", name)
 
 
 def is_source_name(name: object) -> bool:
-    """Tell whether something may be a source's name: it becomes a file's, and a part of sums."""
+    """Return whether a name can be a source's: it is used in file names and in sums."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
         return False
     return name.isprintable() and not set(name) & set("+/\\. ")
 
 
 def file_names(stems: Iterable[str]) -> dict[str, str]:
-    """Return what the file of each stem is called, without its extension.
+    """Return stem name → file name without extension.
 
     Raises
     ------
     UsageError
-        Two stems would get one file, if only on systems that do not tell, say, a from A.
+        Two stems would share a file, if only on file systems that ignore case.
     """
     names: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -50,14 +50,14 @@ def file_names(stems: Iterable[str]) -> dict[str, str]:
 
 
 def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the sources that a stem consists of.
+    """Return the sources whose sum a stem is.
 
     Parameters
     ----------
     expression : str
-        A source (``drums``), a sum (``drums+bass``), or everything else (``no_vocals``).
+        A source (``drums``), a sum (``drums+bass``), or a rest (``no_vocals``).
     sources : sequence of str
-        What the model separates.
+        The model's sources.
 
     Raises
     ------
@@ -86,21 +86,21 @@ def stem_members(expression: str, sources: Sequence[str]) -> tuple[str, ...]:
 def choose_stems(
     sources: Sequence[str], *, stems: Sequence[str] = (), two_stems: str | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return stem name → its sources, for all stems that are asked for.
+    """Return stem name → sources, for all chosen stems.
 
     Parameters
     ----------
     sources : sequence of str
-        What the model separates; all of them where nothing else is asked for.
+        The model's sources, which are also the default stems.
     stems : sequence of str
         Stem expressions.
     two_stems : str, optional
-        A stem expression: that stem, and ``no_STEM`` with everything else.
+        That stem and ``no_STEM``, the rest.
 
     Raises
     ------
     UsageError
-        Unknown names, repeated stems, or both kinds of choice at once.
+        Names are unknown or repeated, or both `stems` and `two_stems` are given.
     """
     if two_stems is not None:
         if stems:
@@ -108,12 +108,12 @@ def choose_stems(
         stems = [two_stems, f"{_REST}{two_stems}"]
     names = [_as_named(stem.strip(), sources) for stem in stems] or list(sources)
     if len(set(names)) < len(names):
-        raise UsageError(f"a stem is asked for twice: {', '.join(names)}")
+        raise UsageError(f"`stems` names a stem twice: {', '.join(names)}")
     return {name: stem_members(name, sources) for name in names}
 
 
 def _as_named(expression: str, sources: Sequence[str]) -> str:
-    """Write ``Vocals`` as the model does, where it knows ``vocals`` only."""
+    """Return ``vocals`` for ``Vocals`` if all of the model's names are lower case."""
     if expression.lower() == expression or any(source.lower() != source for source in sources):
         return expression
     return expression.lower()

@@ -85,7 +85,7 @@ def shown_name(run, name):
 @pytest.mark.parametrize(
     ("name", "status", "message"),
     [
-        ("nothere", 2, "'nothere'; partita models lists those that there are"),
+        ("nothere", 2, "'nothere'; partita models lists the known ones"),
         ("nothere.ckpt", 1, "nothere.ckpt: no such checkpoint"),
         ("nothere.safetensors", 1, "nothere.safetensors: no such checkpoint"),
         ("hpss:2", 2, "hpss:2: a model is missing behind :2"),

@@ -19,7 +19,7 @@ def test_unknown_names_get_a_hint(name, hint):
 
 def test_long_lists_of_names_are_left_to_the_command_that_prints_them():
     error = errors.UnknownNameError("model", "zzz", ["umx"] * 2, "partita models")
-    assert str(error) == "unknown model 'zzz'; partita models lists those that there are"
+    assert str(error) == "unknown model 'zzz'; partita models lists the known ones"
     near = errors.UnknownNameError("model", "umxh", ["umxhq"] * 2, "partita models")
     assert str(near) == "unknown model 'umxh'; did you mean umxhq?"
 

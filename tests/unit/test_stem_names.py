@@ -54,7 +54,7 @@ def test_two_stems():
 def test_choices_exclude_each_other():
     with pytest.raises(UsageError, match="exclude"):
         choose_stems(SOURCES, stems=["drums"], two_stems="vocals")
-    with pytest.raises(UsageError, match="asked for twice"):
+    with pytest.raises(UsageError, match="names a stem twice"):
         choose_stems(SOURCES, stems=["drums", "drums"])
     with pytest.raises(UnknownNameError):
         choose_stems(SOURCES, two_stems="flute")

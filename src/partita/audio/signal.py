@@ -1,7 +1,8 @@
-"""A piece of audio in memory."""
+"""Audio in memory."""
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ _BLOCK_SAMPLES = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Samples and their rate; an array ``[channels, samples]`` to NumPy.
+    """Samples with their sample rate. NumPy takes it as an array ``[channels, samples]``.
 
     Attributes
     ----------
@@ -33,7 +34,7 @@ class Audio:
     sample_rate : int
         In hertz.
     is_lossy : bool
-        Whether a lossy codec made it: as a reference for scores it is then rounded to 16 bits.
+        Whether it comes from a lossy codec; evaluation rounds such references to 16 bits.
     """
 
     samples: Tensor
@@ -45,14 +46,14 @@ class Audio:
 
     @property
     def form(self) -> str:
-        """Channels, length and rate in words."""
+        """Channels, duration and sample rate as text."""
         channels = "one channel" if self.channels == 1 else f"{self.channels} channels"
         return f"{channels}, {self.duration_s:.3f} s, {self.sample_rate} Hz"
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[Any]:
-        """Return the samples for NumPy; they share memory with the tensor where they can."""
+        """Return the samples for NumPy, without a copy if possible."""
         array = self.samples.detach().cpu().numpy()
         if copy is None:  # NumPy 1 has no such parameter
             return np.asarray(array, dtype)
@@ -66,17 +67,17 @@ class Audio:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels and samples."""
+        """``(channels, samples)``."""
         return tuple(self.samples.shape)
 
     @property
     def ndim(self) -> int:
-        """Number of axes: 2."""
+        """Number of dimensions: 2."""
         return self.samples.ndim
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """NumPy's type of a sample."""
+        """NumPy's data type of the samples."""
         return np.asarray(self).dtype
 
     @property
@@ -96,11 +97,10 @@ class Audio:
         bits: str | int | None = None,
         bitrate: str | int | None = None,
     ) -> float:
-        """Write the audio; the extension names the format.
+        """Write a file; its extension chooses the format.
 
-        Audio beyond full scale is never clipped: where the format would do so, all of it becomes
-        as much softer as it takes, with a warning. Stems that belong together are written by
-        `partita.Estimates.save`, with one gain.
+        Audio that would clip is attenuated, with a warning. `partita.Estimates.save` writes stems
+        that belong together with the same gain.
 
         Parameters
         ----------
@@ -112,13 +112,13 @@ class Audio:
         Returns
         -------
         float
-            The gain in dB: 0, or negative where the peak was beyond full scale; always 0 with
+            The gain in dB: 0, or negative if the audio would clip; always 0 with
             ``bits="float"``.
 
         Raises
         ------
         UsageError
-            The format does not exist, or is ``.stem.mp4``, which holds several signals.
+            The format is unknown, or ``.stem.mp4``, which holds several signals.
         AudioWriteError
             The file cannot be written.
 
@@ -136,36 +136,35 @@ class Audio:
         gain_db = save_together({path: self}, stem_format(path.suffix, bits, bitrate))
         if gain_db:
             warnings.warn(
-                f"{one_line(path)}: the peak is {-gain_db:.2f} dB above full scale: written "
-                f"{-gain_db:.2f} dB softer; bits='float' (wav) keeps the level, "
-                "Estimates.save gives all stems of a song one gain",
+                f"{one_line(path)}: the peak is {-gain_db:.2f} dB above full scale: written with "
+                f"a gain of {gain_db:.2f} dB; bits='float' (wav) keeps the level, "
+                "Estimates.save gives all stems of a song the same gain",
                 stacklevel=2,
             )
         return gain_db
 
 
 def as_audio(mixture: Audio | Tensor | npt.NDArray[Any], sample_rate: int | None = None) -> Audio:
-    """Return a copy of samples as float32 in this process's memory.
+    """Check a mixture and return a float32 copy on the CPU.
 
     Parameters
     ----------
     mixture : Audio, Tensor or ndarray ``[channels, samples]``
-        Floating-point samples of 1 to 8 channels; never changed.
+        Floating-point samples of 1 to 8 channels.
     sample_rate : int, optional
-        In hertz; needed for arrays.
+        In hertz; required for arrays and tensors.
 
     Raises
     ------
     UsageError
-        It is something else, empty, or holds NaN or infinite samples; no sample rate, or two.
+        The samples are empty, of another type or shape, NaN or infinite; the sample rate is
+        missing, contradictory or not a positive integer.
     """
     rate = mixture.sample_rate if isinstance(mixture, Audio) else sample_rate
     if rate is None:
-        raise UsageError("arrays do not know their sample rate: `sample_rate` says it, in hertz")
+        raise UsageError("an array needs `sample_rate`, in hertz")
     if sample_rate not in (None, rate):
-        raise UsageError(f"the audio is at {rate} Hz, `sample_rate` says {sample_rate}")
-    if not float(rate).is_integer() or rate <= 0:
-        raise UsageError(f"`sample_rate` is a whole number of hertz above 0, not {rate}")
+        raise UsageError(f"the audio is at {rate} Hz, `sample_rate` is {sample_rate}")
     samples = mixture.samples if isinstance(mixture, Audio) else mixture
     if isinstance(samples, Tensor):
         samples = samples.detach().cpu()
@@ -185,7 +184,22 @@ def as_audio(mixture: Audio | Tensor | npt.NDArray[Any], sample_rate: int | None
         copied = np.array(array, dtype=np.float32, order="C")
     if not np.isfinite(copied).all():
         raise UsageError("the mixture holds NaN or infinite samples")
-    return Audio(torch.from_numpy(copied), int(rate))
+    return Audio(torch.from_numpy(copied), whole_rate(rate))
+
+
+def whole_rate(sample_rate: object) -> int:
+    """Return a sample rate as int, whatever numeric type it has.
+
+    Raises
+    ------
+    UsageError
+        It is not a positive integer.
+    """
+    if isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool):
+        rate = float(sample_rate)
+        if rate > 0 and rate.is_integer():  # neither NaN nor infinity
+            return int(rate)
+    raise UsageError(f"`sample_rate` must be a positive integer (hertz), not {sample_rate!r}")
 
 
 def load_audio(
@@ -195,33 +209,33 @@ def load_audio(
     duration_s: float | None = None,
     stream: int | None = None,
 ) -> Audio:
-    """Read a file, or an excerpt of it, into memory.
+    """Read a file or an excerpt of it.
 
     Parameters
     ----------
     path : str or Path
-        Any audio or video file.
+        Audio or video file.
     start_s, duration_s : float
-        The excerpt in seconds; None reads to the end.
+        Excerpt in seconds; by default the whole file.
     stream : int, optional
-        Which sound track of the file; by default the file's default one.
+        Index of the sound track; by default the file's default one.
 
     Returns
     -------
     Audio
-        At the file's own rate and channel count.
+        With the file's sample rate and channel count.
 
     Raises
     ------
     UsageError
-        An excerpt that cannot be.
+        The excerpt is invalid.
     AudioReadError
         The file cannot be read, or ends before the excerpt.
 
     Warns
     -----
     UserWarning
-        Something of the file is damaged or missing.
+        A part of the file is damaged or missing.
 
     Examples
     --------
@@ -236,28 +250,28 @@ def load_audio(
 
 
 def save_together(files: Mapping[Path, Audio], form: StemFormat) -> float:
-    """Write audio of one length with one gain: all files, or none.
+    """Write audio of equal length with the same gain: all files or none.
 
     Parameters
     ----------
     files : mapping of Path to Audio
-        One rate, one shape.
+        Of one sample rate and shape.
     form : StemFormat
 
     Returns
     -------
     float
-        The gain in dB that keeps the loudest peak below full scale, 0 or negative.
+        The gain in dB, 0 or negative, which prevents clipping.
 
     Raises
     ------
     UsageError
-        The audio is of several shapes or rates, or none that can be written.
+        Shapes or sample rates differ, or cannot be written.
     AudioWriteError
         A file cannot be written.
     """
     if len({(tuple(audio.samples.shape), audio.sample_rate) for audio in files.values()}) != 1:
-        raise UsageError("audio that is saved together has one length, channel count and rate")
+        raise UsageError("audio saved together needs one length, channel count and rate")
     first_path, first = next(iter(files.items()))
     if first.samples.ndim != 2 or not 1 <= first.channels <= MAX_CHANNELS:
         shape = list(first.samples.shape)

@@ -1,4 +1,4 @@
-"""Messages of the library in the command line's words: parameters become flags."""
+"""Flags for the parameters in the library's messages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from partita.errors import UsageError
 
 # `segment_s`, or with a value: `device="cpu"`
 _PARAMETER = re.compile(r"`([a-zA-Z][\w.]*)(?:=([^`]*))?`")
-#: Those whose flags are called otherwise.
+#: Flags that have another name than their parameter.
 _OTHERWISE = {"weights": "--from", "settings": "--set", "logging.DEBUG": "--verbose"}
 
 
 def with_flags(message: str) -> str:
-    """Return a message with flags in the place of the parameters it names in backquotes.
+    """Return a message with its backquoted parameters replaced by flags.
 
     ```segment_s``` becomes ``--segment``, ```device="cpu"``` becomes ``--device cpu``, and
-    ```resume=True``` becomes ``--resume``. What no command has a flag for stays.
+    ```resume=True``` becomes ``--resume``. Parameters without a flag are left unchanged.
     """
     return _PARAMETER.sub(_flag, message)
 

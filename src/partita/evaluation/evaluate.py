@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from partita.audio.signal import Audio
+from partita.audio.signal import Audio, whole_rate
 from partita.errors import ScoresError, UsageError, one_line
 from partita.evaluation.scores import TrackScores
 from partita.evaluation.scoring import ScoreOptions, score_signals, sum_targets
@@ -117,19 +116,10 @@ def _common_rate(signals: Sequence[Signal], sample_rate: int | None) -> int:
         raise UsageError("arrays do not know their sample rate: pass sample_rate=…, in hertz")
     rates = {signal.sample_rate for signal in signals if isinstance(signal, Audio)}
     if sample_rate is not None:
-        rates.add(_whole_rate(sample_rate))
+        rates.add(whole_rate(sample_rate))
     if len(rates) > 1:
         listed = ", ".join(f"{rate} Hz" for rate in sorted(rates))
         raise ScoresError(f"sample rates differ: {listed}: resample one side")
     if min(rates) <= 0:
         raise ScoresError("a sample rate is not positive")
     return rates.pop()
-
-
-def _whole_rate(sample_rate: object) -> int:
-    """Return a rate as an int, whatever kind of number it is."""
-    if isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool):
-        rate = float(sample_rate)
-        if rate.is_integer():  # neither NaN nor infinity
-            return int(rate)
-    raise UsageError(f"sample_rate is a whole number of hertz, not {sample_rate!r}")

@@ -84,9 +84,9 @@ class TrackScores:
         return f"TrackScores({track}median SDR in dB: {figures})"
 
     def medians(self) -> dict[str, dict[str, float]]:
-        """Return target → metric → median over windows; whole-track figures as they are.
+        """Return target → metric → median over windows, and the figures of the whole track.
 
-        Windows without a figure are left out, as museval does.
+        Undefined windows are left out, as museval does.
 
         Examples
         --------
@@ -101,13 +101,13 @@ class TrackScores:
         }
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a table with a row for each target and window.
+        """Return a table with one row per target and window.
 
         Returns
         -------
         pandas.DataFrame
-            Columns ``track``, ``target``, ``time_s`` (the window's start) and the `METRICS` in dB,
-            NaN where one is not defined.
+            Columns ``track``, ``target``, ``time_s`` (start of the window) and the `METRICS` in
+            dB, NaN if undefined.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class TrackScores:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median of the finite values; NaN where no value is defined."""
+    """Return the median of the finite values, NaN if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     if finite:
         return float(statistics.median(finite))

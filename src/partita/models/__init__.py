@@ -1,9 +1,9 @@
 """Models: one file a family, found through the registry.
 
-Models of your own derive from `SeparationModel`, or from one of the bases below it that have
-transforms and masks: `SpectrogramModel` (one magnitude or mask for each source), `MagnitudeModel`
-(magnitudes and a Wiener filter), `ComplexModel` (complex spectra). `register_model` gives them a
-name. All others learn of a model what `SeparationModel` says, and nothing else.
+Base classes for your own models: `SeparationModel` (waveforms), `SpectrogramModel` (magnitudes or
+masks), `SoftmaxMaskModel` (softmax masks), `MagnitudeModel` (magnitudes and a Wiener filter),
+`ComplexModel` (complex spectra). `register_model` gives a model its name. The rest of partita uses
+only what `SeparationModel` defines.
 """
 
 from partita.dsp.overlap_add import Window
@@ -11,6 +11,7 @@ from partita.models._complex_spectra import ComplexConfig, ComplexModel
 from partita.models._magnitudes import MagnitudeConfig, MagnitudeModel
 from partita.models._protocol import ModelConfig, SeparationModel, SongFacts
 from partita.models._registry import config_type, create_model, list_models, register_model
+from partita.models._softmax_masks import SoftmaxMaskConfig, SoftmaxMaskModel
 from partita.models._spectrogram import SpectrogramConfig, SpectrogramModel
 from partita.models.band_split import BandSplit
 from partita.models.bs_roformer import BsRoformer
@@ -59,6 +60,8 @@ __all__ = [
     "Repet",
     "ScNet",
     "SeparationModel",
+    "SoftmaxMaskConfig",
+    "SoftmaxMaskModel",
     "SongFacts",
     "SpectrogramConfig",
     "SpectrogramModel",

@@ -1,4 +1,4 @@
-"""Plain modules that are taken for models."""
+"""Plain modules as models."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OVERLAP = 0.25  # of windows
 
 
 class ModuleModel(SeparationModel):
-    """A module that maps ``[batch, channels, samples]`` to ``[batch, sources, channels, samples]``.
+    """A plain module: ``[batch, channels, samples]`` to ``[batch, sources, channels, samples]``.
 
     Parameters
     ----------
     module : Module
     config : ModelConfig
     window : Window or None
-        None: it sees whole tracks.
+        None: whole tracks.
     """
 
     config_type = ModelConfig
@@ -37,7 +37,7 @@ class ModuleModel(SeparationModel):
         Raises
         ------
         ModelError
-            The module returns something of another shape.
+            The estimates have another shape.
         """
         estimates = self.module(mixture)
         batch, channels, samples = mixture.shape
@@ -45,8 +45,8 @@ class ModuleModel(SeparationModel):
         if not isinstance(estimates, Tensor) or tuple(estimates.shape) != shape:
             found = list(estimates.shape) if isinstance(estimates, Tensor) else type(estimates)
             raise ModelError(
-                f"{self.registry_name} returned {found} for a mixture of {list(mixture.shape)}; "
-                f"[batch, sources, channels, samples] is {list(shape)}"
+                f"{self.registry_name} returned {found} for a mixture of {list(mixture.shape)}, "
+                f"not [batch, sources, channels, samples] = {list(shape)}"
             )
         return estimates
 
@@ -58,27 +58,27 @@ def as_model(
     sample_rate: int | None = None,
     segment_s: float | None = None,
 ) -> SeparationModel:
-    """Return a module as a model; models as they are.
+    """Return a module as a model; models are returned unchanged.
 
     Parameters
     ----------
     module : Module
         Maps mixtures ``[batch, channels, samples]`` to estimates
-        ``[batch, sources, channels, samples]``. Of its attributes, ``channels`` may be 1 or 2 (the
-        default), and ``window`` a `Window`.
+        ``[batch, sources, channels, samples]``. Optional attributes: ``channels``, 1 or 2 (default
+        2), and ``window``, a `Window`.
     sources : sequence of str, optional
-        The order of its estimates; by default its attribute ``sources``.
+        The order of the estimates; default: the module's attribute ``sources``.
     sample_rate : int, optional
-        In hertz; by default its attribute ``sample_rate``.
+        In hertz; default: the module's attribute ``sample_rate``.
     segment_s : float, optional
-        It sees windows of that length; by default, whole tracks.
+        Length of the windows, if the module has none; default: whole tracks.
 
     Raises
     ------
     UsageError
-        Sources or sample rate are missing, or given for a model, which has its own.
+        Sources or sample rate are missing, or given for a `SeparationModel`.
     ModelError
-        Sources or a sample rate that cannot be.
+        Sources or sample rate are invalid.
     """
     if isinstance(module, SeparationModel):
         if sources is not None or sample_rate is not None:
@@ -91,9 +91,9 @@ def as_model(
     if names is None or rate is None:
         missing = "`sources`" if names is None else "`sample_rate`"
         raise UsageError(
-            f"{type(module).__name__} does not say its {missing}: pass it, or make it an attribute"
+            f"{type(module).__name__} has no {missing}: pass it, or set it as an attribute"
         )
-    channels = getattr(module, "channels", 2)  # which may mean something else there
+    channels = getattr(module, "channels", 2)  # of the audio if 1 or 2, else of a layer
     channels = channels if channels in (1, 2) else 2
     window = getattr(module, "window", None)
     if not isinstance(window, Window):

@@ -1,4 +1,4 @@
-"""The registry: a decorator puts a model in, a name takes it out."""
+"""The registry of models by name."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _log = logging.getLogger(__name__)
 
 
 def register_model(name: str) -> Callable[[ModelType], ModelType]:
-    """Register a model class under a name, which then stands for it everywhere.
+    """Register a model class under a name.
 
     Parameters
     ----------
     name : str
-        No other model's. A class that is defined again, as in a notebook, replaces the first one.
+        Unique. A class that is defined again, as in a notebook, replaces the earlier one.
 
     Raises
     ------
     ValueError
         Another model has the name.
     TypeError
-        The class is no `SeparationModel`.
+        The class is not a `SeparationModel`.
 
     Notes
     -----
-    Distributions add models by entry points of the group ``partita.models``, whose names are the
-    models' and whose objects are their classes.
+    Other distributions add models through entry points of the group ``partita.models``: the name
+    is the model's, the object its class.
 
     Examples
     --------
@@ -51,8 +51,8 @@ def register_model(name: str) -> Callable[[ModelType], ModelType]:
             raise ValueError(f"two models are called {name!r}")
         if not (isinstance(cls, type) and issubclass(cls, SeparationModel)):
             raise TypeError(
-                f"{name!r} is no SeparationModel (partita.models); "
-                "a Separator takes plain modules as they are"
+                f"{name!r} is not a partita.models.SeparationModel; "
+                "Separator accepts plain modules without registration"
             )
         cls.registry_name = name
         _state_config(cls)
@@ -67,9 +67,9 @@ def _is_new_version(new: type, old: type) -> bool:
 
 
 def _state_config(cls: type[SeparationModel]) -> None:
-    """Annotate a constructor with the configuration's class in the place of its name.
+    """Annotate the constructor with the class of the configuration, not with its name.
 
-    `huggingface_hub`'s mixin makes configurations by it.
+    The mixin of `huggingface_hub` builds configurations from the annotation.
     """
     if "__init__" not in vars(cls):  # that of its base has another configuration
         build = cls.__init__
@@ -82,21 +82,21 @@ def _state_config(cls: type[SeparationModel]) -> None:
 
 
 def list_models() -> list[str]:
-    """Return the names of all models, those of installed plug-ins too."""
+    """Return the names of all models, including installed plug-ins."""
     for name in plugin_names(MODELS):
         _load(name)
     return sorted(_MODELS)
 
 
 def find_model(name: str) -> type[SeparationModel] | None:
-    """Return a model's class, None where no model has that name."""
+    """Return the class of a model, None if the name is unknown."""
     if name not in _MODELS and name in plugin_names(MODELS):
         _load(name)
     return _MODELS.get(name)
 
 
 def _load(name: str) -> None:
-    """Register a plug-in's model, unless its name is taken; warn where it cannot be imported."""
+    """Register a plug-in's model, unless the name is taken; warn if it cannot be imported."""
     if name in _MODELS:
         return
     try:

@@ -1,4 +1,4 @@
-"""What separating gives: stems in memory, and files of them."""
+"""Separated stems: in memory, and as files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Estimates(Mapping[str, Audio]):
     Attributes
     ----------
     null_depth_db : float or None
-        Level of the mixture minus the sum of all the model's estimates, against the mixture; None:
-        not all of them were made, because nothing that was asked for needed them.
+        Level of the residual (mixture minus the sum of the model's estimates) relative to the
+        mixture; None if not all estimates were computed.
     warnings : tuple of str
-        What went wrong with the input without stopping it.
+        Problems of the input file, such as damage.
     """
 
     stems: Mapping[str, Audio]
@@ -51,15 +51,15 @@ class Estimates(Mapping[str, Audio]):
         bits: str | int | None = None,
         bitrate: str | int | None = None,
     ) -> SavedStems:
-        """Write all stems to ``OUT/STEM.FORMAT``: every file, or none.
+        """Write all stems to ``OUT/STEM.FORMAT``: all files or none.
 
-        All stems get one gain, so that their balance stays: where the loudest peak is beyond
-        full scale, what keeps it from clipping; 0 dB otherwise and with ``bits="float"``.
+        All stems get the same gain, which keeps their balance: 0 dB, or less if the loudest peak
+        would clip. With ``bits="float"`` it is always 0 dB.
 
         Parameters
         ----------
         out : str or Path
-            The folder; made where it is missing; files that are there are replaced.
+            The folder, created if missing. Existing files are replaced.
         format : str
             ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus`` or ``m4a``.
         bits, bitrate : str or int, optional
@@ -68,12 +68,12 @@ class Estimates(Mapping[str, Audio]):
         Returns
         -------
         SavedStems
-            Stem name → file, and the gain as `SavedStems.gain_db`.
+            Stem name → file, and the gain.
 
         Raises
         ------
         UsageError
-            The format does not exist, or needs the mixture; two stems would get one file name.
+            The format is unknown or needs the mixture; two stems would share a file name.
         AudioWriteError
             A file cannot be written.
         """
@@ -96,7 +96,7 @@ class SavedStems(Mapping[str, Path]):
     Attributes
     ----------
     gain_db : float
-        The joint gain that kept the loudest stem from clipping, 0 or negative.
+        Gain of all stems, 0 or negative, which prevents clipping.
     """
 
     paths: Mapping[str, Path]
@@ -123,16 +123,16 @@ class StemFiles:
     Attributes
     ----------
     stems : dict of str to Path
-        The files; equal paths where one file holds all stems.
+        Stem name → file; the same file for all stems of a ``.stem.mp4``.
     sample_rate, channels : int
     duration_s : float
         Length of the stems.
     null_depth_db : float or None
         As in `Estimates`.
     gain_db : float
-        The joint gain that kept the loudest stem from clipping, 0 or negative.
+        Gain of all stems, 0 or negative, which prevents clipping.
     elapsed_s : float
-        Wall-clock time of the separation, reading and writing included.
+        Wall-clock time of reading, separating and writing.
     warnings : tuple of str
     """
 

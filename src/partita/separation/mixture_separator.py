@@ -35,7 +35,7 @@ _OUT = "separated"
 
 
 class MixtureSeparator:
-    """What a `partita.Separator` does in memory; its parameters are described there."""
+    """The part of `partita.Separator` that works in memory; same parameters."""
 
     def __init__(
         self,
@@ -157,28 +157,28 @@ class MixtureSeparator:
         keep_rate: bool = False,
         progress: Progress | None = None,
     ) -> Estimates:
-        """Separate a mixture into memory.
+        """Separate a mixture and return the stems in memory.
 
         Parameters
         ----------
         mixture : str, Path, Audio, Tensor or ndarray ``[channels, samples]``
-            A file that `partita.load_audio` opens, or samples of 1 to 8 channels; never changed.
+            A file, or samples of 1 to 8 channels, which are never changed.
         sample_rate : int, optional
-            In hertz; needed for arrays. Files and `Audio` know theirs.
+            In hertz; required for arrays and tensors.
         start_s, duration_s : float
-            Of a file: the excerpt in seconds.
+            Excerpt of a file, in seconds.
         stream : int, optional
-            Of a file: which sound track.
+            Index of a file's sound track; by default the file's default one.
         keep_rate : bool
-            Return stems at the mixture's sample rate and with its channels instead of the model's.
+            Return stems with the mixture's sample rate and channel count instead of the model's.
         progress : callable, optional
             Called after every window, see `partita.progress`.
 
         Raises
         ------
         UsageError
-            The mixture is empty, not two-dimensional, or holds NaN or infinite values; an array
-            without a sample rate.
+            The mixture is empty, not two-dimensional, or holds NaN or infinite values; the sample
+            rate of an array is missing.
         AudioReadError
             The file cannot be read.
 
@@ -215,12 +215,12 @@ class MixtureSeparator:
 
     @property
     def latency_s(self) -> float:
-        """How far, in seconds of audio, the stems of `stream` are behind the mixture, at most.
+        """The largest delay of the stems of `stream` behind the mixture, in seconds of audio.
 
-        The model's window; of a chain, all windows one after the other. Infinite where a model sees
-        whole tracks. It holds at `sample_rate`: converting from another rate takes up to 1200
-        samples of the lower of both rates more, and as much again with `keep_rate`. Not counted are
-        the length of a block and the time of computing, which must be shorter than the audio.
+        It is the length of the model's window; for a chain, the sum of its windows; infinite for
+        models that see whole tracks. It holds for mixtures at `sample_rate`: conversion from
+        another rate adds at most 1200 samples at the lower rate, and as many again with
+        `keep_rate`. The length of the blocks and the time of computing come on top.
         """
         return self._estimator.latency_s
 
@@ -231,36 +231,35 @@ class MixtureSeparator:
         *,
         keep_rate: bool = False,
     ) -> Iterator[Estimates]:
-        """Separate live audio, such as of a microphone, while it comes in.
+        """Separate live audio, such as a microphone's, while it arrives.
 
         Parameters
         ----------
         blocks : iterable of Audio, Tensor or ndarray ``[channels, samples]``
-            Of any lengths, one sample rate and one channel count. Read as they are needed: waiting
-            for the next one is up to the iterable.
+            Blocks of any lengths, of one sample rate and channel count. The iterable waits for the
+            next block.
         sample_rate : int, optional
-            In hertz; needed for arrays.
+            In hertz; required for arrays and tensors.
         keep_rate : bool
-            Return stems at the mixture's sample rate and with its channels instead of the model's.
+            Return stems with the mixture's sample rate and channel count instead of the model's.
 
         Returns
         -------
         iterator of Estimates
-            Each goes on where the one before ended, and the first begins where the blocks began:
-            stems are aligned with the mixture and, in all, as long. An item comes as soon as a
-            window is complete, at most `latency_s` behind the mixture.
+            Consecutive pieces of the stems, aligned with the mixture and together as long. A piece
+            is returned as soon as its window is complete, at most `latency_s` behind the mixture.
 
         Raises
         ------
         UsageError
-            A model sees whole tracks; blocks that are no audio, or differ in rate or channels.
+            A model sees whole tracks; blocks are invalid, or differ in sample rate or channels.
 
         Notes
         -----
-        Of a song, the stereo field is measured before it is separated: a silent channel, one of
-        opposite polarity, instruments on one side only are made up for. Of live audio it is not
-        known. It is taken for ordinary stereo, or for mono where there is one channel, so that such
-        mixtures are separated worse than from a file.
+        The stereo field of a file is measured before separation, to correct silent channels,
+        inverted channels and hard-panned instruments. For live audio it is unknown: two channels
+        are treated as ordinary stereo, one channel as mono. Mixtures that need the correction are
+        separated worse than from a file.
 
         Examples
         --------
@@ -291,7 +290,7 @@ class MixtureSeparator:
     def mixture_stream(
         self, reader: AudioReader, *, keep_rate: bool = False, progress: Progress | None = None
     ) -> MixtureStream:
-        """Return the way of an open file through the models; nothing is read yet.
+        """Return the stream that separates an open file; nothing is read yet.
 
         Parameters
         ----------
@@ -326,7 +325,7 @@ class MixtureSeparator:
 
 
 def _resolved(model: str | Path | Sequence[str | Path], config: str | Path | None) -> ModelPlan:
-    """Return what a name, or a list of the members of an ensemble, stands for."""
+    """Resolve a name, or a list of an ensemble's members."""
     names = [model] if isinstance(model, str | Path) or not isinstance(model, Sequence) else model
     for name in names:
         if not isinstance(name, str | Path):
@@ -343,7 +342,7 @@ def _resolved(model: str | Path | Sequence[str | Path], config: str | Path | Non
 def _live_blocks(
     blocks: Iterable[Audio | Tensor | npt.NDArray[Any]], sample_rate: int | None
 ) -> Iterator[Audio]:
-    """Yield blocks as audio of one form, without those that are empty."""
+    """Yield blocks as `Audio` of one sample rate and channel count; drop empty ones."""
     form = None
     for block in blocks:
         if block.ndim == 2 and not block.shape[1]:
@@ -351,8 +350,7 @@ def _live_blocks(
         audio = as_audio(block, sample_rate)
         if form not in (None, (audio.sample_rate, audio.channels)):
             raise UsageError(
-                f"blocks of one stream differ: {audio.form}, after blocks of "
-                f"{form[1]} channels, {form[0]} Hz"
+                f"blocks of one stream differ: {audio.form}, after {form[1]} channels, {form[0]} Hz"
             )
         form = audio.sample_rate, audio.channels
         yield audio
@@ -365,7 +363,7 @@ def _in_memory(
         stream.measure(blocks)
     pieces = [stems for _, stems in stream.separate(blocks)]  # [stems, channels, samples]
     stems = {
-        # In memory of its own: one stem that is kept, or pickled, keeps no other.
+        # Each stem has its own memory: keeping or pickling one keeps no other.
         name: Audio(torch.cat([piece[index] for piece in pieces], dim=-1), stream.out_rate)
         for index, name in enumerate(stream.stems)
     }

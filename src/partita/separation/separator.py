@@ -1,4 +1,4 @@
-"""The Separator: from any audio to stems, for any model."""
+"""`Separator`: any model, from files to files and in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from partita.audio.formats import stem_format
-from partita.errors import UsageError, one_line
+from partita.errors import AudioReadError, UsageError, one_line
 from partita.progress import Progress
 from partita.separation.batch import (
     DEFAULT_TEMPLATE,
@@ -27,61 +27,59 @@ _OUT = "separated"
 
 
 class Separator(MixtureSeparator):
-    """Takes mixtures apart with one model, or with a chain or an ensemble of them.
+    """Separates mixtures with a model, a chain of models or an ensemble.
 
     Parameters
     ----------
     model : str, Path, sequence of those, ModelPlan, or Module
-        Name of a set of weights, path of a checkpoint or of a training's folder, a chain of those
-        (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``, or
-        a list of its members), the name of a registered model that learns nothing, or a model in
-        memory: a `partita.models.SeparationModel`, or any module that maps mixtures
-        ``[batch, channels, samples]`` to ``[batch, sources, channels, samples]``.
+        Name of weights, path of a checkpoint or of a training's folder, a chain
+        (``spleeter-2stems+hpss``), an ensemble (``htdemucs,umxhq``, ``htdemucs:2,umxhq``, or a list
+        of its members), name of a registered model without parameters, or a model in memory: a
+        `partita.models.SeparationModel`, or any module that maps mixtures
+        ``[batch, channels, samples]`` to estimates ``[batch, sources, channels, samples]``.
     stems : sequence of str
-        Stem expressions, or one text with commas between them: sources, sums (``drums+bass``) or
-        rests (``no_vocals``); all sources by default. Members of bags and ensembles that have a
-        part in none of them are neither fetched nor run.
+        Sources, sums (``drums+bass``) or rests (``no_vocals``), as a list or as text with commas;
+        all sources by default. Members of bags and ensembles that contribute to none of them are
+        neither fetched nor run.
     two_stems : str, optional
-        A stem expression: that stem and ``no_STEM``.
+        That stem and ``no_STEM``.
     sources : sequence of str, optional
-        Of a plain module: the order of its estimates. By default its attribute ``sources``.
+        For a plain module: the order of its estimates. Default: its attribute ``sources``.
     sample_rate : int, optional
-        Of a plain module, in hertz. By default its attribute ``sample_rate``.
+        For a plain module, in hertz. Default: its attribute ``sample_rate``.
     config : str or Path, optional
-        The YAML file of another program's checkpoint. By default the one beside it.
+        YAML file of another program's checkpoint. Default: the one beside it.
     commercial_only : bool
         Refuse weights whose licence does not clearly allow commercial use.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     precision : str
-        Of the networks: ``auto`` (float32), ``float32``, ``bfloat16`` or ``float16``.
+        Number format of the networks: ``auto`` (float32), ``float32``, ``bfloat16`` or ``float16``.
     segment_s : float, optional
-        Window length in seconds instead of the model's own.
+        Window length in seconds; by default the model's own.
     overlap : float, optional
-        Overlap of the windows as a fraction of their length, 0 up to below 1, instead of the
-        model's own.
+        Overlap of the windows as a fraction of their length, 0 to 0.95; by default the model's own.
     shifts : int
-        Average that many random delays of up to half a second; 0 separates once, undelayed.
+        Average the estimates of so many random delays of up to 0.5 s; 0: one pass without delay.
     seed : int
-        For the delays.
+        Seed of the delays.
     sum_to_mix : bool
-        Share the residual out among the estimates, so that they add up to the mixture.
+        Distribute the residual over the estimates, so that they add up to the mixture.
     wiener : int
-        Refine the estimates by so many iterations of `partita.dsp.wiener_refinement`; 0: do not.
+        Iterations of the Wiener filter `partita.dsp.wiener_refinement`; 0: none.
 
     Raises
     ------
     UsageError
-        An option out of range, an unknown name; a process that was forked too late, see below.
+        An option is out of range, a name is unknown, or the process was forked too late (Notes).
     WeightsError
-        The weights cannot be had.
+        The weights cannot be fetched or read.
 
     Notes
     -----
-    A process that is forked once a Separator exists cannot use PyTorch's threads, so that any
-    Separator raises UsageError there. ``multiprocessing.get_context("spawn")`` starts processes
-    that can; so does forking first and making the Separators in the children. With
-    ``torch.set_num_threads(1)`` before the first Separator, on a CPU, forked processes work too.
+    A process forked after the first Separator cannot use PyTorch's threads: Separators raise
+    UsageError there. Start processes with ``multiprocessing.get_context("spawn")``, fork before the
+    first Separator, or call ``torch.set_num_threads(1)`` before it (CPU only).
 
     Examples
     --------
@@ -117,7 +115,7 @@ class Separator(MixtureSeparator):
         out : str or Path
             The output folder.
         filename : str
-            Where each stem goes below it; fields ``{model} {track} {stem} {ext}``.
+            Path of each stem below `out`; fields ``{model} {track} {stem} {ext}``.
         format : str
             ``wav``, ``flac``, ``mp3``, ``ogg``, ``opus``, ``m4a`` or ``stem.mp4``.
         bits, bitrate : str or int, optional
@@ -125,25 +123,25 @@ class Separator(MixtureSeparator):
         start_s, duration_s : float
             The excerpt in seconds.
         stream : int, optional
-            Which sound track of the file.
+            Index of the file's sound track; by default the file's default one.
         keep_rate : bool
-            Write stems in the song's own sample rate and channel count.
+            Write stems with the song's sample rate and channel count instead of the model's.
         resume : bool
-            Do nothing where the stems are all there, made of this song in this way.
+            Keep stems that exist if this song, model and options made them.
         overwrite : bool
-            Replace stems that are there; without either, they are an error.
+            Replace stems that exist. Without `resume` and `overwrite`, they are an error.
         progress : callable, optional
             Called after every window, see `partita.progress`.
 
         Returns
         -------
         Outcome
-            ``paths`` of the stems by name; ``files``: rate, gain and null depth.
+            ``paths`` of the stems by name; ``files`` with sample rate, gain and null depth.
 
         Raises
         ------
         UsageError
-            Options that do not fit, or a folder or a pattern in the place of a file.
+            Options are invalid, or `path` is a folder or matches several files.
         AudioReadError, AudioWriteError
             The song cannot be read, or the stems cannot be written.
 
@@ -155,7 +153,7 @@ class Separator(MixtureSeparator):
         """
         songs = list(find_songs([str(path)], outputs=[]))
         if len(songs) != 1 or Path(path).is_dir():
-            raise UsageError(f"{one_line(path)} is more than a file: separate_many takes those")
+            raise UsageError(f"{one_line(path)} is not a single file: use separate_many")
         plan = self._output_plan(out, filename, format, bits, bitrate)
         options = self._batch_options(
             start_s=start_s,
@@ -167,8 +165,8 @@ class Separator(MixtureSeparator):
         )
         reports = None if progress is None else lambda *_: progress
         (outcome,) = separate_songs(songs, plan, lambda: self, options, progress=reports)
-        if outcome.exception is not None:
-            raise outcome.exception
+        if outcome.status == "failed":
+            raise outcome.exception or AudioReadError(outcome.error)
         return outcome
 
     def separate_many(
@@ -194,26 +192,26 @@ class Separator(MixtureSeparator):
         Parameters
         ----------
         inputs : iterable of str or Path
-            Files, folders (searched through), patterns (``album/*.flac``).
+            Files, folders (searched recursively), patterns (``album/*.flac``).
         out, filename, format, bits, bitrate, start_s, duration_s, stream, keep_rate
             As for `separate`.
         resume, overwrite
-            As for `separate`, for each song.
+            As for `separate`.
         jobs : int
             Songs at once.
         progress : callable, optional
-            Called with the seconds of all songs so far; how many there will be is not known.
+            Called with the seconds of all songs that are done; the total is None.
 
         Returns
         -------
         iterator of Outcome
-            For each song, in order; its ``status`` is ``done``, ``skipped`` or ``failed``, and one
-            that failed stops no other. A song is separated when the iterator gets to it.
+            One for each song, in order, with ``status`` ``done``, ``skipped`` or ``failed``. A
+            failed song does not stop the others. Songs are separated while the iterator is read.
 
         Raises
         ------
         PartitaError
-            What no song would survive: options that do not fit, weights that cannot be had.
+            An error that concerns all songs: invalid options, weights that cannot be fetched.
 
         Examples
         --------
@@ -254,7 +252,7 @@ class Separator(MixtureSeparator):
 
 
 def _total_progress(progress: Progress) -> Callable[[Song, int, int], Progress]:
-    """Return what makes the progress functions of songs that run side by side."""
+    """Return a function that makes each song's progress function; they report the sum."""
     done, lock = dict[int, float](), threading.Lock()
 
     def of_song(_song: Song, number: int, _count: int) -> Progress:

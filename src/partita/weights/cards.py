@@ -379,14 +379,14 @@ _MOST_NAMED = 3
 
 
 def get_card(name: str) -> Card:
-    """Return the card of that name; registered models that learn nothing need none of their own.
+    """Return the card of a name, or one made for a registered model without parameters.
 
     Raises
     ------
     UnknownNameError
         There is none; suggests the near ones, of imported checkpoints too.
     UsageError
-        It is the name of a model that has to learn; says which weights of it there are.
+        It is the name of a model that needs weights; the message lists some.
     """
     if name in CARDS:
         return CARDS[name]
@@ -403,7 +403,7 @@ def get_card(name: str) -> Card:
 
 
 def _without_weights(model: str) -> str:
-    """Return what is wrong with the name of a model in the place of weights."""
+    """Return the message for a model's name where weights are expected."""
     names = [card.name for card in CARDS.values() if card.model == model and not card.member_of]
     more = ", …" if len(names) > _MOST_NAMED else ""
     listed = ", ".join(names[:_MOST_NAMED]) + more

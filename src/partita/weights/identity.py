@@ -73,6 +73,9 @@ class NamedModel:
         """Return itself, see `ChainPlan.needed`."""
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name}  # what is cached may not be pickled, such as `read`
+
     @cached_property
     def read(self) -> ReadHeader:
         """Reads headers of safetensors files, and remembers them."""

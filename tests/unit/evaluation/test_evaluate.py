@@ -81,7 +81,7 @@ def test_names_are_asked_for():
 
 @pytest.mark.parametrize("rate", ["2000", True, math.nan, math.inf, 2000.5, [2000]])
 def test_rates_are_whole_numbers(rate):
-    with pytest.raises(UsageError, match="sample_rate is a whole number of hertz, not "):
+    with pytest.raises(UsageError, match="`sample_rate` must be a positive integer"):
         evaluate(*make(["a"]), sample_rate=rate)
 
 

@@ -108,7 +108,7 @@ def test_a_class_that_is_defined_again_replaces_the_first_one():
     assert _registry.find_model("mine") is second
     with pytest.raises(ValueError, match="two models are called 'mine'"):
         partita.register_model("mine")(_registry.find_model("unet"))
-    with pytest.raises(TypeError, match="'module' is no SeparationModel"):
+    with pytest.raises(TypeError, match="'module' is not a partita"):
         partita.register_model("module")(Halves)
 
 
@@ -175,9 +175,9 @@ def test_plain_modules(song, how):
 
 
 def test_plain_modules_that_do_not_fit(song):
-    with pytest.raises(UsageError, match="Halves does not say its `sources`"):
+    with pytest.raises(UsageError, match="Halves has no `sources`"):
         Separator(Halves(), sample_rate=44100)
-    with pytest.raises(UsageError, match="Halves does not say its `sample_rate`"):
+    with pytest.raises(UsageError, match="Halves has no `sample_rate`"):
         Separator(Halves(), sources=["a", "b"])
     with pytest.raises(UsageError, match="are for modules in memory"):
         Separator("hpss", sources=["a", "b"])

@@ -246,7 +246,7 @@ def test_any_array_will_do(song, tiny_model):
     for bad in (np.ones((2, 100), np.int16), np.ones((2, 100), complex), np.full((2, 9), 1e300)):
         with pytest.raises(UsageError, match="mixture"):
             Separator(Halves())(bad, RATE)
-    with pytest.raises(UsageError, match="`sample_rate` is a whole number"):
+    with pytest.raises(UsageError, match="`sample_rate` must be a positive integer"):
         Separator(Halves())(song, 0)
 
 
