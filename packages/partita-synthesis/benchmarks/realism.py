@@ -4,9 +4,8 @@
         [--seconds 30] [--picture FILE.png]
 
 Every argument is a data set that `partita.datasets.open_dataset` reads, or an audio file, which is
-a mixture without stems. Of each song, excerpts of so many seconds are measured wherever something
-is heard; the table holds medians over excerpts, and the 10th and 90th percentile where there are
-several.
+a mixture without stems. Excerpts that are not silent are measured; the table holds medians over
+excerpts, and the 10th and 90th percentile where there are several.
 
 - spectrum: power in octaves, dB below all of it
 - loudness: integrated, LUFS (ITU-R BS.1770)
@@ -87,14 +86,14 @@ def measure(excerpt: dict[str, tuple[np.ndarray, int]]) -> dict[str, float]:
 
 
 def over_bass(stems: dict[str, np.ndarray], rate: int) -> dict[str, float]:
-    """Return the levels of stems in octaves against the bass, where both are heard."""
-    heard = {name: stem for name, stem in stems.items() if np.abs(stem).max() > SILENT}
-    if "bass" not in heard:
+    """Return the levels of stems in octaves against the bass, where neither is silent."""
+    active = {name: stem for name, stem in stems.items() if np.abs(stem).max() > SILENT}
+    if "bass" not in active:
         return {}
-    bass = octave_powers(heard.pop("bass"), rate)
+    bass = octave_powers(active.pop("bass"), rate)
     return {
         f"{name} over bass, {octave:.0f} Hz": decibels(power / bass[octave])
-        for name, stem in heard.items()
+        for name, stem in active.items()
         for octave, power in octave_powers(stem, rate).items()
         if octave < BASS_OCTAVES_END and bass[octave] > 0
     }

@@ -1,4 +1,4 @@
-"""What a small network learns from synthetic songs alone, heard on real ones.
+"""What a small network learns from synthetic songs alone, scored on real ones.
 
     python packages/partita-synthesis/benchmarks/synthetic.py --data FOLDER --out RUNS
         [--subset test] [--songs 240] [--duration 12] [--seed 11] [--recipe umx-tiny]

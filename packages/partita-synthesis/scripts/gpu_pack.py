@@ -44,7 +44,7 @@ from partita_synthesis.soundfonts import (
 #: typer, filelock and TensorBoard. PyAV is not among them: it is 35 MB.
 WHEELS = (
     *("soundfile", "cffi", "pycparser", "soxr", "pedalboard", "platformdirs", "lightning-fabric"),
-    *("lightning-utilities", "fsspec"),
+    *("lightning-utilities", "fsspec", "mido", "packaging", "pyloudnorm"),
 )
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64",
               "manylinux2014_x86_64", "manylinux1_x86_64")  # fmt: skip

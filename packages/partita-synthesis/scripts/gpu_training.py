@@ -100,7 +100,7 @@ def _train(options: argparse.Namespace, work: Path, memory: Path, started: float
     settings = settings_of(options.settings, options.device)
     recipe, model = Start(load_recipe(options.recipe), settings, weights).resolve()
     jobs = options.jobs or max(1, len(os.sched_getaffinity(0)) - 2)
-    seed = options.seed + round(elapsed_s)  # another sitting hears other songs
+    seed = options.seed + round(elapsed_s)  # a resumed training gets other songs
     stems = tuple(options.stems.split(","))
     songs = Songs(options.pack, stems, model.learned, model.sample_rate, options.song_seconds, seed)
     recorded, valid = songs.prepare(memory, jobs, options.valid_songs)
@@ -386,7 +386,7 @@ class Watch:
             self._log(
                 f"step {step} of about {steps} · loss {loss:.5f} · {rate:.2f} steps/s "
                 f"({rate * self._batch:.0f} excerpts/s) · {ring.written} excerpts drawn, "
-                f"{reader.taken} heard · {reader.alive} processes"
+                f"{reader.taken} used · {reader.alive} processes"
             )
 
     def epoch(self, row: Mapping[str, float]) -> None:
