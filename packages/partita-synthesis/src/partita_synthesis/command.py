@@ -18,42 +18,46 @@ from partita.errors import one_line
 def synthesize(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the songs.")],
     stems: Annotated[
-        str, typer.Option(help="What the songs consist of; rest or other is whatever is left.")
+        str, typer.Option(help="Stems of the songs; rest or other: all other instruments.")
     ] = "vocals,drums,bass,other",
-    songs: Annotated[int, typer.Option(help="How many.")] = 10,
-    duration: Annotated[float, typer.Option(help="Seconds of each.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Another seed, other songs.")] = 0,
+    songs: Annotated[int, typer.Option(help="Number of songs.")] = 10,
+    duration: Annotated[float, typer.Option(help="Length of a song in seconds.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     styles: Annotated[
         list[str],
-        typer.Option("--style", metavar="NAME", help="Draw from these; may be repeated."),
+        typer.Option("--style", metavar="NAME", help="Style to draw from; may be repeated."),
     ] = [],  # noqa: B006 (typer copies it)
     soundfonts: Annotated[
         list[Path],
-        typer.Option("--soundfont", metavar="FILE", help="Play these; may be repeated."),
+        typer.Option("--soundfont", metavar="FILE", help="SoundFont to play; may be repeated."),
     ] = [],  # noqa: B006
     midi: Annotated[
-        Path | None, typer.Option(help="Play excerpts of the MIDI files in a folder.")
+        Path | None, typer.Option(help="Folder of MIDI files to play excerpts of.")
     ] = None,
     recordings: Annotated[
         Path | None,
-        typer.Option(help="A data set whose vocals and drums take part in some songs."),
+        typer.Option(help="Data set whose vocals and drums are mixed into some songs."),
     ] = None,
     rate: Annotated[int, typer.Option(help="Sample rate in hertz.")] = 44100,
-    mono: Annotated[bool, typer.Option("--mono", help="One channel.")] = False,
+    mono: Annotated[bool, typer.Option("--mono", help="Make mono songs.")] = False,
     effects: Annotated[
-        bool, typer.Option("--effects/--no-effects", help="Mix like a record, or levels only.")
+        bool,
+        typer.Option(
+            "--effects/--no-effects", help="Mix with effects like a record, or with levels only."
+        ),
     ] = True,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="auto")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="auto"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
 ) -> int:
-    """Make songs with known stems out of nothing, to train on.
+    """Synthesise songs with known stems, for training.
 
-    Composed, played by SoundFonts and own synthesis, sung, and mixed like
-    records. The same options give the same songs; a call that was broken off
-    goes on where it was. manifest.json holds the licences of all sounds.
+    Songs are composed, played by SoundFonts and built-in synthesisers, sung,
+    and mixed like records. The same options give the same songs; an interrupted
+    call resumes. manifest.json lists the licences of all sounds.
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
     """
