@@ -295,7 +295,7 @@ def test_interrupted(tiny_model, write_song, tmp_path, song, number, status, job
     assert len(finals(tmp_path)) <= 3
     if status == 130:
         assert err.startswith("partita: interrupted; ")
-        assert err.endswith(" of 5 songs are done: the same command with --resume goes on\n")
+        assert err.endswith(" of 5 songs are done; the same command with --resume continues\n")
     else:
         assert err == ""
     assert not list((tmp_path / "separated").glob(".partita-*"))

@@ -83,9 +83,9 @@ def test_json_says_of_each_input_why_a_batch_ended(run, tiny_model, album):
 @pytest.mark.parametrize(
     ("flags", "advice"),
     [
-        ([], "the same command with --resume goes on"),
-        (["--resume"], "the same command goes on"),
-        (["--overwrite"], "the same command with --resume instead of --overwrite goes on"),
+        ([], "the same command with --resume continues"),
+        (["--resume"], "the same command continues"),
+        (["--overwrite"], "the same command with --resume instead of --overwrite continues"),
     ],
 )
 def test_ctrl_c_says_how_to_go_on(tiny_model, write_song, tmp_path, song, flags, advice):
@@ -136,7 +136,7 @@ def test_nobody_waits_for_input_that_does_not_come(
             batch.kill()
         said = batch.stderr.read()
     if number == signal.SIGINT:
-        expected = "interrupted; 1 of 2 songs is done: the same command with --resume goes on"
+        expected = "interrupted; 1 of 2 songs is done; the same command with --resume continues"
         assert (batch.returncode, said) == (130, f"partita: {expected}\n")
     else:
         assert (batch.returncode, said) == (143, "")

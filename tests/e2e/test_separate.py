@@ -192,7 +192,7 @@ def test_loud_songs_are_not_clipped_stem_by_stem(separate, write_song, song, tmp
     assert gain_db < -3
     total = sum(read(tmp_path / f"separated/tiny/song/{stem}.wav")[0] for stem in STEMS)
     assert np.abs(total - 5 * song.T * 10 ** (gain_db / 20)).max() < 1e-3
-    assert "against clipping" in separate(path, "--overwrite").out
+    assert "to avoid clipping" in separate(path, "--overwrite").out
 
 
 @pytest.mark.parametrize("extension", ["mp3", "flac", "stem.mp4"])
