@@ -1,4 +1,4 @@
-"""APEv2 tags at the end of mp3 and other files, which FFmpeg reads in a few formats only."""
+"""APEv2 tags at the end of files, which FFmpeg reads in a few formats only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _COVERS = ("cover art (front)", "cover art")
 
 
 class ApeTags(NamedTuple):
-    """Texts by their keys, NUL between several values, and the picture of the front cover."""
+    """Texts by key, with NULs between several values, and the front cover."""
 
     text: dict[str, str]
     cover: bytes
 
 
 def read_ape_tags(path: Path) -> ApeTags:
-    """Return the tags at the end of a file, empty ones where there are none.
+    """Return the tags at the end of a file; empty if there are none.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def _read_items(data: bytes, count: int) -> ApeTags:
         key = data[at + 8 : key_end].decode("latin-1").lower()
         at = key_end + 1 + size
         value = data[key_end + 1 : at]
-        kind = flags >> 1 & 3  # text, bytes, or where to find them
+        kind = flags >> 1 & 3  # text, binary, or a link
         if kind == 0 and size <= _MAX_TEXT_BYTES and key:
             text[key] = value.decode("utf-8", "replace").strip("\0")
         elif kind == 1 and key in _COVERS:
-            # A file's name stands before the picture.
+            # A file name precedes the picture.
             covers[key] = value.partition(b"\0")[2]
     cover = next((covers[key] for key in _COVERS if key in covers), b"")
     return ApeTags({key: value for key, value in text.items() if value}, cover)

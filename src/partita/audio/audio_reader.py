@@ -1,4 +1,4 @@
-"""What every audio file becomes: blocks of float32 samples at one rate and channel count."""
+"""Base class of readers: blocks of float32 samples at one sample rate and channel count."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from partita.errors import AudioReadError, PartitaError, one_line
 Samples = npt.NDArray[np.float32]
 
 MAX_CHANNELS = 8
-#: Sample rates that are read; what lies outside is a damaged header, and no resampler's business.
+#: Sample rates that are read; others come from damaged headers.
 MIN_RATE, MAX_RATE = 1_000, 768_000
 BLOCK_SAMPLES = 1 << 16
 NOT_DECODABLE = "not an audio file that can be decoded"
@@ -29,7 +29,7 @@ NOT_DECODABLE = "not an audio file that can be decoded"
 
 @contextlib.contextmanager
 def read_errors(name: str) -> Iterator[None]:
-    """Turn whatever the libraries raise while they open, seek or decode into AudioReadError.
+    """Turn the libraries' exceptions into AudioReadError.
 
     The one place where that happens. Damaged files bring out errors of every type: those of the
     libraries, and ValueError, IndexError, TypeError, OverflowError, … of their bindings.
@@ -49,7 +49,7 @@ def read_errors(name: str) -> Iterator[None]:
 
 
 class AudioReader(ABC):
-    """A file opened for reading: facts about it, and its samples, once, in blocks.
+    """An open file: its properties, and its samples in blocks, which can be read once.
 
     Attributes
     ----------
@@ -83,11 +83,11 @@ class AudioReader(ABC):
         self.start_s, self.limit_s = start_s, duration_s
         self.warnings: list[str] = []
         self.spool: IO[bytes] | None = None
-        #: Samples that the header promises; fewer of them are worth a warning.
+        #: Samples that the header promises; if fewer are read, there is a warning.
         self.announced: int | None = None
-        #: What is missing at the file's end, in words.
+        #: Description of what is missing at the end of the file.
         self.missing_end: str | None = None
-        #: Where the last of several files in one begins, in bytes.
+        #: Offset in bytes of the last of several joined files.
         self.last_part_at = 0
         #: Bytes behind the end of the sound.
         self.unread = 0
@@ -101,7 +101,7 @@ class AudioReader(ABC):
 
     @property
     def duration_s(self) -> float | None:
-        """Length of the excerpt in seconds, as the file states it."""
+        """Length of the excerpt in seconds, by the file's header."""
         return None if self.frames is None else self.frames / self.sample_rate
 
     @property
@@ -111,11 +111,11 @@ class AudioReader(ABC):
 
     @property
     def limit(self) -> int | None:
-        """Samples that the excerpt has at most."""
+        """Largest number of samples of the excerpt."""
         return None if self.limit_s is None else round(self.limit_s * self.sample_rate)
 
     def excerpt_of(self, length: int) -> int:
-        """Return how many samples the excerpt has of a file of `length` samples."""
+        """Return how many samples the excerpt of a file of `length` samples has."""
         left = max(0, length - self.start)
         return left if self.limit is None else min(left, self.limit)
 
@@ -161,7 +161,7 @@ class AudioReader(ABC):
             )
 
     def _check_finite(self, block: Samples, done: int) -> None:
-        # A sum is NaN or infinite as soon as one of its terms is, and far quicker to test.
+        # The sum is NaN or infinite if any sample is, and much faster to test.
         if not math.isfinite(float(np.sum(block, dtype=np.float64))):
             bad = int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
             at_s = (done + bad) / self.sample_rate
@@ -172,7 +172,7 @@ class AudioReader(ABC):
 
     @abstractmethod
     def samples(self, block_samples: int) -> Generator[Samples, None, None]:
-        """Yield the excerpt's blocks; a generator, and the libraries' errors pass through."""
+        """Yield the excerpt's blocks, without translating the libraries' exceptions."""
 
     @abstractmethod
     def _close(self) -> None:
@@ -192,7 +192,7 @@ class AudioReader(ABC):
 
 
 def check_bounds(sample_rate: int, channels: int, name: str) -> None:
-    """Refuse rates and channel counts that nothing should be allocated for.
+    """Refuse sample rates and channel counts of damaged headers.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def check_bounds(sample_rate: int, channels: int, name: str) -> None:
 
 
 def ends_before(start_s: float) -> str:
-    """Say that an excerpt begins behind the end."""
+    """Return the message for an excerpt that begins behind the end."""
     return f"ends before {start_s:g} s, where the excerpt should start (`start_s`)"
 
 

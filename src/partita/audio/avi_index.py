@@ -1,4 +1,4 @@
-"""Where the sound of an AVI file lies, by the index at its end.
+"""Positions of the sound in an AVI file, from the index at its end.
 
 FFmpeg counts the chunks that it finds to get the time. Where some are damaged, what follows would
 be early.
@@ -15,12 +15,12 @@ from typing import NamedTuple
 from partita.audio.frame_table import FrameTable
 
 _MAX_CHUNKS = 1_000
-#: Of the index' entries so many are compared with what they point at, and half have to agree.
+#: So many index entries are compared with the chunks they point at, and half have to agree.
 _PROBES = 16
 
 
 class _Sound(NamedTuple):
-    """What the header says of an audio stream."""
+    """The header of an audio stream."""
 
     number: int
     tick_s: float
@@ -30,14 +30,14 @@ class _Sound(NamedTuple):
     channels: int
 
     def length_s(self, size: int) -> float:
-        """Return how long the sound in a chunk of `size` bytes is."""
+        """Return the duration of a chunk of `size` bytes."""
         if self.sample_bytes:
             return size / self.sample_bytes * self.tick_s
         return -(-size // max(1, self.block_bytes)) * self.tick_s
 
 
 def read_avi_index(path: Path, number: int) -> FrameTable | None:
-    """Return the places and times of an audio stream's chunks.
+    """Return offsets and times of an audio stream's chunks.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _read(data: mmap.mmap, number: int) -> FrameTable | None:
             movi = start
         elif name == b"idx1":
             index = data[start : start + size]
-        elif name == b"RIFF":  # more than a gigabyte, with indexes of another kind
+        elif name == b"RIFF":  # files above 1 GB have indexes of another kind
             return None
     if sound is None or movi is None or not index:
         return None

@@ -1,4 +1,4 @@
-"""Channel layouts: from any song to what a model wants."""
+"""Channel layouts: conversion to the channel count of a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Samples = npt.NDArray[np.float32]
 
 _HALF_POWER = float(np.sqrt(0.5))
 
-#: What each channel of a layout gives to (left, right), in FFmpeg's channel order; ITU-R BS.775:
+#: Gains of each channel of a layout in (left, right), in FFmpeg's channel order; ITU-R BS.775:
 #: centre and surrounds at -3 dB, no low-frequency effects.
 _LEFT, _RIGHT, _NONE = (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)
 _CENTRE = (_HALF_POWER, _HALF_POWER)
@@ -27,7 +27,7 @@ _STEREO_GAINS = {
 
 
 def mix_channels(block: Samples, channels: int) -> Samples:
-    """Bring ``[..., channels_in, samples]`` to the channel count of a model.
+    """Convert ``[..., channels_in, samples]`` to the channel count of a model.
 
     Mono is copied to both sides; more than two channels are mixed down to stereo after
     ITU-R BS.775 and scaled so that the sum cannot clip.
@@ -60,7 +60,7 @@ _NAMES = {
 
 
 def fit_channels(block: Samples, channels: int) -> Samples:
-    """Bring ``[..., channels_in, samples]`` to any channel count up to 8.
+    """Convert ``[..., channels_in, samples]`` to any channel count up to 8.
 
     As `mix_channels` for one and two. Elsewhere every channel keeps its place; one that the new
     layout lacks goes to left and right, and channels that the block lacks are silent.
@@ -82,7 +82,7 @@ def fit_channels(block: Samples, channels: int) -> Samples:
 
 
 def split_channels(block: Samples, group: int) -> Samples:
-    """Cut ``[channels, samples]`` into ``[groups, group, samples]``, neighbours together.
+    """Split ``[channels, samples]`` into groups of neighbouring channels.
 
     A group that is left incomplete repeats its last channel: mono becomes (M, M), three channels
     become (L, R), (C, C).

@@ -14,21 +14,21 @@ import av
 from partita.audio.slices import FileSlice
 from partita.audio.tag_limits import excess_patches
 
-# From PyAV 19 on, tags that are not UTF-8 always come with surrogates; before, open() is told so.
+# From PyAV 19 on this is the default for tags that are not UTF-8.
 _OPTIONS: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"}
     if hasattr(av.container.Container, "metadata_errors")
     else {}
 )
-#: Larger pictures are not decoded: FFmpeg decodes covers while it opens a file, in 4 bytes a pixel.
+#: Larger pictures are not decoded: FFmpeg decodes covers, 4 bytes a pixel, while it opens a file.
 MAX_PIXELS = 50_000_000
 
 
 @contextlib.contextmanager
 def open_container(source: Path | IO[bytes] | RawIOBase) -> Iterator[Any]:
-    """Open a file for reading; PyAV wants names in UTF-8, so others go in as open files.
+    """Open a file for reading; PyAV needs names in UTF-8, others are passed as open files.
 
-    Pictures of more than `MAX_PIXELS` are not decoded, and tags in their thousands not read.
+    Pictures of more than `MAX_PIXELS` are not decoded, and thousands of tags not read.
     """
     with contextlib.ExitStack() as stack:
         media: Any = source
@@ -45,9 +45,9 @@ def open_container(source: Path | IO[bytes] | RawIOBase) -> Iterator[Any]:
 
 
 def metadata_of(part: Any) -> dict[str, str]:
-    """Return the tags of a container or a stream; bytes that are not UTF-8 are taken for cp1252.
+    """Return the tags of a container or a stream; what is not UTF-8 is decoded as cp1252.
 
-    So Windows' programs write them into wav files. Damaged UTF-8 has U+FFFD in its place.
+    Windows programs write cp1252 into wav files. Damaged UTF-8 becomes U+FFFD.
     """
     return {_decoded(name): _decoded(value) for name, value in part.metadata.items()}
 

@@ -1,4 +1,4 @@
-"""Files that are shorter than they say: downloads and copies that broke off."""
+"""Truncated files, such as interrupted downloads: shorter than their headers state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bytes = IO[bytes] | RawIOBase
 #: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
 UNKNOWN_BYTES = 0x7FFF0000
 _MAX_PARTS = 1_000
-#: What other files begin with, which are no chunks.
+#: First bytes of other file formats, which are no chunks.
 FILE_MARKS = frozenset(
     (
         b"RIFF",
@@ -36,7 +36,7 @@ _MATROSKA = b"\x1a\x45\xdf\xa3"
 
 
 def missing_end(path: Path) -> str | None:
-    """Return what is missing at the end of a file, in words; None where nothing is."""
+    """Describe what is missing at the end of a file; None: nothing."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -53,7 +53,7 @@ def missing_end(path: Path) -> str | None:
 
 
 def stated_size(file: Bytes) -> int | None:
-    """Return how many bytes a file says that it has; None where it does not."""
+    """Return the size that a file's header states; None: it states none."""
     file.seek(0)
     head = file.read(32) or b""
     try:
@@ -62,7 +62,7 @@ def stated_size(file: Bytes) -> int | None:
                 return read_size(file, head)
         return _end_of_boxes(file) if head[4:8] == b"ftyp" else None
     except (OSError, ValueError, ArithmeticError, struct.error, IndexError):
-        return None  # sizes that no file system knows, among others
+        return None  # for example sizes above what file systems support
 
 
 def _end_of_riff(_: Bytes, head: bytes) -> int | None:
@@ -74,7 +74,7 @@ def _end_of_rf64(file: Bytes, _: bytes) -> int | None:
     file.seek(12)
     chunk = file.read(16)
     size = int.from_bytes(chunk[8:16], "little")
-    # What pipes leave there, as in 32 bits.
+    # Written into pipes, like the 32-bit placeholder.
     is_known = 0 < size < 1 << 62 and size | 0xFFFF not in (0x7FFFFFFF, 0xFFFFFFFF)
     return size + 8 if chunk.startswith(b"ds64") and is_known else None
 
@@ -89,7 +89,7 @@ def _end_of_tta(file: Bytes, head: bytes) -> int | None:
 
 
 def _end_of_ape(_: Bytes, head: bytes) -> int | None:
-    # Before version 3.98 the header does not say.
+    # Before version 3.98 the header does not state it.
     version = int.from_bytes(head[4:6], "little")
     return int(sum(struct.unpack("<6I", head[8:32]))) if version >= 3980 else None
 
@@ -122,7 +122,7 @@ def _end_of_asf(file: Bytes, _: bytes) -> int | None:
 
 
 def _has_end_mark(file: Bytes, size: int) -> bool:
-    """Tell whether the last page is whole and marked as its stream's end."""
+    """Return whether the last page is complete and marked as the end of its stream."""
     file.seek(max(0, size - 2 * _OGG_PAGE_BYTES))
     data = file.read()
     at = data.rfind(b"OggS\0")
@@ -133,7 +133,7 @@ def _has_end_mark(file: Bytes, size: int) -> bool:
 
 
 def is_chunk(head: bytes, size: int, left: int) -> bool:
-    """Tell whether `head` begins a chunk of `size` bytes, where `left` are in the file."""
+    """Return whether `head` begins a chunk of `size` bytes, with `left` bytes in the file."""
     is_named = len(head) > 7 and head[:4].strip().isalnum() and head[:4] not in FILE_MARKS
     return is_named and size <= left
 
@@ -143,7 +143,7 @@ def _end_of_caf(file: Bytes, _: bytes) -> int | None:
     for _part in range(_MAX_PARTS):
         file.seek(at)
         head = file.read(12)
-        # Behind the sound there may be more, like the table of packets.
+        # Other chunks, like the packet table, may follow the sound.
         if has_data and not is_chunk(head, 12 + int.from_bytes(head[4:], "big"), end - at):
             return at
         kind, size = struct.unpack(">4sq", head)

@@ -1,4 +1,4 @@
-"""Encoders: blocks of float32 samples become one file."""
+"""Encoders: from blocks of float32 samples to a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Samples = npt.NDArray[np.float32]
 _CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus", "m4a": "aac", STEM_MP4: "aac"}
 _CONTAINERS = {"m4a": "mp4", STEM_MP4: "mp4"}
 _LAYOUTS = ["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
-#: Which of our channels (FFmpeg's order) stands where in a Vorbis stream.
+#: Order of our channels (FFmpeg's) in a Vorbis stream.
 _VORBIS_ORDER = {
     3: [0, 2, 1],
     5: [0, 2, 1, 3, 4],
@@ -34,13 +34,13 @@ _VORBIS_ORDER = {
     7: [0, 2, 1, 5, 6, 4, 3],
     8: [0, 2, 1, 6, 7, 4, 5, 3],
 }
-_SYSTEM_ERROR = 2  # libsndfile's code
+_SYSTEM_ERROR = 2  # libsndfile's code of errors of the system
 _FIRST_FFMPEG_ERROR = 1000  # below are the system's
-_WAV_LIMIT_BYTES = 4_000_000_000  # a RIFF header counts to 4 GiB; RF64 goes on
+_WAV_LIMIT_BYTES = 4_000_000_000  # RIFF ends at 4 GiB; larger files are RF64
 
 
 def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.integer[Any]]:
-    """Round float samples to integers; full scale is ``2**(bits - 1)``, as readers take it.
+    """Round float samples to integers; full scale is ``2**(bits - 1)``, as in readers.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.integer[Any]]:
     """
     scale = float(1 << (bits - 1))
     rounded = np.rint(samples * np.float32(scale))
-    # float32 holds every 24-bit integer, so both limits are exact.
+    # float32 represents every 24-bit integer, so both limits are exact.
     np.clip(rounded, -scale, scale - 1, out=rounded)
     pcm: npt.NDArray[np.integer[Any]] = rounded.astype(np.int16 if bits == 16 else np.int32)
     return pcm if bits == 16 else pcm << 8
@@ -112,7 +112,7 @@ def _encode_soundfile(
         if error.code != _SYSTEM_ERROR:
             raise AudioWriteError(f"{form.name} encoder failed: {error}") from error
         is_complete = False
-    if not is_complete:  # libsndfile says no more than that a write failed, and not always that
+    if not is_complete:  # libsndfile does not always report failed writes
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "its folder was removed meanwhile", str(path))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -136,7 +136,7 @@ def _open_for_writing(
 def _write_soundfile(file: Any, block: Samples, form: StemFormat) -> None:
     if form.name == "ogg":
         ordered = block[_VORBIS_ORDER.get(len(block), list(range(len(block))))]
-        # libvorbis keeps a block on its stack: long ones overflow it.
+        # libvorbis has blocks on its stack, which long ones overflow.
         for start in range(0, ordered.shape[1], 4096):
             file.write(np.clip(ordered[:, start : start + 4096].T, -1.0, 1.0))
     elif form.bits == "float":
@@ -154,7 +154,7 @@ def _vorbis_compression(bitrate: int, channels: int) -> float:
 
 
 class AvWriter:
-    """FFmpeg's libraries, writing one or several audio streams."""
+    """Writes one or several audio streams with FFmpeg's libraries."""
 
     def __init__(
         self,
@@ -168,8 +168,8 @@ class AvWriter:
         codec = av.Codec(_codec_name(form), "w")
         self.rate = _nearest_rate(codec, sample_rate)
         container = _CONTAINERS.get(form.name, form.name)
-        self._file = path.open("w+b")  # PyAV would take names in UTF-8 only
-        # The encoder's own tag would stand before ours.
+        self._file = path.open("w+b")  # PyAV accepts names in UTF-8 only
+        # Without the encoder's own tag, which would precede ours.
         options = {"id3v2_version": "0"} if form.name == "mp3" else {}
         self._container: Any = av.open(self._file, "w", format=container, options=options)
         self._streams: list[Any] = []
@@ -179,7 +179,7 @@ class AvWriter:
                 codec.name,
                 rate=self.rate,
                 layout=_LAYOUTS[channels - 1],
-                # Surround in the order that Opus fixes, low-frequency effects coded as such.
+                # Surround in the channel order of Opus, with low-frequency effects coded as such.
                 options={"mapping_family": "1"} if form.name == "opus" and channels > 2 else {},
             )
             if form.is_lossless:
@@ -194,7 +194,7 @@ class AvWriter:
     def convert(
         self, blocks: Iterable[Samples], sample_rate: int, channels: int
     ) -> Iterator[Samples]:
-        """Bring a signal to a channel count, and to the rate that the codec takes."""
+        """Convert a signal to a channel count and to a sample rate of the codec."""
         return convert_blocks(blocks, sample_rate, self.rate, channels)
 
     def write(self, index: int, block: Samples) -> None:
@@ -220,7 +220,7 @@ class AvWriter:
             raise self._write_problem(error) from error
 
     def flush(self) -> None:
-        """Write what the encoders still hold."""
+        """Flush the encoders."""
         for stream in self._streams:
             self._mux(stream, None)
 
@@ -233,7 +233,7 @@ class AvWriter:
                 raise self._write_problem(error) from error
 
     def _write_problem(self, error: Exception) -> Exception:
-        """Tell the system's errors, a full disk above all, from the codec's."""
+        """Distinguish errors of the system, such as a full disk, from errors of the codec."""
         if isinstance(error, OSError) and error.errno and error.errno < _FIRST_FFMPEG_ERROR:
             return OSError(error.errno, error.strerror)
         return AudioWriteError(f"{self._form.name} encoder failed: {error}")
@@ -251,7 +251,7 @@ def _codec_name(form: StemFormat) -> str:
 
 
 def _nearest_rate(codec: Any, sample_rate: int) -> int:
-    """Return the codec's lowest rate that loses nothing, or its highest."""
+    """Return the lowest rate of the codec that is not below the signal's, or its highest."""
     rates = codec.audio_rates
     if not rates or sample_rate in rates:
         return sample_rate

@@ -1,4 +1,4 @@
-"""Which files a search through folders takes for audio."""
+"""Suffixes of files that a search through folders takes for audio."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NO_SOUND = _words(
     u24le u32be u32le u8 v210 v210x vc1 vc1test vidc vobsub vplayer vvc webvtt xbin yuv4mpegpipe
     """
 )
-#: Extensions of audio demuxers that are other things nearly everywhere.
+#: Extensions of audio demuxers that usually are other kinds of files.
 _OTHER_THINGS = _words(
     """
     302 a64 adp aix avif bit bmv c2 cdata cgi dat daud dif dtk heic heif ism j2k mac mca mj2 mks
     mpo msp musx nsp obu paf sf son ss2 str tco usm v vb viv wa way xl xmd
     """
 )
-#: Containers whose demuxers list no extensions, and usual names that they leave out.
+#: Extensions of containers whose demuxers list none, and usual ones that demuxers omit.
 _UNLISTED = _words(
     """
     3g2 3gp 8svx aif aifc aiff amr asf au avi bw64 caf divx dsf f4a flv iff m2ts m4v mod mov mp1
@@ -38,7 +38,7 @@ _UNLISTED = _words(
     wav wave webm wma wmv wtv wv
     """
 )
-#: What libsndfile reads, without the formats that nobody keeps songs in.
+#: Formats of libsndfile, without those that are not used for songs.
 _LIBSNDFILE = {
     **{"AIFF": ("aif", "aiff", "aifc"), "AU": ("au", "snd"), "CAF": ("caf",), "FLAC": ("flac",)},
     **{"MP3": ("mp3",), "OGG": ("ogg", "oga", "opus"), "RF64": ("rf64", "bw64"), "VOC": ("voc",)},
@@ -60,6 +60,6 @@ def _extensions() -> frozenset[str]:
     return frozenset(f".{extension.lower()}" for extension in found - _OTHER_THINGS)
 
 
-#: Extensions that the libraries read as sound, with their dot, in lower case. A file that is named
-#: on its own is judged by its content alone.
+#: Suffixes of files that the libraries read as sound, in lower case. A file that is named itself is
+#: judged by its content alone.
 AUDIO_EXTENSIONS = _extensions()

@@ -1,4 +1,4 @@
-"""Reading with FFmpeg's libraries (PyAV): lossy codecs, videos, and what is damaged."""
+"""Reading with FFmpeg's libraries (PyAV): lossy codecs, videos, damaged files."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ from partita.audio.unread import bytes_behind, stated_size_of
 from partita.audio.wavpack_blocks import next_wavpack_block
 from partita.errors import AudioReadError
 
-#: Decoded before the start of an excerpt and thrown away: lossy codecs need a run-up.
+#: Decoded before an excerpt and discarded, because lossy codecs depend on earlier frames.
 _RUN_UP_S = 0.25
-#: Codecs with checksums: without a check damage would sound, as noise at full scale.
+#: Codecs with checksums, which are checked: damage would be noise at full scale.
 _CHECKED = frozenset(("flac", "wavpack", "tta", "ape", "mlp", "truehd"))
-#: Demuxers whose time may begin anew within a file, which makes it nothing to seek by.
+#: Demuxers whose timestamps may restart within a file, so that they are useless for seeking.
 _RESTARTING = frozenset(("mpegts", "mpeg"))
-#: A page of Ogg that holds more is damage.
+#: Ogg pages that claim to be longer are damaged.
 _MAX_PAGE_S = 60.0
 _OPUS_RATE = 48_000
 _MAX_STREAMS = 200
-#: A stated length above 30 years is damage.
+#: Longer lengths in headers, 30 years, are damage.
 _MAX_LENGTH_S = 1e9
-#: Errors in a row after which a demuxer is taken to be at the end.
+#: Successive errors of a demuxer after which reading ends.
 _MAX_DEMUX_ERRORS = 50
-#: Fewer bytes behind the last packet are an index.
+#: Fewer bytes than this behind the last packet are an index.
 _MIN_UNREAD_BYTES = 1 << 16
 
 
 class FFmpegReader(AudioReader):
-    """One audio stream of a file that FFmpeg's libraries read.
+    """Reads one audio stream of a file with FFmpeg's libraries.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class FFmpegReader(AudioReader):
         shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
-        #: Added to the times in warnings: when the part of a song begins that this is.
+        #: Where this part of a joined file begins; added to the times in warnings.
         self.shift_s = 0.0
         self._source, self._number = source, stream
         self._stack = contextlib.ExitStack()
@@ -117,7 +117,7 @@ class FFmpegReader(AudioReader):
             raise
         self.frames = None
         if length is not None:
-            # An estimate that ends before the excerpt begins says nothing.
+            # An estimated end before the excerpt is of no use.
             self.frames = self.excerpt_of(length) or None
         self.frames_stated = self._table is not None or announced is not None
         if announced is not None:
@@ -149,7 +149,7 @@ class FFmpegReader(AudioReader):
         self.clock.stream = self._stream
 
     def _choose(self, number: int | None) -> Any:
-        """Return the audio stream of a number, the default one without."""
+        """Return the audio stream with a number; None: the default one."""
         streams = self._container.streams.audio
         count = len(streams)
         if len(self._container.streams) > _MAX_STREAMS:
@@ -179,7 +179,7 @@ class FFmpegReader(AudioReader):
         return rate, channels
 
     def _length(self) -> tuple[int | None, int | None]:
-        """Return samples of the whole stream, and how many of them the file itself promises."""
+        """Return the length of the stream, and the length that the file promises, in samples."""
         length_s, announced_s = stream_length_s(
             self._container, self._stream, self._table, self.clock.late_s()
         )
@@ -206,17 +206,17 @@ class FFmpegReader(AudioReader):
             self._report(timeline)
 
     def _bytes_unread(self) -> int:
-        """Return how many bytes follow on the last packet, where those are not another stream's."""
+        """Return how many bytes follow the last packet; 0 if they may be another stream's."""
         end = self._table.end if self._table is not None else self._read_to
         if not end or len(self._container.streams) > 1 or stated_size_of(self.path) is not None:
             return 0
-        # Indexes stand there as well.
+        # Indexes are there as well.
         left = bytes_behind(self.path, end)
         return left if left > max(_MIN_UNREAD_BYTES, self.path.stat().st_size // 20) else 0
 
     def _pieces(self, frames: Iterator[Frame], timeline: Timeline) -> Iterator[tuple[Samples, int]]:
         yield from timeline.pieces(frames)
-        # Where whole packets are lost at the end, the song is as long as its file says.
+        # If packets are lost at the end, the song is as long as the header states.
         end_s = None if self._end is None else self._end_s(self._end)
         if self._lost_s and self._container.format.name in STATED and self._stream.duration:
             end_s = float(self._stream.duration * self._stream.time_base) + self.clock.late_s()
@@ -238,13 +238,13 @@ class FFmpegReader(AudioReader):
         return (end.samples - padding) / _OPUS_RATE
 
     def _from_excerpt(self, frames: Iterator[Frame]) -> tuple[Iterator[Frame], float]:
-        """Go to shortly before the excerpt; return the frames and when they begin."""
+        """Seek to shortly before the excerpt; return the frames, and when they begin."""
         first = next(frames, None)
         if first is None or first.stamp_s is None or first.stamp_s >= self.start_s:
             return _put_back(first, frames), 0.0
         if self._may_seek():
             with contextlib.suppress(av.FFmpegError):
-                # The file's first stamp is zero in few formats: codecs begin with padding.
+                # The first timestamp is rarely zero, because codecs begin with padding.
                 at_s = self.start_s - _RUN_UP_S + (self.clock.origin_s or 0.0)
                 ticks = round(at_s / (self._stream.time_base or Fraction(1, self.sample_rate)))
                 self._container.seek(ticks, stream=self._stream)
@@ -253,7 +253,7 @@ class FFmpegReader(AudioReader):
                 began_s = None if found is None else counted_s(first, found)
                 if began_s is not None and began_s <= self.start_s:
                     return _put_back(found, frames), began_s
-        # Some files cannot be sought in: read from the beginning.
+        # Some files cannot be seeked: read from the beginning.
         self._reopen()
         return self._frames(), 0.0
 
@@ -263,12 +263,12 @@ class FFmpegReader(AudioReader):
         return self._container.format.name not in _RESTARTING
 
     def _frames(self) -> Iterator[Frame]:
-        """Yield what decodes, from where the demuxer is."""
+        """Yield decoded frames from the current position on."""
         to_float = ToFloat()
         self._lost_s = 0.0
         self.clock.restart()
         is_lost = False
-        last: list[Frame] = []  # of a page that follows a damaged one: it ends where the file does
+        last: list[Frame] = []  # of the page behind a damaged one, whose end is known
         first_failed_s: float | None = None
         for packet in self._packets():
             try:
@@ -300,7 +300,7 @@ class FFmpegReader(AudioReader):
             yield from ending_at(self._end_s(self._end), last)
 
     def _packets(self) -> Iterator[Any]:
-        """Yield packets, None where the demuxer stumbles; it is asked to go on."""
+        """Yield packets, and None for each error of the demuxer."""
         errors, offset = 0, 0
         while errors < _MAX_DEMUX_ERRORS:
             try:
@@ -342,14 +342,14 @@ class FFmpegReader(AudioReader):
                     f"{self.name}: {self._failed} damaged packets; "
                     "by the file's own time nothing between them is missing"
                 )
-            elif self.announced is None:  # else its length tells
+            elif self.announced is None:  # otherwise the length shows it
                 self.warnings.append(f"{self.name}: damaged or cut short at its end")
         if timeline.ignored:
             at = ", ".join(f"{at_s + self.shift_s:.3f} s" for at_s in timeline.ignored[:5])
             self.warnings.append(f"{self.name}: broken timestamps at {at} were ignored")
 
     def _is_complete(self, timeline: Timeline) -> bool:
-        """Tell whether the sound goes as far as it should: what failed was something else."""
+        """Return whether the sound is as long as it should be in spite of damaged packets."""
         if self._table is not None:
             return self._table.is_whole
         stated_s = seconds(self._stream, "duration")

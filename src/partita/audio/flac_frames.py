@@ -1,4 +1,4 @@
-"""Where FLAC frames belong, by the numbers in their own headers (RFC 9639, section 9.1).
+"""Positions of FLAC frames from the numbers in their headers (RFC 9639, section 9.1).
 
 FFmpeg's parser gives wrong times to the frames around a damaged one.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from partita.audio.container import open_container
 
-#: Long enough for a frame's header.
+#: Enough for a frame's header.
 HEADER_BYTES = 24
-#: Holds a whole frame of any kind that people use.
+#: Enough for a whole frame of usual settings.
 _TAIL_BYTES = 1 << 18
 
 
@@ -22,7 +22,7 @@ _BITS = (0, 8, 12, 0, 16, 20, 24, 32)
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """What a frame says of itself.
+    """The header of a frame.
 
     Attributes
     ----------
@@ -50,10 +50,10 @@ class FrameHeader:
 
 
 def read_frame_header(data: bytes) -> FrameHeader | None:
-    """Return the header that `data` begins with, None if there is no sound one."""
+    """Return the header at the beginning of `data`; None: there is no valid one."""
     if len(data) < 6 or data[0] != 0xFF or data[1] & 0xFE != 0xF8:
         return None
-    # The number is coded like a character of UTF-8, with up to seven bytes.
+    # The number is encoded like a UTF-8 character of up to seven bytes.
     first = data[4]
     count = 1 if first < 0x80 else 8 - (first ^ 0xFF).bit_length()
     number = first if first < 0x80 else first & (0x7F >> count)
@@ -82,7 +82,7 @@ def read_frame_header(data: bytes) -> FrameHeader | None:
 
 
 def frame_position(packet: bytes, block_samples: int) -> int | None:
-    """Return a frame's first sample, None if there is no sound header at its beginning.
+    """Return the position of a frame's first sample; None: its header is not valid.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def frame_position(packet: bytes, block_samples: int) -> int | None:
 
 
 def flac_gaps(path: Path, rate: int) -> list[tuple[float, float]]:
-    """Return from when to when frames are missing in a file, without decoding it."""
+    """Return the times between which frames are missing in a file, without decoding it."""
     gaps: list[tuple[float, float]] = []
     with open_container(path) as container:
         stream = container.streams.audio[0]
@@ -115,7 +115,7 @@ def flac_gaps(path: Path, rate: int) -> list[tuple[float, float]]:
 
 
 def last_sample(path: Path, stated: int) -> int | None:
-    """Return where the last frame ends whose header is sound, in samples.
+    """Return where the last frame with a valid header ends, in samples.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the parts of joined FLAC files begin, also where a part's own header is damaged.
+"""Where the parts of joined FLAC files begin, even if a part's header is damaged.
 
 Frames are numbered from zero in every part. Where the numbers begin anew without a header, the
 part gets one that is made from its frames.
@@ -16,14 +16,14 @@ from partita.audio.flac_frames import HEADER_BYTES, FrameHeader, read_frame_head
 from partita.audio.slices import FilePart
 
 _MARK = b"fLaC"
-_INFO_HEAD = b"\x80\x00\x00\x22"  # the only block, STREAMINFO
+_INFO_HEAD = b"\x80\x00\x00\x22"  # STREAMINFO, the only block
 _INFO_BYTES = 34
-#: A frame's first bytes, or a part's; most other bytes that look like them fail here already.
+#: First bytes of a frame or of a part; most false matches fail here already.
 _BEGINNINGS = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xae]|fLaC[\x00\x80]\x00\x00\x22", re.S)
 
 
 class StreamInfo(NamedTuple):
-    """The header of a part; `samples` is 0 where it does not say."""
+    """The header of a part; `samples` is 0 if it does not state them."""
 
     least_block: int
     most_block: int
@@ -33,7 +33,7 @@ class StreamInfo(NamedTuple):
     samples: int
 
     def to_bytes(self) -> bytes:
-        """Return it as a whole beginning of a file."""
+        """Return it as the beginning of a FLAC file."""
         facts = self.rate << 44 | self.channels - 1 << 41 | self.bits - 1 << 36 | self.samples
         info = self.least_block.to_bytes(2, "big") + self.most_block.to_bytes(2, "big")
         info += bytes(6) + facts.to_bytes(8, "big") + bytes(16)  # no frame sizes, no MD5
@@ -42,7 +42,7 @@ class StreamInfo(NamedTuple):
 
 @dataclass
 class _Run:
-    """Frames of one part: where they begin, what its header says, where they are."""
+    """The frames of one part: where it begins, its header, where its frames are."""
 
     start: int
     info: StreamInfo | None
@@ -51,7 +51,7 @@ class _Run:
     first_at: int = 0
 
     def takes(self, header: FrameHeader) -> bool:
-        """Tell whether a frame that does not follow on the last one may still be a later one."""
+        """Return whether a frame that does not follow the last one may still be a later one."""
         if self.last is None:
             return True
         if header.is_variable != self.last.is_variable or header.number < self.last.following:
@@ -105,7 +105,7 @@ def _runs(data: mmap.mmap) -> list[_Run]:
         elif run.last is not None and _follows(run.last, header):
             run.last, pending = header, None
         elif pending is not None and _follows(pending[1], header):
-            # Two in a row are no chance.
+            # Two in a row are no coincidence.
             pending_at, before = pending
             if not run.takes(before):
                 runs.append(_Run(pending_at, None))
@@ -119,7 +119,7 @@ def _runs(data: mmap.mmap) -> list[_Run]:
 
 
 def _headers(data: mmap.mmap) -> Iterator[tuple[int, FrameHeader | None]]:
-    """Yield where frames begin and what they say, None where a part begins."""
+    """Yield offsets and headers of frames; None for the beginning of a part."""
     for match in _BEGINNINGS.finditer(data):
         at = match.start()
         if data[at] == _MARK[0]:
@@ -134,7 +134,7 @@ def _follows(before: FrameHeader, header: FrameHeader) -> bool:
 
 
 def _read_info(data: mmap.mmap, at: int) -> StreamInfo | None:
-    """Return a part's header; None if its block sizes cannot be."""
+    """Return a part's header; None: its block sizes are impossible."""
     info = data[at + 8 : at + 8 + _INFO_BYTES]
     least, most = int.from_bytes(info[:2], "big"), int.from_bytes(info[2:4], "big")
     if len(info) < _INFO_BYTES or not (16 <= least <= most):
@@ -145,7 +145,7 @@ def _read_info(data: mmap.mmap, at: int) -> StreamInfo | None:
 
 
 def _agree(info: StreamInfo, header: FrameHeader) -> bool:
-    """Tell whether a header can be that of a frame."""
+    """Return whether a header can be that of a frame."""
     return (
         header.rate in (0, info.rate)
         and header.bits in (0, info.bits)
@@ -154,7 +154,7 @@ def _agree(info: StreamInfo, header: FrameHeader) -> bool:
 
 
 def _made_info(run: _Run, model: StreamInfo | None) -> StreamInfo | None:
-    """Return a header for frames; what they do not say is taken from another one."""
+    """Return a header made from frames; fields that frames lack come from another header."""
     first, last = run.first, run.last
     if first is None or last is None:
         return None

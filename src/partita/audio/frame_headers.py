@@ -1,4 +1,4 @@
-"""What the frames of raw audio files say of themselves, from their first bytes."""
+"""Headers of the frames of raw audio files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _DTS_RATES = (
     *(96000, 192000),
 )
 _MLP_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")
-#: Bytes that are enough for any header.
+#: Enough bytes for any header.
 HEADER_BYTES = 32
 
 
 def mp3_header(data: bytes) -> Header | None:
-    """Read the four bytes in front of an MPEG audio frame; None if they are something else."""
+    """Read the header of an MPEG audio frame; None: it is none."""
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
     version, layer = (data[1] >> 3) & 3, 4 - ((data[1] >> 1) & 3)
@@ -52,7 +52,7 @@ def mp3_header(data: bytes) -> Header | None:
 
 
 def aac_header(data: bytes) -> Header | None:
-    """Read an ADTS header; channels are 0 where the frame itself says how many."""
+    """Read an ADTS header; channels are 0 if only the frame's content states them."""
     if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
         return None
     rate_index = (data[2] >> 2) & 15
@@ -65,7 +65,7 @@ def aac_header(data: bytes) -> Header | None:
 
 
 def ac3_header(data: bytes) -> Header | None:
-    """Read the head of an AC-3 frame (not E-AC-3)."""
+    """Read the header of an AC-3 frame (not E-AC-3)."""
     if len(data) < 8 or data[:2] != b"\x0b\x77" or data[5] >> 3 > 10:
         return None
     rate_index, size_index = data[4] >> 6, data[4] & 63
@@ -82,7 +82,7 @@ def ac3_header(data: bytes) -> Header | None:
 
 
 def eac3_header(data: bytes) -> Header | None:
-    """Read the head of an E-AC-3 frame; those that belong to the one before have no samples."""
+    """Read the header of an E-AC-3 frame; dependent substreams count as frames of no samples."""
     if len(data) < 6 or data[:2] != b"\x0b\x77" or not 11 <= data[5] >> 3 <= 16:
         return None
     kind, substream = data[2] >> 6, data[2] >> 3 & 7
@@ -99,7 +99,7 @@ def eac3_header(data: bytes) -> Header | None:
 
 
 def dts_header(data: bytes) -> Header | None:
-    """Read the head of a DTS frame, or of an extension behind one, which has no samples."""
+    """Read the header of a DTS frame, or of an extension, which counts as a frame of no samples."""
     if len(data) < 12:
         return None
     bits = int.from_bytes(data[4:12], "big")
@@ -115,14 +115,14 @@ def dts_header(data: bytes) -> Header | None:
 
 
 class LatmHeaders:
-    """Reads the heads of AAC frames in LOAS; not all of them repeat the rate."""
+    """Reads headers of AAC frames in LOAS, not all of which repeat the sample rate."""
 
     def __init__(self) -> None:
         self._known: tuple[int, int] | None = None  # samples, rate
         self._other = (b"", (0, 0))
 
     def __call__(self, data: bytes) -> Header | None:
-        """Read a frame's first bytes; None if they are something else."""
+        """Read a frame's header; None: it is none."""
         if len(data) < 16 or data[0] != 0x56 or data[1] & 0xE0 != 0xE0:
             return None
         size = ((data[1] & 31) << 8 | data[2]) + 3
@@ -138,7 +138,7 @@ class LatmHeaders:
         return (size, *self._known, 0) if self._known else None
 
     def _adopt(self, data: bytes, form: tuple[int, int]) -> bool:
-        """Take a frame's form over; one that changes has to come twice, or it is damage."""
+        """Update the format; a change has to occur twice, otherwise it is damage."""
         seen, other = self._other
         self._other = data, form
         if self._known is None or (form == other and data != seen):
@@ -147,13 +147,13 @@ class LatmHeaders:
 
 
 class MlpHeaders:
-    """Reads the heads of MLP and TrueHD access units; few of them hold more than their size."""
+    """Reads headers of MLP and TrueHD access units, most of which state their size only."""
 
     def __init__(self) -> None:
         self._samples = self._rate = self._substreams = 0
 
     def __call__(self, data: bytes) -> Header | None:
-        """Read a unit's first bytes; None if they are something else."""
+        """Read a unit's header; None: it is none."""
         if len(data) < 24:
             return None
         size = 2 * ((data[0] & 15) << 8 | data[1])
@@ -169,7 +169,7 @@ class MlpHeaders:
         return (size, self._samples, self._rate, 0) if size >= 4 else None
 
     def _is_sound(self, data: bytes) -> bool:
-        """Tell by its parity whether a head is one."""
+        """Return whether the parity of a header is valid."""
         at = parity = 0
         for part in range(self._substreams + 1):
             count = 4 if part == 0 or data[at] & 0x80 else 2
@@ -180,7 +180,7 @@ class MlpHeaders:
 
 
 ReadHeader = Callable[[bytes], Header | None]
-#: FFmpeg's demuxer → what reads its headers, and what they begin with, so many bytes in.
+#: FFmpeg's demuxer → reader of the headers, their first bytes, and the offset of these.
 KINDS: dict[str, tuple[Callable[[], ReadHeader], bytes, int]] = {
     "mp3": (lambda: mp3_header, b"\xff", 0),
     "aac": (lambda: aac_header, b"\xff", 0),

@@ -1,4 +1,4 @@
-"""Where each frame of a raw mp3, AAC, AC-3, DTS, … file lies, from the frames' own headers.
+"""Offset of each frame of a raw mp3, AAC, AC-3, DTS, … file, from the frames' headers.
 
 FFmpeg counts the frames of such files to get the time. Where bytes are damaged it loses count, and
 what follows would be early. The table tells how long the damaged bytes were, and which rates and
@@ -15,26 +15,26 @@ from pathlib import Path
 
 from partita.audio.frame_headers import HEADER_BYTES, KINDS, Header, ReadHeader
 
-#: FFmpeg's codecs that wav files hold → whose headers theirs are.
+#: FFmpeg's codecs in wav files → the kind of their headers.
 _IN_WAV = {
     **dict.fromkeys(("mp3", "mp3float", "mp2", "mp2float"), "mp3"),
     **{"ac3": "ac3", "eac3": "eac3", "dca": "dts"},
 }
-#: A shape that holds for less is damage, not music.
+#: Changes of sample rate or channels for less than this are damage.
 _MIN_SHAPE_S = 0.5
-#: Where a Xing header stands at the latest.
+#: Largest offset of a Xing header.
 _XING_BYTES = 64
-#: Bytes that tell one packet from another, and frames among which a lost one is looked for.
+#: Bytes that identify a packet, and number of frames in which a lost packet is searched.
 _HEAD_BYTES, _MAX_SEARCH = 24, 2_000
-#: Sums of frame lengths agree to less than this.
+#: Rounding error of sums of frame lengths.
 _MIN_DAMAGE_S = 1e-3
-#: Places that are tried as beginnings of frames; more are needed for noise only.
+#: Offsets that are tried as beginnings of frames; only noise needs more.
 _MAX_TRIES = 200_000
 
 
 @dataclass
 class FrameTable:
-    """Frames of a file.
+    """The frames of a file.
 
     Attributes
     ----------
@@ -63,12 +63,12 @@ class FrameTable:
     end: int = 0
 
     def frame_length_s(self, packet: bytes) -> float:
-        """Return how long a whole frame is, 0 where its header cannot be read."""
+        """Return the length of a frame; 0: its header cannot be read."""
         header = self.read_header(packet[:HEADER_BYTES])
         return header[1] / header[2] if header and header[1] else 0.0
 
     def time_s(self, offset: int) -> float:
-        """Return when the sound at an offset begins; within damage by its share of the bytes."""
+        """Return the time at an offset; within damage it is interpolated."""
         index = max(0, bisect.bisect_right(self.offsets, offset) - 1)
         start, start_s = self.offsets[index], self.times_s[index]
         if offset <= start:
@@ -80,17 +80,17 @@ class FrameTable:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether all of the file is frames."""
+        """Whether the file has no gaps between its frames."""
         return self.length_s - sum(self.shapes.values()) < _MIN_DAMAGE_S
 
     @property
     def first_rate(self) -> int:
-        """The rate at the beginning."""
+        """The sample rate at the beginning."""
         return next(iter(self.shapes))[0]
 
     @property
     def rate(self) -> int:
-        """The rate at the beginning, unless another holds twice as long."""
+        """The sample rate at the beginning, unless another lasts twice as long."""
         rates: dict[int, float] = {}
         for (rate, _), length_s in self.shapes.items():
             rates[rate] = rates.get(rate, 0.0) + length_s
@@ -99,13 +99,13 @@ class FrameTable:
 
     @property
     def channels(self) -> int:
-        """The most channels that hold for longer than damage would."""
+        """The largest channel count that lasts longer than `_MIN_SHAPE_S`."""
         least_s = min(_MIN_SHAPE_S, *self.shapes.values())
         return max(count for (_, count), held_s in self.shapes.items() if held_s >= least_s)
 
 
 class FrameFinder:
-    """Finds packets in a damaged file: behind bytes that it skipped FFmpeg gives wrong offsets.
+    """Finds packets in a damaged file, because FFmpeg's offsets are wrong behind skipped bytes.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class FrameFinder:
         self._shift = self._last = 0
 
     def offset(self, stated: int, packet: bytes) -> int:
-        """Return where a packet begins that is said to be at `stated`."""
+        """Return where a packet is that FFmpeg states to be at `stated`."""
         head = packet[:_HEAD_BYTES]
         with self._path.open("rb") as file:
 
@@ -138,7 +138,7 @@ class FrameFinder:
 
 
 def read_frame_table(path: Path, kind: str, codec: str = "") -> FrameTable | None:
-    """Return the table of a raw file, None where FFmpeg's own count has to do.
+    """Return the table of a raw file; None: use FFmpeg's timestamps.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def _scan(
             size, samples, rate, channels = header
             following = at + size
             next_header = read_header(data[following : following + HEADER_BYTES])
-            # Chance makes headers too: behind a frame there is another, a tag or the end.
+            # Random bytes can look like a header: a frame is followed by another, a tag or the end.
             if next_header or following >= end or after_tags(data, following) > following:
                 if not is_behind_frame and _is_index(data[at : at + _XING_BYTES]):
                     if not table.offsets:
@@ -210,7 +210,7 @@ def _scan(
 
 
 def _is_index(frame: bytes) -> bool:
-    """Tell whether a frame holds a table for seeking, and no sound."""
+    """Return whether a frame holds a seek table instead of sound."""
     return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
@@ -225,7 +225,7 @@ def _announced_s(frame: bytes, header: Header) -> float | None:
 def _resync(
     data: mmap.mmap, at: int, read_header: ReadHeader, sync: tuple[bytes, int], tries: int
 ) -> tuple[int, int]:
-    """Return where the next two frames in a row begin, or the end; and the tries that are left."""
+    """Return where the next two successive frames begin, or the end; and the remaining tries."""
     end, (mark, ahead) = len(data), sync
     while tries > 0:
         at = data.find(mark, at + ahead) - ahead
@@ -243,7 +243,7 @@ def _resync(
 
 
 def after_tags(data: mmap.mmap | bytes, at: int) -> int:
-    """Return where the tags end that begin here: ID3 and APE tags are no sound."""
+    """Return the end of ID3 and APE tags that begin here."""
     while True:
         head = data[at : at + 16]
         if head.startswith(b"ID3") and len(head) > 9:

@@ -1,4 +1,4 @@
-"""Files that are several files one behind the other: chained Ogg, and any others, joined."""
+"""Concatenated files: chained Ogg, and most other formats."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from partita.audio.timeline import describe_spans, silence, trimmed, uniform
 from partita.errors import AudioReadError
 
 _MAX_PARTS = 10_000
-#: What is read of tags; covers stand in front of files, not behind them.
+#: Largest tags between two files; covers are at the beginning of files.
 _TAG_BYTES = 1 << 16
-#: Flash video does not say how long it is.
+#: Flash video does not state its length.
 _FLV_START = re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00")
-#: Shorter than that a part may be by its own account, for rounding and padding.
+#: A part may be shorter than stated by this much, because of rounding and padding.
 _MIN_LOST_S = 0.1
 
 
 class JoinedReader(AudioReader):
-    """Parts of a file, each with its own rate and channel count, as one song.
+    """Reads the parts of a file, with their own sample rates and channel counts, as one song.
 
     FFmpeg's demuxers read such files as one, and fail or lose time where the parts differ.
 
@@ -73,7 +73,7 @@ class JoinedReader(AudioReader):
                 first_error = first_error or error
                 self._broken.add(number)
                 if part.length_s is None:
-                    # How long it was is not known: only at the end it moves nothing.
+                    # Its length is unknown: only the last part may be lost without shifting others.
                     lost = lost or error
                 else:
                     total_s = None if total_s is None else total_s + part.length_s
@@ -106,7 +106,7 @@ class JoinedReader(AudioReader):
             yield reader
 
     def samples(self, block_samples: int) -> Generator[Samples, None, None]:
-        """Yield the excerpt in blocks, found by decoding from the beginning."""
+        """Yield the excerpt in blocks; decodes from the beginning."""
         blocks = uniform(self._pieces(), self.channels, self.sample_rate)
         return rechunk(trimmed(blocks, self.start, self.limit), block_samples)
 
@@ -144,7 +144,7 @@ class JoinedReader(AudioReader):
 
 
 def find_parts(path: Path, head: bytes) -> list[FilePart]:
-    """Return the parts of a file; mostly it is one piece.
+    """Return the parts of a file; usually one.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def find_parts(path: Path, head: bytes) -> list[FilePart]:
 
 
 def _whole_files(path: Path, head: bytes) -> list[FilePart]:
-    """Return where files begin of which each says how long it is."""
+    """Return the parts of concatenated files that state their own size."""
     starts: list[int] = []
     following: int | None = 0
     while following is not None and len(starts) < _MAX_PARTS:
@@ -180,11 +180,11 @@ def _between(starts: list[int]) -> list[FilePart]:
 
 
 def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
-    """Return where a file of the same kind follows on the one that `file` begins with."""
+    """Return where another file of the same kind follows the first one of `file`."""
     size = stated_size(file)
     for end in () if not size else (size, size + size % 2):
         file.seek(end)
-        # Tags may stand between two files.
+        # There may be tags between two files.
         behind = end + after_tags(file.read(_TAG_BYTES) or b"", 0)
         file.seek(behind)
         if _begins_alike(file.read(16) or b"", head):
@@ -195,7 +195,7 @@ def _next_file(file: FileSlice, head: bytes, begin: int) -> int | None:
 def _begins_alike(found: bytes, head: bytes) -> bool:
     if found[4:8] == b"ftyp":
         return head[4:8] == b"ftyp"
-    # RIFF's kind follows its size: AVI files go on in chunks of another kind.
+    # The form type of RIFF follows its size: long AVI files continue in chunks of another type.
     kind = (
         slice(8, 12)
         if head.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"))

@@ -23,12 +23,12 @@ from partita.audio.flac_frames import flac_gaps, last_sample
 from partita.audio.timeline import describe_spans
 from partita.errors import AudioReadError, one_line
 
-#: Silence shorter than this is music. FLAC frames are longer.
+#: Shorter silence is part of the music; FLAC frames are longer.
 _LISTEN_SAMPLES = 1024
 
 
 class SoundFileReader(AudioReader):
-    """An open libsndfile file; what is damaged in it is handed over to FFmpeg's libraries.
+    """Reads a file with libsndfile, and from the first damaged block on with FFmpeg.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SoundFileReader(AudioReader):
         super().__init__(path, name, start_s, duration_s)
         self._file = file
         self.sample_rate, self.channels = file.samplerate, file.channels
-        # FLAC files state their length, the others' is measured.
+        # FLAC files state their length; that of others is measured.
         self.frames_certain = file.format != "FLAC"
         self.frames_stated = self.frames_certain or last_sample(path, file.frames) == file.frames
         try:
@@ -75,7 +75,7 @@ class SoundFileReader(AudioReader):
         at = self.start
         while left > 0:
             count = min(block_samples, left)
-            # Zeros tell nothing: a block that fails leaves what it got before in place.
+            # If reading fails, the block keeps what was read before.
             block = np.empty((count, self.channels), np.float32)  # [samples, channels]
             try:
                 got = len(self._file.read(out=block))
@@ -94,7 +94,7 @@ class SoundFileReader(AudioReader):
             self._report_missing_frames()
 
     def _listen(self, block: Samples) -> None:
-        """Note silence between sounds: libsndfile puts it where FLAC frames are missing."""
+        """Record silence within the sound: libsndfile inserts it for missing FLAC frames."""
         whole = block[: len(block) // _LISTEN_SAMPLES * _LISTEN_SAMPLES]
         loud = np.flatnonzero(whole.reshape(-1, _LISTEN_SAMPLES * self.channels).any(axis=1))
         if len(loud):
@@ -118,7 +118,7 @@ class SoundFileReader(AudioReader):
                 )
 
     def _rest(self, at: int, error: Exception | None) -> Iterator[Samples]:
-        """Yield what FFmpeg's libraries decode from a sample on."""
+        """Yield samples that FFmpeg's libraries decode, from a position on."""
         end_s = self.frames_left(at) / self.sample_rate
         got = 0
         shape = (self.sample_rate, self.channels)
@@ -142,7 +142,7 @@ class SoundFileReader(AudioReader):
             )
 
     def frames_left(self, at: int) -> int:
-        """Return how many samples of the excerpt come after one."""
+        """Return how many samples of the excerpt follow a position."""
         return (self.frames or 0) - (at - self.start)
 
     def _close(self) -> None:
@@ -150,7 +150,7 @@ class SoundFileReader(AudioReader):
 
 
 def open_soundfile(source: Any, name: str) -> Any | None:
-    """Return libsndfile's handle, None where the file is FFmpeg's.
+    """Return libsndfile's handle; None: FFmpeg reads the file.
 
     Raises
     ------
@@ -162,9 +162,8 @@ def open_soundfile(source: Any, name: str) -> Any | None:
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         return None
     with read_errors(name):
-        # Of chained Ogg files libsndfile reads the first link only, and it orders channels its own
-        # way. Without a length FFmpeg's demuxers count for themselves, and of mp3 within wav files
-        # they know the padding.
+        # libsndfile reads the first link of chained Ogg files only, and has its own channel order.
+        # FFmpeg counts frames of files without a length, and knows the padding of mp3 in wav files.
         is_ours = file.format not in ("MP3", "OGG", "RAW") and 0 < file.frames < 1 << 62
         is_ours = is_ours and not file.subtype.startswith("MPEG")
         if not is_ours:

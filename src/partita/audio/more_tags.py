@@ -1,4 +1,4 @@
-"""Tags that FFmpeg leaves out: all but the first of several values, the BPM of mp4 files."""
+"""Tags that FFmpeg does not read: several values of a tag, the BPM of mp4 files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MAX_TEXT_BYTES = 1 << 16
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 _ITEMS = (b"moov", b"udta", b"meta", b"ilst")
 _BPM = "tmpo"
-_UTF_8 = bytes([0, 0, 0, 1])  # the type of an item's data
+_UTF_8 = bytes([0, 0, 0, 1])  # type of an item's data
 
 
 def read_more_tags(path: Path) -> dict[str, str]:
-    """Return what FFmpeg does not say of a file's tags, by our names.
+    """Return the tags that FFmpeg does not read, by our names.
 
     Little more than the text is read, whatever the file declares.
 
@@ -43,13 +43,13 @@ def read_more_tags(path: Path) -> dict[str, str]:
         if head[4:8] != b"ftyp":
             return _several(_id3_texts(file))
         fields = list(_mp4_texts(file))
-        # Programs write 0 where they do not know it.
+        # 0 means unknown.
         bpm = [("bpm", value) for name, value in fields if name == _BPM and value != "0"]
         return {**_several(fields), **dict(bpm)}
 
 
 def _several(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the fields that stand there several times, their values joined."""
+    """Return the fields with several values, joined."""
     values: dict[str, list[str]] = {}
     for name, value in fields:
         values.setdefault(name.lower(), []).append(value)
@@ -71,10 +71,10 @@ def _seek_id3_chunk(file: IO[bytes], order: Literal["little", "big"]) -> None:
 
 
 def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
-    """Return the values of ID3v2.3 and ID3v2.4 text frames; a frame has NULs between several."""
+    """Return the values of ID3v2.3 and ID3v2.4 text frames, where NULs separate values."""
     fields: list[tuple[str, str]] = []
     head = file.read(10)
-    # Tags that are unsynchronised or have an extended header, which are rare, are left to FFmpeg.
+    # Unsynchronised tags and extended headers are rare and left to FFmpeg.
     if len(head) < 10 or head[:3] != b"ID3" or head[3] not in (3, 4) or head[5] & 0xC0:
         return fields
     end = file.tell() + _seven_bits(head[6:])
@@ -95,7 +95,7 @@ def _id3_texts(file: IO[bytes]) -> list[tuple[str, str]]:
 
 
 def _id3v22_texts(file: IO[bytes]) -> dict[str, str]:
-    """Return lyrics and comment of an ID3v2.2 tag; FFmpeg knows its other texts."""
+    """Return lyrics and comment of an ID3v2.2 tag; FFmpeg reads its other texts."""
     head = file.read(10)
     end = file.tell() + _seven_bits(head[6:])
     found: dict[str, str] = {}
@@ -109,7 +109,7 @@ def _id3v22_texts(file: IO[bytes]) -> dict[str, str]:
         if not content:
             file.seek(size, 1)
         elif name and content[0] < 2:
-            # The encoding, a language, a description, the text.
+            # Encoding, language, description, text.
             parts = content[4:].decode(_ENCODINGS[content[0]], "replace").split("\0", 1)
             description, text = (
                 part.removeprefix("\ufeff").strip("\0")
@@ -121,7 +121,7 @@ def _id3v22_texts(file: IO[bytes]) -> dict[str, str]:
 
 
 def _mp4_texts(file: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """Give the values of iTunes' items; an item has a box for each of its values."""
+    """Yield names and values of iTunes items; an item has a box for each value."""
     start, end = find_box(file, _ITEMS) or (0, 0)
     for item, item_start, item_end in boxes(file, start, end):
         if item_end - item_start > _MAX_TEXT_BYTES:  # a cover

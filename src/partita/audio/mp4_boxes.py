@@ -1,4 +1,4 @@
-"""Boxes of mp4 files: what stands in ``moov/udta``, where tags and the names of stems are."""
+"""Boxes of mp4 files, above all ``moov/udta`` with tags and names of stems."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-#: What a file may declare below ``udta``; longer content is not read.
+#: Longer content below ``udta`` is not read.
 _MAX_CONTENT_BYTES = 1 << 20
 _MAX_BOXES = 10_000
 
 
 def box(name: bytes, content: bytes) -> bytes:
-    """Return a box: its length, its four-character name, its content."""
+    """Return a box: length, four-character name, content."""
     return struct.pack(">I4s", 8 + len(content), name) + content
 
 
 def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
-    """Return the content of the first box of each name inside the one before.
+    """Return the content of a nested box.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
 
 
 def find_box(file: IO[bytes], names: Sequence[bytes]) -> tuple[int, int] | None:
-    """Return where the content of such a box, as for `read_box`, begins and ends."""
+    """Return start and end of the content of a nested box; see `read_box`."""
     start, end = 0, file.seek(0, 2)
     for wanted in names:
         for found, content, next_box in boxes(file, start, end):
             if found == wanted:
-                # Before the boxes in "meta" stand a version and flags.
+                # In "meta", a version and flags precede the boxes.
                 start, end = content + (4 if wanted == b"meta" else 0), next_box
                 break
         else:
@@ -99,7 +99,7 @@ def _split(content: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give name, start of the content and end of the boxes between two positions."""
+    """Yield name, start of the content and end of the boxes between two positions."""
     for _ in range(_MAX_BOXES):
         file.seek(start)
         header = file.read(16)

@@ -7,9 +7,9 @@ from typing import IO, Any
 
 _MARK = b"OggS\0"
 _HEADER_BYTES = 27
-#: Headers with cover art may fill many pages.
+#: Headers with cover art may take many pages.
 _MAX_PAGES = 1_000
-_PAGE_BYTES = 65_307  # at most
+_PAGE_BYTES = 65_307  # of the largest page
 
 
 def _checksum_table() -> tuple[int, ...]:
@@ -26,7 +26,7 @@ _TABLE = _checksum_table()
 
 
 def page_checksum(page: bytes | bytearray) -> int:
-    """Return the checksum of a page whose own field for it is zero."""
+    """Return the checksum of a page whose checksum field is zero."""
     value = 0
     for byte in page:
         value = (value << 8 & 0xFFFFFFFF) ^ _TABLE[value >> 24 ^ byte]
@@ -35,7 +35,7 @@ def page_checksum(page: bytes | bytearray) -> int:
 
 @dataclass(frozen=True)
 class DamagedEnd:
-    """The last page of a file that is damaged there, or right before it.
+    """The last page of a file that is damaged there or just before.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class DamagedEnd:
 
 
 def begins_damaged(file: IO[bytes] | Any) -> bool:
-    """Tell whether pages up to the first one with sound are broken: what comes later is late."""
+    """Return whether a page up to the first one with sound is damaged, so that sound is lost."""
     file.seek(0)
     for _ in range(_MAX_PAGES):
         head = file.read(_HEADER_BYTES)
@@ -65,7 +65,7 @@ def begins_damaged(file: IO[bytes] | Any) -> bool:
 
 
 def damaged_end(file: IO[bytes] | Any) -> DamagedEnd | None:
-    """Return the last page, unless it and what stands before it are whole.
+    """Return the last page; None: it and the page before it are undamaged.
 
     FFmpeg leaves out a damaged page. Of pages before the last one it then knows where they belong,
     by the last one's header; of the last one it does not.
@@ -84,7 +84,7 @@ def damaged_end(file: IO[bytes] | Any) -> DamagedEnd | None:
 
 
 def is_whole(page: bytes) -> bool:
-    """Tell whether a page has the checksum that it states."""
+    """Return whether a page's checksum is right."""
     blank = page[:22] + bytes(4) + page[26:]
     return page_checksum(blank) == int.from_bytes(page[22:26], "little")
 
@@ -94,7 +94,7 @@ def _samples(head: bytes) -> int:
 
 
 def with_serial(pages: bytes, serial: int) -> bytes:
-    """Return whole pages under another serial number."""
+    """Return pages with another serial number."""
     changed, at = bytearray(pages), 0
     while at < len(changed):
         table = changed[at + 27 : at + 27 + changed[at + 26]]

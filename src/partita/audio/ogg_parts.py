@@ -1,4 +1,4 @@
-"""Where the links of chained Ogg files begin and how long they are, also without their headers."""
+"""Positions and lengths of the links of chained Ogg files, even if their headers are damaged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from partita.audio.slices import FilePart
 
 _MARK = b"OggS\x00"
 _CODECS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
-#: Codecs whose sound can be decoded with another link's header: frames say what they are.
+#: Codecs whose frames can be decoded with another link's header.
 _SELF_CONTAINED = (b"OpusHead", b"\x7fFLAC")
-#: A page that holds more is damaged, unless its checksum says otherwise.
+#: Longer pages are damaged, unless their checksum is right.
 _MAX_PAGE_S = 60
 _OPUS_RATE = 48_000
-#: Headers beyond that hold pictures.
+#: Larger headers contain pictures.
 _MAX_HEADER_BYTES = 1 << 20
 
 
@@ -34,7 +34,7 @@ class _Page(NamedTuple):
 
 @dataclass
 class _Link:
-    """One link: where it begins, its stream, and where its sound begins and ends."""
+    """One link: its offset, its stream, and where its sound begins and ends."""
 
     start: int
     serials: set[int] = field(default_factory=set)
@@ -51,17 +51,17 @@ class _Link:
 
     @property
     def is_multiplexed(self) -> bool:
-        """Tell whether there are other streams, which makes numbers and lengths nobody's."""
+        """Whether there are other streams, so that page numbers and lengths are ambiguous."""
         return len(self.serials) > 1
 
     def goes_on_with(self, page: _Page) -> bool:
-        """Tell whether a page is the next one."""
+        """Return whether a page is the next one."""
         if self.is_multiplexed:
             return True
         return page.serial in self.serials and page.number == self.number + 1 and not self.is_ended
 
     def may_hold(self, page: _Page) -> bool:
-        """Tell whether a page may be a later one."""
+        """Return whether a page may be a later one."""
         is_later = page.number > self.number and page.samples >= self.samples
         return page.serial in self.serials and is_later and not self.is_ended
 
@@ -98,7 +98,7 @@ def ogg_parts(data: mmap.mmap) -> list[FilePart]:
         if following is not None and bytes_a_sample:
             lost = round(_lost_bytes(link, following, model, bytes_a_sample) / bytes_a_sample)
         own = max(0, link.samples - model.padding)
-        # What stands between the last page and the next link was sound: of this link, or another.
+        # Bytes between the last page and the next link were sound of this link or of another.
         samples = own if link.is_ended else own + lost
         part = FilePart(link.start, end, length_s=samples / model.rate if model.rate else None)
         if link.sound_at and not (link.codec and _has_whole_header(data, link)):
@@ -115,14 +115,14 @@ def ogg_parts(data: mmap.mmap) -> list[FilePart]:
 
 
 def _lost_bytes(link: _Link, following: _Link, model: _Link, bytes_a_sample: float) -> float:
-    """Return how many bytes of sound are missing behind a link that no other one accounts for."""
+    """Return how many bytes of sound are missing behind a link and belong to no other link."""
     lost: float = following.start - link.end
     header = model.sound_at - model.start
     if following.codec:
         return max(0.0, lost - header) if link.is_ended else lost
     if link.is_ended:
         return 0.0
-    # What is lost of the next link: its header, and sound that its first page counts.
+    # Lost of the next link: its header, and sound that its first page counts.
     header -= following.sound_at - following.start
     begins = following.first_samples * bytes_a_sample
     begins -= following.sound_end - following.sound_at
@@ -196,7 +196,7 @@ def _read_codec(data: mmap.mmap, page: _Page, link: _Link) -> None:
 
 
 def _count(data: mmap.mmap, page: _Page, link: _Link) -> None:
-    """Note where the sound of a page ends."""
+    """Record where the sound of a page ends."""
     added = page.samples - link.samples
     most = _MAX_PAGE_S * (link.rate or _OPUS_RATE)
     if added > 0 and (added <= most or is_whole(data[page.at : page.end])):
@@ -215,7 +215,7 @@ def _has_whole_header(data: mmap.mmap, link: _Link) -> bool:
 
 
 def _may_help(data: mmap.mmap, helper: _Link, link: _Link) -> bool:
-    """Tell whether a link's header may stand in for another's."""
+    """Return whether a link's header can replace another's."""
     is_safe = helper.codec in _SELF_CONTAINED or helper.serials == link.serials
     is_sized = 0 < helper.sound_at - helper.start <= _MAX_HEADER_BYTES
     return is_safe and is_sized and not helper.is_multiplexed and _has_whole_header(data, helper)

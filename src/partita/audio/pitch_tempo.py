@@ -17,8 +17,8 @@ from torch import Tensor
 
 Samples = npt.NDArray[np.float32]
 
-_MAX_STAGE = 2.0  # FFmpeg's atempo slows down to a half; beyond twice as fast it skips samples
-_RUN_OUT_S = 0.2  # of silence: atempo ends up to 50 ms early
+_MAX_STAGE = 2.0  # limits of FFmpeg's atempo: 1/2 to 2, above it skips samples
+_RUN_OUT_S = 0.2  # of appended silence, because atempo ends up to 50 ms early
 
 
 def change_pitch_and_tempo(
@@ -55,7 +55,7 @@ def change_pitch_and_tempo(
         return audio
     length = round(audio.shape[1] / tempo)
     speed = 2.0 ** (semitones / 12)
-    # Threads that prefetch call this: in numpy, which wakes no other threads.
+    # Called in prefetching threads: NumPy uses no further threads.
     run_out = round(_RUN_OUT_S * sample_rate * max(1.0, tempo))
     samples = np.pad(audio.numpy(), ((0, 0), (0, run_out)))  # [C, T + run_out]
     if speed != 1:
@@ -68,7 +68,7 @@ def change_pitch_and_tempo(
 
 
 def _play_at_speed(samples: Samples, sample_rate: int, speed: float) -> Samples:
-    """Change pitch and tempo alike: ``[C, T]`` to ``[C, T / speed]``."""
+    """Change pitch and tempo by the same factor: ``[C, T]`` to ``[C, T / speed]``."""
     faster: Samples = soxr.resample(
         np.ascontiguousarray(samples.T), sample_rate * speed, sample_rate, quality="HQ"
     )
@@ -76,9 +76,9 @@ def _play_at_speed(samples: Samples, sample_rate: int, speed: float) -> Samples:
 
 
 def _change_tempo(samples: Samples, sample_rate: int, tempo: float) -> Samples:
-    """Change the tempo alone: ``[C, T]`` to ``[C, about T / tempo]``."""
+    """Change the tempo only: ``[C, T]`` to ``[C, about T / tempo]``."""
     channels = len(samples)
-    layout = f"{channels} channels"  # no names, so that there can be any number
+    layout = f"{channels} channels"  # a layout without names allows any number
     graph = av.filter.Graph()
     graph.threads = 1
     nodes: list[Any] = [

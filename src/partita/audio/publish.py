@@ -1,4 +1,4 @@
-"""Finished files get their final names: all of them, or none."""
+"""Renaming finished files to their final names: all or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from partita.files import sync_file, sync_folder
 
 
 def publish(files: Mapping[Path, Path]) -> None:
-    """Move files to their final names; where one cannot go there, none does.
+    """Rename files to their final names; if one fails, none is renamed.
 
     What stood under a final name is replaced, or stays where something fails. Folders that are
     missing are made. Final names may lie on other file systems: the files are copied to a hidden
@@ -42,7 +42,7 @@ def publish(files: Mapping[Path, Path]) -> None:
 
 
 def _copied(files: Mapping[Path, Path], stack: contextlib.ExitStack) -> dict[Path, Path]:
-    """Copy files to where they can be renamed from."""
+    """Copy files to the file system of their final names."""
     folders: dict[Path, Path] = {}
     copies = {}
     for index, (file, final) in enumerate(files.items()):
@@ -74,7 +74,7 @@ def _replace_all(files: Mapping[Path, Path]) -> None:
 
 
 def _second_name(path: Path, name: Path) -> None:
-    """Give a file another name, so that there is one under `path` at any moment."""
+    """Give a file a second name, while `path` exists at any moment."""
     try:
         name.hardlink_to(path)
     except OSError as error:
@@ -85,7 +85,7 @@ def _second_name(path: Path, name: Path) -> None:
 
 @contextlib.contextmanager
 def _named(final: Path) -> Iterator[None]:
-    """Let errors name the file that a person knows, not the hidden one."""
+    """Let errors name the final file, not the hidden one."""
     try:
         yield
     except OSError as error:

@@ -38,8 +38,8 @@ __all__ = [
     "rechunk",
 ]
 
-#: What files begin with that libsndfile gets to see. FFmpeg's libraries take the rest: mp3, where
-#: libsndfile prints to standard error and seeks only roughly, and what holds lossy codecs.
+#: First bytes of files that libsndfile reads. FFmpeg's libraries read the rest: mp3, of which
+#: libsndfile prints errors to standard error and seeks inaccurately, and other lossy codecs.
 _PLAIN = (
     *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"caff", b".snd", b"dns."),
     *(b"NIST_1A", b"Creative Voice File", b"PVF1", b" paf", b"fap ", b"2BIT", b"MATLAB"),
@@ -85,7 +85,7 @@ def open_audio(
     if str(path) == "-":
         spool = spool_standard_input(cancel)
         return _open_spool(spool, STANDARD_INPUT, stream, start_s, duration_s)
-    if path == "":  # to Path, that is this folder
+    if path == "":  # Path("") is the current folder
         raise AudioReadError("the name of the file is empty")
     path = Path(path)
     name = one_line(path)
@@ -120,7 +120,7 @@ def _check_file(path: Path, name: str) -> None:
 def _open_spool(
     spool: IO[bytes], name: str, stream: int | None, start_s: float, duration_s: float | None
 ) -> AudioReader:
-    """Open a temporary file that goes away with the reader."""
+    """Open a temporary file, which is removed with the reader."""
     try:
         reader = _open(Path(spool.name), name, stream, start_s, duration_s)
     except BaseException:
@@ -166,7 +166,7 @@ def _head(path: Path) -> bytes:
 
 
 def _unknown_size(head: bytes) -> dict[int, bytes]:
-    """Return what to read in place of sizes that were never filled in: up to the file's end."""
+    """Return replacements of sizes that were never filled in: up to the end of the file."""
     if head.startswith((b"RF64", b"BW64")):
         return {0: b"RIFF"}  # without the 64-bit sizes
     if head.startswith(b".snd"):

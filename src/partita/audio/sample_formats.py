@@ -1,4 +1,4 @@
-"""FFmpeg's sample formats, as float32."""
+"""Conversion of FFmpeg's sample formats to float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Samples = npt.NDArray[np.float32]
 
 _FULL_SCALE = {"s16": 1 << 15, "s16p": 1 << 15, "s32": 1 << 31, "s32p": 1 << 31}
 _FLOAT = frozenset(("flt", "fltp", "dbl", "dblp"))
-#: Layouts whose channels are those of another, in another order: FFmpeg 9 reads AAC's 6.1 so.
+#: Layouts that are others in another channel order: FFmpeg 9 has one for AAC's 6.1.
 _ORDER = {"6.1(back)": [0, 1, 2, 3, 6, 4, 5]}
 
 
@@ -32,7 +32,7 @@ class ToFloat:
     def _converted(self, frame: Any) -> Samples:
         """Return a decoded frame as ``[channels, samples]``, in its own order."""
         channels, form = frame.layout.nb_channels, frame.format.name
-        # PyAV miscounts the planes of frames with eight of them.
+        # PyAV miscounts the planes of frames with eight channels.
         if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
             array = frame.to_ndarray()  # planar [channels, samples], packed [1, samples * channels]
             if not frame.format.is_planar:

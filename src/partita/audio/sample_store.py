@@ -16,12 +16,12 @@ from partita.errors import write_error
 
 Samples = npt.NDArray[np.float32]
 
-_MAX_BYTES = 1 << 25  # in memory; more goes to the disk
+_MAX_BYTES = 1 << 25  # in memory; the rest is on disk
 _BLOCK_SAMPLES = 1 << 16
 
 
 class SampleStore:
-    """Keeps blocks of samples to read them again, in memory that does not grow with them.
+    """Stores blocks of samples for a second reading, in bounded memory.
 
     Decoding a second time would take three times as long as this, and what cannot seek cannot be
     decoded twice.
@@ -48,11 +48,11 @@ class SampleStore:
     ) -> None:
         with contextlib.suppress(
             OSError
-        ):  # what a full disk has no room for is not missed any more
+        ):  # flushing to a full disk fails, but the samples are not needed any more
             self._file.close()
 
     def keep(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        """Yield ``[channels, samples]`` blocks as they come, and keep them.
+        """Yield ``[channels, samples]`` blocks, and store them.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class SampleStore:
             yield block
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield all that was kept, in blocks ``[channels, samples]``, from the start.
+        """Yield everything that was stored, in blocks ``[channels, samples]``.
 
         Raises
         ------
@@ -77,11 +77,11 @@ class SampleStore:
             self._file.seek(0)
         while data := self._file.read(_BLOCK_SAMPLES * self._channels * 4):
             samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
-            yield np.array(samples.T, order="C")  # a copy, which may be written to
+            yield np.array(samples.T, order="C")  # a writable copy
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
-        """Say errors of the operating system's in one line."""
+        """Turn errors of the operating system into one line."""
         try:
             yield
         except OSError as error:

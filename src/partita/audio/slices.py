@@ -1,4 +1,4 @@
-"""A part of a file, or a file with some bytes replaced, that reads like a file of its own."""
+"""A part of a file, or a file with some bytes replaced, as a file object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FilePart:
-    """Where a part of a file lies.
+    """Position of a part of a file.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class FilePart:
 
 
 class FileSlice(io.RawIOBase):
-    """Bytes `start` to `end` of a file, some of them replaced, others put before them.
+    """Bytes `start` to `end` of a file, with a prefix and with some bytes replaced.
 
     Parameters
     ----------
@@ -63,16 +63,16 @@ class FileSlice(io.RawIOBase):
         self._at = 0
 
     def again(self) -> FileSlice:
-        """Open the same part once more."""
+        """Open the same part again."""
         end = self._start + self._size - len(self._prefix)
         return FileSlice(self._path, self._start, end, self._patches, self._prefix)
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can seek."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
@@ -80,13 +80,13 @@ class FileSlice(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position and return it."""
+        """Seek to a position and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer as far as there are bytes; return how many."""
+        """Read into a buffer; return the number of bytes."""
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._at))
         if not count:
@@ -105,6 +105,6 @@ class FileSlice(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._file.close()
         super().close()

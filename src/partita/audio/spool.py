@@ -1,4 +1,4 @@
-"""Input that can be read only once, kept in a temporary file because containers need to seek."""
+"""Input that can be read only once, copied to a temporary file, because containers need to seek."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from partita.threads import call_awake
 
 STANDARD_INPUT = "standard input"
 _DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/(?:self|\d+)/fd/(\d+)")
-#: What a device may give: endless ones would fill the disk.
+#: Largest input from a device: endless ones would fill the disk.
 _MAX_DEVICE_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 
 
 def is_readable_once(path: Path) -> bool:
-    """Tell whether a path is a pipe, a socket or a device; not where nothing is there."""
+    """Return whether a path is a pipe, a socket or a device."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def spool_standard_input(cancel: threading.Event | None = None) -> IO[bytes]:
 
 
 def spool_path(path: Path, name: str, cancel: threading.Event | None = None) -> IO[bytes]:
-    """Copy what comes out of a pipe, socket or device to a temporary file.
+    """Copy the content of a pipe, socket or device to a temporary file.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def spool_path(path: Path, name: str, cancel: threading.Event | None = None) -> 
 def _standard_input() -> IO[bytes]:
     try:
         return _duplicate(sys.stdin.fileno())
-    except io.UnsupportedOperation:  # a program that uses partita put something else in its place
+    except io.UnsupportedOperation:  # sys.stdin was replaced by the program
         return io.BytesIO(sys.stdin.buffer.read())
 
 
@@ -92,7 +92,7 @@ def _open_once(path: Path) -> IO[bytes]:
 
 
 def _duplicate(descriptor: int) -> IO[bytes]:
-    # Without a buffer: Python would wait for its lock when it ends, and a thread may hold that.
+    # Unbuffered: at exit, Python would wait for the buffer's lock, which a thread may hold.
     return os.fdopen(os.dup(descriptor), "rb", buffering=0)
 
 
@@ -102,7 +102,7 @@ def _spooled(
     limit: int | None,
     cancel: threading.Event | None,
 ) -> IO[bytes]:
-    """Open and copy; both may block until somebody writes, who may never do."""
+    """Open and copy; both may block forever, if nobody writes."""
     spool = tempfile.NamedTemporaryFile(prefix="partita-input-")  # noqa: SIM115 (the reader closes it)
 
     def copy() -> None:

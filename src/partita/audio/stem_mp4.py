@@ -20,13 +20,13 @@ from partita.errors import UsageError
 Samples = npt.NDArray[np.float32]
 
 STEM_COUNT = 4
-#: Where DJ programs and the readers of MUSDB18 expect the usual stems, behind the mixture.
+#: Order in which DJ programs and readers of MUSDB18 expect the stems behind the mixture.
 STEM_ORDER = ("drums", "bass", "other", "vocals")
-#: What stands in the place of a stem that there is not.
+#: Name of a missing stem, which is silent.
 EMPTY = "empty"
 _CHANNELS = 2
 _COLORS = ("#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-#: Players want these blocks; both processors are switched off, so the stems sound as they are.
+#: Blocks that players require; both processors are off, so that stems are played unchanged.
 _MASTERING = {
     "compressor": {
         "enabled": False,
@@ -44,7 +44,7 @@ _MASTERING = {
 
 
 def check_stem_count(count: int) -> None:
-    """Raise `UsageError` where a ``.stem.mp4`` cannot hold that many stems."""
+    """Raise `UsageError` if a ``.stem.mp4`` cannot hold so many stems."""
     if count > STEM_COUNT:
         raise UsageError(
             f".stem.mp4 holds {STEM_COUNT} stems, not {count}: choose some with `stems`"
@@ -52,7 +52,7 @@ def check_stem_count(count: int) -> None:
 
 
 def stem_mp4_rate(sample_rate: int) -> int:
-    """Return 44100 or 48000, which is what the specification allows: the nearer relative."""
+    """Return the sample rate of the file: 44100 or 48000, which the specification allows."""
     return 44100 if sample_rate % 11025 == 0 else 48000
 
 
@@ -78,7 +78,7 @@ def encode_stem_mp4(
     sample_rate: int,
     tags: Tags,
 ) -> None:
-    """Write mixture and stems as stereo streams and add the ``stem`` box that players look for.
+    """Write mixture and stems as stereo streams and add the ``stem`` box, which players need.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def encode_stem_mp4(
 
 
 def read_stem_names(path: Path) -> list[str] | None:
-    """Return the names of the stems behind the mixture, as the ``stem`` box has them.
+    """Return the names of the stems in the ``stem`` box.
 
     Returns
     -------

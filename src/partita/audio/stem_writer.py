@@ -1,4 +1,4 @@
-"""Writing the stems of one song: all of them complete, or none."""
+"""Writing the stems of one song: all or none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIXTURE = "mixture"
 
 
 class StemWriter:
-    """Takes estimates block by block and leaves finished files.
+    """Writes estimates, which come block by block, to finished files.
 
     The blocks wait as float32 in a hidden folder under `root` until the song is over, because
     only then is the loudest peak known: formats that would clip get one joint gain for all stems,
@@ -96,13 +96,13 @@ class StemWriter:
     ) -> None:
         try:
             self._stack.close()
-        except OSError as close_error:  # the spools could not be flushed: the disk is full
+        except OSError as close_error:  # flushing failed: the disk is full
             if kind is None:
                 raise write_error(self._root, close_error) from close_error
 
     @property
     def file_rate(self) -> int:
-        """Sample rate of the files, which some formats limit."""
+        """Sample rate of the files, which depends on the format."""
         if self._form.holds_all_stems:
             return stem_mp4_rate(self._sample_rate)
         return file_rate(self._form, self._sample_rate)
@@ -120,7 +120,7 @@ class StemWriter:
         return -20.0 * math.log10(self.peak)
 
     def write(self, mixture: Samples, estimates: Samples) -> None:
-        """Take ``[channels, samples]`` of the mixture and ``[stems, channels, samples]``.
+        """Add a block: ``[channels, samples]`` of the mixture, ``[stems, channels, samples]``.
 
         Raises
         ------
@@ -141,13 +141,13 @@ class StemWriter:
             signals = [*estimates, mixture]
         try:
             for spool, signal in zip(self._spools, signals, strict=True):
-                spool.write(np.ascontiguousarray(signal.T).data)  # interleaved, as files have it
+                spool.write(np.ascontiguousarray(signal.T).data)  # interleaved, as in files
         except OSError as error:
             raise write_error(self._root, error) from error
         self._frames += estimates.shape[-1]
 
     def finish(self) -> dict[str, Path]:
-        """Encode everything and move it to the final names.
+        """Encode all stems and rename them to their final names.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class StemWriter:
             jobs = [pool.submit(self._encode_one, index) for index in range(len(self._stems))]
             wait(jobs, return_when=FIRST_EXCEPTION)
         finally:
-            # Nothing but these encoders stops: one that failed, or Ctrl-C, ends the others.
+            # A failed encoder, or Ctrl-C, stops the other encoders.
             self._stopped.set()
             pool.shutdown(cancel_futures=True)
         errors = [None if job.cancelled() else job.exception() for job in jobs]
@@ -217,7 +217,7 @@ class StemWriter:
 
     @contextlib.contextmanager
     def _naming(self, path: Path) -> Iterator[None]:
-        """Let errors name the file that was asked for, not the hidden one."""
+        """Let errors name the final file, not the hidden one."""
         try:
             yield
         except InterruptedError:

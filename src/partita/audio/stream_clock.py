@@ -95,7 +95,7 @@ class StreamClock:
         return stamp_s - self.origin_s
 
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
-        """Return when a frame begins, in the file's own time."""
+        """Return when a frame begins, by the file's own timestamps."""
         own_s = seconds(frame, "pts")
         is_flac = self.stream.codec_context.name == "flac" and self.is_from_zero
         if (is_flac or self.kind == "flac") and packet.size:
@@ -104,7 +104,7 @@ class StreamClock:
             return own_s
         if packet.pos is None:
             return None
-        # Where a decoder skips padding, the frame begins later than its packet, or ends earlier.
+        # If a decoder skips padding, the frame begins later than its packet, or ends earlier.
         packet_s = seconds(packet, "pts")
         inside_s = 0.0 if own_s is None or packet_s is None else own_s - packet_s
         offset = (
@@ -119,7 +119,7 @@ class StreamClock:
         return stamp_s
 
     def _flac_stamp_s(self, frame: Any, packet: Any) -> float | None:
-        # What two neighbours agree on counts more than a header that may be damaged.
+        # The length of two successive frames is more reliable than a header that may be damaged.
         if frame.samples == self._full_samples:
             self._block_samples = frame.samples
         self._full_samples = frame.samples
@@ -143,8 +143,8 @@ class StreamClock:
                 return 0.0 if begins_damaged(file) else origin_s
         if failed_s is not None:
             origin_s = min(origin_s, failed_s if start_s is None else max(failed_s, start_s))
-        # Stems lie under their video; of other sound only what begins much earlier counts, since
-        # start times are those of the padding.
+        # Stems are aligned with the video. Of other streams only much earlier starts count, because
+        # start times include padding.
         for stream in videos(self.stream.container):
             video_s = seconds(stream, "start_time")
             origin_s = origin_s if video_s is None else min(origin_s, video_s)
@@ -155,7 +155,7 @@ class StreamClock:
         return origin_s
 
     def late_s(self) -> float:
-        """Return how late the stream begins among the others of its file."""
+        """Return by how much the stream begins later than the file."""
         start_s = seconds(self.stream, "start_time")
         if start_s is None or len(self.stream.container.streams) == 1:
             return 0.0

@@ -1,4 +1,4 @@
-"""Files that declare more tags than a song has: FFmpeg's time grows with the square of the number.
+"""Files with too many tags: FFmpeg's time grows with the square of their number.
 
 The places where tags are counted are read without FFmpeg, and where there are too many, the file is
 read with these places overwritten, so that the sound is still to be had.
@@ -13,10 +13,10 @@ from typing import IO
 
 from partita.audio.ogg_pages import page_checksum
 
-#: A song has some dozens.
+#: Songs have some dozens.
 MAX_TAGS = 2_000
 MAX_PICTURE_BYTES = 20_000_000
-#: Where comments of Ogg streams and headers of ASF are looked for.
+#: Comments of Ogg streams and headers of ASF are searched in so many bytes.
 _SEARCH_BYTES = 1 << 20
 _MAX_BOXES = 10_000
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11")
@@ -27,12 +27,12 @@ _ASF_TAGS = (
 )
 _MATROSKA_SEGMENT, _MATROSKA_TAGS, _SIMPLE_TAG = 0x18538067, 0x1254C367, b"\x67\xc8"
 
-#: How many tags there are, and what to write where so that they are not read.
+#: Number of tags; offset and bytes of the replacement that hides them.
 Found = tuple[int, int, bytes]
 
 
 def excess_patches(path: Path) -> dict[int, bytes]:
-    """Return ``{offset: bytes}`` to read a file by without its tags; empty for ordinary files."""
+    """Return replacements ``{offset: bytes}`` that hide too many tags; empty for most files."""
     try:
         with path.open("rb") as file:
             if not file.seekable():
@@ -139,7 +139,7 @@ def _ogg(file: IO[bytes]) -> Iterator[Found]:
 
 
 def _chunks(file: IO[bytes], at: int, end: int, order: str) -> Iterator[Found]:
-    """Go through the chunks of RIFF and AIFF files, and through lists of tags."""
+    """Count tags in the chunks of RIFF and AIFF files."""
     for _ in range(_MAX_BOXES):
         head = _at(file, at, 12)
         if len(head) < 8 or at >= end:
@@ -147,7 +147,7 @@ def _chunks(file: IO[bytes], at: int, end: int, order: str) -> Iterator[Found]:
         (size,) = struct.unpack(f"{order}I", head[4:8])
         if head[:4] == b"LIST" and head[8:12] == b"INFO":
             yield _count_chunks(file, at + 12, min(end, at + 8 + size), order), at, b"JUNK"
-            if at + 8 + size > end:  # FFmpeg takes memory for tags of any size within the list
+            if at + 8 + size > end:  # FFmpeg allocates memory for tags of any size
                 yield MAX_TAGS + 1, at + 4, struct.pack(f"{order}I", end - at - 8)
         elif head[:4] in (b"id3 ", b"ID3 "):
             yield from _id3(file, at + 8)
@@ -165,7 +165,7 @@ def _count_chunks(file: IO[bytes], at: int, end: int, order: str) -> int:
 
 
 def _boxes(file: IO[bytes], at: int, end: int) -> Iterator[Found]:
-    """Go through the boxes of mp4 files to those that hold tags."""
+    """Count tags in the boxes of mp4 files."""
     for _ in range(_MAX_BOXES):
         head = _at(file, at, 16)
         if len(head) < 8 or at >= end:
@@ -213,8 +213,8 @@ def _matroska(file: IO[bytes], end: int) -> Iterator[Found]:
         body = at + id_bytes + size_bytes
         if kind == _MATROSKA_TAGS:
             data = _at(file, body, min(size, MAX_PICTURE_BYTES))
-            yield data.count(_SIMPLE_TAG), at, b"\x12\x54\xc3\x68"  # an element nobody knows
-        # The segment is gone into, and what has no length.
+            yield data.count(_SIMPLE_TAG), at, b"\x12\x54\xc3\x68"  # an unknown element
+        # Descend into the segment and into elements of unknown length.
         is_open = kind == _MATROSKA_SEGMENT or size == (1 << (7 * size_bytes)) - 1
         at = body if is_open else body + size
 

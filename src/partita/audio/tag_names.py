@@ -1,4 +1,4 @@
-"""What a tag is called: one name here, and the own name that each file format has for it."""
+"""Names of tags: ours, and those of each file format."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Between the values of a tag that has several.
+#: Separates several values of a tag.
 SEPARATOR = "\0"
 
 
@@ -87,7 +87,7 @@ _OURS = {
     for alias in (each.name, each.id3, each.vorbis, each.mp4, each.riff, *each.aliases)
     if alias
 } | _ID3V22
-#: Totals that stand by themselves: they go behind the number, as in "3/12".
+#: Separate totals, which are appended to the number, as in "3/12".
 _TOTALS = {
     "tracktotal": "track",
     "totaltracks": "track",
@@ -97,15 +97,15 @@ _TOTALS = {
 
 
 def tag_name(name: str) -> TagName:
-    """Return what the formats call one of our tags; tags that are nobody's keep their name."""
-    # Vorbis comments allow printable ASCII but for "=" and "~".
+    """Return the formats' names of one of our tags; unknown tags keep their name."""
+    # Vorbis comments allow printable ASCII except "=" and "~".
     return _BY_NAME.get(name) or TagName(name, vorbis=re.sub(r"[^ -<>-}]", "_", name.upper()))
 
 
 def our_name(name: str) -> str:
-    """Return our name of a tag that FFmpeg, ID3 or Vorbis comments call `name`, in any case."""
+    """Return our name of a tag of FFmpeg, ID3 or Vorbis comments, in any case."""
     key = name.lower()
-    if key.startswith("lyrics-"):  # FFmpeg puts the language behind
+    if key.startswith("lyrics-"):  # FFmpeg appends the language
         key = "lyrics"
     return _OURS.get(key, key)
 

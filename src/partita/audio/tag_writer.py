@@ -1,4 +1,4 @@
-"""Tags and cover of a finished stem file, under the names that its format has for them."""
+"""Writing tags and cover to a finished stem file, by the names of its format."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from partita.audio.tags import Tags
 from partita.audio.vorbis_comments import replace_head, write_flac_tags, write_ogg_tags
 
 _UTF_8 = b"\x03"
-_LANGUAGE = b"eng"  # that of comments and lyrics is not known; players look for this one
+_LANGUAGE = b"eng"  # of comments and lyrics is unknown; players expect this one
 _FRONT_COVER = 3
 _BYTES, _TEXT, _JPEG, _PNG, _INTEGER = 0, 1, 13, 14, 21  # types of mp4 data
 _INTEGER_ATOMS = ("trkn", "disk", "tmpo", "cpil")
 
 
 def write_tags(path: Path, form: StemFormat, tags: Tags) -> None:
-    """Put tags and cover into a file as the encoder left it.
+    """Write tags and cover to a file.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def write_tags(path: Path, form: StemFormat, tags: Tags) -> None:
 
 
 def _write_wav_tags(path: Path, tags: Tags) -> None:
-    """Append a LIST of type INFO, which knows few names, and an ID3 chunk with everything."""
+    """Append an INFO list, which has few names, and an ID3 chunk with all tags."""
     info = b"INFO"
     for name, text in tags.text.items():
         if chunk := tag_name(name).riff:
@@ -98,7 +98,7 @@ def _seven_bits(number: int) -> bytes:
 
 
 def _item_list(tags: Tags) -> bytes:
-    """Return the content of a ``meta`` box as iTunes writes it."""
+    """Return the content of a ``meta`` box in the form of iTunes."""
     items = b"".join(_item(tag_name(name), text) for name, text in tags.text.items())
     if tags.cover is not None:
         kind = _JPEG if tags.cover.mime == "image/jpeg" else _PNG
@@ -119,7 +119,7 @@ def _item(name: TagName, text: str) -> bytes:
 
 
 def _integers(atom: str, text: str) -> bytes:
-    """Return the data of an atom that holds numbers, nothing where the text is none."""
+    """Return the data of a numeric atom; empty if the text is no number."""
     match = re.fullmatch(r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:/\s*(\d{1,4}))?\s*", text)
     if match is None:
         return b""

@@ -1,4 +1,4 @@
-"""Tags and cover art: read from a song, carried over to its stems."""
+"""Tags and cover art: read from a song, copied to its stems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from partita.audio.tag_limits import MAX_PICTURE_BYTES, MAX_TAGS, excess_patches
 from partita.audio.tag_names import SEPARATOR, with_our_names
 from partita.errors import one_line
 
-#: Facts about one particular file (its encoder, container, loudness), not about the song.
+#: Tags about the file (encoder, container, loudness), not about the song.
 _FILE_BOUND = re.compile(
     r"replaygain_.*|mp3gain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoded_by|encoding.*|tool|tsse|tlen|length"
     r"|major_brand|minor_version|compatible_brands|creation_time|handler_name|vendor_id|language"
@@ -30,7 +30,7 @@ _FILE_BOUND = re.compile(
 )
 
 _FRONT = "Cover (front)"  # FFmpeg's name of the picture type
-#: No tag is longer, lyrics included.
+#: Longer tags are left out; lyrics are shorter.
 _MAX_TEXT = 1_000_000
 _PICTURE_MIME = {"mjpeg": "image/jpeg", "png": "image/png"}
 
@@ -59,7 +59,7 @@ class Cover:
 
 @dataclass(frozen=True)
 class Tags:
-    """What a song says of itself.
+    """The tags of a song.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Tags:
     cover : Cover or None
         The first cover picture.
     left_out : tuple of str
-        What was there and not taken, with the reason.
+        Descriptions of tags that were left out, with the reason.
     """
 
     text: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Tags:
     left_out: tuple[str, ...] = ()
 
     def for_stem(self, stem: str, track: str) -> Tags:
-        """Return the tags of one stem: the song's own, the stem's name added to the title.
+        """Return the tags of one stem: those of the song, with the stem's name in the title.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ def read_tags(path: Path) -> Tags:
 
 
 def _first_cover(container: Any, left_out: list[str]) -> Cover | None:
-    """Return the first cover that really is a picture, of a kind that all formats take.
+    """Return the first cover that is a JPEG or PNG picture, which all formats accept.
 
     Front covers come before pictures of artists, booklets and media. Nothing is decoded: a small
     file can claim a picture that takes gigabytes. What is too large is noted in `left_out`.

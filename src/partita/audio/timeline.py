@@ -1,4 +1,4 @@
-"""The time of a container: every decoded frame at its place, silence where there is none."""
+"""Placing decoded frames by their timestamps, with silence in the gaps."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from partita.audio.conversion import convert_blocks
 
 Samples = npt.NDArray[np.float32]
 
-#: A timestamp that jumps further ahead than this is broken; the longer one holds where the file
-#: states that length.
+#: Timestamps that jump ahead by more are broken; the longer limit is for files that state such a
+#: length.
 _MAX_GAP_S, _MAX_STATED_GAP_S = 600.0, 3600.0
-#: A timestamp that goes back further than this starts a new count.
+#: Timestamps that go back by more than this restart.
 _RESTART_S = 1.0
-#: A gap is filled when neighbours lie this far apart, or when drift has added up to so much.
+#: Gaps of this length are filled, between neighbours or by accumulated drift.
 _MIN_GAP_S, _FRAME_GAP_S, _DRIFT_S = 0.008, 0.05, 0.1
-#: Stamps that are less exact are not rounded, but those of other frames.
+#: Timestamps less exact than this are not rounding errors.
 _MAX_TICK_S = 0.002
 _SILENCE_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Decoded samples and what their container says about them.
+    """Decoded samples with their timestamp.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Frame:
 
 @dataclass
 class Timeline:
-    """Frames in, gapless pieces out.
+    """Turns frames into pieces without gaps.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Timeline:
     _stamped_end_s: float | None = None
 
     def pieces(self, frames: Iterator[Frame]) -> Iterator[tuple[Samples, int]]:
-        """Yield ``(samples, rate)``, silence in place of what is missing."""
+        """Yield ``(samples, rate)``, with silence in gaps."""
         frame = next(frames, None)
         while frame is not None:
             following = next(frames, None)
@@ -100,7 +100,7 @@ class Timeline:
             frame = following
 
     def fill_to(self, end_s: float, channels: int, rate: int) -> Iterator[tuple[Samples, int]]:
-        """Yield silence up to `end_s`, for what could not be decoded at the end."""
+        """Yield silence up to `end_s`, if the end could not be decoded."""
         missing = round((end_s - self.position_s) * rate)
         if missing > 0:
             self._note(self.position_s, end_s)
@@ -108,7 +108,7 @@ class Timeline:
             yield from silence(channels, missing, rate)
 
     def _gap_s(self, frame: Frame, following: Frame | None) -> float:
-        """Return how much silence belongs in front of a frame."""
+        """Return the length of the silence in front of a frame."""
         if frame.stamp_s is None:
             self._stamped_end_s = None
             return frame.lost_s
@@ -119,7 +119,7 @@ class Timeline:
         if gap_s < -_RESTART_S:
             self._shift_s -= gap_s
             return 0.0
-        if frame.lost:  # counted lengths add up to within rounding only
+        if frame.lost:  # sums of lengths have rounding errors
             least_s = drift_s = max(1.5 * frame.tick_s, 1.5 / frame.rate)
         else:
             least_s = max(2 * frame.tick_s, _MIN_GAP_S, min(frame.length_s / 2, _FRAME_GAP_S))
@@ -133,7 +133,7 @@ class Timeline:
         return gap_s
 
     def _is_credible(self, frame: Frame, following: Frame | None, gap_s: float) -> bool:
-        """Tell whether a jump is a pause: the next frame agrees, and the file is that long."""
+        """Return whether a jump is a pause: the next frame agrees, and the file is long enough."""
         if following is not None and following.stamp_s is not None and frame.stamp_s is not None:
             step_s = following.stamp_s - frame.stamp_s
             if step_s < -_FRAME_GAP_S:
@@ -149,7 +149,7 @@ class Timeline:
 
 
 def counted_s(first: Frame, found: Frame) -> float | None:
-    """Return when a frame begins, more exact than its stamp where all frames have one length."""
+    """Return when a frame begins; more exact than its timestamp if all frames are of one length."""
     if first.stamp_s is None or found.stamp_s is None:
         return None
     end_s = first.stamp_s + first.length_s
@@ -159,7 +159,7 @@ def counted_s(first: Frame, found: Frame) -> float | None:
 
 
 def ending_at(end_s: float, frames: Sequence[Frame]) -> Iterator[Frame]:
-    """Yield frames behind something lost, stamped so that the last one ends at `end_s`."""
+    """Yield frames behind a loss with timestamps such that the last one ends at `end_s`."""
     stamp_s = end_s - sum(frame.length_s for frame in frames)
     for frame in frames:
         yield replace(frame, stamp_s=stamp_s, tick_s=0.0, lost=True)
@@ -167,7 +167,7 @@ def ending_at(end_s: float, frames: Sequence[Frame]) -> Iterator[Frame]:
 
 
 def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, int]]:
-    """Yield silence in pieces, so that hours of it take no memory."""
+    """Yield silence in pieces, which save memory."""
     while samples > 0:
         count = min(samples, _SILENCE_SAMPLES)
         yield np.zeros((channels, count), np.float32), rate
@@ -175,13 +175,13 @@ def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, i
 
 
 def uniform(pieces: Iterator[tuple[Samples, int]], channels: int, rate: int) -> Iterator[Samples]:
-    """Yield ``[channels, samples]`` at one rate, whatever the pieces have."""
+    """Convert pieces to one channel count and sample rate: ``[channels, samples]``."""
     for own_rate, run in groupby(pieces, key=lambda piece: piece[1]):
         yield from convert_blocks((samples for samples, _ in run), own_rate, rate, channels)
 
 
 def trimmed(blocks: Iterator[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
-    """Leave out `skip` samples, and what is beyond `limit` more."""
+    """Cut off the first `skip` samples, and all behind the `limit` samples after these."""
     for block in blocks:
         used = block[:, min(max(skip, 0), block.shape[1]) :]
         skip -= block.shape[1]

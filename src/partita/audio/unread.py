@@ -1,4 +1,4 @@
-"""What stands behind the end of a file's sound and is not read: other files, lost headers."""
+"""Bytes behind the end of a file's sound that are not read, such as other files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from partita.audio.cut_short import is_chunk, stated_size
 from partita.audio.frame_table import after_tags
 from partita.audio.slices import FileSlice
 
-#: Less is padding, or tags of a kind that nobody knows.
+#: Fewer bytes are padding or unknown tags.
 _MIN_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
 _MAX_CHUNKS = 1_000
 
 
 def unread_bytes(path: Path, start: int = 0) -> int:
-    """Return how many bytes follow where a file ends by its own account.
+    """Return how many bytes follow the stated end of a file.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def unread_bytes(path: Path, start: int = 0) -> int:
 
 
 def stated_size_of(path: Path, start: int = 0) -> int | None:
-    """Return the size of a file that begins at an offset, None where it does not say."""
+    """Return the stated size of a file that begins at an offset; None: it states none."""
     with FileSlice(path, start) as part:
         return stated_size(part)
 
 
 def bytes_behind(path: Path, end: int) -> int:
-    """Return how many bytes there are from an offset on, 0 where they are tags or zeros."""
+    """Return how many bytes follow an offset; 0 if they are tags or zeros."""
     size = path.stat().st_size
     if size - end < _MIN_BYTES:
         return 0
@@ -54,7 +54,7 @@ def bytes_behind(path: Path, end: int) -> int:
 
 
 def _after_chunks(data: mmap.mmap, end: int) -> int:
-    """Return where chunks end that belong to the file, though its size leaves them out."""
+    """Return the end of chunks that belong to the file, but are not counted in its size."""
     head = data[:12]
     if not head.startswith((b"RIFF", b"RIFX", b"FORM")):
         return end

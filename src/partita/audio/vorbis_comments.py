@@ -14,7 +14,7 @@ from typing import IO
 
 from partita.audio.tag_names import SEPARATOR, tag_name
 
-#: What is read of a file that others made.
+#: Limits of what is read.
 _MAX_COMMENT_BYTES = 1 << 20
 _MAX_FIELDS = 10_000
 _MAX_BLOCKS = 100
@@ -23,15 +23,15 @@ _PADDING, _COMMENTS, _PICTURE = 1, 4, 6
 _MAX_BLOCK_BYTES = (1 << 24) - 1
 _PAGE_HEAD = "<4sBBQIIIB"
 _PAGE_BYTES = struct.calcsize(_PAGE_HEAD)
-_WHOLE = 255  # length of segments that a packet goes on after, and their number in a page
+_WHOLE = 255  # length of segments that do not end a packet, and most segments of a page
 _NO_PACKET_ENDS = (1 << 64) - 1
 _CONTINUED = 1
-#: zlib counts its checksum over the same polynomial with the bits of each byte reversed.
+#: zlib's checksum has the same polynomial with the bits of each byte reversed.
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def read_comments(file: IO[bytes]) -> list[tuple[str, str]]:
-    """Return name and value of the comments of an open FLAC or Ogg file; of damaged ones, none.
+    """Return names and values of the comments of a FLAC or Ogg file; none if it is damaged.
 
     At most a megabyte is read of what a file declares.
     """
@@ -142,7 +142,7 @@ def write_ogg_tags(path: Path, text: Mapping[str, str], picture: bytes | None) -
 
 
 def replace_head(path: Path, end: int, head: bytes) -> None:
-    """Put `head` in place of what stands before the position `end` of a file."""
+    """Replace the first `end` bytes of a file by `head`."""
     changed = path.with_name(f"{path.name}.tagged")
     with path.open("rb") as file, changed.open("wb") as out:
         out.write(head)
@@ -196,7 +196,7 @@ def _read_pages(file: IO[bytes]) -> Iterator[_Page]:
 
 
 def _packets(pages: Iterator[_Page], count: int) -> list[bytes]:
-    """Read whole pages until that many packets are over: headers end with a page."""
+    """Read pages until so many packets are complete; headers end with a page."""
     packets = [b""]
     while len(packets) <= count:
         page = next(pages)

@@ -1,4 +1,4 @@
-"""Where the blocks of a damaged WavPack file begin: FFmpeg does not look for the next one."""
+"""Blocks of damaged WavPack files, because FFmpeg does not search for the next one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_BLOCK_BYTES = 1 << 20
 
 
 def next_wavpack_block(path: Path, offset: int) -> int | None:
-    """Return where the first block from an offset on begins that has sound, None if there is none.
+    """Return where the next block with sound begins; None: there is none.
 
     Its own index tells where it belongs.
     """

@@ -14,12 +14,12 @@ import filelock
 
 _PREFIX = ".partita-"
 _LOCK = "lock"
-_PATIENCE_S = 2.0  # for a sweeping run that holds the lock of a new folder for a moment
+_PATIENCE_S = 2.0  # for another run that holds the lock while it cleans up
 
 
 @contextlib.contextmanager
 def work_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder of our own under `parent` and remove it, whatever happens.
+    """Make a folder under `parent`, and remove it in the end.
 
     It lies under the output folder so that a finished file moves to its final name in one step.
     Folders of runs that were killed are swept away first: their locks went with their processes.
@@ -35,7 +35,7 @@ def work_folder(parent: Path) -> Iterator[Path]:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
-    """Make a folder and lock it; another run may sweep it away before the lock is held.
+    """Make a folder and lock it; another run may remove it before it is locked.
 
     On file systems without locks it stays unlocked: no run can sweep there either.
     """
@@ -50,7 +50,7 @@ def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the folders of runs that were killed; what cannot be touched stays."""
+    """Remove the folders of killed runs, as far as permissions allow."""
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX):
@@ -62,8 +62,8 @@ def _sweep_folder(entry: os.DirEntry[str]) -> None:
     facts = entry.stat(follow_symlinks=False)
     is_ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
     path = Path(entry.path) / _LOCK
-    # Without a lock: another run that is just starting, or nothing of ours. A link could make us
-    # open, or empty, a file that lies elsewhere.
+    # A folder without a lock is that of a starting run, or not ours. A link as lock could make us
+    # open or empty a file elsewhere.
     if not (stat.S_ISDIR(facts.st_mode) and is_ours and path.is_file()) or path.is_symlink():
         return
     with filelock.FileLock(path, timeout=0):

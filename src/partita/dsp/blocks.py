@@ -1,4 +1,4 @@
-"""Streams of blocks: a signal ``[..., samples]`` that arrives piece by piece."""
+"""Streams: signals ``[..., samples]`` that arrive in blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BlockBuffer:
     Attributes
     ----------
     start, end : int
-        The positions held: ``start <= position < end``.
+        The buffered positions: ``start <= position < end``.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class BlockBuffer:
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
 
     def drop(self, before: int) -> None:
-        """Forget everything before a position."""
+        """Discard all samples before a position."""
         while self._blocks and self.start + self._blocks[0].shape[-1] <= before:
             self.start += self._blocks.pop(0).shape[-1]
         if self._blocks and before > self.start:
@@ -54,35 +54,34 @@ class BlockBuffer:
             self.start = before
 
     def take(self, samples: int) -> Tensor:
-        """Return the first samples and forget them."""
+        """Return the first samples and discard them."""
         taken = self.read(self.start, self.start + samples)
         self.drop(self.start + samples)
         return taken
 
 
 class Aligner:
-    """Several streams of one signal, each with a delay of its own, brought into step.
+    """Aligns several streams of one signal that have different delays.
 
     Parameters
     ----------
     count : int
-        Of the streams.
+        Number of streams.
     """
 
     def __init__(self, count: int) -> None:
         self._buffers = [BlockBuffer() for _ in range(count)]
 
     def push(self, blocks: Sequence[Tensor], last: bool = False) -> list[Tensor]:
-        """Return what all streams have by now, in equal numbers of samples.
+        """Return the samples that all streams have by now.
 
         Parameters
         ----------
         blocks : sequence of Tensor ``[..., samples]``
-            The next of each stream; any may be empty.
+            The next block of each stream; any may be empty.
         last : bool
-            The streams end. The first one says how long they are, conversions of the rate may have
-            cost the others a sample or two: surplus is left out, silence takes the place of what is
-            missing.
+            Whether the streams end. All get the length of the first one, because conversions of the
+            sample rate may add or remove a sample or two: they are cut or padded with silence.
 
         Returns
         -------
@@ -100,9 +99,9 @@ class Aligner:
 
 
 def until_last(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
-    """Yield blocks ``[..., samples]`` as they come, then an empty one that is marked as the last.
+    """Yield blocks ``[..., samples]``, then an empty one that is marked as the last.
 
-    So a stream's end is known without waiting for it. Where there are no blocks, nothing comes.
+    So a stream ends without a look-ahead. Without blocks nothing is yielded.
     """
     block = None
     for block in blocks:

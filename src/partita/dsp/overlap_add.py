@@ -1,4 +1,4 @@
-"""Overlap-add: a stream in, windows through a model, a seamless stream out."""
+"""Overlap-add: a stream is cut into windows, whose estimates are crossfaded."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ WindowMap = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Window:
-    """How a stream is cut.
+    """How a stream is cut into windows.
 
     Attributes
     ----------
     length : int
-        Samples in a window.
+        Samples of a window.
     overlap : int
         Samples that neighbouring windows share, less than `length`.
     step : int
-        Windows begin at multiples of it: a model with strides sees the same signal in the same way
-        in every window.
+        Windows begin at its multiples, so that a model with strides has the same grid in every
+        window.
     """
 
     length: int
@@ -41,23 +41,25 @@ class Window:
         if self.length < 1 or not 0 <= self.overlap < self.length:
             raise ValueError(f"a window of {self.length} samples cannot overlap by {self.overlap}")
         if self.step < 1 or self.hop % self.step:
-            raise ValueError(f"windows every {self.hop} samples do not begin at whole {self.step}")
+            raise ValueError(
+                f"a window's hop ({self.hop} samples) must be a multiple of {self.step}"
+            )
 
     @property
     def hop(self) -> int:
-        """Samples from one window to the next."""
+        """The hop: samples from one window to the next."""
         return self.length - self.overlap
 
     def resized(self, length: int, overlap: float) -> Window:
-        """Return a window of about another length, which differs by whole steps.
+        """Return a window of about another length, which differs by a multiple of `step`.
 
         Parameters
         ----------
         length : int
         overlap : float
-            The part of it that neighbours share, from 0 to below 1; about as much it will be.
+            As a fraction of the length, from 0 to below 1; rounded to steps.
         """
-        fewest = -(self.length // self.step - 1)  # steps longer that leave one at least
+        fewest = -(self.length // self.step - 1)  # at least one step is left
         steps = max(fewest, round((length - self.length) / self.step))
         whole = self.length + steps * self.step
         advance = max(1, min(round(whole * (1 - overlap) / self.step), whole // self.step))
@@ -68,33 +70,33 @@ class Window:
 class _Excerpt:
     samples: Tensor  # [..., length]
     start: int  # position of its first sample in the stream
-    end: int  # position behind its last sample, not counting padding
-    used_from: int  # position from which its estimates count
+    end: int  # position behind its last sample, without padding
+    used_from: int  # position from which its estimates are used
     is_last: bool
 
 
 class OverlapAdd:
-    """A stream on its way through a model: cut into windows, whose estimates are crossfaded.
+    """Cuts a stream into windows, and crossfades the estimates of the windows.
 
     Parameters
     ----------
     window : Window or None
-        Overlaps beyond half a window are fine: more than two windows are averaged then. None: the
+        With overlaps of more than half a window, more than two windows are averaged. None: the
         whole stream is one window.
     delay : int
-        Samples of silence before the stream, which the estimates are without again.
+        Samples of silence before the stream, which are cut off the estimates.
 
     Notes
     -----
-    Departures from the usual loop (demucs, open-unmix): the last window is moved back instead of
-    padded with zeros, and ramps are squared sines, whose slope is continuous.
+    Departures from demucs and open-unmix: the last window is moved back instead of padded with
+    zeros, and ramps are squared sines, whose slope is continuous.
     """
 
     def __init__(self, window: Window | None, delay: int = 0) -> None:
         self._window = window
         self._held = BlockBuffer()
-        self._turn = 0  # where the next window begins
-        self._cut: deque[_Excerpt] = deque()  # whose estimates are still to come
+        self._next_start = 0  # of the next window
+        self._pending: deque[_Excerpt] = deque()  # windows without estimates yet
         self._ramp = torch.zeros(0)
         self._done = 0
         self._total: Tensor | None = None  # [..., samples], faded estimates from `_done` on
@@ -102,11 +104,11 @@ class OverlapAdd:
         self._silence = self._skipped = delay
 
     def cut(self, block: Tensor, last: bool = False) -> Iterator[Tensor]:
-        """Yield the windows that a further block completes.
+        """Yield the windows that a block completes.
 
-        The last window ends where the stream ends and begins earlier than its turn, so that it is
-        as long as the others and sees real signal instead of padding, but for what is missing to a
-        whole step. Only a stream shorter than one window makes a shorter one.
+        The last window ends at the end of the stream and begins earlier than it would otherwise, so
+        that it is as long as the others without padding, except up to a multiple of `step`. Only
+        streams shorter than a window have a shorter one.
 
         Parameters
         ----------
@@ -123,14 +125,16 @@ class OverlapAdd:
             block = functional.pad(block, (self._silence, 0))
             self._silence = 0
         held.append(block)
-        # One sample beyond the window proves that it is not the last.
-        while window is not None and held.end > self._turn + window.length:
-            end = self._turn + window.length
-            samples = held.read(self._turn, end)
-            self._cut.append(_Excerpt(samples, self._turn, end, self._turn, is_last=False))
+        # If there is a sample behind a window, it is not the last one.
+        while window is not None and held.end > self._next_start + window.length:
+            end = self._next_start + window.length
+            samples = held.read(self._next_start, end)
+            self._pending.append(
+                _Excerpt(samples, self._next_start, end, self._next_start, is_last=False)
+            )
             yield samples
-            held.drop(self._turn)  # the last window may begin anywhere after this one's start
-            self._turn += window.hop
+            held.drop(self._next_start)  # the last window may begin anywhere after this one's start
+            self._next_start += window.hop
         if last and held.end:
             start = 0
             if window is not None:
@@ -139,23 +143,23 @@ class OverlapAdd:
             samples = held.read(start, held.end)
             if start and window is not None:
                 samples = functional.pad(samples, (0, window.length - samples.shape[-1]))
-            self._cut.append(_Excerpt(samples, start, held.end, self._turn, is_last=True))
+            self._pending.append(_Excerpt(samples, start, held.end, self._next_start, is_last=True))
             yield samples
 
     def join(self, estimates: Tensor) -> Tensor:
-        """Return the samples that the estimates of the next window complete.
+        """Return the samples that are completed by the estimates of the next window.
 
         Parameters
         ----------
         estimates : Tensor ``[..., length]``
-            Of the windows in the order in which they were cut.
+            Of the windows in the order of `cut`.
 
         Returns
         -------
         Tensor ``[..., samples]``
-            Over all windows, as many samples as the stream had.
+            In all, as many samples as the stream has.
         """
-        excerpt = self._cut.popleft()
+        excerpt = self._pending.popleft()
         finished = self._crossfaded(estimates, excerpt)
         skipped = min(self._skipped, finished.shape[-1])
         self._skipped -= skipped
@@ -174,7 +178,7 @@ class OverlapAdd:
         total = _add_at(self._total, begin, _fade(used, excerpt, self._ramp.to(used.device)))
         weights = _add_at(self._weights, begin, weights)
         count = total.shape[-1] if excerpt.is_last else begin + self._window.hop
-        # Fades add up to one by themselves unless more than two windows overlap.
+        # Fades add up to one unless more than two windows overlap.
         is_sum_one = self._window.overlap <= self._window.length // 2
         finished = total[..., :count]
         self._total, self._weights = total[..., count:], weights[count:]
@@ -183,9 +187,9 @@ class OverlapAdd:
 
 
 def _ramp(window: Window) -> Tensor:
-    """Return the rising side of the crossfade ``[samples]``.
+    """Return the fade-in ``[samples]``.
 
-    Squared sine, taken half way between samples: with the falling side it adds up to one.
+    A squared sine at half samples, which adds up to one with the fade-out.
     """
     length = min(window.overlap, window.length // 2)
     phase = (torch.arange(length, dtype=torch.float64) + 0.5) / max(length, 1)
@@ -193,7 +197,7 @@ def _ramp(window: Window) -> Tensor:
 
 
 def _fade(signal: Tensor, excerpt: _Excerpt, ramp: Tensor) -> Tensor:
-    """Return ``[..., samples]`` faded in and out where neighbours share them."""
+    """Return ``[..., samples]``, faded in and out in the overlaps."""
     faded = signal.clone()
     if excerpt.used_from > 0:
         faded[..., : len(ramp)] *= ramp
@@ -203,7 +207,7 @@ def _fade(signal: Tensor, excerpt: _Excerpt, ramp: Tensor) -> Tensor:
 
 
 def _add_at(total: Tensor, begin: int, signal: Tensor) -> Tensor:
-    """Return ``[..., samples]`` longer by as much as `signal`, added at `begin`, reaches out."""
+    """Add a signal at `begin` to ``[..., samples]``, which is extended."""
     shared = total.shape[-1] - begin
     return torch.cat(
         [total[..., :begin], total[..., begin:] + signal[..., :shared], signal[..., shared:]],
@@ -218,7 +222,7 @@ def overlap_add(signal: Tensor, estimate: WindowMap, window: Window) -> Tensor:
     ----------
     signal : Tensor ``[..., samples]``
     estimate : callable
-        Maps a window ``[..., length]`` to a tensor that ends in the same number of samples.
+        Maps a window ``[..., length]`` to estimates ``[..., length]``.
     window : Window
 
     Returns
@@ -226,11 +230,11 @@ def overlap_add(signal: Tensor, estimate: WindowMap, window: Window) -> Tensor:
     Tensor ``[..., samples]``
     """
     stream = OverlapAdd(window)
-    made = [stream.join(estimate(each)) for each in stream.cut(signal, last=True)]
-    return torch.cat(made, dim=-1)
+    blocks = [stream.join(estimate(excerpt)) for excerpt in stream.cut(signal, last=True)]
+    return torch.cat(blocks, dim=-1)
 
 
 def random_offsets(count: int, longest: int, seed: int) -> list[int]:
-    """Draw `count` delays of 0 to `longest` samples; the same seed gives the same ones."""
+    """Draw `count` delays of 0 to `longest` samples from a seed."""
     generator = random.Random(seed)  # noqa: S311 (no secret)
     return [generator.randint(0, longest) for _ in range(count)]
