@@ -29,6 +29,8 @@ CODE = re.compile(r"```.*?```", re.S)
 COMMAND = re.compile(r"^(?:\$ |    |)(?:\S+ -m )?partita ((?!→).+?)(?:\s+#.*)?$", re.M)
 #: Options that no command lists: of other programs, and Typer's own.
 ALIASES = {("separate.md", "--mp3"), ("separate.md", "--help")}
+#: Files that readers write.
+MADE_UP = {"mine.toml", "songs.toml", "weights/msst_NAME.py"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -96,6 +98,17 @@ def test_modules_of_the_architecture_exist():
                 pattern = name.rstrip("/").replace("…", "*")
                 found = [*(source / place).glob(f"{pattern}.py"), *(source / place).glob(pattern)]
                 assert found, (place, name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_files_that_are_named_exist(page):
+    if page.name == "CHANGELOG.md":  # of earlier days
+        return
+    package = next(each for each in page.parents if (each / "pyproject.toml").exists())
+    places = [ROOT, package, *(package / "src").iterdir(), *(ROOT / "src").iterdir()]
+    for name in re.findall(r"(?<![\w./-])((?:[\w-]+/)*\w+\.(?:py|toml))\b", page.read_text()):
+        found = [place for place in places if (place / name).exists() or [*place.glob(f"*/{name}")]]
+        assert found or name in MADE_UP, name
 
 
 def commands(page):
