@@ -240,7 +240,7 @@ def test_the_program_runs_on_its_own(write_song, tiny_model, tmp_path):
             "unknown stem 'drums'; known: accompaniment, vocals",
         ),
         (["song.wav", "--stems", "vocals", "--two-stems", "vocals"], "exclude each other"),
-        (["song.wav", "--model", "hpss+repet"], "which stem does repet take apart"),
+        (["song.wav", "--model", "hpss+repet"], "which stem should repet separate"),
         (["song.wav", "--model", "hpss:drums+repet"], "unknown stem 'drums'; known: harmonic"),
         (["song.wav", "--model", "hpss:harmonic"], "a model is missing"),
         (["song.wav", "--model", "hpss:harmonic+ibm"], "'ibm' is an oracle"),

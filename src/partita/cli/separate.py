@@ -179,7 +179,9 @@ def separate(
         start_s = parse_time("--start", start)
         duration_s = None if duration is None else parse_time("--duration", duration)
         if device.isdecimal():
-            raise UsageError(f"--device {device} is none; --duration {device} sets the length")
+            raise UsageError(
+                f"--device {device} is not a device; --duration {device} sets the length"
+            )
         form = stem_format(format_, bits, bitrate)
         choice = stems.split(",") if stems is not None else []
         model = resolve(name)

@@ -384,7 +384,7 @@ def get_card(name: str) -> Card:
     Raises
     ------
     UnknownNameError
-        There is none; suggests the near ones, of imported checkpoints too.
+        There is no such card; the message suggests similar names, also of imported checkpoints.
     UsageError
         It is the name of a model that needs weights; the message lists some.
     """

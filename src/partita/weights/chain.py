@@ -152,7 +152,7 @@ def taken_stem(link: Link, sources: Sequence[str]) -> str:
         return usual
     model = one_line(link.model)
     raise UsageError(
-        f"which stem does {model} take apart? FIRST:STEM+{model} says it; "
+        f"which stem should {model} separate? Write FIRST:STEM+{model}; "
         f"stems of the first: {', '.join(sources)}"
     )
 

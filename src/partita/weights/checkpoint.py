@@ -48,7 +48,7 @@ def save_checkpoint(
     origin : str
         The files that the weights were made from; `partita.weights.store` compares it.
     licence : str
-        Of the weights, if they are somebody else's; `partita.weights.licences` reads it.
+        Of the weights, if others own them; `partita.weights.licences` reads it.
 
     Raises
     ------

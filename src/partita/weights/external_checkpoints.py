@@ -249,7 +249,7 @@ def chosen_config(checkpoint: _PathType, configs: Sequence[_PathType]) -> _PathT
     if len(configs) > 1:
         names = ", ".join(one_line(path.name) for path in configs[:3])
         raise WeightsCorruptError(
-            f"{one_line(checkpoint)}: several configurations beside it ({names}): "
+            f"{one_line(checkpoint)}: several configurations are beside it ({names}): "
             "choose one with `config`"
         )
     return configs[0] if configs else None

@@ -339,7 +339,7 @@ def test_chains_of_checkpoints(song, tiny_model):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("hpss+repet", {}, "which stem does repet take apart"),
+        ("hpss+repet", {}, "which stem should repet separate"),
         ("hpss:flute+repet", {}, "unknown stem 'flute'"),
         ("hpss+", {}, "a model is missing"),
         ("hpss:harmonic", {}, "a model is missing"),

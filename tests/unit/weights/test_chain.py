@@ -63,7 +63,7 @@ def test_which_stem_is_taken(monkeypatch):
     sources = ("vocals", "drums", "accompaniment")
     assert taken_stem(Link("kit"), sources) == "drums"
     assert taken_stem(Link("kit", "vocals"), sources) == "vocals"
-    with pytest.raises(UsageError, match=r"which stem does kit take apart"):
+    with pytest.raises(UsageError, match=r"which stem should kit separate"):
         taken_stem(Link("kit"), ("vocals", "accompaniment"))  # it is not made for that
     assert taken_stem(Link("some.safetensors"), sources) == "accompaniment"
     with pytest.raises(UnknownNameError, match="unknown stem 'vocal'; did you mean vocals"):

@@ -147,7 +147,7 @@ def test_names_of_both_files(tmp_path):
     assert external_checkpoint(str(path)).config.name == "config_vocals.yaml"
     (folder / "config_vocals.yaml").rename(tmp_path / "elsewhere.yml")
     (folder / "third.yaml").touch()
-    with pytest.raises(WeightsCorruptError, match="several configurations beside it"):
+    with pytest.raises(WeightsCorruptError, match="several configurations are beside it"):
         external_checkpoint(str(path))
     name = name_with_config(str(path), tmp_path / "elsewhere.yml")
     assert load_model(name).sources == resolve(name).sources == ("vocals", "other")
