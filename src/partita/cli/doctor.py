@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from partita.audio.formats import FORMATS_PER_STEM
+from partita.cli.flags import with_flags
 from partita.cli.terminal import terminal_columns, wrapped
 
 _PACKAGES = ("partita", "torch", "numpy", "soundfile", "av", "soxr", "safetensors")
@@ -39,7 +40,7 @@ def doctor(
             print(section.replace("_", " "))
             for key, value in facts.items():
                 line = f"  {key.replace('_', ' '):<14} {value}"
-                print(wrapped(line, 17, terminal_columns()))
+                print(wrapped(with_flags(line), 17, terminal_columns()))
     healthy = report["self_test"]["result"] == "ok"
     healthy &= all(state == "ok" for state in report["formats"].values())
     return 0 if healthy else 1

@@ -345,7 +345,7 @@ def _live_blocks(
     """Yield blocks as `Audio` of one sample rate and channel count; drop empty ones."""
     form = None
     for block in blocks:
-        if block.ndim == 2 and not block.shape[1]:
+        if tuple(getattr(block, "shape", ()))[1:] == (0,):
             continue
         audio = as_audio(block, sample_rate)
         if form not in (None, (audio.sample_rate, audio.channels)):

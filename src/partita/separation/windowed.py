@@ -164,6 +164,11 @@ class WindowedModel:
         self.workers = min(self._threads, _MOST_WINDOWS) if is_cpu else 1
         self.batch = self.model.cpu_batch if is_cpu else _DEVICE_BATCH
 
+    def __repr__(self) -> str:
+        name, window = getattr(self.model, "registry_name", type(self.model).__name__), self.window
+        seen = f"windows of {window.length / self.sample_rate:.2f} s" if window else "whole tracks"
+        return f"WindowedModel({name!r}: {seen}, {self.device})"
+
     @property
     def sources(self) -> tuple[str, ...]:
         """The model's sources."""

@@ -104,5 +104,9 @@ def test_what_cannot_be_live(two_models, song):
         list(separator.stream([song]))
     with pytest.raises(UsageError, match=r"blocks of one stream differ: one .* after 2 ch"):
         list(separator.stream([song, song[:1]], RATE))
+    with pytest.raises(UsageError, match=r"\[channels, samples\]"):
+        list(separator.stream([song[0]], RATE))
+    with pytest.raises(UsageError, match="floating-point"):
+        list(separator.stream([5], RATE))
     with pytest.raises(UsageError, match="NaN"):
         list(separator.stream([np.full((2, 10), np.nan, np.float32)], RATE))

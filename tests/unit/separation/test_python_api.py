@@ -57,6 +57,13 @@ def test_a_files_own_rate(separator, write_song):
         separator(path, 8000)
 
 
+def test_models_fit_into_a_line(separator):
+    (model,) = separator.models
+    assert repr(model).startswith("WindowedModel('hpss': windows of ")
+    (whole,) = Separator("repet").models
+    assert repr(whole) == "WindowedModel('repet': whole tracks, cpu)"
+
+
 def test_a_stem_keeps_no_other_one(separator, song):
     stem = separator(song, 44100)["harmonic"]
     bytes_of_one = song.size * 4
@@ -93,6 +100,8 @@ def test_files_in_files_out_as_the_command_does(separator, write_song, tmp_path,
 def test_errors_of_one_file_are_raised(separator, write_song, tmp_path):
     with pytest.raises(AudioReadError, match=r"missing\.wav: no such file"):
         separator.separate(tmp_path / "missing.wav", tmp_path / "out")
+    with pytest.raises(AudioReadError, match="is a web address: download the song first"):
+        separator.separate("https://example.org/song.mp3", tmp_path / "out")
     path = write_song("album/song.wav")
     separator.separate(path, tmp_path / "out")
     with pytest.raises(AudioWriteError, match="`overwrite=True` replaces it"):
