@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_files import do_without_pyav, has_pyav, join, put, roomy_folder, rounded, unpack
 
 if TYPE_CHECKING:
-    from partita.models._protocol import SeparationModel
+    from partita.models import SeparationModel
     from partita.training.cache.decoded_songs import DecodedSongs, DecodedTrack
     from partita.training.recipes import Recipe
     from partita.training.run_folder import RunFolder

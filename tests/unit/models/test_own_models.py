@@ -11,17 +11,13 @@ from torch import nn
 
 import partita
 from partita import Separator
-from partita.dsp.overlap_add import Window
 from partita.errors import ModelError, UnknownNameError, UsageError
-from partita.models import _registry
-from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models import ModelConfig, SeparationModel, Window, _registry
 
 RATE = 8000
 PLUGIN = '''
 import torch
-from partita.dsp.overlap_add import Window
-from partita.models import register_model
-from partita.models._protocol import ModelConfig, SeparationModel
+from partita.models import ModelConfig, SeparationModel, Window, register_model
 
 
 @register_model("parts")

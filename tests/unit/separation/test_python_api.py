@@ -118,6 +118,14 @@ def test_errors_of_one_file_are_raised(separator, write_song, tmp_path):
             separator.separate(path, tmp_path / "out", **options)
 
 
+def test_options_of_the_command_are_options_here():
+    with pytest.raises(UsageError, match=r"umxl is not clearly free for commercial use.*`commerc"):
+        Separator("umxl", commercial_only=True)
+    assert Separator("hpss", commercial_only=True).sources
+    with pytest.raises(UsageError, match="`config` describes a checkpoint file"):
+        Separator("hpss", config="hpss.yaml")
+
+
 def test_many_files(separator, write_song, tmp_path, song):
     for name in ("a", "b"):
         write_song(f"album/{name}.wav", song[:, :22050])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from partita.models._protocol import SeparationModel
+from partita.models import SeparationModel
 from partita.progress import Progress
 from partita.training.recipes import Recipe
 from partita.training.song_sources import TrainingData, require_sources
