@@ -243,7 +243,7 @@ def test_overwrite_replaces_and_records(resume, run, tiny_model, write_song, fol
     stem.write_bytes(b"mine")
     refused = run("separate", "-n", tiny_model, song)
     assert refused.status == 1
-    assert "is there already; --overwrite replaces it, --resume skips" in refused.err
+    assert "exists already; --overwrite replaces it, --resume skips" in refused.err
     assert stem.read_bytes() == b"mine"
     assert run("separate", "-n", tiny_model, song, "--overwrite", "--overlap", "0.5").status == 0
     assert len(stem.read_bytes()) > 1000

@@ -126,7 +126,7 @@ def test_pipes_are_no_stems(tmp_path, write_song, separator, flag):
     os.mkfifo(stem)
     (outcome,) = separate(tmp_path, [song], separator, **{flag: True})
     assert outcome.status == "failed"
-    assert "harmonic.wav is no file" in outcome.error
+    assert "harmonic.wav is not a file" in outcome.error
 
 
 def test_an_output_folder_that_is_removed_meanwhile(tmp_path, write_song, separator):

@@ -49,7 +49,7 @@ def test_what_holds_no_song_fails_on_its_own(tmp_path):
     )
     assert isinstance(found[0], Outcome)
     assert "no audio files in here" in found[0].error
-    assert found[1].error.endswith("no*.wav: no such file, and none fits it as a pattern")
+    assert found[1].error.endswith("no*.wav: no such file, nor any that matches")
     assert isinstance(found[2], Song)  # opening it says that it is missing
 
 
@@ -100,7 +100,7 @@ def test_what_is_left_out_is_said(tmp_path, caplog):
     (line,) = caplog.messages
     album = tmp_path / "album"
     assert line == (
-        f"{album}: left out 3 files that are no audio: x.mid and 2 pictures, texts and the like"
+        f"{album}: skipped 3 files that are not audio: x.mid and 2 pictures, texts and the like"
     )
 
 
@@ -114,7 +114,7 @@ def test_companions_alone_are_not_worth_a_line(tmp_path, caplog):
 def test_a_folder_without_songs_says_what_it_holds(tmp_path):
     touch(tmp_path / "album" / "take.mid")
     (outcome,) = find_songs([str(tmp_path / "album")], outputs=[])
-    assert "no audio files in here (left out 1 file that is no audio: take.mid)" in outcome.error
+    assert "no audio files in here (skipped 1 file that is not audio: take.mid)" in outcome.error
 
 
 def test_web_addresses(tmp_path):

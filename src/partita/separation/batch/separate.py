@@ -219,7 +219,7 @@ class _Batch:
         present = next((path for path in paths.values() if path.exists()), None)
         if present is not None and not (self.options.resume or self.options.overwrite):
             raise AudioWriteError(
-                f"{one_line(present)} is there already; "
+                f"{one_line(present)} exists already; "
                 "`overwrite=True` replaces it, `resume=True` skips finished songs"
             )
 
@@ -265,7 +265,7 @@ class _Batch:
         except Exception as error:
             _log.debug("%s", song.name, exc_info=True)
             reason = one_line(f"{type(error).__name__}: {error}")
-            text = f"failed unexpectedly ({reason}); `logging.DEBUG` tells more"
+            text = f"failed unexpectedly ({reason}); `logging.DEBUG` shows details"
             return _failed(song, error, text)
 
     def _stream(self, task: _Task, reader: AudioReader) -> MixtureStream:
@@ -302,7 +302,7 @@ class _Batch:
             return f"{_PICTURE}.png is missing"
         source = Path(task.song.source)
         if task.song.source == "-" or not source.is_file():
-            return "the input is no file that could be compared"
+            return "the input is not a file, so it cannot be compared"
         manifest = Manifest(self.plan.manifest_path(task.song))
         if manifest.covers(task.paths):
             return manifest.difference(task.paths, self._making, source)
@@ -340,12 +340,12 @@ def _check_target(
         )
     if path.is_dir():
         raise AudioWriteError(
-            f"a folder called {one_line(path)} is in the way: "
+            f"{one_line(path)} is a folder, not a file: "
             "remove it, or choose another `out` or `filename`"
         )
     if path.exists() and not path.is_file():  # a pipe, a device
         raise AudioWriteError(
-            f"{one_line(path)} is no file: remove it, or choose another `out` or `filename`"
+            f"{one_line(path)} is not a file: remove it, or choose another `out` or `filename`"
         )
     if path.exists() and identity(path) in inputs:
         raise AudioWriteError(

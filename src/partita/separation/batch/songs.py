@@ -160,7 +160,7 @@ def _missing(item: str) -> Song | Outcome:
         return Outcome(item, "failed", error=error)
     if "*" in item or "?" in item:  # brackets are more often part of a name
         name = one_line(item)
-        return Outcome(item, "failed", error=f"{name}: no such file, and none fits it as a pattern")
+        return Outcome(item, "failed", error=f"{name}: no such file, nor any that matches")
     # Opening reports why: missing, name too long, no permission.
     return Song(item, track_name(Path(item)))
 
@@ -262,7 +262,7 @@ class _Search:
             companions = "a picture, a text or the like"
         kinds = " and ".join(filter(None, [named + more, companions]))
         files = "1 file that is" if count == 1 else f"{count} files that are"
-        return f"{before}left out {files} no audio: {kinds}{after}"
+        return f"{before}skipped {files} not audio: {kinds}{after}"
 
 
 def identity(path: Path) -> tuple[int, int] | None:
