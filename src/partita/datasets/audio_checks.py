@@ -136,7 +136,7 @@ def _side_by_side(
 def _measure(
     blocks: Mapping[str, Samples], has_mixture: bool, meter: NullMeter, beginning: _Beginning
 ) -> None:
-    """Compare mixture and stems of one form; files that are over go on in silence."""
+    """Compare mixture and stems of equal rate and channels; files that ended count as silence."""
     samples = max(block.shape[1] for block in blocks.values())
     full = {
         name: np.pad(block, ((0, 0), (0, samples - block.shape[1])))

@@ -14,12 +14,12 @@ from partita.datasets.layout import (
     Problem,
     Reading,
     audio_files,
-    bare_folders,
+    empty_folder_warnings,
+    empty_folders,
     folder_id,
     make_track,
     subfolders,
     subset_folders,
-    told_bare,
     walk,
 )
 from partita.datasets.tracks import ACCOMPANIMENT, MIXTURE, VOCALS, StemFile, Track
@@ -105,7 +105,7 @@ def read_tracks(root: Path) -> Reading:
         _File(entry.subset, name_of(entry), entry.track_folder, entry.inner, entry.path)
         for entry in entries
     ]
-    warnings = search.bare(entry.track_folder for entry in entries)
+    warnings = search.empty_folder_warnings(entry.track_folder for entry in entries)
     return _group(files, search.problems, warnings)
 
 
@@ -124,11 +124,11 @@ def read_stems(root: Path) -> Reading:
     files = [
         _File(entry.subset, entry.song, root, entry.outer, entry.path) for entry in search.entries
     ]
-    return _group(files, search.problems, search.bare())
+    return _group(files, search.problems, search.empty_folder_warnings())
 
 
 def read_unaligned(root: Path) -> Reading:
-    """Read ``[train|valid|test/]SOURCE/*``: recordings of single sources that make no songs.
+    """Read ``[train|valid|test/]SOURCE/*``: unrelated recordings of single sources.
 
     Every file, however deep in its folder, is a track with one stem. Names of sources become lower
     case.
@@ -144,7 +144,7 @@ def read_unaligned(root: Path) -> Reading:
         name = normal_name(f"{entry.outer}/{entry.below}")
         tracks.append(Track(name, entry.path, entry.subset, {source: StemFile(entry.path)}))
     alone = [Problem(each, "mixtures without stems, left out") for each in sorted(mixtures)]
-    return Reading(tracks, [*search.problems, *alone], search.bare())
+    return Reading(tracks, [*search.problems, *alone], search.empty_folder_warnings())
 
 
 def read_track(root: Path) -> Reading:
@@ -157,7 +157,7 @@ def read_track(root: Path) -> Reading:
 
 
 def looks_like_track(root: Path) -> bool:
-    """Tell whether audio files lie directly in a folder and one of them is called like a stem."""
+    """Tell whether a folder itself has audio files and one of them has a stem's name."""
     names = [path.stem.lower() for path in audio_files(root)] if root.is_dir() else []
     return any(name.removeprefix("no_") in _KNOWN_STEMS for name in names)
 
@@ -207,7 +207,7 @@ def detect_folders(root: Path) -> str:
 
 
 def is_known_stem(name: str) -> bool:
-    """Tell whether a name is a usual one for a stem."""
+    """Tell whether a name is usual for a stem."""
     return name.lower().replace(" ", "_").removeprefix("no_") in _KNOWN_STEMS
 
 
@@ -243,10 +243,10 @@ class _Search:
                         _Entry(subset, parent, top, path) for path in audio_files(folder)
                     ]
 
-    def bare(self, tracks: Iterable[Path] = ()) -> list[Problem]:
-        """Tell of folders without audio, but for those in tracks' folders."""
+    def empty_folder_warnings(self, tracks: Iterable[Path] = ()) -> list[Problem]:
+        """Return a warning for folders without audio, except those inside tracks."""
         holding = {entry.path.parent for entry in self.entries}
-        return told_bare(self._root, bare_folders(self._visited, holding, tracks))
+        return empty_folder_warnings(self._root, empty_folders(self._visited, holding, tracks))
 
 
 def _unwrapped(root: Path) -> Path:

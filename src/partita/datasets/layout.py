@@ -42,7 +42,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the reader of a layout made of a folder."""
+    """What the reader of a layout found in a folder."""
 
     tracks: Sequence[Track] = ()
     problems: Sequence[Problem] = ()
@@ -111,7 +111,7 @@ def walk(
 
 
 def folder_id(state: os.stat_result) -> tuple[int, int]:
-    """Return what a folder is known by, whichever links lead to it."""
+    """Return what identifies a folder, whichever links lead to it."""
     return state.st_dev, state.st_ino
 
 
@@ -119,7 +119,7 @@ def _is_visible_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 
 
-def bare_folders(
+def empty_folders(
     visited: Sequence[Path], holding: Iterable[Path], tracks: Iterable[Path] = ()
 ) -> list[Path]:
     """Return the topmost folders with nothing in them that belongs to a data set.
@@ -143,8 +143,10 @@ def bare_folders(
     return found
 
 
-def told_bare(root: Path, folders: Sequence[Path], what: str = "audio") -> list[Problem]:
-    """Return a line about folders in which nothing was found; none where there are none."""
+def empty_folder_warnings(
+    root: Path, folders: Sequence[Path], what: str = "audio"
+) -> list[Problem]:
+    """Return a warning that names folders without audio; nothing where there are none."""
     if not folders:
         return []
     named = ", ".join(folder.relative_to(root).as_posix() for folder in folders[:_MOST_NAMED])

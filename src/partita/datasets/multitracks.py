@@ -25,11 +25,11 @@ from partita.datasets.layout import (
     Problem,
     Reading,
     audio_files,
-    bare_folders,
+    empty_folder_warnings,
+    empty_folders,
     make_track,
     subfolders,
     subset_of,
-    told_bare,
     walk,
 )
 from partita.datasets.tracks import MIXTURE, StemFile, Track
@@ -107,8 +107,8 @@ def _read(
             tracks.append(made)
         else:
             problems.append(made)
-    bare = bare_folders(visited, folders, folders)
-    return Reading(tracks, problems, told_bare(root, bare, "track of this layout"))
+    empty = empty_folders(visited, folders, folders)
+    return Reading(tracks, problems, empty_folder_warnings(root, empty, "track of this layout"))
 
 
 def _holds(is_track: Callable[[Path, Path], bool], root: Path, folder: Path) -> bool:
@@ -119,7 +119,7 @@ def _holds(is_track: Callable[[Path, Path], bool], root: Path, folder: Path) -> 
 
 
 def _is_moisesdb_track(root: Path, folder: Path) -> bool:
-    """Tell by ``data.json``, or by subfolders with names of stems and nothing else to hear.
+    """Tell by ``data.json``, or by subfolders with names of stems and no other audio.
 
     A ``data.json`` that cannot be read counts beside one folder with a stem's name.
 
@@ -167,7 +167,7 @@ def _slakh_track(folder: Path, subset: str) -> _Made:
 
 
 def _is_medleydb_track(_: Path, folder: Path) -> bool:
-    """Tell by any of the names that only MedleyDB has, so that a missing piece is told."""
+    """Tell by any of the names that only MedleyDB has, so that missing parts are reported."""
     name = folder.name.lower()
     if {f"{name}_stems", f"{name}_raw"} & {child.name.lower() for child in subfolders(folder)}:
         return True

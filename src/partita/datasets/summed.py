@@ -18,7 +18,7 @@ Samples = npt.NDArray[np.float32]
 
 
 class StemReader(Protocol):
-    """What data sets ask of readers; `partita.audio.reader.AudioReader` is one."""
+    """Interface of readers that data sets use; `partita.audio.reader.AudioReader` has it."""
 
     sample_rate: int
     channels: int
@@ -38,7 +38,7 @@ class StemReader(Protocol):
 
 
 class SummedReader:
-    """The sum of several readers; shorter ones go on in silence.
+    """The sum of several readers; shorter ones are padded with silence.
 
     Parameters
     ----------

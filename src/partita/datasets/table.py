@@ -81,7 +81,7 @@ def find_csv(root: Path) -> Path | None:
 
 
 def _add(track: _Listed, cell: _Cell, folder: Path) -> str:
-    """Take a file into a track; return what is wrong with it."""
+    """Add a file to a track; return what is wrong with it."""
     path = folder / cell.path
     if cell.subset != track.subset:
         return f"track {cell.track!r} is in subsets {track.subset!r} and {cell.subset!r}"
@@ -94,7 +94,7 @@ def _add(track: _Listed, cell: _Cell, folder: Path) -> str:
 
 
 def _cells(path: Path) -> Iterator[_Cell]:
-    """Yield all files that a table names, whichever of the two forms it has."""
+    """Yield all files that a table of either form names."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)

@@ -35,7 +35,7 @@ def order_stems(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class FileHeader:
-    """What a file says about itself.
+    """What the header of a file says.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class StemFile:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Track:
-    """A song whose stems are known; nothing is read before it is asked for.
+    """A song with known stems; files are read when they are needed.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class Track:
 
     @property
     def sample_rate(self) -> int:
-        """In hertz, as the file of the mixture (or else of the first stem) says."""
+        """In hertz, by the header of the mixture, else of the first stem."""
         return self._main.header.sample_rate
 
     @property
@@ -165,7 +165,7 @@ class Track:
 
     @cached_property
     def duration_s(self) -> float:
-        """Length in seconds of the longest file, as the files say."""
+        """Length in seconds of the longest file, by the headers."""
         return max(file.header.duration_s for file in self.files.values())
 
     @property

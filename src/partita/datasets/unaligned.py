@@ -1,4 +1,4 @@
-"""Recordings of single sources that make no songs: songs of them, put together at random."""
+"""Unaligned recordings of single sources: random mixes of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from partita.datasets.tracks import Track
 
 
 def hold_out(tracks: Sequence[Track], count: int, seed: int) -> tuple[list[Track], list[Track]]:
-    """Divide tracks with one stem each into those to learn from and those that validate.
+    """Divide tracks with one stem each into those for training and those for validation.
 
     Parameters
     ----------
     tracks : sequence of Track
     count : int
-        How many of each source validate, at most; one of each is left to learn from.
+        For validation, at most so many of each source; one of each is left for training.
     seed : int
 
     Returns

@@ -1,1 +1,1 @@
-"""Scores: how good estimates are."""
+"""Scores of estimates."""

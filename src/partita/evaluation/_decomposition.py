@@ -1,4 +1,4 @@
-"""What an estimate is made of: target, interference, noise and artifacts, and their ratios."""
+"""Decomposition of estimates into target, interference, noise and artifacts, and their ratios."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def is_silent(signal: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Signals:
-    """What is scored, as it came.
+    """The signals to score.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ class _Projections:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """Decomposes estimates and relates the energies of the parts."""
+    """Decomposes estimates and computes ratios of the parts' energies."""
 
     references: int
     channels: int
@@ -289,6 +289,6 @@ class _Geometry:
 
 
 def _ratio_db(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Return dB, ``inf`` where the denominator is nothing or less (by rounding)."""
+    """Return dB, ``inf`` where the denominator is zero, or negative by rounding."""
     ratio = 10 * (numerator / denominator).log10()
     return torch.where(denominator <= 0, torch.inf, ratio)

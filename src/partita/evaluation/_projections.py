@@ -1,4 +1,4 @@
-"""What filters of a few taps can make of reference signals: the geometry behind BSS Eval.
+"""Projections of estimates onto filtered references: the geometry of BSS Eval.
 
 Everything is computed from correlations at a few lags. A filtered signal is never made: the energy
 of ``sum_i filter_i * signal_i`` is the sum over all i, k and lags of the signals' correlations

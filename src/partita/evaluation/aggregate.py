@@ -86,7 +86,7 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
 
 
 def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Leave out what is not defined, and infinities, for which museval's files have no place."""
+    """Leave out NaN and infinities, which museval's files cannot hold."""
     array = np.asarray(values, dtype=np.float64)
     return array[np.isfinite(array)]
 

@@ -81,7 +81,7 @@ class StemFigures:
 def blind_figures(
     mixture: Tensor, estimates: Mapping[str, Tensor], sample_rate: int
 ) -> dict[str, StemFigures]:
-    """Examine stems of which only the mixture is known.
+    """Compute figures of stems from the mixture alone.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ _ALIKE, _UNLIKE, _UNRELATED = 0.7, 0.3, 0.02  # correlation coefficients
 
 @dataclass(frozen=True)
 class Shift:
-    """How one signal lies to another.
+    """The shift between two signals.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ def _peaks(heights: Tensor) -> list[int]:
 
 
 def _least_shift(ratios: Mapping[int, float], heights: Tensor, reach: int) -> int:
-    """Return the shift with the best ratio, of loops that repeat exactly the least of them."""
+    """Return the shift with the best ratio; in exact loops, the smallest of these."""
     best = max(ratios, key=lambda lag: (ratios[lag], -abs(lag - reach)))
     alike = [
         lag
@@ -265,7 +265,7 @@ def _same_signal(estimates: Mapping[str, Tensor]) -> list[str]:
 
 
 def _other_names(names: Sequence[str], true: Tensor, found: Tensor, *, related: bool) -> list[str]:
-    """Say which estimates have each other's names, or belong to another song."""
+    """Return a warning where estimates have each other's names or are of another song."""
     alike = _correlations(true, found)  # [estimates, references]
     mixtures = _correlations(true.sum(dim=0, keepdim=True), found.sum(dim=0, keepdim=True))
     # A single stem may be missed altogether by a separator; all of them never are.

@@ -97,7 +97,7 @@ def evaluate(
 
 
 def _by_name(kind: str, signals: Mapping[str, Signal]) -> dict[str, Signal]:
-    """Bring names to one Unicode form, in which they are compared."""
+    """Return signals by their names in one Unicode form."""
     if not isinstance(signals, Mapping):
         raise UsageError(f"{kind} are a mapping of names to signals, not {type(signals).__name__}")
     found: dict[str, Signal] = {}

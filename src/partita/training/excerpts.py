@@ -27,7 +27,7 @@ _BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, eq=False)
 class Excerpt:
-    """True sources, whose sum is the mixture.
+    """Sources, whose sum is the mixture.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where a training runs: one device, or many processes."""
+"""Lightning Fabric for one device, or for the processes of ``torchrun``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mi
 
 
 def make_fabric(device: torch.device, precision: str) -> Fabric:
-    """Return what runs a training: on one device, or, under ``torchrun``, in its processes.
+    """Return the Fabric of a training: one device, or the processes of ``torchrun``.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Observer(Protocol):
 
 
 class Training:
-    """A training that begins, or goes on where its folder says.
+    """A training that starts, or resumes from the state in its folder.
 
     A step depends on nothing but the settings, the state after the previous step, and its number,
     which seeds excerpts and dropout. So a training that was interrupted and resumed ends with the
@@ -139,12 +139,12 @@ class Training:
 
     @property
     def _steps(self) -> int:
-        """How many steps it will be, by what they took so far."""
+        """The number of all steps, estimated from the time that they took so far."""
         return max(self._step, round(self._step / max(self._progress, 1e-6)))
 
     @property
     def _epoch_begin(self) -> int:
-        """The step with which the epoch began that runs."""
+        """The first step of the running epoch."""
         return int(self.history[-1]["step"]) if self.history else 0
 
     @property
@@ -152,7 +152,7 @@ class Training:
         return bool(self._settings.stop_patience) and self._stale >= self._settings.stop_patience
 
     def run(self, cancel: threading.Event | None = None) -> None:
-        """Train until the epochs are through, or the loss gets no better.
+        """Train all epochs, or until the loss stops getting better.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class Training:
         return draw_excerpt(songs, self._samples, self._augmentation, self._settings.seed, index)
 
     def _indices(self) -> Iterator[Sequence[int]]:
-        """Yield, for every step to come, which excerpts of all are this process's."""
+        """Yield the numbers of this process's excerpts for every step to come."""
         settings = self._settings
         most = settings.epochs * settings.steps_per_epoch
         for step in itertools.count(self._step) if settings.minutes else range(self._step, most):

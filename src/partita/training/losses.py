@@ -1,4 +1,4 @@
-"""Losses: how far a model's estimates are from the true sources.
+"""Losses of a model's estimates.
 
 References
 ----------
@@ -141,7 +141,7 @@ def mean_squares(errors: Tensor) -> Tensor:
 
 
 class _MeanSquares(torch.autograd.Function):
-    """PyTorch's own mean hands back gradients in another order in memory than the errors have.
+    """PyTorch's own mean returns gradients with another memory layout than the errors have.
 
     All operations before it would then take two to five times as long backwards.
     """

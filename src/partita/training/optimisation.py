@@ -101,7 +101,7 @@ class Optimisation:
         return values
 
     def step(self) -> None:
-        """Change the weights by the gradients."""
+        """Update the weights with the gradients."""
         if self._settings.clip_norm:
             self._fabric.clip_gradients(
                 self._module,
@@ -114,13 +114,13 @@ class Optimisation:
             self.average.update_parameters(self._model)
 
     def schedule(self, step: int, elapsed_s: float) -> None:
-        """Set the learning rate of a step, where it follows the time."""
+        """Set the learning rate of a step with the schedule ``cosine``."""
         if self._settings.schedule == "cosine":
             for group in self._optimiser.param_groups:
                 group["lr"] = self._settings.cosine_rate(step, elapsed_s)
 
     def end_epoch(self, loss: float) -> None:
-        """Lower the learning rate, where it follows the losses and they get no better."""
+        """Lower the learning rate with the schedule ``plateau``, if the losses get no better."""
         if self._settings.schedule == "plateau":
             self._scheduler.step(loss)
 
@@ -134,7 +134,7 @@ class Optimisation:
         return all(bool(value.isfinite().all()) for value in self._model.state_dict().values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the next steps depend on."""
+        """Return everything that the next steps depend on."""
         return {
             "model": self._model.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -144,7 +144,7 @@ class Optimisation:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._model.load_state_dict(state["model"], strict=True)
         self._optimiser.load_state_dict(state["optimiser"])
         self._scheduler.load_state_dict(state["scheduler"])

@@ -1,4 +1,4 @@
-"""Recipes: which model is trained, and how; small files of settings."""
+"""Recipes: small files that say which model is trained, and how."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class TrainingSettings(Settings):
         )
 
     def progress(self, step: int, elapsed_s: float) -> float:
-        """Return which part of the training is behind it: 0 to 1."""
+        """Return the fraction of the training that is done, 0 to 1."""
         if self.minutes:
             return min(1.0, elapsed_s / (60 * self.minutes))
         return min(1.0, step / (self.epochs * self.steps_per_epoch))
@@ -134,7 +134,7 @@ class TrainingSettings(Settings):
 
 
 def fitting_parts(batch: int, accumulate: int) -> int:
-    """Return into how many parts a batch goes that cannot go into `accumulate`; 0: it can."""
+    """Return how many equal parts a batch can have if it cannot have `accumulate`; 0: it can."""
     return math.gcd(batch, accumulate) if batch % accumulate else 0
 
 
@@ -162,7 +162,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def changed(self, texts: Iterable[str]) -> Self:
-        """Return the recipe with ``key=value`` texts applied, whichever part a key belongs to.
+        """Return the recipe with the settings of ``key=value`` texts.
 
         Other sources take the recipe's values by source away.
 

@@ -1,4 +1,4 @@
-"""From a recipe and a data set to a folder with weights."""
+"""A whole training: recipe and data in, a folder with weights out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training begins.
+    """The start of a training: recipe, settings, weights.
 
     Attributes
     ----------

@@ -61,7 +61,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other trainings out of the folder, which is made where there is none.
+        """Lock the folder against other trainings; make it if it is missing.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class RunFolder:
         overwrite: bool,
         defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
-        """Make sure that a training can begin, or go on, in the folder; nothing in it changes.
+        """Check that a training can start or resume in the folder, without changing it.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class RunFolder:
             _log.warning("%s: nothing to resume: begins with the first step", name)
 
     def check_data(self, digests: Mapping[str, str]) -> None:
-        """Make sure that a training goes on with the data that it began with.
+        """Check that a resumed training has the data that it started with.
 
         Parameters
         ----------
@@ -179,7 +179,7 @@ class RunFolder:
         resume: bool,
         digests: Mapping[str, str] | None = None,
     ) -> None:
-        """Say what the training is; unless it goes on, nothing of an earlier one stays.
+        """Write the description; unless the training resumes, remove what an earlier one left.
 
         Parameters
         ----------
@@ -221,14 +221,14 @@ class RunFolder:
             raise write_error(path, error) from error
 
     def save_model(self, model: SeparationModel) -> None:
-        """Keep a model's weights as those to be used."""
+        """Save a model's weights as the result of the training."""
         try:
             save_checkpoint(self.model, model)
         except OSError as error:
             raise write_error(self.model, error) from error
 
     def replace_lost_model(self, model: SeparationModel) -> None:
-        """Keep weights where those to be used were removed; nothing else may be left to train."""
+        """Save weights if the file of the best ones was removed."""
         if not self.model.exists():
             _log.warning(
                 "warning: %s is missing: the newest weights take the place of the best, until an "
@@ -238,7 +238,7 @@ class RunFolder:
             self.save_model(model)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Keep what is needed to go on, and what was kept before as `previous`."""
+        """Save the state, and keep the one before as `previous`."""
         try:
             with whole_file(self.state) as partial:
                 write_state(partial, state)
@@ -249,7 +249,7 @@ class RunFolder:
             raise write_error(self.state, error) from error
 
     def load_state(self) -> dict[str, Any] | None:
-        """Return what `save_state` kept, None where nothing is.
+        """Return the state that `save_state` wrote, None if there is none.
 
         Where the newest is damaged, or went missing, it is the one before.
 
@@ -274,7 +274,7 @@ class RunFolder:
         return None
 
     def write_losses(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Write the csv anew, a row an epoch."""
+        """Write the csv, a row for each epoch."""
         if not history:
             return
         lines: list[str] = []
@@ -298,7 +298,7 @@ def read_losses(path: Path) -> list[dict[str, float]]:
 
 
 def _differences(old: Any, new: Any, path: str = "") -> dict[str, str]:
-    """Return, for every place where two JSON values differ, a text that says how."""
+    """Return the differences of two JSON values: path → text."""
     if isinstance(old, dict) and isinstance(new, dict):
         found: dict[str, str] = {}
         for key in {**old, **new}:

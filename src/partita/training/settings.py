@@ -82,7 +82,7 @@ def parse_settings(texts: Iterable[str], *types: type) -> dict[str, Any]:
 
 
 def _read(text: str, hint: Any) -> Any:
-    """Return the value that a text stands for; of texts that fit nothing, the text itself."""
+    """Return the value of a text; texts that are no value of the type stay texts."""
     optional = type(None) in get_args(hint)
     if optional and text == "null":
         return None

@@ -1,4 +1,4 @@
-"""The file that a training goes on from: its state behind a checksum."""
+"""The state of a training, in a file behind a checksum."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class _Hashed:
-    """What goes through it to a file has a checksum."""
+    """A file that computes the checksum of what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._hash = file, hashlib.sha256()
@@ -84,7 +84,7 @@ class _Hashed:
 
 
 def _require_uncompressed(file: IO[bytes]) -> None:
-    """Raise ValueError where a file unfolds to more than it is; torch compresses nothing."""
+    """Raise ValueError for a compressed file; torch compresses nothing."""
     with zipfile.ZipFile(file) as archive:
         if sum(each.file_size for each in archive.infolist()) > file.seek(0, 2):
             raise ValueError("compressed")

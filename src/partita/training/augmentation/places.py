@@ -80,7 +80,7 @@ def _panned(rng: np.random.Generator, place: Matrix, probability: float) -> Matr
 
 
 def draw_whole(rng: np.random.Generator, augmentation: Augmentation) -> Matrix:
-    """Draw what happens to all sources of an excerpt alike, ``[2, 2]``."""
+    """Draw the position of a whole excerpt, ``[2, 2]``."""
     steps = np.cumsum(
         [
             augmentation.mono_mixtures,

@@ -28,7 +28,7 @@ def _probability(default: float) -> Any:
 
 @dataclass(frozen=True)
 class Augmentation(Settings):
-    """How excerpts differ from what the songs hold.
+    """How excerpts are augmented.
 
     Places need stereo: where there is one channel, `mono_stems`, `change_width`, `pan`,
     `same_place`, `hard_panned`, `mono_mixtures`, `narrow_mixtures`, `one_sided` and `flip_channel`
@@ -159,7 +159,7 @@ class Augmentation(Settings):
             self.require(low <= high, f"{name} must be the lower one first, not {low:g},{high:g}")
 
     def check_sources(self, sources: Sequence[str]) -> None:
-        """Refuse values by source that are not as many as the sources.
+        """Refuse lists of values by source that are not as long as the sources.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Augmentation(Settings):
 
     @property
     def distorts(self) -> bool:
-        """Whether mixtures may hold what no source does."""
+        """Whether mixtures may be distorted, which no source is."""
         return bool(self.noisy_mixtures or self.clipped_mixtures or self.coded_mixtures)
 
 
