@@ -1,4 +1,4 @@
-"""Endless multitracks: songs composed, played, sung and mixed, with their stems."""
+"""Songs with known stems, to train on: composed, played, sung and mixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who plays: a band for a style that fills all stems."""
+"""The band of a song: players for a style that fill all stems."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def cast_band(
 ) -> tuple[Player, ...]:
     """Draw a band.
 
-    Instruments come from the style's seats where it has one for a stem; a stem that the style knows
-    nothing about gets any of its instruments, in one of the roles that the instrument has.
+    Instruments come from the style's seats where it has one for a stem; a stem that the style
+    does not have gets any of its instruments, in one of the roles that the instrument has.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The instruments that there are, and the stems they can belong to."""
+"""The table of instruments, and the stems they can belong to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Instrument:
     roles : tuple of str
         Of `partita_synthesis.score.ROLES`.
     synthesis : str
-        Which of our own synthesisers can play it: ``bass``, ``lead``, ``pad``, ``drums``,
+        Which of the own synthesisers can play it: ``bass``, ``lead``, ``pad``, ``drums``,
         ``voice``, or none.
     """
 

@@ -1,4 +1,4 @@
-"""What is to be synthesised, and from what."""
+"""Settings of synthesised songs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SAMPLE_RATES = range(8000, 96001)
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """What every song has in common.
+    """Settings that all songs of a data set share.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class SynthesisSettings:
     channels : int
         1 or 2.
     seed : int
-        Not negative. Song number and settings say everything about a song.
+        Not negative. A song depends on its number and the settings alone.
     styles : tuple of str
         Drawn from for each song; none: all that come with this package. ``mma`` asks the program of
         that name for the accompaniment.

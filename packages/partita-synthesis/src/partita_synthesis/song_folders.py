@@ -1,4 +1,4 @@
-"""Writing synthesised songs: a folder each, whole or not at all."""
+"""Data sets of synthesised songs: a folder for each, complete or absent."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def write_songs(
     """Write songs as a data set: ``OUT/SONG/{mixture,STEM}.flac``.
 
     Samples are 16-bit integers, and the mixture is the sum of the stems to the last bit. Songs that
-    are there from an earlier call with the same settings stay: a call that was broken off is gone
-    on with, and more songs can be added.
+    are there from an earlier call with the same settings stay: an interrupted call goes
+    on where it stopped, and more songs can be added.
 
     Parameters
     ----------

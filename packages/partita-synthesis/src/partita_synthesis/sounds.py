@@ -24,7 +24,7 @@ from partita_synthesis.soundfonts import (
 Samples = npt.NDArray[np.float32]
 
 _OWN_NAME, _OWN_LICENCE = "partita's own synthesis", "none needed"
-#: How often our own synthesis plays what SoundFonts or kits could play as well.
+#: Probability of own synthesis where SoundFonts or kits could play as well.
 _OWN_SHARE = {"drums": 0.5, "bass": 0.7, "lead": 0.7, "pad": 0.5, "voice": 1.0}
 _KITS_WEIGHT = 2.0  # of all kits of samples together, against one SoundFont's
 _CLEAN_BEFORE_AMPLIFIER = 0.75
@@ -76,14 +76,14 @@ class Palette:
 
 @dataclass(frozen=True)
 class Sound:
-    """How one player sounds in one song.
+    """The sound of a player in a song.
 
     Attributes
     ----------
     instrument : Instrument
         What is played; distorted guitars are often played clean and distorted behind.
     source : SoundFont, DrumKit or None
-        None: our own synthesis.
+        None: own synthesis.
     amplifier : str or None
         Kind of amplifier behind it.
     """
@@ -143,12 +143,12 @@ def play(
         In hertz.
     rng : Generator
     tuning_cents : float
-        Of the whole band; every player is a little off.
+        Of the whole band; each player deviates a little.
 
     Returns
     -------
     ndarray ``[1 or 2, round(duration_s * sample_rate)]``
-        float32, as loud as it happens to be; faded at its end.
+        float32, at any level; faded at its end.
     """
     samples = _played(part, sound, duration_s, sample_rate, rng, tuning_cents)
     if sound.amplifier is not None:

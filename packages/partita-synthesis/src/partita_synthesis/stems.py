@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from partita.errors import UnknownNameError, UsageError
 from partita_synthesis.instruments import instruments
 
-#: Stems that hold whatever no other stem does.
+#: Stems that hold all instruments of no other stem.
 RESIDUALS = ("rest", "other", "accompaniment")
 
 

@@ -19,7 +19,7 @@ from partita.threads import result_awake
 
 Result = TypeVar("Result")
 
-_AHEAD = 2  # pieces of work for each process, so that none waits for the next
+_AHEAD = 2  # tasks queued for each process
 _task: Callable[[int], Any] | None = None  # of a worker process
 
 
@@ -52,7 +52,7 @@ def in_processes(
     Raises
     ------
     UsageError
-        A process died, most likely for want of memory.
+        A process died, most likely because memory ran out.
     """
     if jobs == 1:
         for number in numbers:
@@ -80,7 +80,7 @@ def in_processes(
             "a process that synthesised songs was killed: is the memory used up? try fewer jobs"
         ) from error
     finally:
-        if waiting:  # nobody wants them any more, and a song may take minutes
+        if waiting:  # their results are not needed, and a song may take minutes
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
         pool.shutdown(cancel_futures=True)

@@ -181,7 +181,7 @@ class _Band:
         return instruments()[self._players[index].instrument]
 
     def _task(self, index: int) -> str:
-        """Return what the player really does: kits have no tunes, and flutes are no kits."""
+        """Return the role that the instrument can play: drum kits have no tunes."""
         role, is_kit = self._players[index].role, self._instrument(index).is_drums
         if is_kit == (role in _KITS):
             return role
@@ -253,7 +253,7 @@ class _Band:
         ]
 
     def _plainest(self, index: int) -> list[Event]:
-        """Return a note for each chord: better than a player who never plays."""
+        """Return a note for each chord: for a player who would rest all the time."""
         role, instrument = self._task(index), self._instrument(index)
         middle = (instrument.lowest + instrument.highest) // 2
         word = "oo" if "vocals" in role else ""

@@ -214,7 +214,7 @@ def play_lead(
         free = phrase.events
         if phrase.bar.kind not in counters:
             free = [event for event in free if taken.isdisjoint(_halves(event.beat, 0.5))]
-        if len(free) * 3 >= len(phrase.events):  # a few notes torn out make no answer
+        if len(free) * 3 >= len(phrase.events):  # too few notes for an answer
             events += free
     return events
 

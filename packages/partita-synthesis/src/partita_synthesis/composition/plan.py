@@ -1,4 +1,4 @@
-"""The plan of a song: all that the players agree on before they play."""
+"""The plan of a song: what all players share."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the players agree on.
+    """What all players of a song share.
 
     Attributes
     ----------

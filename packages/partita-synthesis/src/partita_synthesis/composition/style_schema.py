@@ -18,7 +18,7 @@ WORKED_OUT = ("walking", "kick", "long")
 
 @dataclass(frozen=True)
 class Pattern:
-    """A rhythm, one letter for each sixteenth; what the letters mean is the players' business.
+    """A rhythm, one letter for each sixteenth; ``style_files/common.toml`` explains the letters.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Swing:
 
 @dataclass(frozen=True)
 class Feel:
-    """How far playing departs from what is written.
+    """Deviations of timing, velocity and tempo from the score.
 
     Attributes
     ----------
@@ -116,12 +116,12 @@ class Tune:
 
 @dataclass(frozen=True)
 class BandSeat:
-    """Who may take a role in a band.
+    """The players of a role in a band.
 
     Attributes
     ----------
     probability : float
-        That anybody takes it.
+        That the role is taken.
     most : int
         How many at most.
     instruments : mapping of str to float

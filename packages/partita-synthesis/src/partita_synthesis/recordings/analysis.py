@@ -139,7 +139,7 @@ def _track(onsets: Curve, period: float) -> npt.NDArray[np.intp]:
 
 
 def _click(beats_s: Curve, period_s: float) -> Curve | None:
-    """Return beats in equal steps; None where the band did not play to a click."""
+    """Return beats in equal steps; None without a constant tempo."""
     if len(beats_s) < _FEWEST:
         return None
     places = np.rint((beats_s - beats_s[0]) / period_s * 2) / 2  # off-beats may be taken for beats
