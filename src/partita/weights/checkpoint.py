@@ -19,6 +19,7 @@ from partita.errors import ModelError, WeightsCorruptError, one_line
 from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
+from partita.models._registry import find_model
 from partita.weights.hub_mixin import mixin_metadata
 from partita.weights.safetensors_header import Header, read_header
 
@@ -191,8 +192,13 @@ def _described_model(name: str, said: Mapping[str, str], header: Header) -> Sepa
     try:
         if said.get("format", _FORMAT) != _FORMAT:
             raise ValueError("another version of partita wrote it")
-        config = json.loads(said["config"])
-        model = create_model(said["model"][:_MOST_SHOWN], config, initialise=False)
+        config, model_name = json.loads(said["config"]), said["model"][:_MOST_SHOWN]
+        if find_model(model_name) is None:
+            raise WeightsCorruptError(
+                f"{name}: weights of an unknown model {model_name!r}: import the module that "
+                "registers it, or install its plug-in"
+            )
+        model = create_model(model_name, config, initialise=False)
         facts = {"sources": list(model.sources), "sample_rate": model.sample_rate}
         for key, value in facts.items():
             if json.loads(said.get(key, json.dumps(value))) != value:

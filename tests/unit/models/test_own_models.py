@@ -11,8 +11,9 @@ from torch import nn
 
 import partita
 from partita import Separator
-from partita.errors import ModelError, UnknownNameError, UsageError
+from partita.errors import ModelError, UnknownNameError, UsageError, WeightsError
 from partita.models import ModelConfig, SeparationModel, Window, _registry
+from partita.weights.checkpoint import save_checkpoint
 
 RATE = 8000
 PLUGIN = '''
@@ -106,6 +107,17 @@ def test_a_class_that_is_defined_again_replaces_the_first_one():
         partita.register_model("mine")(_registry.find_model("unet"))
     with pytest.raises(TypeError, match="'module' is not a partita"):
         partita.register_model("module")(Halves)
+
+
+@pytest.mark.usefixtures("registry")
+def test_weights_of_a_model_that_is_not_registered(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    define("mine", parameters=1)
+    save_checkpoint(path, partita.models.create_model("mine").eval())
+    assert repr(Separator(path)).startswith(f"Separator({str(path)!r}: vocals, drums")
+    del _registry._MODELS["mine"]
+    with pytest.raises(WeightsError, match="weights of an unknown model 'mine': import the module"):
+        Separator(path)
 
 
 @pytest.mark.usefixtures("registry")
