@@ -43,9 +43,9 @@ def test_reads_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("duration_s = 0", "a song cannot be 0 s long"),
-        ("pool_songs = 0", "pool_songs must be at least 1"),
-        ("valid_songs = -1", "valid_songs must not be negative"),
+        ("duration_s = 0", r"songs.toml: duration_s must be a finite number from 0\.5"),
+        ("pool_songs = 0", "pool_songs must be a whole number of 1 or more"),
+        ("valid_songs = -1", "valid_songs must be a whole number of 0 or more"),
         ("sample_rate = 44100", "unknown setting in songs.toml 'sample_rate'"),
         ("song = 3", "unknown setting in songs.toml 'song'"),
         ('stems = "drums"', "must be a list"),

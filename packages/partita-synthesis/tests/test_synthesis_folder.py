@@ -52,7 +52,7 @@ def test_songs_that_are_there_are_kept_and_counted(tmp_path):
 def test_refuses_before_it_writes(tmp_path):
     with pytest.raises(UsageError, match=r"`songs` must be at least 1"):
         write_songs(SETTINGS, 0, tmp_path / "songs")
-    with pytest.raises(UsageError, match=r"0\.0001 s"):
+    with pytest.raises(UsageError, match="`duration_s` must be"):
         write_songs(SynthesisSettings(("drums",), duration_s=1e-4), 1, tmp_path / "short", jobs=1)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="is a file, not a folder"):

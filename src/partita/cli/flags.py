@@ -14,7 +14,10 @@ from partita.errors import UsageError
 # `segment_s`, or with a value: `device="cpu"`
 _PARAMETER = re.compile(r"`([a-zA-Z][\w.]*)(?:=([^`]*))?`")
 #: Flags that have another name than their parameter.
-_OTHERWISE = {"weights": "--from", "settings": "--set", "logging.DEBUG": "--verbose"}
+_OTHERWISE = {
+    **{"weights": "--from", "settings": "--set", "sample_rate": "--rate"},
+    "logging.DEBUG": "--verbose",
+}
 
 
 def with_flags(message: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from partita.errors import UsageError
-
-_MAX_DURATION_S = 3600.0
-_SAMPLE_RATES = range(8000, 96001)
+from partita.training.settings import Settings
+from partita.validation import bounded
 
 
 @dataclass(frozen=True)
-class SynthesisSettings:
+class SynthesisSettings(Settings):
     """Settings that all songs of a data set share.
 
     Attributes
@@ -19,7 +18,7 @@ class SynthesisSettings:
     stems : tuple of str
         As for `partita_synthesis.stems.StemPlan`.
     duration_s : float
-        Of each song, up to an hour.
+        Of each song, 0.5 to 3600.
     sample_rate : int
         In hertz, 8000 to 96000.
     channels : int
@@ -40,10 +39,10 @@ class SynthesisSettings:
     """
 
     stems: tuple[str, ...]
-    duration_s: float = 30.0
-    sample_rate: int = 44100
-    channels: int = 2
-    seed: int = 0
+    duration_s: float = bounded(30.0, least=0.5, most=3600)
+    sample_rate: int = bounded(44100, least=8000, most=96000)
+    channels: int = bounded(2, least=1, most=2)
+    seed: int = bounded(0, least=0)
     styles: tuple[str, ...] = ()
     soundfonts: tuple[str, ...] = ()
     midi: str | None = None
@@ -51,13 +50,11 @@ class SynthesisSettings:
     effects: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.duration_s <= _MAX_DURATION_S:
-            raise UsageError(f"a song cannot be {self.duration_s:g} s long: above 0, up to 3600")
-        if self.sample_rate not in _SAMPLE_RATES:
-            raise UsageError(f"sample rate {self.sample_rate} is not 8000 to 96000 Hz")
-        if self.channels not in (1, 2):
-            raise UsageError(f"songs have 1 or 2 channels, not {self.channels}")
-        if self.seed < 0:
-            raise UsageError(f"seed {self.seed} is negative")
+        super().__post_init__()
         if self.midi is not None and self.styles:
             raise UsageError("MIDI files have a style of their own: leave `midi` or `styles` out")
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise `UsageError` unless a condition holds; the message begins with a parameter."""
+        name, _, fault = message.partition(" ")
+        super().require(condition, f"`{name}` {fault}")

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.datasets import open_dataset
-from partita.errors import UnknownNameError, UsageError, one_line
+from partita.errors import UnknownNameError, one_line
 from partita.training.cache.decode_track import is_audible, sixteen_bit_step
 from partita.training.cache.decoded_songs import PIECE_S, DecodedSongs, DecodedTrack
-from partita.training.settings import read_toml, settings_from
+from partita.training.settings import Settings, read_toml, settings_from
+from partita.validation import bounded
 from partita_synthesis import Studio, SynthesisSettings, SynthesizedSong
 from partita_synthesis.midi import find_midi
 from partita_synthesis.soundfonts import find_soundfonts
@@ -32,7 +33,7 @@ _FIRST_VALID = 1 << 40  # number of the first song that validates; training neve
 
 
 @dataclass(frozen=True)
-class StreamSettings:
+class StreamSettings(Settings):
     """How synthesised songs are used.
 
     Attributes
@@ -45,16 +46,9 @@ class StreamSettings:
         Songs for validation, never trained on; 0: none.
     """
 
-    pool_songs: int = 16
-    excerpts_per_song: int = 16
-    valid_songs: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("pool_songs", "excerpts_per_song"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1")
-        if self.valid_songs < 0:
-            raise UsageError("valid_songs must not be negative")
+    pool_songs: int = bounded(16, least=1)
+    excerpts_per_song: int = bounded(16, least=1)
+    valid_songs: int = bounded(8, least=0)
 
 
 @dataclass(frozen=True)
