@@ -1,4 +1,5 @@
 import ast
+import functools
 import logging
 import re
 from pathlib import Path
@@ -42,8 +43,13 @@ def test_parameters_become_flags(message, shown):
     assert with_flags(message) == shown
 
 
+@functools.cache
 def texts(path):
-    """Yield the texts of a file, and whether each is a docstring."""
+    """Return the texts of a file, and whether each is a docstring."""
+    return list(found_texts(path))
+
+
+def found_texts(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     stated = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

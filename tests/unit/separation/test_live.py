@@ -11,6 +11,7 @@ from partita import Audio, Separator
 from partita.errors import UsageError
 
 RATE = 44100
+SECONDS, BLOCK = 2.0, 441  # from the microphone
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +36,12 @@ def cut(samples, lengths):
 @pytest.mark.parametrize("rate", [44100, 48000])
 @pytest.mark.parametrize("keep_rate", [False, True])
 def test_live_stems_are_those_of_the_whole(two_models, song, channels, rate, keep_rate):
-    mixture = song[:channels, :100_000]
+    mixture = song[:channels, :70_000]
     separator = Separator(two_models[0], segment_s=0.4)
     expected = separator(mixture, rate, keep_rate=keep_rate)
-    blocks = cut(mixture, [0, 1, 441, 0, 5000, 60_000, *[4410] * 20])
+    blocks = cut(mixture, [0, 1, 441, 0, 5000, 40_000, *[4410] * 6])
     parts = list(separator.stream(blocks, rate, keep_rate=keep_rate))
-    assert len(parts) > 3
+    assert len(parts) > 2
     for stem, audio in expected.items():
         found = torch.cat([part[stem].samples for part in parts], dim=1)
         assert {part[stem].sample_rate for part in parts} == {audio.sample_rate}
@@ -50,11 +51,12 @@ def test_live_stems_are_those_of_the_whole(two_models, song, channels, rate, kee
 def separators(two_models):
     first, second = two_models
     yield Separator(first, segment_s=0.4), 1
-    yield Separator(first, segment_s=0.4, overlap=0.9, shifts=2), 1
+    yield Separator(first, segment_s=0.4, overlap=0.6, shifts=2), 1
     yield Separator(f"{first}:rest+{second}", segment_s=0.4), 2
     yield Separator([first, second], segment_s=0.4), 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [44100, 16000])
 @pytest.mark.parametrize("number", range(4))
 def test_latency_is_what_is_stated(two_models, number, rate):
@@ -67,19 +69,19 @@ def test_latency_is_what_is_stated(two_models, number, rate):
 
     def microphone():
         nonlocal given_s
-        while given_s < 3:
-            block = rng.uniform(-0.1, 0.1, (2, 100)).astype(np.float32)
+        while given_s < SECONDS:
+            block = rng.uniform(-0.1, 0.1, (2, BLOCK)).astype(np.float32)
             given_s += block.shape[1] / rate
             yield block
 
     done_s = 0.0
     for estimates in separator.stream(microphone(), rate):
-        if given_s >= 3:  # the end, where nothing has to be waited for
+        if given_s >= SECONDS:  # the end, where nothing has to be waited for
             break
         worst_s = max(worst_s, given_s - done_s)  # of the first sample of these
         done_s += estimates["rest" if number != 2 else "voice"].duration_s
         assert given_s - done_s < separator.latency_s + conversion_s
-    assert worst_s <= separator.latency_s + conversion_s + 100 / rate
+    assert worst_s <= separator.latency_s + conversion_s + BLOCK / rate
     assert worst_s > 0.8 * separator.latency_s
 
 
