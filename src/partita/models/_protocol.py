@@ -95,8 +95,8 @@ class SongFacts:
     Attributes
     ----------
     side : Tensor ``[groups]`` or None
-        What the difference of left and right is worth, for each independent pair of channels: 1 in
-        ordinary stereo, 0 where it holds nothing, or only noise; None: nothing is known of it.
+        Weight of the side signal (left minus right) of each independent pair of channels: 1 in
+        ordinary stereo, 0 if it is silent or noise; None: unknown.
     """
 
     side: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Networks that see the difference of the channels: what they see where it says nothing."""
+"""Softmax masks: the weight of the difference of the channels."""
 
 import itertools
 
@@ -29,13 +29,13 @@ def noise(*shape):
 
 
 @torch.inference_mode()
-def test_full_worth_changes_nothing(model):
+def test_full_weight_changes_nothing(model):
     assert model.for_song(facts(1.0)) is model
     assert model.for_song(SongFacts()) is model
 
 
 @torch.inference_mode()
-def test_a_worthless_side_is_not_seen(model):
+def test_a_side_without_weight_is_not_seen(model):
     mixture = noise(1, 1, 20000).expand(1, 2, -1)
     side = 1e-3 * noise(1, 1, 20000).flip(-1) * torch.tensor([[1.0], [-1.0]])
     song = model.for_song(facts(0.0))
@@ -44,14 +44,14 @@ def test_a_worthless_side_is_not_seen(model):
         masks = [network.magnitudes(network.observe(x).seen) for x in (mixture, mixture + side)]
         changes.append((masks[1] - masks[0]).square().mean().sqrt())
     assert changes[1] < 0.1 * changes[0]
-    # Equal channels are shared out alike, and everything adds up.
+    # Equal channels have equal masks, and estimates add up.
     estimates = song(mixture)
     torch.testing.assert_close(estimates[:, :, 0], estimates[:, :, 1], atol=1e-6, rtol=0)
     torch.testing.assert_close(estimates.sum(dim=1), mixture, atol=1e-6, rtol=0)
 
 
 @torch.inference_mode()
-def test_networks_that_learned_from_mono_see_it_as_it_is(model):
+def test_networks_trained_on_mono_see_no_difference(model):
     torch.nn.init.normal_(model.input_mean)
     values = {**SMALL[model.registry_name], "any_width": True}
     network = create_model(model.registry_name, values).eval()
@@ -69,10 +69,10 @@ def test_networks_that_learned_from_mono_see_it_as_it_is(model):
 
 
 @torch.inference_mode()
-def test_worth_is_smooth_and_the_model_stays_as_it_was(model):
+def test_the_weight_acts_smoothly_and_the_model_does_not_change(model):
     mixture = noise(1, 2, 20000)
     before = model(mixture)
-    outputs = [model.for_song(facts(worth))(mixture) for worth in torch.linspace(0, 1, 9)]
+    outputs = [model.for_song(facts(weight))(mixture) for weight in torch.linspace(0, 1, 9)]
     steps = [(a - b).norm() for a, b in itertools.pairwise(outputs)]
     assert max(steps) < 0.4 * (outputs[0] - outputs[-1]).norm()
     assert torch.equal(model(mixture), before)
@@ -80,7 +80,7 @@ def test_worth_is_smooth_and_the_model_stays_as_it_was(model):
 
 
 @torch.inference_mode()
-def test_groups_have_their_own_worth_in_every_window(model):
+def test_groups_have_their_own_weight_in_every_window(model):
     windows = noise(3 * 2, 2, 20000)  # three windows of two groups
     found = model.for_song(facts(0.0, 1.0))(windows)
     torch.testing.assert_close(found[0::2], model.for_song(facts(0.0))(windows[0::2]))
