@@ -31,8 +31,8 @@ NOT_DECODABLE = "not an audio file that can be decoded"
 def read_errors(name: str) -> Iterator[None]:
     """Turn the libraries' exceptions into AudioReadError.
 
-    The one place where that happens. Damaged files bring out errors of every type: those of the
-    libraries, and ValueError, IndexError, TypeError, OverflowError, … of their bindings.
+    Damaged files raise exceptions of many types: those of the libraries, and ValueError,
+    IndexError, TypeError, OverflowError, … of their bindings.
     """
     try:
         yield
@@ -54,20 +54,20 @@ class AudioReader(ABC):
     Attributes
     ----------
     name : str
-        What messages call the file.
+        Name of the file in messages.
     sample_rate : int
         In hertz, 1,000 to 768,000.
     channels : int
         1 to 8.
     frames : int or None
-        Samples in each channel that the excerpt should hold; None where the file does not say.
+        Samples in each channel that the excerpt should have; None: unknown.
     frames_certain : bool
-        False: `frames` may be an estimate, good for a progress bar only.
+        Whether `frames` is exact; otherwise it is an estimate for progress bars.
     frames_stated : bool
-        `frames` is what the file itself says or what its frames add up to, and the file is whole
-        as far as can be seen without decoding it; no guess from a bit rate.
+        Whether `frames` comes from the file's header or from counting its frames, and the file is
+        not truncated, as far as that shows without decoding. Otherwise it follows from a bit rate.
     warnings : list of str
-        What went wrong on the way without stopping it; complete once the blocks are read.
+        Problems that did not stop reading; complete when all blocks have been read.
     """
 
     name: str

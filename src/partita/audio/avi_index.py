@@ -1,7 +1,6 @@
 """Positions of the sound in an AVI file, from the index at its end.
 
-FFmpeg counts the chunks that it finds to get the time. Where some are damaged, what follows would
-be early.
+FFmpeg gets the time by counting the chunks that it finds. Behind damaged chunks it would be early.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def read_avi_index(path: Path, number: int) -> FrameTable | None:
     Returns
     -------
     FrameTable or None
-        None where there is no index that fits, or more than one.
+        None: there is no valid index, or more than one.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:

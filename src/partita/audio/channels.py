@@ -62,8 +62,8 @@ _NAMES = {
 def fit_channels(block: Samples, channels: int) -> Samples:
     """Convert ``[..., channels_in, samples]`` to any channel count up to 8.
 
-    As `mix_channels` for one and two. Elsewhere every channel keeps its place; one that the new
-    layout lacks goes to left and right, and channels that the block lacks are silent.
+    For one and two channels as `mix_channels`. Otherwise channels keep their position; those that
+    the new layout lacks are mixed into left and right, and new ones are silent.
     """
     count = block.shape[-2]
     if count == channels or channels in (1, 2):
@@ -84,8 +84,8 @@ def fit_channels(block: Samples, channels: int) -> Samples:
 def split_channels(block: Samples, group: int) -> Samples:
     """Split ``[channels, samples]`` into groups of neighbouring channels.
 
-    A group that is left incomplete repeats its last channel: mono becomes (M, M), three channels
-    become (L, R), (C, C).
+    An incomplete group repeats its last channel: mono becomes (M, M), three channels become (L, R),
+    (C, C).
     """
     missing = -block.shape[0] % group
     if missing:

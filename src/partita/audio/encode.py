@@ -47,7 +47,7 @@ def to_pcm(samples: Samples, bits: int) -> npt.NDArray[np.integer[Any]]:
     samples : ndarray
         Float samples; what exceeds full scale is clipped.
     bits : {16, 24}
-        24-bit values stand in the upper three bytes of an int32.
+        24-bit values are the upper three bytes of an int32.
     """
     scale = float(1 << (bits - 1))
     rounded = np.rint(samples * np.float32(scale))
@@ -78,12 +78,12 @@ def encode_file(
     sample_rate, channels, frames : int
         Of the whole signal.
     tags : Tags
-        Under the format's own names, `partita.audio.tag_names`.
+        By the names of `partita.audio.tag_names`.
 
     Raises
     ------
     AudioWriteError
-        The format cannot hold that many channels, or a codec refused.
+        The format cannot hold so many channels, or the codec failed.
     """
     if form.name in ("wav", "ogg"):
         _encode_soundfile(path, blocks, form, sample_rate, channels, frames)

@@ -67,7 +67,7 @@ class FFmpegReader(AudioReader):
     ----------
     path : Path
     name : str
-        What messages call the file.
+        Name of the file in messages.
     stream : int or None
         Number among the audio streams; None: the file's default one.
     start_s, duration_s : float
@@ -75,7 +75,7 @@ class FFmpegReader(AudioReader):
     source : file, optional
         Read instead of `path`.
     shape : (int, int), optional
-        Sample rate and channel count to bring everything to; by default what the file says.
+        Sample rate and channel count of the result; by default the file's.
 
     Raises
     ------

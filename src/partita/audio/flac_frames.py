@@ -27,7 +27,7 @@ class FrameHeader:
     Attributes
     ----------
     number : int
-        Of the frame, or of its first sample where lengths vary (`is_variable`).
+        Of the frame, or of its first sample if lengths vary (`is_variable`).
     block_samples : int
         Its length.
     rate, bits : int
@@ -87,9 +87,9 @@ def frame_position(packet: bytes, block_samples: int) -> int | None:
     Parameters
     ----------
     packet : bytes
-        A frame, its header at least.
+        A frame, at least its header.
     block_samples : int
-        Length of all frames but the last, where that is fixed.
+        Length of all frames but the last, if it is fixed.
     """
     header = read_frame_header(packet)
     if header is None:
@@ -121,7 +121,7 @@ def last_sample(path: Path, stated: int) -> int | None:
     ----------
     path : Path
     stated : int
-        Length of the file by its header: tells frames' numbers from chance.
+        Length of the file by its header, to recognise false matches.
     """
     with path.open("rb") as file:
         info = file.read(12)

@@ -1,7 +1,7 @@
 """Where the parts of joined FLAC files begin, even if a part's header is damaged.
 
-Frames are numbered from zero in every part. Where the numbers begin anew without a header, the
-part gets one that is made from its frames.
+Frames are numbered from zero in every part. If the numbers restart without a header, one is made
+from the frames.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Offset of each frame of a raw mp3, AAC, AC-3, DTS, … file, from the frames' headers.
 
-FFmpeg counts the frames of such files to get the time. Where bytes are damaged it loses count, and
-what follows would be early. The table tells how long the damaged bytes were, and which rates and
-channel counts the file holds, without decoding anything.
+FFmpeg gets the time in such files by counting frames, and is early behind damage. The table has the
+duration of damaged bytes, and the sample rates and channel counts of the file, without decoding.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ class FrameTable:
     Attributes
     ----------
     read_header : callable
-        Reads a frame's first bytes.
+        Reads a frame's header.
     offsets : array of int
-        Where frames begin, in bytes.
+        Offsets of the frames in bytes.
     times_s : array of float
-        Where they begin, in seconds from the first frame; damage counts.
+        Times of the frames in seconds from the first one, damage included.
     shapes : dict of (int, int) to float
-        How many seconds hold for each ``(rate, channels)``.
+        Duration in seconds of each ``(rate, channels)``.
     length_s : float
         In seconds.
     announced_s : float or None

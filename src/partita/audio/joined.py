@@ -30,7 +30,7 @@ _MIN_LOST_S = 0.1
 class JoinedReader(AudioReader):
     """Reads the parts of a file, with their own sample rates and channel counts, as one song.
 
-    FFmpeg's demuxers read such files as one, and fail or lose time where the parts differ.
+    FFmpeg's demuxers read such files as one, and fail or lose time if the parts differ.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class JoinedReader(AudioReader):
     Raises
     ------
     AudioReadError
-        A part that others follow cannot be decoded, and nothing tells how long it was.
+        A part that is not the last one cannot be decoded, and its length is unknown.
     """
 
     def __init__(

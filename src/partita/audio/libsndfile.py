@@ -33,7 +33,7 @@ class SoundFileReader(AudioReader):
     Parameters
     ----------
     file : soundfile.SoundFile
-        Of one frame at least.
+        With at least one frame.
 
     Raises
     ------

@@ -22,7 +22,7 @@ _UTF_8 = bytes([0, 0, 0, 1])  # type of an item's data
 def read_more_tags(path: Path) -> dict[str, str]:
     """Return the tags that FFmpeg does not read, by our names.
 
-    Little more than the text is read, whatever the file declares.
+    Little more than the text is read, whatever sizes the file states.
 
     Raises
     ------

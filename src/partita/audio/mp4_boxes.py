@@ -24,7 +24,7 @@ def read_box(path: Path, names: Sequence[bytes]) -> bytes | None:
     ----------
     path : Path
     names : sequence of bytes
-        From the outside: ``(b"moov", b"udta", b"stem")``.
+        From the outermost box: ``(b"moov", b"udta", b"stem")``.
 
     Returns
     -------
@@ -59,8 +59,8 @@ def find_box(file: IO[bytes], names: Sequence[bytes]) -> tuple[int, int] | None:
 def set_user_data(path: Path, contents: Mapping[bytes, bytes]) -> None:
     """Set boxes of ``moov/udta`` in a finished file that FFmpeg wrote.
 
-    There ``moov`` is the last box. Nothing behind the changed bytes holds file offsets, so only
-    the lengths of the boxes around them change.
+    In such files ``moov`` is the last box. No offsets refer to what is behind the change, so that
+    only the lengths of the enclosing boxes change.
 
     Parameters
     ----------

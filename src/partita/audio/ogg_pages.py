@@ -40,9 +40,9 @@ class DamagedEnd:
     Attributes
     ----------
     offset : int
-        Where the page begins, in bytes.
+        Offset of the page in bytes.
     samples : int
-        Where sound ends by the page's header, in the codec's count.
+        End of the sound by the page's header, in samples of the codec.
     """
 
     offset: int
@@ -67,8 +67,8 @@ def begins_damaged(file: IO[bytes] | Any) -> bool:
 def damaged_end(file: IO[bytes] | Any) -> DamagedEnd | None:
     """Return the last page; None: it and the page before it are undamaged.
 
-    FFmpeg leaves out a damaged page. Of pages before the last one it then knows where they belong,
-    by the last one's header; of the last one it does not.
+    FFmpeg omits damaged pages. It places pages before the last one by the last one's header, but
+    cannot place the last one itself.
     """
     size = file.seek(0, 2)
     begin = file.seek(max(0, size - 2 * _PAGE_BYTES))

@@ -69,10 +69,9 @@ class _Link:
 def ogg_parts(data: mmap.mmap) -> list[FilePart]:
     """Return the links of an Ogg file.
 
-    Links begin at the first page of a stream, behind pages with sound. Where that page is
-    damaged, pages with another serial number, or whose numbers begin anew, tell. Links whose
-    headers are damaged get those of a neighbour where that is how FFmpeg decodes them, or where
-    nothing can go wrong.
+    Links begin at the first page of a stream. If that page is damaged, they begin at pages with
+    another serial number, or whose numbers restart. Links with damaged headers get those of a
+    neighbour, if FFmpeg can decode them so without error.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ def change_pitch_and_tempo(
 ) -> Tensor:
     """Change the pitch of audio, its tempo, or both.
 
-    Channels are changed together: what is in phase stays in phase, and stems that are stacked as
-    channels add up to what their mixture would have become.
+    Channels are changed together: their phases stay aligned, and stems that are stacked as channels
+    add up to the changed mixture.
 
     Parameters
     ----------
@@ -43,13 +43,13 @@ def change_pitch_and_tempo(
     Returns
     -------
     Tensor ``[channels, round(samples / tempo)]``
-        `audio` itself where nothing is changed.
+        `audio` itself if nothing changes.
 
     Notes
     -----
-    Tempo by FFmpeg's ``atempo``, which joins pieces of the waveform where they fit best (WSOLA),
-    so that a place in time is met to some hundredths of a second (0.06 s at half the
-    tempo). Pitch by playing faster or slower, then atempo back.
+    The tempo is changed with FFmpeg's ``atempo`` (WSOLA), whose times are exact to some hundredths
+    of a second (0.06 s at half the tempo); the pitch by resampling, and atempo in the other
+    direction.
     """
     if semitones == 0 and tempo == 1:
         return audio

@@ -16,14 +16,13 @@ from partita.files import sync_file, sync_folder
 def publish(files: Mapping[Path, Path]) -> None:
     """Rename files to their final names; if one fails, none is renamed.
 
-    What stood under a final name is replaced, or stays where something fails. Folders that are
-    missing are made. Final names may lie on other file systems: the files are copied to a hidden
-    folder beside them first.
+    Existing files are replaced, or kept if something fails. Missing folders are made. If final
+    names are on other file systems, files are first copied to a hidden folder beside them.
 
     Parameters
     ----------
     files : mapping of Path to Path
-        Finished file, in a `work_folder` and on the disk already (`sync_file`) → final name.
+        Finished file, in a `work_folder` and synced (`sync_file`) → final name.
 
     Raises
     ------

@@ -65,9 +65,9 @@ def open_audio(
     start_s, duration_s : float
         The excerpt in seconds; None reads to the end.
     stream : int, optional
-        Which of the file's audio streams, from 0; by default the one that the file marks as
-        default, else what ffmpeg chooses. ``.stem.mp4`` files hold the mixture in stream 0, their
-        default here, and the stems in streams 1 and up.
+        Number of the audio stream, from 0; by default the one that the file marks as default, or
+        FFmpeg's choice. In ``.stem.mp4`` files the mixture is stream 0, the default, and the stems
+        are streams 1 and up.
     cancel : Event, optional
         Once it is set, waiting for a pipe ends with InterruptedError.
 

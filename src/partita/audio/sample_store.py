@@ -23,13 +23,12 @@ _BLOCK_SAMPLES = 1 << 16
 class SampleStore:
     """Stores blocks of samples for a second reading, in bounded memory.
 
-    Decoding a second time would take three times as long as this, and what cannot seek cannot be
-    decoded twice.
+    Decoding again would take three times as long, and pipes cannot be decoded twice.
 
     Parameters
     ----------
     folder : Path
-        Where a file without a name holds what is too much for the memory.
+        Where a temporary file holds what exceeds the memory limit.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,7 +56,7 @@ class SampleStore:
         Raises
         ------
         AudioWriteError
-            The disk is full, or another reason of the operating system's.
+            The disk is full, or another error of the operating system.
         """
         for block in blocks:
             self._channels = len(block)
@@ -71,7 +70,7 @@ class SampleStore:
         Raises
         ------
         AudioWriteError
-            As `keep`: what was kept last may only now be written.
+            As in `keep`: the last blocks may be written only now.
         """
         with self._said():
             self._file.seek(0)

@@ -17,11 +17,11 @@ class FilePart:
     start : int
         In bytes.
     end : int or None
-        None: the file's own.
+        None: the end of the file.
     prefix : bytes
-        Read before the part's own bytes: a header for a part that has lost its own.
+        Read in front of the part's bytes: a header for a part without one.
     length_s : float or None
-        How long its sound is, where its bytes tell that without being decoded.
+        Length of its sound, if known without decoding.
     """
 
     start: int
@@ -37,11 +37,11 @@ class FileSlice(io.RawIOBase):
     ----------
     path : Path
     start, end : int
-        Offsets in bytes; no `end` means the file's own.
+        Offsets in bytes; None: the end of the file.
     patches : dict of int to bytes, optional
-        Read in place of as many bytes, by their offset from `start`.
+        Replacements of as many bytes, by offset from `start`.
     prefix : bytes
-        Read before the others.
+        Read in front of the part.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ def spool_standard_input(cancel: threading.Event | None = None) -> IO[bytes]:
     Parameters
     ----------
     cancel : Event, optional
-        Once it is set, InterruptedError is raised, whatever is being waited for.
+        Once it is set, waiting ends with InterruptedError.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def spool_path(path: Path, name: str, cancel: threading.Event | None = None) -> 
     ----------
     path : Path
     name : str
-        What messages call it.
+        Its name in messages.
     cancel : Event, optional
         As for `spool_standard_input`.
 

@@ -59,8 +59,8 @@ def stem_mp4_rate(sample_rate: int) -> int:
 def stem_streams(stems: Sequence[str]) -> dict[str, int]:
     """Return stem name → audio stream of the ``.stem.mp4`` that `encode_stem_mp4` writes.
 
-    Drums, bass, other and vocals have streams 1 to 4, whichever of them there are; other stems
-    take the streams that are left, in their order.
+    Drums, bass, other and vocals have the streams 1 to 4 in this order; other stems get the
+    remaining streams.
     """
     streams = {stem: 1 + STEM_ORDER.index(stem) for stem in stems if stem in STEM_ORDER}
     free = [index for index in range(1, 1 + STEM_COUNT) if index not in streams.values()]
@@ -84,14 +84,14 @@ def encode_stem_mp4(
     ----------
     path : Path
     mixture : iterable of ndarray ``[channels, samples]``
-        Becomes stream 0, what an ordinary player plays.
+        Stream 0, which ordinary players play.
     stems : mapping of str to iterable of ndarray
-        At most four, in the same blocks as the mixture, at the places that `stem_streams` says;
-        silent streams fill up to four, since players expect exactly that many.
+        At most four, in the same blocks as the mixture, in the streams of `stem_streams`. Missing
+        ones are silent, because players expect exactly four.
     form, tags
-        As for `partita.audio.encode.encode_file`; mono becomes stereo.
+        See `partita.audio.encode.encode_file`; mono becomes stereo.
     sample_rate : int
-        Brought to 44.1 or 48 kHz, `stem_mp4_rate`.
+        Converted to 44.1 or 48 kHz, `stem_mp4_rate`.
     """
     check_stem_count(len(stems))
     places = stem_streams(list(stems))
@@ -119,7 +119,7 @@ def read_stem_names(path: Path) -> list[str] | None:
     Returns
     -------
     list of str or None
-        None where there is no such box, or none that can be read.
+        None: there is no valid box.
 
     Raises
     ------

@@ -34,10 +34,9 @@ _MIXTURE = "mixture"
 class StemWriter:
     """Writes estimates, which come block by block, to finished files.
 
-    The blocks wait as float32 in a hidden folder under `root` until the song is over, because
-    only then is the loudest peak known: formats that would clip get one joint gain for all stems,
-    so their balance and their sum stay what they were. Then every stem is encoded and moved to
-    its final name.
+    Blocks are stored as float32 in a hidden folder under `root` until the end of the song, when the
+    peak is known: formats that would clip get one joint gain for all stems, which keeps their
+    balance. Then stems are encoded and renamed to their final names.
 
     Parameters
     ----------
@@ -48,9 +47,9 @@ class StemWriter:
     tags : mapping of str to Tags
         Stem name → tags of its file.
     root : Path
-        The output folder, where unfinished files wait.
+        The output folder, also for unfinished files.
     cancel : Event, optional
-        Once somebody sets it, encoders stop at their next block with InterruptedError.
+        Once it is set, encoders stop at their next block with InterruptedError.
     """
 
     def __init__(
@@ -125,7 +124,7 @@ class StemWriter:
         Raises
         ------
         AudioWriteError
-            The disk is full, or another reason of the operating system's.
+            The disk is full, or another error of the operating system.
         """
         if not math.isfinite(float(estimates.sum(dtype=np.float64))):
             bad = zip(self._paths.values(), estimates, strict=True)
@@ -157,7 +156,7 @@ class StemWriter:
         Raises
         ------
         AudioWriteError
-            As for `write`, and where a codec refuses.
+            As in `write`, or a codec fails.
         """
         if self._form.holds_all_stems:
             finished = {self._encode_together(): self._paths[self._stems[0]]}

@@ -1,4 +1,4 @@
-"""When decoded frames begin: by timestamps, by a table of the file's frames, by frame numbers."""
+"""Times of decoded frames, from timestamps, the table of the file's frames, or frame numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StreamClock:
     table : FrameTable or None
         The file's frames, if they were counted.
     finder : FrameFinder or None
-        Where packets of a damaged file are in it.
+        Finds the offsets of packets in a damaged file.
     open_file : callable
         Opens the file for reading bytes.
 
@@ -78,7 +78,7 @@ class StreamClock:
         return max(float(frame.time_base or 0), _COARSE_S.get(self.kind, 0.0))
 
     def time_s(self, frame: Any, packet: Any, failed_s: float | None) -> float | None:
-        """Return when a frame begins; None: nothing tells.
+        """Return when a frame begins; None: unknown.
 
         Parameters
         ----------

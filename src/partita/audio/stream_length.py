@@ -27,14 +27,14 @@ def stream_length_s(
     container, stream
         PyAV's.
     table : FrameTable or None
-        The file's frames, where they were counted.
+        The file's frames, if they were counted.
     late_s : float
-        How late the stream begins among the others of its file.
+        By how much the stream begins later than the file.
 
     Returns
     -------
     (float or None, float or None)
-        In seconds; None where nothing tells.
+        In seconds; None: unknown.
     """
     kind = container.format.name
     length_s: float | None = None

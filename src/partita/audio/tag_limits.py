@@ -1,7 +1,7 @@
 """Files with too many tags: FFmpeg's time grows with the square of their number.
 
-The places where tags are counted are read without FFmpeg, and where there are too many, the file is
-read with these places overwritten, so that the sound is still to be had.
+Tags are counted without FFmpeg. If there are too many, the file is read with their headers
+replaced, so that its sound can be decoded.
 """
 
 from __future__ import annotations

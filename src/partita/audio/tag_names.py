@@ -17,18 +17,18 @@ class TagName:
     Attributes
     ----------
     name : str
-        Ours, which is FFmpeg's where it has one.
+        Our name; FFmpeg's if it has one.
     id3 : str
         Frame of ID3v2.4; empty: TXXX with the Vorbis name.
     vorbis : str
         Field of Vorbis comments (flac, ogg, opus).
     mp4 : str
-        Atom of iTunes' list; longer names, or the Vorbis name where it is empty: of a free-form
-        atom.
+        Atom of iTunes' list; longer names are those of free-form atoms, for which an empty one
+        stands for the Vorbis name.
     riff : str
         Chunk of RIFF's INFO list; empty: in the wav file's ID3 chunk only.
     aliases : tuple of str
-        What FFmpeg and people call it besides.
+        Other names.
     """
 
     name: str
@@ -116,8 +116,8 @@ def with_our_names(found: Mapping[str, str]) -> dict[str, str]:
     Parameters
     ----------
     found : mapping of str to str
-        As FFmpeg reads them: its own names, ID3 frames (``TBPM``), Vorbis fields, atoms. Where
-        two mean the same, the one that has our name is it; the other one keeps its own.
+        As FFmpeg reads them: its own names, ID3 frames (``TBPM``), Vorbis fields, atoms. If two
+        mean the same, the one with our name is used, and the other keeps its name.
     """
     tags = {name: value for name, value in found.items() if our_name(name) == name}
     for name, value in found.items():

@@ -25,14 +25,14 @@ def write_tags(path: Path, form: StemFormat, tags: Tags) -> None:
     Parameters
     ----------
     path : Path
-        Changed; a second file may lie beside it for that time.
+        Changed; meanwhile there may be a second file beside it.
     form : StemFormat
     tags : Tags
 
     Raises
     ------
     OSError
-        The disk is full, or another reason of the operating system's.
+        The disk is full, or another error of the operating system.
     """
     if not tags.text and tags.cover is None:
         return

@@ -65,7 +65,7 @@ class Tags:
     ----------
     text : mapping of str to str
         By the names of `partita.audio.tag_names` (``title``, ``artist``, ``bpm``, ``key``, …),
-        others in lower case; several values of one tag have a NUL between them.
+        others in lower case; NULs separate several values.
     cover : Cover or None
         The first cover picture.
     left_out : tuple of str
@@ -126,8 +126,9 @@ def read_tags(path: Path) -> Tags:
 def _first_cover(container: Any, left_out: list[str]) -> Cover | None:
     """Return the first cover that is a JPEG or PNG picture, which all formats accept.
 
-    Front covers come before pictures of artists, booklets and media. Nothing is decoded: a small
-    file can claim a picture that takes gigabytes. What is too large is noted in `left_out`.
+    Front covers are preferred to pictures of artists, booklets and media. Nothing is decoded, since
+    a small file can state a picture of gigabytes. Descriptions of what is too large are added to
+    `left_out`.
     """
     streams = container.streams.video
     for stream in sorted(streams, key=lambda each: metadata_of(each).get("comment") != _FRONT):

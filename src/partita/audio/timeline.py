@@ -35,13 +35,13 @@ class Frame:
     rate : int
         In hertz.
     stamp_s : float or None
-        Where the frame begins, in seconds from the beginning of the file; None: after the last.
+        When the frame begins, in seconds from the beginning of the file; None: behind the last one.
     tick_s : float
-        How exact the stamp is.
+        Resolution of the timestamp.
     lost : bool
-        What stood before the frame could not be decoded.
+        Whether something before the frame could not be decoded.
     lost_s : float
-        How long that was by its own account; counts where there is no stamp.
+        Stated duration of that; used if there is no timestamp.
     """
 
     samples: Samples
@@ -65,15 +65,15 @@ class Timeline:
     Attributes
     ----------
     end_s : float or None
-        Where the file ends by its own statement: gaps up to there are believed.
+        Stated end of the file: gaps up to it are trusted.
     may_begin_late : bool
-        Silence at the beginning is as it should be, under a video.
+        Whether silence at the beginning is intended, under a video.
     position_s : float
-        Where the next piece begins.
+        When the next piece begins.
     silences : list of (float, float)
-        From when to when there is silence because there was nothing.
+        Times of gaps that were filled with silence.
     ignored : list of float
-        Where timestamps were not believed.
+        Times of timestamps that were ignored.
     """
 
     end_s: float | None = None

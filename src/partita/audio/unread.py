@@ -22,13 +22,12 @@ def unread_bytes(path: Path, start: int = 0) -> int:
     ----------
     path : Path
     start : int
-        Where the file, or its last part, begins.
+        Offset of the file, or of its last part.
 
     Returns
     -------
     int
-        0 where there is nothing that could be sound: tags and zeros are none. Also where the
-        file does not say how long it is.
+        0 for tags and zeros, which are no sound, and if the file does not state its size.
     """
     size = stated_size_of(path, start)
     return bytes_behind(path, start + size) if size else 0

@@ -33,7 +33,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def read_comments(file: IO[bytes]) -> list[tuple[str, str]]:
     """Return names and values of the comments of a FLAC or Ogg file; none if it is damaged.
 
-    At most a megabyte is read of what a file declares.
+    At most 1 MB is read.
     """
     try:
         block = _flac_comments(file) if file.read(4) == b"fLaC" else _ogg_comments(file)

@@ -12,7 +12,7 @@ _MAX_BLOCK_BYTES = 1 << 20
 def next_wavpack_block(path: Path, offset: int) -> int | None:
     """Return where the next block with sound begins; None: there is none.
 
-    Its own index tells where it belongs.
+    Its header has its position.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(b"wvpk", offset)

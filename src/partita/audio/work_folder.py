@@ -21,8 +21,8 @@ _PATIENCE_S = 2.0  # for another run that holds the lock while it cleans up
 def work_folder(parent: Path) -> Iterator[Path]:
     """Make a folder under `parent`, and remove it in the end.
 
-    It lies under the output folder so that a finished file moves to its final name in one step.
-    Folders of runs that were killed are swept away first: their locks went with their processes.
+    It is under the output folder so that finished files can be renamed. Folders of killed runs are
+    removed first: their locks ended with their processes.
     """
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(parent)
@@ -37,7 +37,7 @@ def work_folder(parent: Path) -> Iterator[Path]:
 def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
     """Make a folder and lock it; another run may remove it before it is locked.
 
-    On file systems without locks it stays unlocked: no run can sweep there either.
+    On file systems without locks it stays unlocked, and no run removes folders.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
