@@ -71,7 +71,7 @@ def ogg_parts(data: mmap.mmap) -> list[FilePart]:
 
     Links begin at the first page of a stream. If that page is damaged, they begin at pages with
     another serial number, or whose numbers restart. Links with damaged headers get those of a
-    neighbour, if FFmpeg can decode them so without error.
+    neighbour, if the codec's frames need no particular header or the serial numbers are the same.
 
     Parameters
     ----------
