@@ -105,7 +105,7 @@ def test_ctrl_c_says_how_to_go_on(tiny_model, write_song, tmp_path, song, flags,
     batch.send_signal(signal.SIGINT)
     out, err = batch.communicate(timeout=60)
     assert batch.returncode == 130
-    assert (out, err) == ("", f"partita: interrupted; 1 of 3 songs is done: {advice}\n")
+    assert (out, err) == ("", f"partita: interrupted; 1 of 3 songs is done; {advice}\n")
 
 
 @pytest.mark.parametrize(
