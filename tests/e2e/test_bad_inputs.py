@@ -211,7 +211,7 @@ def test_a_folder_in_the_way_of_a_stem(run, tiny_model, write_song, tmp_path):
     (tmp_path / "separated/tiny/song/voice.wav").mkdir(parents=True)
     result = run("separate", "-n", tiny_model, write_song(), "--overwrite")
     assert result.status == 1
-    assert "voice.wav is in the way" in result.err
+    assert "voice.wav is a folder, not a file: remove it" in result.err
     assert not (tmp_path / "separated/tiny/song/flute.wav").exists()
 
 
