@@ -44,7 +44,7 @@ def songs(stems, drum_kit):
         if set(sources) <= set(drum_kit):
             return [drum_kit]
         found = [stems, *real_songs()]
-        if card.takes == "accompaniment":
+        if card.input_stem == "accompaniment":
             found = [{n: s for n, s in song.items() if n != "vocals"} for song in found]
         known = {*stems, "accompaniment"}
         assert set(sources) <= known, f"{card.name}: this test needs a song with {sources}"
