@@ -146,7 +146,7 @@ def test_shapes(model, samples):
 
 def test_gradients_reach_every_parameter(model, mixture):
     if not list(model.parameters()):
-        pytest.skip("has learned nothing")
+        pytest.skip("has no weights")
     model.train()
     model(mixture).square().mean().backward()
     for name, parameter in model.named_parameters():
@@ -159,7 +159,7 @@ def test_gradients_reach_every_parameter(model, mixture):
 @pytest.mark.slow
 def test_it_learns_an_excerpt_by_heart(model):
     if not list(model.parameters()):
-        pytest.skip("has learned nothing")
+        pytest.skip("has no weights")
     times, generator = torch.arange(4000), torch.Generator().manual_seed(0)
     tones = [0.3 * torch.sin(0.1 * (3 * index + 1) * times) for index in range(len(model.learned))]
     tones[-1] = 0.1 * torch.randn(len(times), generator=generator)
@@ -263,7 +263,7 @@ def test_same_twice(model, mixture):
 def ranged(model):
     """The same model, which wants all mixtures at -20 dB."""
     if not isinstance(model, SpectrogramModel):
-        pytest.skip("sees waveforms as they are")
+        pytest.skip("gets waveforms")
     torch.manual_seed(0)
     config = {**model.config.to_dict(), "level_range_db": [-20.0, -20.0]}
     return create_model(model.registry_name, config).eval()
@@ -297,7 +297,7 @@ def test_training_and_figures_see_what_separation_sees(ranged, mixture, gain, tm
     mixture = mixture + 0.8 * mixture.flip(1)  # mostly in the middle, as music is
     with torch.inference_mode():
         expected, *others = inputs_of(ranged, lambda: ranged(mixture))
-        assert torch.equal(ranged.observe(mixture).seen, expected)
+        assert torch.equal(ranged.observe(mixture).network_input, expected)
     level_db = 20 * (mixture * ranged.observe(mixture).gain[0]).square().mean().sqrt().log10()
     assert abs(float(level_db) + 20) < 0.1
     if list(ranged.parameters()):
@@ -319,7 +319,7 @@ def test_training_and_figures_see_what_separation_sees(ranged, mixture, gain, tm
 @torch.inference_mode()
 def test_statistics_are_those_of_what_the_network_sees(ranged, mixture, gain):
     if type(ranged).learn_statistics is SeparationModel.learn_statistics:
-        pytest.skip("wants no statistics")
+        pytest.skip("needs no statistics")
     ranged.learn_statistics([gain * mixture])
     found = []  # [frames, images, bins], normalised
     if isinstance(ranged, SoftmaxMaskModel):
@@ -349,7 +349,7 @@ def test_the_form_for_inference_sees_it_too(ranged, mixture, gain):
 @torch.inference_mode()
 def test_losses_are_those_of_estimates_at_the_mixtures_own_level(ranged, mixture):
     if not list(ranged.parameters()):
-        pytest.skip("has learned nothing")
+        pytest.skip("has no weights")
     parts = [mixture, *[0.5 * mixture.flip(-1)] * (len(ranged.learned) - 1)]
     rows = torch.stack(parts, dim=1)  # [batch, sources, channels, samples]
     losses = ("magnitude", "multi-domain", "l2")

@@ -96,7 +96,7 @@ class SoftmaxMaskModel(SpectrogramModel):
             With mean 0 and standard deviation 1 in typical mixtures.
         """
 
-    def seen(self, spectrogram: Tensor) -> Tensor:
+    def network_input(self, spectrogram: Tensor) -> Tensor:
         """Return the bins that the network sees; complex, since the difference needs phases."""
         return spectrogram[..., : self.config.bins, :]
 
@@ -164,7 +164,7 @@ class SoftmaxMaskModel(SpectrogramModel):
         ----------
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
-        inputs = (self._inputs(self.observe(each).seen) for each in mixtures)
+        inputs = (self._inputs(self.observe(each).network_input) for each in mixtures)
         statistics = bin_statistics((x.permute(0, 2, 3, 1) for x in inputs), _MIN_DEVIATION)
         if statistics is not None:
             mean, deviation = statistics  # [input channels, bins]

@@ -90,7 +90,7 @@ class Observation:
     _select: Callable[[Tensor], Tensor]
 
     @property
-    def seen(self) -> Tensor:
+    def network_input(self) -> Tensor:
         """The input of `SpectrogramModel.magnitudes`, ``[batch, channels, bins, frames]``.
 
         Computed at each access, so that long batches need not store it.
@@ -123,9 +123,9 @@ class SpectrogramModel(SeparationModel):
         Separation, losses, statistics and figures all call it, so that training and inference
         cannot differ.
         """
-        return Observation(self.stft.analyse(mixture), self._gain(mixture), self.seen)
+        return Observation(self.stft.analyse(mixture), self._gain(mixture), self.network_input)
 
-    def seen(self, spectrogram: Tensor) -> Tensor:
+    def network_input(self, spectrogram: Tensor) -> Tensor:
         """Return the network input of a spectrogram: by default its magnitudes.
 
         Parameters
@@ -145,7 +145,7 @@ class SpectrogramModel(SeparationModel):
         Parameters
         ----------
         mixture : Tensor ``[batch, channels, bins, frames]``
-            The network input, `Observation.seen`; any number of frames.
+            The network input, `Observation.network_input`; any number of frames.
 
         Returns
         -------
@@ -172,7 +172,7 @@ class SpectrogramModel(SeparationModel):
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         observed = self.observe(mixture)
-        pieces = self.pieces(observed.seen)
+        pieces = self.pieces(observed.network_input)
         return self._render(pieces, observed.gain, observed.spectrogram, mixture)
 
     def _render(

@@ -127,7 +127,7 @@ class FusedUnmix(MagnitudeModel):
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
         examples = torch.split(mixture, 1)
         observed = [self.observe(example) for example in examples]
-        frames = (each.seen[0].permute(2, 0, 1) for each in observed)  # [N, C, F]
+        frames = (each.network_input[0].permute(2, 0, 1) for each in observed)  # [N, C, F]
         parts = zip(self._signals(frames), observed, examples, strict=True)
         rendered = [self._rendered(*part) for part in parts]
         return torch.cat(rendered) if len(rendered) > 1 else rendered[0]

@@ -36,7 +36,7 @@ class UnmixModel(MagnitudeModel):
         """Return the networks in the order of the sources."""
         return [network for network in self.networks.values() if isinstance(network, UnmixNetwork)]
 
-    def seen(self, spectrogram: Tensor) -> Tensor:
+    def network_input(self, spectrogram: Tensor) -> Tensor:
         """Return magnitudes, contiguous along bins, as the networks need them."""
         return spectrogram[..., : self.config.bins, :].mT.abs().mT
 
@@ -54,7 +54,7 @@ class UnmixModel(MagnitudeModel):
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
         size = self.config.seen_bins
-        spectra = (self.observe(mixture).seen[..., :size, :] for mixture in mixtures)
+        spectra = (self.observe(mixture).network_input[..., :size, :] for mixture in mixtures)
         statistics = bin_statistics((x.flatten(0, 1).unsqueeze(1) for x in spectra), _MIN_DEVIATION)
         if statistics is None:
             return

@@ -102,7 +102,7 @@ def draw_song_factors(
 def _draw_factors(model: FactorisationModel, window: torch.Tensor, path: Path, title: str) -> None:
     """Draw what a model finds in ``[channels, samples]``."""
     with torch.inference_mode():
-        found = model.factorise(model.observe(window[None]).seen).item(0)
+        found = model.factorise(model.observe(window[None]).network_input).item(0)
     templates = found.factors.templates[0].mean(dim=0).cpu()  # [bands, K, lags]
     bins = model.stft.bins
     if len(templates) < model.config.bins:

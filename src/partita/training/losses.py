@@ -105,7 +105,7 @@ class TrainingStep(nn.Module):
         wanted = self._beside_the_network(lambda: model.stft.magnitudes(true, bins))
         observed = model.observe(mixture)
         spectrogram = observed.spectrogram[..., :bins, :]  # [B, C, bins, N]
-        magnitudes = model.magnitudes(observed.seen)  # [B, S, C, bins, N]
+        magnitudes = model.magnitudes(observed.network_input)  # [B, S, C, bins, N]
         if model.gives_masks:
             magnitudes = magnitudes * spectrogram.abs().unsqueeze(1)
         elif model.config.level_range_db is not None:  # of the mixture at the network's level

@@ -42,7 +42,7 @@ def test_sizes_are_positive(name):
 @torch.inference_mode()
 def test_masks_add_up_to_one_and_estimates_to_the_mixture():
     model, mixture = build(), 0.1 * torch.randn(2, 2, 30000)
-    masks = model.magnitudes(model.seen(model.stft.analyse(mixture)))
+    masks = model.magnitudes(model.network_input(model.stft.analyse(mixture)))
     torch.testing.assert_close(masks.sum(dim=1), torch.ones_like(masks[:, 0]))
     torch.testing.assert_close(model(mixture).sum(dim=1), mixture, atol=1e-6, rtol=0)
 
@@ -58,11 +58,13 @@ def test_examples_of_a_batch_do_not_know_of_each_other():
 def test_phases_common_to_both_channels_do_not_matter_but_their_difference_does():
     model = build()
     spectrogram = torch.randn(1, 2, 2049, 9, dtype=torch.complex64)
-    masks = model.magnitudes(model.seen(spectrogram))
+    masks = model.magnitudes(model.network_input(spectrogram))
     turned = spectrogram * torch.exp(1j * torch.rand(1, 1, 2049, 9))
-    torch.testing.assert_close(model.magnitudes(model.seen(turned)), masks, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model.magnitudes(model.network_input(turned)), masks, atol=1e-5, rtol=0
+    )
     opposite = spectrogram * torch.tensor([1, -1])[:, None, None]
-    assert (model.magnitudes(model.seen(opposite)) - masks).abs().max() > 1e-3
+    assert (model.magnitudes(model.network_input(opposite)) - masks).abs().max() > 1e-3
 
 
 @torch.inference_mode()

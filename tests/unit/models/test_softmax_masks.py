@@ -41,7 +41,9 @@ def test_a_side_without_weight_is_not_seen(model):
     song = model.for_song(facts(0.0))
     changes = []
     for network in (model, song):
-        masks = [network.magnitudes(network.observe(x).seen) for x in (mixture, mixture + side)]
+        masks = [
+            network.magnitudes(network.observe(x).network_input) for x in (mixture, mixture + side)
+        ]
         changes.append((masks[1] - masks[0]).square().mean().sqrt())
     assert changes[1] < 0.1 * changes[0]
     # Equal channels have equal masks, and estimates add up.
@@ -58,11 +60,11 @@ def test_networks_trained_on_mono_see_no_difference(model):
     network.load_state_dict(model.state_dict())
     song = network.for_song(facts(0.0))
     mixture = noise(1, 1, 20000).expand(1, 2, -1)
-    seen = network.observe(mixture).seen
+    seen = network.observe(mixture).network_input
     mono = network.magnitudes(seen).mean(dim=2, keepdim=True).expand(-1, -1, 2, -1, -1)
     torch.testing.assert_close(song.magnitudes(seen), mono)
     side = 1e-3 * noise(1, 1, 20000).flip(-1) * torch.tensor([[1.0], [-1.0]])
-    narrow = network.observe(mixture + side).seen
+    narrow = network.observe(mixture + side).network_input
     errors = [(each.magnitudes(narrow) - mono).square().mean() for each in (song, network)]
     assert errors[0] < 0.1 * errors[1]
     assert network.for_song(facts(1.0)) is network

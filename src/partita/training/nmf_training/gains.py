@@ -131,7 +131,7 @@ def learn_gains(model: Nmfd, mixtures: Sequence[Tensor], steps: int, seed: int) 
 def _seen(model: Nmfd, mixture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return true magnitudes and priors ``[S, bands, N]``, delayed activations ``[K lags, N]``."""
     true = model.in_bands(model.stft.analyse(mixture)[:, : model.config.bins].abs())
-    seen = model.observe(mixture.sum(dim=0, keepdim=True)[None]).seen  # [1, 1, bins, N]
+    seen = model.observe(mixture.sum(dim=0, keepdim=True)[None]).network_input  # [1, 1, bins, N]
     whole, factors = seen[0], model.factorise(seen).factors
     active = shift(factors.activations[0, 0].mT, model.config.lags).mT  # [K lags, N]
     priors = model.priors(model.in_bands(whole))  # [S, 1, bands, N] or ones
