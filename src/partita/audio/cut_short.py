@@ -8,6 +8,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import IO
 
+from partita.audio.formats import CHUNKS, CHUNKS_32, CHUNKS_64
+
 Bytes = IO[bytes] | RawIOBase
 
 #: Sizes from here on stand for "not known": sox writes 0x7FFFF000 into pipes, others 0xFFFFFFFF.
@@ -16,11 +18,7 @@ _MAX_PARTS = 1_000
 #: First bytes of other file formats, which are no chunks.
 FILE_MARKS = frozenset(
     (
-        b"RIFF",
-        b"RIFX",
-        b"RF64",
-        b"BW64",
-        b"FORM",
+        *CHUNKS,
         b"caff",
         b"fLaC",
         b"OggS",
@@ -187,8 +185,8 @@ def _end_of_boxes(file: Bytes) -> int | None:
 
 
 _KINDS: dict[tuple[bytes, ...], Callable[[Bytes, bytes], int | None]] = {
-    (b"RIFF", b"RIFX", b"FORM"): _end_of_riff,
-    (b"RF64", b"BW64"): _end_of_rf64,
+    CHUNKS_32: _end_of_riff,
+    CHUNKS_64: _end_of_rf64,
     (b".snd",): _end_of_au,
     (b"TTA1",): _end_of_tta,
     (b"MAC ",): _end_of_ape,

@@ -37,6 +37,12 @@ LOSSLESS_SUFFIXES = frozenset(
     (".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64")
 )
 
+#: First bytes of files in chunks, with 32-bit and with 64-bit sizes.
+CHUNKS_32, CHUNKS_64 = (b"RIFF", b"RIFX", b"FORM"), (b"RF64", b"BW64")
+CHUNKS = (*CHUNKS_32, *CHUNKS_64)
+#: Those of them with big-endian sizes.
+CHUNKS_BIG_ENDIAN = (b"RIFX", b"FORM")
+
 
 def is_lossy(path: Path) -> bool:
     """Return whether a lossy codec may have made a file, judged by its suffix."""

@@ -12,6 +12,7 @@ from partita.audio.audio_reader import AudioReader, Samples, rechunk
 from partita.audio.cut_short import stated_size
 from partita.audio.ffmpeg import FFmpegReader
 from partita.audio.flac_parts import flac_parts
+from partita.audio.formats import CHUNKS
 from partita.audio.frame_table import after_tags
 from partita.audio.ogg_parts import ogg_parts
 from partita.audio.slices import FilePart, FileSlice
@@ -196,9 +197,5 @@ def _begins_alike(found: bytes, head: bytes) -> bool:
     if found[4:8] == b"ftyp":
         return head[4:8] == b"ftyp"
     # The form type of RIFF follows its size: long AVI files continue in chunks of another type.
-    kind = (
-        slice(8, 12)
-        if head.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"))
-        else slice(0, 4)
-    )
+    kind = slice(8, 12) if head.startswith(CHUNKS) else slice(0, 4)
     return len(found) == 16 and found[:4] == head[:4] and found[kind] == head[kind]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
+from partita.audio.formats import CHUNKS, CHUNKS_BIG_ENDIAN
 from partita.audio.mp4_boxes import boxes, find_box
 from partita.audio.tag_names import SEPARATOR, our_name
 from partita.audio.vorbis_comments import read_comments
@@ -34,8 +35,8 @@ def read_more_tags(path: Path) -> dict[str, str]:
         if head.startswith((b"fLaC", b"OggS")):
             file.seek(0)
             return _several(read_comments(file))
-        if head.startswith((b"RIFF", b"RF64", b"FORM")):
-            _seek_id3_chunk(file, "big" if head.startswith(b"FORM") else "little")
+        if head.startswith(CHUNKS):
+            _seek_id3_chunk(file, "big" if head.startswith(CHUNKS_BIG_ENDIAN) else "little")
         else:
             file.seek(0)
         if head[:4] == b"ID3\x02":

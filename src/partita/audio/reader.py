@@ -16,7 +16,7 @@ from partita.audio.audio_reader import (
 from partita.audio.cut_short import missing_end
 from partita.audio.extensions import AUDIO_EXTENSIONS
 from partita.audio.ffmpeg import FFmpegReader
-from partita.audio.formats import is_stem_mp4
+from partita.audio.formats import CHUNKS, CHUNKS_64, is_stem_mp4
 from partita.audio.joined import JoinedReader, find_parts
 from partita.audio.libsndfile import SoundFileReader, open_soundfile
 from partita.audio.slices import FileSlice
@@ -41,7 +41,7 @@ __all__ = [
 #: First bytes of files that libsndfile reads. FFmpeg's libraries read the rest: mp3, of which
 #: libsndfile prints errors to standard error and seeks inaccurately, and other lossy codecs.
 _PLAIN = (
-    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"fLaC", b"caff", b".snd", b"dns."),
+    *(*CHUNKS, b"riff", b"fLaC", b"caff", b".snd", b"dns."),
     *(b"NIST_1A", b"Creative Voice File", b"PVF1", b" paf", b"fap ", b"2BIT", b"MATLAB"),
     *(b"ALawSoundFile", b"Extended Instrument", b"\x64\xa3"),
 )
@@ -167,7 +167,7 @@ def _head(path: Path) -> bytes:
 
 def _unknown_size(head: bytes) -> dict[int, bytes]:
     """Return replacements of sizes that were never filled in: up to the end of the file."""
-    if head.startswith((b"RF64", b"BW64")):
+    if head.startswith(CHUNKS_64):
         return {0: b"RIFF"}  # without the 64-bit sizes
     if head.startswith(b".snd"):
         return {8: b"\xff\xff\xff\xff"}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from partita.audio.formats import CHUNKS, CHUNKS_BIG_ENDIAN
 from partita.audio.ogg_pages import page_checksum
 
 #: Songs have some dozens.
@@ -53,8 +54,8 @@ def _tags(file: IO[bytes]) -> Iterator[Found]:
         yield from _flac(file)
     elif head.startswith(b"OggS"):
         yield from _ogg(file)
-    elif head[:4] in (b"RIFF", b"RF64", b"BW64", b"FORM", b"RIFX"):
-        order = ">" if head[:4] in (b"FORM", b"RIFX") else "<"
+    elif head.startswith(CHUNKS):
+        order = ">" if head.startswith(CHUNKS_BIG_ENDIAN) else "<"
         yield from _chunks(file, 12, size, order)
     elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
         yield from _boxes(file, 0, size)

@@ -6,6 +6,7 @@ import mmap
 from pathlib import Path
 
 from partita.audio.cut_short import is_chunk, stated_size
+from partita.audio.formats import CHUNKS_32
 from partita.audio.frame_table import after_tags
 from partita.audio.slices import FileSlice
 
@@ -55,7 +56,7 @@ def bytes_behind(path: Path, end: int) -> int:
 def _after_chunks(data: mmap.mmap, end: int) -> int:
     """Return the end of chunks that belong to the file, but are not counted in its size."""
     head = data[:12]
-    if not head.startswith((b"RIFF", b"RIFX", b"FORM")):
+    if not head.startswith(CHUNKS_32):
         return end
     at, furthest = 12, end
     for _ in range(_MAX_CHUNKS):
