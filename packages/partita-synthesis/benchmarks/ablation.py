@@ -1,7 +1,7 @@
 """What parts of the synthesiser are worth: small networks taught without them, on real songs.
 
     python packages/partita-synthesis/benchmarks/ablation.py --data FOLDER --out RUNS
-        [--variants all no-effects …] [--seeds 0 1 2] [--songs 60] [--duration 10] [--steps 400]
+        [--variants all no-amplifier …] [--seeds 0 1 2] [--songs 60] [--duration 10] [--steps 400]
 
 FOLDER holds real songs to score on. For each seed and variant, songs are synthesised in mono, at
 the same seed the same music, and a small Open-Unmix learns from them, from the same first weights
@@ -28,8 +28,6 @@ import numpy as np
 
 from partita.datasets import open_dataset
 from partita_synthesis import SynthesisSettings, sounds, write_songs
-from partita_synthesis.mixing import desk
-from partita_synthesis.mixing.master import PLAIN
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
 from common import OVERALL, STEMS, score, train, with_model
@@ -53,18 +51,9 @@ def without(**fields: Any) -> Callable[[Any], Any]:
     return lambda value: dataclasses.replace(value, **fields)
 
 
-BARE_STRIP = {
-    **{"bands": (), "gate_db": None, "compressor": None, "drive": 0.0, "modulation": ""},
-    **{"double_ms": 0.0, "duck_db": 0.0},
-}
 #: How each variant is made, in the process that synthesises its songs.
 VARIANTS: dict[str, Callable[[], object]] = {
     "all": lambda: None,
-    "no-effects": lambda: None,  # a setting: levels and places only
-    "no-strips": lambda: changed(desk, "draw_strip", without(**BARE_STRIP)),
-    "no-space": lambda: changed(desk, "draw_strip", without(reverb_db=None, delay_db=None)),
-    "no-mastering": lambda: changed(desk, "draw_mastering", lambda _: PLAIN),
-    "no-codec": lambda: changed(desk, "draw_codec", lambda _: None),
     "no-amplifier": lambda: changed(sounds, "draw_sound", without(amplifier=None)),
     "no-electronic": lambda: sounds._OWN_SHARE.update(drums=0, bass=0, lead=0, pad=0),
 }
@@ -83,7 +72,6 @@ def synthesise(variant: str, seed: int, out: Path, options: argparse.Namespace) 
         RATE,
         channels=1,
         seed=seed,
-        effects=variant != "no-effects",
     )
     write_songs(settings, options.songs, out, jobs=1)
 

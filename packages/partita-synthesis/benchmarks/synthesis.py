@@ -2,7 +2,7 @@
 
     python packages/partita-synthesis/benchmarks/synthesis.py [--songs 12] [--duration 60]
         [--stems vocals,drums,bass,other] [--soundfont FILE …] [--style NAME …] [--midi FOLDER]
-        [--recordings FOLDER] [--no-effects]
+        [--recordings FOLDER]
 
 Makes songs one after the other in one process with one thread, and says how much faster than real
 time that is: the median over songs, which stage is slowest, and whether memory grows. The first
@@ -77,7 +77,6 @@ def main() -> None:
     parser.add_argument("--style", nargs="*", default=[])
     parser.add_argument("--midi")
     parser.add_argument("--recordings")
-    parser.add_argument("--no-effects", action="store_true")
     options = parser.parse_args()
     studio = Studio(
         SynthesisSettings(
@@ -87,7 +86,6 @@ def main() -> None:
             styles=tuple(options.style),
             midi=options.midi,
             recordings=options.recordings,
-            effects=not options.no_effects,
         )
     )
     watch()

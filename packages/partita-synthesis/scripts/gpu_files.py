@@ -44,7 +44,7 @@ def unpack(pack: Path, work: Path) -> None:
 def do_without_pyav() -> None:
     """Let partita be imported without PyAV, which is larger than all sounds of the pack.
 
-    What needs it raises ModuleNotFoundError: AAC, and files that libsndfile does not read.
+    What needs it raises ModuleNotFoundError: files that libsndfile does not read.
     """
     try:
         import av  # noqa: F401

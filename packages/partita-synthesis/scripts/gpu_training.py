@@ -287,14 +287,11 @@ class Songs:
         prepared = DecodedSongs(self.sources, False, found, self.rate, 2, ())
         return tuple(track for track in train if track is not None), prepared
 
-    def make(self, number: int) -> DecodedTrack | None:
+    def make(self, number: int) -> DecodedTrack:
         """Make a song; numbers from `_FIRST_VALID` on are played by SoundFonts held out."""
         from partita_synthesis.song_pools import decoded_track
 
-        try:
-            return decoded_track(_studio(self, number >= _FIRST_VALID).song(number), self.sources)
-        except ModuleNotFoundError:  # it goes through AAC
-            return None
+        return decoded_track(_studio(self, number >= _FIRST_VALID).song(number), self.sources)
 
     def decode(self, folder: Path) -> DecodedTrack:
         """Read a packed song."""

@@ -54,7 +54,7 @@ def band(count: int, kinds: tuple[str, ...], seconds: float, sample_rate: int, s
 
 
 def mixed(channels, sample_rate=22050, seed=0, **options) -> Mix:
-    options = {"tempo_bpm": 120.0, "style": "pop"} | options
+    options = {"style": "pop"} | options
     return mix(channels, STEMS, sample_rate, np.random.default_rng(seed), **options)
 
 
@@ -65,10 +65,10 @@ def check_laws(result: Mix, samples: int, channels: int) -> None:
         assert stem.shape == (channels, samples)
         assert stem.dtype == np.float32
         assert np.isfinite(stem).all()
-        assert np.abs(stem).max(initial=0) <= 0.99
+        assert np.abs(stem).max(initial=0) <= 0.985
         total += stem
     np.testing.assert_array_equal(total, result.mixture)
-    assert np.abs(result.mixture).max(initial=0) <= 0.99
+    assert np.abs(result.mixture).max(initial=0) <= 0.985
     json.dumps(result.notes, allow_nan=False)
 
 
@@ -82,21 +82,13 @@ def check_laws(result: Mix, samples: int, channels: int) -> None:
     seconds=st.sampled_from([0.3, 3.0]),
     style=st.sampled_from(["pop", "techno", "jazz trio", "nobody knows"]),
     channels_out=st.sampled_from([1, 2]),
-    effects=st.booleans(),
-    tempo_bpm=st.sampled_from([20.0, 120.0, 900.0]),
 )
 def test_every_mix_adds_up_and_stays_in_range(
-    seed, sample_rate, kinds, seconds, style, channels_out, effects, tempo_bpm
+    seed, sample_rate, kinds, seconds, style, channels_out
 ):
     channels = band(len(kinds), kinds, seconds, sample_rate, seed)
     before = [each.samples.copy() for each in channels]
-    options = {
-        "style": style,
-        "channels_out": channels_out,
-        "effects": effects,
-        "tempo_bpm": tempo_bpm,
-    }
-    result = mixed(channels, sample_rate, seed, **options)
+    result = mixed(channels, sample_rate, seed, style=style, channels_out=channels_out)
     check_laws(result, round(seconds * sample_rate), channels_out)
     for each, copy in zip(channels, before, strict=True):
         np.testing.assert_array_equal(each.samples, copy)
@@ -106,10 +98,9 @@ def test_every_mix_adds_up_and_stays_in_range(
 
 
 @pytest.mark.parametrize("samples", [0, 1, 63, 64, 65, 700])
-@pytest.mark.parametrize("effects", [False, True])
-def test_very_short_songs(samples, effects):
+def test_very_short_songs(samples):
     channels = [Channel(*player, np.full((1, samples), 0.5, np.float32)) for player in PLAYERS[:4]]
-    check_laws(mixed(channels, effects=effects), samples, 2)
+    check_laws(mixed(channels), samples, 2)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 40000, 96000])
@@ -119,9 +110,8 @@ def test_unusual_sample_rates(sample_rate):
         check_laws(mixed(channels, sample_rate, seed), sample_rate // 2, 2)
 
 
-@pytest.mark.parametrize("effects", [False, True])
-def test_silence_stays_silent(effects):
-    result = mixed(band(6, ("silence",) * 6, 1.0, 22050, 0), effects=effects)
+def test_silence_stays_silent():
+    result = mixed(band(6, ("silence",) * 6, 1.0, 22050, 0))
     assert not result.mixture.any()
 
 
@@ -142,49 +132,21 @@ def test_how_loud_the_parts_come_in_does_not_matter():
         Channel(each.stem, each.role, each.instrument, each.samples * np.float32(factor))
         for each, factor in zip(channels, factors, strict=True)
     ]
-    for effects in (False, True):
-        one, two = mixed(channels, effects=effects), mixed(louder, effects=effects)
-        np.testing.assert_allclose(two.mixture, one.mixture, atol=1e-4)
+    np.testing.assert_allclose(mixed(louder).mixture, mixed(channels).mixture, atol=1e-4)
 
 
-def test_without_effects_every_stem_is_a_constant_gain():
+def test_every_stem_is_a_constant_gain():
     """One mono part a stem: both channels are multiples of what came in."""
     channels = [
         Channel(*player, played("notes", 1, 22050, 22050, np.random.default_rng(index)))
         for index, player in enumerate(PLAYERS[:4])
     ]
-    result = mixed(channels, effects=False)
+    result = mixed(channels)
     for each in channels:
         for row in result.stems[each.stem]:
             gain = (row @ each.samples[0]) / (each.samples[0] @ each.samples[0])
             np.testing.assert_allclose(row, gain * each.samples[0], atol=1e-6)
             assert gain > 0
-
-
-def test_levels_and_places_are_the_same_with_effects_and_without():
-    channels = band(8, ("notes",) * 8, 0.5, 22050, 0)
-    wet, plain = mixed(channels).notes, mixed(channels, effects=False).notes
-    assert wet["loudness_target_lufs"] == plain["loudness_target_lufs"]
-    for one, other in zip(wet["channels"], plain["channels"], strict=True):
-        assert (one["level_db"], one["pan"]) == (other["level_db"], other["pan"])
-        assert "equaliser" in one
-        assert "equaliser" not in other
-
-
-@pytest.mark.parametrize("sample_rate", [16000, 44100])
-def test_parts_stay_where_they_are_in_time(sample_rate):
-    """A hit is where it was within 1 ms, codecs included."""
-    place, codecs = sample_rate // 2, set()
-    for seed in range(24):
-        audio = np.zeros((1 + seed % 2, sample_rate), np.float32)
-        shape = np.hanning(round(0.002 * sample_rate)).astype(np.float32)
-        audio[:, place : place + len(shape)] = shape
-        player = PLAYERS[seed % 3]
-        result = mixed([Channel(*player, audio)], sample_rate, seed)
-        codecs.add(result.notes.get("codec", " ").split()[0] if "codec" in result.notes else "")
-        peak = np.abs(result.stems[player[0]]).max(axis=0).argmax()
-        assert abs(int(peak) - place - len(shape) // 2) <= sample_rate // 1000
-    assert len(codecs) > 1
 
 
 def test_a_seldom_part_is_not_blown_up():
@@ -197,33 +159,10 @@ def test_a_seldom_part_is_not_blown_up():
     )
     gains = []
     for samples in (often, seldom):
-        result = mixed([Channel(*PLAYERS[2], samples), steady], effects=False, style="folk")
+        result = mixed([Channel(*PLAYERS[2], samples), steady], style="folk")
         voice, bass = (result.stems[stem][:, :22050] for stem in ("vocals", "bass"))
         gains.append(np.square(voice).sum() / np.square(bass).sum())
     assert 10 * np.log10(gains[1] / gains[0]) == pytest.approx(0, abs=1.5)
-
-
-def test_the_bass_drum_ducks_the_bass_of_techno():
-    """In some songs of an electronic style, and never where there is no drum."""
-    hits = np.zeros((1, 44100), np.float32)
-    time_s = np.arange(2205) / 22050
-    for start in (0, 11025, 22050, 33075):
-        hits[0, start : start + 2205] = np.sin(2 * np.pi * 55 * time_s) * np.exp(-time_s * 20)
-    noise = played("noise", 1, 44100, 22050, np.random.default_rng(0))
-    lead = Channel("vocals", "lead", "violin", noise)  # is not ducked; the master's gain is shared
-    depths = []
-    for seed in range(12):
-        channels = [Channel(*PLAYERS[0], hits), Channel(*PLAYERS[1], noise), lead]
-        result = mixed(channels, seed=seed, style="techno")
-        bass, other = (np.square(result.stems[stem]).sum(axis=0) for stem in ("bass", "vocals"))
-        after, before = slice(11025 + 600, 11025 + 1700), slice(22050 - 1500, 22050)
-        ducked = bass[after].sum() / other[after].sum()
-        depth = 10 * np.log10(bass[before].sum() / other[before].sum() / ducked)
-        depths.append((result.notes["channels"][1].get("duck_db", 0.0), depth))
-    most, least = max(depths), min(depths)
-    assert least[0] == 0
-    assert most[0] > 4
-    assert most[1] > least[1] + 2
 
 
 @pytest.mark.parametrize(
@@ -253,7 +192,6 @@ def test_requests_that_make_no_sense(options, what):
             **arguments,
             sample_rate=16000,
             rng=np.random.default_rng(0),
-            tempo_bpm=100,
             style="pop",
         )
     assert isinstance(caught.value, UnknownNameError) == (what in ("role", "stem"))

@@ -91,7 +91,6 @@ def test_same_song_in_another_process():
     "change",
     [
         {"channels": 1},
-        {"effects": False},
         {"duration_s": 0.5},
         {"sample_rate": 44100, "duration_s": 1.0},
         {"stems": ("drums", "bass")},
@@ -177,7 +176,7 @@ def recordings(tmp_path_factory):
 
 
 def test_recordings(recordings):
-    wanted = replace(OWN, duration_s=4.0, effects=False, recordings=str(recordings))
+    wanted = replace(OWN, duration_s=4.0, recordings=str(recordings))
     studio = Studio(wanted)
     seen = set()
     for number in range(8):

@@ -90,7 +90,7 @@ def test_goes_on_where_it_was(run, album, tmp_path):
     assert run("data", "synthesize", "--songs", "2", *options).status == 0
     assert len(songs_in(out)) == 2
     assert (first / "mixture.flac").stat().st_mtime_ns == before
-    other = run("data", "synthesize", "--songs", "2", *options, "--no-effects")
+    other = run("data", "synthesize", "--songs", "2", *options, "--mono")
     assert other.status == 2
     assert "songs of other settings" in other.err
 

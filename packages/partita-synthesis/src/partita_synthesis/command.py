@@ -40,12 +40,6 @@ def synthesize(
     ] = None,
     rate: Annotated[int, typer.Option(help="Sample rate in hertz.")] = 44100,
     mono: Annotated[bool, typer.Option("--mono", help="Make mono songs.")] = False,
-    effects: Annotated[
-        bool,
-        typer.Option(
-            "--effects/--no-effects", help="Mix with effects like a record, or with levels only."
-        ),
-    ] = True,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="auto"),
@@ -56,7 +50,7 @@ def synthesize(
     """Synthesise songs with known stems, for training.
 
     Songs are composed, played by SoundFonts and built-in synthesisers, sung,
-    and mixed like records. The same options give the same songs; an interrupted
+    and mixed. The same options give the same songs; an interrupted
     call resumes. manifest.json lists the licences of all sounds.
 
     Exit status: 0 done, 1 something cannot be read or written, 2 wrong usage.
@@ -74,7 +68,6 @@ def synthesize(
         soundfonts=tuple(os.fspath(path) for path in soundfonts),
         midi=None if midi is None else os.fspath(midi),
         recordings=None if recordings is None else os.fspath(recordings),
-        effects=effects,
     )
     begun = time.monotonic()
     with ProgressDisplay(enabled=not quiet) as display:

@@ -34,8 +34,6 @@ class SynthesisSettings(Settings):
         Folder of MIDI files that are played instead of songs composed.
     recordings : str or None
         A data set whose vocals and drums take the place of synthetic ones in some songs.
-    effects : bool
-        Whether songs are mixed with effects, or levels and places only.
     """
 
     stems: tuple[str, ...]
@@ -47,7 +45,6 @@ class SynthesisSettings(Settings):
     soundfonts: tuple[str, ...] = ()
     midi: str | None = None
     recordings: str | None = None
-    effects: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -145,10 +145,8 @@ class Studio:
             settings.stems,
             settings.sample_rate,
             mixing,
-            tempo_bpm=score.tempo_bpm,
             style=score.style,
             channels_out=settings.channels,
-            effects=settings.effects,
         )
         silent = tuple(
             stem for stem, samples in mixed.stems.items() if np.abs(samples).max() < SILENT_PEAK

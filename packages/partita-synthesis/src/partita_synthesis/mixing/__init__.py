@@ -1,4 +1,4 @@
-"""Mixing like a record: from the players' tracks to stems whose sum is the mixture."""
+"""Mixing: from the players' tracks to stems whose sum is the mixture."""
 
 from partita_synthesis.mixing.desk import Channel, Mix, mix
 

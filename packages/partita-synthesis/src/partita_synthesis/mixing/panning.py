@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from partita_synthesis.mixing import profiles
-from partita_synthesis.mixing.gains import Clock, block_powers, playing_level_db
 
 Samples = npt.NDArray[np.float32]
 
@@ -19,6 +18,7 @@ Samples = npt.NDArray[np.float32]
 REFERENCE_DB = -20.0
 _LEAD_WITHOUT_SINGER_DB = 2.0
 _GUITAR_PAIR = (0.7, 1.0)
+_FRAME_S, _GATE_DB = 0.4, 25.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def draw_places(
     return places
 
 
-def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
+def placed(samples: Samples, place: Place, sample_rate: int) -> Samples:
     """Return a part at its place ``[2, samples]``, at its level.
 
     Parameters
@@ -84,14 +84,14 @@ def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
     samples : ndarray ``[1 or 2, samples]``
         Not silent.
     place : Place
-    clock : Clock
+    sample_rate : int
     """
     is_wide = len(samples) == 2 and place.takes == 1  # stays nearer to the middle
     angle = (place.pan * (0.5 if is_wide else 1) + 1) * math.pi / 4
     left, right = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     stereo = np.empty((2, samples.shape[1]), np.float32)
     if len(samples) == 1:  # both sides together have the power of the one
-        factor = np.float32(_factor(samples, place.level_db, clock))
+        factor = np.float32(_factor(samples, place.level_db, sample_rate))
         np.multiply(samples[0], left * factor, out=stereo[0])
         np.multiply(samples[0], right * factor, out=stereo[1])
         return stereo
@@ -102,15 +102,28 @@ def placed(samples: Samples, place: Place, clock: Clock) -> Samples:
     ):
         np.multiply(near, own * gain, out=side)
         np.add(side, far * (others * gain), out=side)
-    set_level(stereo, place.level_db, clock)
+    set_level(stereo, place.level_db, sample_rate)
     return stereo
 
 
-def set_level(samples: Samples, level_db: float, clock: Clock) -> None:
+def set_level(samples: Samples, level_db: float, sample_rate: int) -> None:
     """Scale samples, in place, to a level over `REFERENCE_DB`; silence stays."""
-    samples *= np.float32(_factor(samples, level_db, clock))
+    samples *= np.float32(_factor(samples, level_db, sample_rate))
 
 
-def _factor(samples: Samples, level_db: float, clock: Clock) -> float:
-    now = playing_level_db(block_powers(samples, clock), clock)
+def _factor(samples: Samples, level_db: float, sample_rate: int) -> float:
+    now = playing_level_db(samples, sample_rate)
     return float(10 ** ((REFERENCE_DB + level_db - now) / 20)) if math.isfinite(now) else 1.0
+
+
+def playing_level_db(samples: Samples, sample_rate: int) -> float:
+    """Return the level while something plays, in dB of the mean square summed over channels.
+
+    Pieces of 0.4 s count that are at most 25 dB below the loudest; −inf of silence. A short last
+    piece counts as if silence followed, unless it is all there is.
+    """
+    frame = min(max(1, round(_FRAME_S * sample_rate)), samples.shape[1])
+    starts = np.arange(0, samples.shape[1], frame)
+    means = sum(np.add.reduceat(np.square(row), starts) for row in samples) / frame
+    loud = means[means > np.max(means, initial=0) * 10 ** (-_GATE_DB / 10)]
+    return 10 * math.log10(loud.mean()) if len(loud) else -math.inf
