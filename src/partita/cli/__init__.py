@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
 _INTERRUPTED, _TERMINATED = 130, 143
+#: What the handlers raise → the signal.
+_SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}
 
 
 def main() -> NoReturn:
@@ -18,6 +21,7 @@ def main() -> NoReturn:
     """
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
+    sys.unraisablehook = _send_again
     _open_streams()
     try:
         from partita.cli.app import run
@@ -64,6 +68,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _end_at_once(number: int, _frame: object) -> NoReturn:
     """Exit at once: during shutdown, Python would print exceptions of signal handlers."""
     os._exit(128 + number)
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception came in a destructor or callback, where it is lost."""
+    number = _SIGNALS.get(lost.exc_type)
+    if number is None:
+        sys.__unraisablehook__(lost)
+        return
+    # From another thread, and later: in here its exception would be lost as well.
+    again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _terminate(*_: object) -> NoReturn:
