@@ -24,12 +24,13 @@ KINDS = {
     "noise and level": ("hiss -45 dB", "hum 50 Hz, -40 dB", "-40 dB"),
     "speed": ("speed +3 %",),
 }
-#: What today's weights lose too much of, in the median over stems and songs.
+#: Where today's weights lose too much of a song, in the median over its stems.
 FAILS = {
-    ("spleeter-2stems", "speed"): "loses 2.2 dB, of the rendered song alone 5.4 dB",
+    ("spleeter-2stems", "speed"): "loses 5.4 dB of the rendered song",
+    ("four-stems", "speed"): "loses 2.1 dB of the rendered song, because Spleeter does",
     ("nmfd-drums", "band"): "hats, -11.2 dB, have -16.6 dB at 22.05 kHz",
 }
-#: More than an ideal ratio mask loses, in the median over stems and songs.
+#: More than an ideal ratio mask loses, in the median over the stems of a song.
 MOST_LOST_DB = 1.5
 MOST_LOST_BY_A_STEM_DB = 7.0
 COLLAPSED_DB = 1.0  # a stem that had more and has less now
@@ -90,20 +91,21 @@ def test_unusual_songs_lose_little(name, kind, songs, monkeypatch):
             raise
         pytest.skip(f"not on this machine, and not to be had: {error}")
     changes = {change: robustness.TRANSFORMATIONS[change] for change in KINDS[kind]}
-    lost = {change: [] for change in changes}
+    medians = []  # per song: machines with more songs are not more lenient
     for song in songs(CARDS[name], CARDS[name].sources):
         references = robustness.references_of(CARDS[name].sources, song)
         ideal = robustness.changes(robustness.with_model("irm1"), references, RATE, changes)
         found = robustness.changes(separate, song, RATE, changes)
         for change, stems in found.items():
             assert stems, change
+            lost = []
             for stem, sdr in stems.items():
                 # No mask gives more than the ideal one, nor loses less.
                 best = ideal[change][stem]
                 expected = min(best.after, sdr.before - max(0.0, best.lost_db))
                 loss = expected - sdr.after
-                lost[change].append(loss)
+                lost.append(loss)
                 assert loss < MOST_LOST_BY_A_STEM_DB, (change, stem, sdr)
                 assert sdr.after > min(COLLAPSED_DB, expected - MOST_LOST_DB), (change, stem, sdr)
-    medians = {change: float(np.median(each)) for change, each in lost.items()}
-    assert max(medians.values()) <= MOST_LOST_DB, medians
+            medians.append((float(np.median(lost)), change))
+    assert max(medians)[0] <= MOST_LOST_DB, medians
