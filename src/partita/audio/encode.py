@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,44 @@ def _vorbis_compression(bitrate: int, channels: int) -> float:
     return min(1.0, max(0.0, 1.0 - quality))
 
 
+class _OutputFile:
+    """The file that PyAV writes to, which keeps the first error of the system for later.
+
+    FFmpeg calls `write` and `seek` again after an error; PyAV then prints the second exception and
+    loses what the first one was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b")
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError) if self._error else contextlib.nullcontext():
+            self._file.close()
+
+    def check(self) -> None:
+        """Raise the first error, if there was any."""
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, call: Callable[[], int]) -> int:
+        try:
+            return 0 if self._error else call()
+        except OSError as error:
+            self._error = error
+            return 0
+
+
 class AvWriter:
     """Writes one or several audio streams with FFmpeg's libraries."""
 
@@ -168,7 +206,7 @@ class AvWriter:
         codec = av.Codec(_codec_name(form), "w")
         self.rate = _nearest_rate(codec, sample_rate)
         container = _CONTAINERS.get(form.name, form.name)
-        self._file = path.open("w+b")  # PyAV accepts names in UTF-8 only
+        self._file = _OutputFile(path)  # PyAV accepts names in UTF-8 only
         # Without the encoder's own tag, which would precede ours.
         options = {"id3v2_version": "0"} if form.name == "mp3" else {}
         self._container: Any = av.open(self._file, "w", format=container, options=options)
@@ -217,7 +255,9 @@ class AvWriter:
         try:
             self._container.mux(stream.encode(frame))
         except (av.FFmpegError, ValueError) as error:
+            self._file.check()
             raise self._write_problem(error) from error
+        self._file.check()
 
     def flush(self) -> None:
         """Flush the encoders."""
@@ -226,11 +266,13 @@ class AvWriter:
 
     def close(self) -> None:
         """Finish the container."""
-        with self._file:
+        with contextlib.closing(self._file):
             try:
                 self._container.close()
             except av.FFmpegError as error:
+                self._file.check()
                 raise self._write_problem(error) from error
+        self._file.check()
 
     def _write_problem(self, error: Exception) -> Exception:
         """Distinguish errors of the system, such as a full disk, from errors of the codec."""
