@@ -86,8 +86,9 @@ MEASURED: Mapping[str, Measured] = {
         {"vocals": -2.26, "drums": 0.04, "bass": -1.77, "other": -0.08},
     ),
 }
-#: Peak memory of a `partita separate` process in GB: `benchmarks/speeds.py --memory`. Models that
-#: see whole tracks (REPET, blind NMF) are missing: their memory grows with the song.
+#: Peak memory of a `partita separate` process in GB on two cores: `benchmarks/speeds.py --memory`,
+#: for weights of servers with random ones. Models that see whole tracks (REPET, blind NMF) are
+#: missing: their memory grows with the song.
 MEMORY_GB: Mapping[str, float] = {
     "four-stems": 1.5,
     "accompaniment-stems": 0.9,
@@ -95,7 +96,18 @@ MEMORY_GB: Mapping[str, float] = {
     "umxhq": 1.9,
     "umx": 1.9,
     "umxse": 0.5,
-    "htdemucs": 1.8,
+    "htdemucs": 2.4,
+    "htdemucs_ft": 3.6,
+    "htdemucs_6s": 2.4,
+    "hdemucs_mmi": 4.7,
+    "demucs": 4.7,
+    "demucs48_hq": 3.9,
+    "demucs_extra": 4.7,
+    "scnet-xl-ihf": 3.9,
+    "mdx23c-inst-voc": 6.2,
     "hpss": 1.2,
+    "nmfd": 1.4,
+    "nmfd-paper": 1.4,
+    "nmfd-paper-mono": 1.4,
     "nmfd-drums": 1.3,
 }
