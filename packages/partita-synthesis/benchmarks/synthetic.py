@@ -52,8 +52,8 @@ def with_hpss() -> Separate:
         estimates = separator(mixture, rate, keep_rate=True)
         parts = {name: audio.samples.numpy().mean(axis=0, keepdims=True)
                  for name, audio in estimates.items()}  # fmt: skip
-        guessed = defaultdict(lambda: parts["harmonic"])
-        return guessed | dict.fromkeys(PERCUSSIVE, parts["percussive"])
+        estimates_of_stems = defaultdict(lambda: parts["harmonic"])
+        return estimates_of_stems | dict.fromkeys(PERCUSSIVE, parts["percussive"])
 
     return separate
 

@@ -51,7 +51,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One song in D major at 104 beats a minute, and one in which nobody is heard."""
+    """One song in D major at 104 beats a minute, and one without vocals."""
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "LICENSE").write_text("\n# CC0 1.0\n\nmore\n", "utf-8")
     rng = np.random.default_rng(0)
@@ -161,13 +161,13 @@ def test_nothing_to_hear_has_no_beats():
 
 def test_is_remembered_until_a_file_changes(root, found, monkeypatch):
     def listen(track):
-        heard.append(track.name)
+        loaded.append(track.name)
         return []
 
-    heard = []
+    loaded = []
     monkeypatch.setattr(recording, "_listen", listen)
     assert {each.stem: each for each in find_recordings(root)} == found
-    assert not heard
+    assert not loaded
     path = root / "Nobody" / "other.wav"
     before = path.stat()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1000))
@@ -175,7 +175,7 @@ def test_is_remembered_until_a_file_changes(root, found, monkeypatch):
         find_recordings(root)
     finally:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert heard == ["Nobody"]
+    assert loaded == ["Nobody"]
 
 
 def test_works_where_nothing_can_be_remembered(root, vocals, monkeypatch, tmp_path):

@@ -99,8 +99,8 @@ def test_valid_songs_are_others():
     held = pools.held_out()
     assert held is not None
     assert held.has_rest
-    heard = {track.name for index in range(40) for track in pools.songs_for(index).tracks}
-    assert not heard & {track.name for track in held.tracks}
+    trained = {track.name for index in range(40) for track in pools.songs_for(index).tracks}
+    assert not trained & {track.name for track in held.tracks}
     nothing = SynthesisPlan(SONGS, StreamSettings(valid_songs=0))
     assert SongPools(nothing, ["drums"], 1).held_out() is None
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 #: Part of a covariance's trace that is added to its diagonal: far above rounding errors, far below
-#: what can be heard. It keeps matrices of rank one, from equal channels, invertible.
+#: anything audible. It keeps matrices of rank one, from equal channels, invertible.
 _RIDGE = 1e-12
 
 #: Complex images of a piece, ``[batch, frames, bins]`` for every source and channel.

@@ -74,15 +74,6 @@ class MsstConfig:
         return WeightsCorruptError(f"{self.origin or 'configuration'}: {fault}")
 
     @property
-    def model_type(self) -> str:
-        """MSST's name of the architecture; empty if missing."""
-        for section in ("training", "model"):
-            found = self.section(section).get("model_type")
-            if isinstance(found, str):
-                return found
-        return ""
-
-    @property
     def sample_rate(self) -> int:
         """In hertz."""
         rate = self.whole("audio", "sample_rate") or self.whole("training", "samplerate")

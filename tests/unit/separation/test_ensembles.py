@@ -4,6 +4,7 @@ import threading
 import pytest
 import torch
 
+from estimator_streams import estimated, most_waiting, noise
 from partita.dsp.overlap_add import Window
 from partita.errors import UsageError
 from partita.models._protocol import ModelConfig, SeparationModel
@@ -18,7 +19,7 @@ CPU = InferenceOptions(torch.device("cpu"), torch.float32)
 
 
 class Powers(SeparationModel):
-    """Gives each source the mixture times a number, and notes how many windows it hears at once."""
+    """Gives each source the mixture times a number, and notes how many windows run at once."""
 
     registry_name = "powers"
     config_type = ModelConfig
@@ -40,10 +41,6 @@ class Powers(SeparationModel):
         return found
 
 
-def noise(*shape):
-    return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-
-
 def built(models, plan, options=CPU):
     return build_estimator(plan, options, lambda model: models[model.name])
 
@@ -56,10 +53,6 @@ def ensemble(*models, weights=(), options=CPU):
         EnsemblePlan("all", tuple(members)),
         options,
     )
-
-
-def estimated(estimator, mixture, block=777):
-    return torch.cat(list(estimate_blocks(estimator, torch.split(mixture, block, dim=-1))), dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -94,23 +87,7 @@ def test_one_weight_for_all_sources():
 
 def test_memory_does_not_grow():
     both = ensemble(Powers("a b"), Powers("a b", window=3000))
-    read = 0
-
-    def blocks(count):
-        nonlocal read
-        for index in range(count):
-            read += 500
-            yield noise(1, 2, 500) + index
-
-    most = []
-    for count in (100, 400):
-        read, written, waiting = 0, 0, 0
-        for block in estimate_blocks(both, blocks(count)):
-            waiting = max(waiting, read - written)
-            written += block.shape[-1]
-        assert written == read
-        most.append(waiting)
-    assert most[1] < most[0] + 1000
+    assert most_waiting(both, 400) < most_waiting(both, 100) + 1000
 
 
 def test_no_more_windows_at_once_than_of_one_model():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from estimator_streams import estimated, most_waiting, noise
 from partita.audio.conversion import convert_blocks
 from partita.dsp.overlap_add import Window
 from partita.errors import UnknownNameError, UsageError
@@ -48,17 +49,9 @@ def chain(*models, stems=(), **options):
     return build_estimator(plan, cpu, lambda model: models[int(model.name)])
 
 
-def noise(*shape, seed=0):
-    return 0.3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def tone(samples, channels=2, hertz=200):
     wave = np.sin(2 * np.pi * hertz * np.arange(samples) / RATE) * np.hanning(samples)
     return torch.from_numpy(wave).float().expand(1, channels, samples)
-
-
-def estimated(estimator, mixture, block=777):
-    return torch.cat(list(estimate_blocks(estimator, torch.split(mixture, block, dim=-1))), dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -138,23 +131,7 @@ def test_the_other_stems_are_untouched_by_conversions():
 def test_memory_does_not_grow(rate):
     """However long the stream, what has gone in and not come out stays the same."""
     both = chain(Signs("vocals accompaniment"), Signs("x y", 0, 1000, rate))
-    read = 0
-
-    def blocks(count):
-        nonlocal read
-        for index in range(count):
-            read += 500
-            yield noise(1, 2, 500, seed=index)
-
-    written, most = 0, []
-    for count in (100, 400):
-        read, written, waiting = 0, 0, 0
-        for block in estimate_blocks(both, blocks(count)):
-            waiting = max(waiting, read - written)
-            written += block.shape[-1]
-        assert written == read
-        most.append(waiting)
-    assert most[1] < most[0] + 1000
+    assert most_waiting(both, 400) < most_waiting(both, 100) + 1000
 
 
 def test_shifts_apply_to_every_model():

@@ -42,11 +42,6 @@ class Instrument:
     roles: tuple[str, ...]
     synthesis: str = ""
 
-    @property
-    def needs_soundfont(self) -> bool:
-        """Whether nothing but a SoundFont can play it."""
-        return not self.synthesis
-
 
 @cache
 def instruments() -> Mapping[str, Instrument]:
