@@ -14,7 +14,7 @@ from partita.datasets.fingerprint import find_duplicates
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import FileHeader, Track, order_stems
 from partita.errors import AudioReadError
-from partita.progress import Progress
+from partita.progress import Progress, added_up
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,7 @@ def _check_all(
     total_s = sum(
         max((header.duration_s for header in found.values()), default=0.0) for found in readable
     )
-    done_s = 0.0
-
-    def advance(seconds: float) -> None:
-        nonlocal done_s
-        done_s += seconds
-        if progress is not None:
-            progress(min(done_s, total_s), total_s)
-
+    advance = added_up(progress, total_s)
     warnings: list[Problem] = []
     fingerprints: dict[int, Tensor] = {}
     for index, (track, found) in enumerate(zip(tracks, readable, strict=True)):

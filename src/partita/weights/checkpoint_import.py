@@ -18,7 +18,7 @@ from partita.errors import (
 from partita.files import exists
 from partita.models._protocol import SeparationModel
 from partita.weights.bag_file import bag_file
-from partita.weights.cache_folder import cache_folder
+from partita.weights.cache_folder import writing_cache
 from partita.weights.cards import CARDS
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.download import file_sha256
@@ -80,17 +80,11 @@ def import_checkpoint(
     model, origin, stated = _read(_source(files))
     licence = (licence or stated or UNKNOWN_LICENCE).strip()
     path = imported_path(name)
-    try:
+    with writing_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.parent / ".lock"):
             check_new_name(name, taken)  # another process may have taken it meanwhile
             save_checkpoint(path, model, origin=origin, licence=licence)
-    except OSError as error:
-        reason = error.strerror or one_line(error)
-        raise WeightsUnavailableError(
-            f"the cache {one_line(cache_folder())} cannot be written ({reason}): "
-            "free some space, or set PARTITA_HOME to another folder"
-        ) from error
     return path
 
 

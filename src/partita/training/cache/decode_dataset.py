@@ -17,7 +17,7 @@ from partita.datasets import Dataset
 from partita.datasets.layout import Problem
 from partita.datasets.tracks import Track, order_stems
 from partita.errors import AudioReadError, AudioWriteError, UnknownNameError, UsageError, one_line
-from partita.progress import Progress
+from partita.progress import Progress, added_up
 from partita.training.cache.decode_track import ABSENT, FORMAT, SHORT, TrackDecoder, TrackJob
 from partita.training.cache.decoded_songs import DecodedSongs
 
@@ -185,14 +185,7 @@ def _decode_all(
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(jobs, folder)
     total_s = sum(file.header.duration_s for job in jobs for file in job.files)
-    done_s = 0.0
-
-    def advance(seconds: float) -> None:
-        nonlocal done_s
-        done_s += seconds
-        if progress is not None:
-            progress(min(done_s, total_s), total_s)
-
+    advance = added_up(progress, total_s)
     with work_folder(folder) as work:
         for job in jobs:
             lock = job.folder.with_suffix(".lock")
