@@ -1,0 +1,131 @@
+"""What a comparison found: entrants, their scores, stems and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from partita.datasets import Track
+from partita.evaluation.scores import TrackScores
+from partita.evaluation.scoring import ScoreOptions
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How an entrant is trained before it separates.
+
+    Attributes
+    ----------
+    recipe : str
+        Name or file.
+    settings : tuple of str
+        ``key=value`` texts, as ``partita train --set`` takes them; the seed among them.
+    subset : str or None
+        Of the data set; tracks that are scored are never trained on.
+    """
+
+    recipe: str
+    settings: tuple[str, ...] = ()
+    subset: str | None = "train"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One system of a comparison.
+
+    Attributes
+    ----------
+    name : str
+        In tables and paths.
+    model : str
+        Weights, checkpoint, run folder, chain, ensemble or oracle; empty if it is trained.
+    training : TrainingPlan or None
+    settings : mapping
+        Keyword arguments of `partita.Separator`, such as ``wiener``, ``shifts``, ``sum_to_mix``.
+    """
+
+    name: str
+    model: str = ""
+    training: TrainingPlan | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an entrant costs; None where it was not measured or is not known.
+
+    Attributes
+    ----------
+    parameters : int or None
+    licence : str or None
+    commercial : bool or None
+        Whether its licence clearly allows commercial use.
+    times_realtime : float or None
+        Seconds of audio per second, median over tracks, on the manifest's hardware.
+    memory_mb : float or None
+        Peak of the process.
+    training_s : float or None
+        Time that its training took.
+    """
+
+    parameters: int | None = None
+    licence: str | None = None
+    commercial: bool | None = None
+    times_realtime: float | None = None
+    memory_mb: float | None = None
+    training_s: float | None = None
+
+
+@dataclass(frozen=True)
+class EntrantResult:
+    """What became of one entrant.
+
+    Attributes
+    ----------
+    entrant : Entrant
+    scores : mapping of str to TrackScores
+        By track; tracks that failed are missing.
+    stems : mapping of str to mapping of str to Path
+        Track → stem → float file in the cache, in the track's sample rate and channels.
+    failures : mapping of str to str
+        Track → one line why; key ``""``: the whole entrant.
+    null_depth_db : mapping of str to float
+        Track → level of mixture minus sum of estimates, relative to the mixture.
+    costs : Costs
+    losses : sequence of mapping
+        Rows of ``losses.csv`` of its training; empty if it was not trained.
+    run : Path or None
+        Folder of its training.
+    """
+
+    entrant: Entrant
+    scores: Mapping[str, TrackScores] = field(default_factory=dict)
+    stems: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    null_depth_db: Mapping[str, float] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
+    losses: Sequence[Mapping[str, float]] = ()
+    run: Path | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes
+    ----------
+    data : Path
+        Root of the data set.
+    tracks : sequence of Track
+        That were scored.
+    results : sequence of EntrantResult
+        In the order in which the entrants were named.
+    options : ScoreOptions
+    """
+
+    data: Path
+    tracks: Sequence[Track]
+    results: Sequence[EntrantResult]
+    options: ScoreOptions
