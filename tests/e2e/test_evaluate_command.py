@@ -121,6 +121,29 @@ def test_score_files_and_resume(run, tracks):
     assert json.loads(other.out.splitlines()[-1])["partita"]["window_s"] == 0.5
 
 
+def test_scores_of_another_version_of_the_metrics_are_made_again(run, tracks):
+    command = ["evaluate", "true", "system", "--out", "scores", "--csv", "all.csv"]
+    first = run(*command)
+    paths = sorted((tracks / "scores/system/test").glob("*.json"))
+    before = [path.read_text() for path in paths]
+    for path, text in zip(paths, before, strict=True):  # as versions without SI-SAR wrote them
+        content = json.loads(text.replace('"SDR": 20', '"SDR": 77'))
+        del content["partita"]["metrics_version"]
+        for target in content["targets"]:
+            del target["whole_track"]["SI-SAR"]
+        path.write_text(json.dumps(content))
+    old = run("benchmark", "--published", "scores/system", "--csv", "old.csv")
+    assert old.status == 0
+    assert "SI-SDR" in old.out
+    assert "SI-SAR" not in old.out + (tracks / "old.csv").read_text()
+    again = run(*command, "--resume")
+    assert again.err.count("of another version of the metrics (now with uSDR, SI-SDR, SI-SAR)") == 1
+    assert [path.read_text() for path in paths] == before
+    assert again.out == first.out
+    assert ",SI-SAR," in (tracks / "all.csv").read_text()
+    assert run(*command, "--resume").err == first.err
+
+
 @pytest.mark.parametrize("name", ["one", "ONE"])
 def test_tracks_whose_scores_would_get_one_file(run, tracks, name):
     """A track that fails, before its scores take another's place on some systems."""

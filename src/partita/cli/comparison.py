@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from partita.evaluation.aggregate import Summary
     from partita.evaluation.tables import Row
 
-_METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR")
+_METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR", "SI-SAR")
 _LONGEST_NAME = 26
 _UNLIKE = "unknown, or different in some tracks"
 

@@ -21,7 +21,7 @@ class TrainingPlan:
     recipe : str
         Name or file.
     settings : tuple of str
-        ``key=value`` texts, as ``partita train --set`` takes them; the seed among them.
+        ``key=value`` texts, such as ``training.seed=1``.
     subset : str or None
         Of the data set; tracks that are scored are never trained on.
     """

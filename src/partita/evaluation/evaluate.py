@@ -59,10 +59,10 @@ def evaluate(
     Returns
     -------
     TrackScores
-        SDR, ISR, SIR and SAR for each target and window, and ``uSDR`` (Music Demixing Challenge)
-        and ``SI-SDR`` of the whole track; NaN where the reference is silent, which is what 16 bits
-        round to zero. What looks wrong, such
-        as estimates that are late, is in its `warnings`, which are logged as well.
+        SDR, ISR, SIR and SAR for each target and window, and ``uSDR`` (Music Demixing Challenge),
+        ``SI-SDR`` and ``SI-SAR`` of the whole track; NaN where the reference is silent, which is
+        what 16 bits round to zero. What looks wrong, such as estimates that are late, is in its
+        `warnings`, which are logged as well.
 
     Raises
     ------

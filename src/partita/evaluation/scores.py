@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Figures of BSS Eval in museval's spelling; all in dB.
 METRICS = ("SDR", "ISR", "SIR", "SAR")
+#: Figures of whole tracks, in dB; files of earlier versions and of museval lack some or all.
+WHOLE_TRACK_METRICS = ("uSDR", "SI-SDR", "SI-SAR")
+#: Raised when the same signals get other figures, or more: earlier score files are then not reused.
+METRICS_VERSION = 2
 _JSON_SUFFIXES = (".json", ".json.gz")
 _BYTES_MAX = 100_000_000
 
@@ -34,7 +38,7 @@ class TargetScores:
     frames : sequence of mapping of str to float
         For each window the `METRICS` in dB; NaN where one is not defined.
     whole : mapping of str to float
-        Figures of the whole track in dB, such as ``uSDR`` of the Music Demixing Challenges.
+        The `WHOLE_TRACK_METRICS` in dB; empty for museval's own files.
     scored_with : tuple of str
         All targets of the mixture model that this one was scored in: adding one changes the
         figures of the others. For museval's own files, which do not say, what museval does.

@@ -15,8 +15,8 @@ from partita.errors import ScoresError, UnknownNameError, UsageError
 from partita.evaluation._decomposition import is_silent
 from partita.evaluation.bsseval import bss_eval
 from partita.evaluation.checks import find_doubts
-from partita.evaluation.scores import METRICS, TargetScores, TrackScores
-from partita.evaluation.sdr import mdx_sdr_db, si_sdr_db
+from partita.evaluation.scores import METRICS, METRICS_VERSION, TargetScores, TrackScores
+from partita.evaluation.sdr import mdx_sdr_db, scale_invariant_db
 from partita.evaluation.signals import is_inaudible
 from partita.evaluation.targets import TargetMembers
 from partita.progress import Progress
@@ -57,7 +57,7 @@ class ScoreOptions:
         """Return plain values; JSON has no infinity, so None stands for the whole track."""
         values = {"version": self.version, "window_s": self.window_s, "hop_s": self.hop_s}
         plain = {key: None if value == math.inf else value for key, value in values.items()}
-        return {**plain, "targets": list(self.targets)}
+        return {**plain, "targets": list(self.targets), "metrics_version": METRICS_VERSION}
 
 
 def sum_targets(
@@ -214,11 +214,12 @@ def _score_targets(
     )
     # [targets, windows, metrics]
     frames = torch.stack([getattr(scores, metric.lower()) for metric in METRICS], -1).tolist()
+    whole = _whole_track_figures(true, estimated)
     return [
         TargetScores(
             name=name,
             frames=[dict(zip(METRICS, frame, strict=True)) for frame in frames[index]],
-            whole=_whole_track_figures(true[index], estimated[index]),
+            whole=whole[index],
             scored_with=options.targets,
             reason=_why_not(true[index], estimated[index]),
         )
@@ -226,16 +227,20 @@ def _score_targets(
     ]
 
 
-def _whole_track_figures(reference: Tensor, estimate: Tensor) -> dict[str, float]:
-    """Return figures of the whole track, NaN where the reference is silent.
+def _whole_track_figures(true: Tensor, estimated: Tensor) -> list[dict[str, float]]:
+    """Return figures of the whole track for each target, NaN where the reference is silent.
 
-    A silent estimate has a uSDR of 0 dB, since the error is the reference. Its SI-SDR is NaN: no
-    gain brings it closer.
+    A silent estimate has a uSDR of 0 dB, since the error is the reference. Its SI-SDR and SI-SAR
+    are NaN: no gain brings it closer.
     """
-    if not reference.any():
-        return {"uSDR": math.nan, "SI-SDR": math.nan}
-    si_sdr = si_sdr_db(reference, estimate) if estimate.any() else math.nan
-    return {"uSDR": mdx_sdr_db(reference, estimate), "SI-SDR": si_sdr}
+    scale_invariant = scale_invariant_db(true, estimated)
+    values = zip(scale_invariant.sdr.tolist(), scale_invariant.sar.tolist(), strict=True)
+    found = []
+    for reference, estimate, (si_sdr, si_sar) in zip(true, estimated, values, strict=True):
+        figures = {"uSDR": mdx_sdr_db(reference, estimate), "SI-SDR": si_sdr, "SI-SAR": si_sar}
+        kept = ([*figures] if estimate.any() else ["uSDR"]) if reference.any() else []
+        found.append({name: figures[name] if name in kept else math.nan for name in figures})
+    return found
 
 
 def _why_not(reference: Tensor, estimate: Tensor) -> str:

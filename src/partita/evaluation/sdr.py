@@ -261,8 +261,11 @@ def _check_shapes(reference: Tensor, estimate: Tensor) -> None:
 def _energies(reference: Tensor, estimate: Tensor) -> tuple[float, float]:
     """Return the energies of the reference and of the error."""
     _check_shapes(reference, estimate)
-    error = (reference.double() - estimate.double()).square().sum()
-    return float(reference.double().square().sum()), float(error)
+    energies = torch.zeros(2, dtype=torch.float64, device=reference.device)
+    for true, found in _blocks(reference, estimate):
+        energies += torch.stack([true.square().sum(), (true - found).square().sum()])
+    energy, error = energies.tolist()
+    return energy, error
 
 
 def _blocks(*signals: Tensor) -> Iterator[tuple[Tensor, ...]]:

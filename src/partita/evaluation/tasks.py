@@ -21,7 +21,7 @@ from partita.errors import (
     write_error,
 )
 from partita.evaluation.loading import load_references
-from partita.evaluation.scores import TrackScores, read_scores
+from partita.evaluation.scores import WHOLE_TRACK_METRICS, TrackScores, read_scores
 from partita.evaluation.scoring import ScoreOptions, score_signals, sum_targets
 from partita.evaluation.systems import System
 from partita.evaluation.targets import Match
@@ -30,6 +30,11 @@ from partita.threads import map_awake
 
 _log = logging.getLogger(__name__)
 _MADE_OF = "made_of"  # in the settings of score files
+#: Without the track's name, so that it is said once for all tracks.
+_OTHER_METRICS = (
+    "earlier scores are of another version of the metrics (now with "
+    f"{', '.join(WHOLE_TRACK_METRICS)}): their tracks are scored again"
+)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ class Task:
         failed = ScoredTrack(self.system.name, self.track.name)
         name = one_line(self.track.name)
         try:
-            scores, resumed = self._scores()
+            scores, resumed, remarks = self._scores()
         except AudioWriteError as error:
             return replace(failed, error=str(error))
         except PartitaError as error:
@@ -167,7 +172,7 @@ class Task:
             self.system.name,
             self.track.name,
             scores,
-            warnings=tuple(f"{name}: {warning}" for warning in scores.warnings),
+            warnings=(*remarks, *(f"{name}: {warning}" for warning in scores.warnings)),
             resumed=resumed,
             left_out=self.match.left_out,
         )
@@ -181,14 +186,16 @@ class Task:
         file = f"{self.track.name.replace('/', '_')}.json"
         return self.options.out / self.system.name / folder / file
 
-    def _scores(self) -> tuple[TrackScores, bool]:
-        """Return scores, and whether an earlier run made them."""
+    def _scores(self) -> tuple[TrackScores, bool, list[str]]:
+        """Return scores, whether an earlier run made them, and why not if one could have."""
         if self.path is None:
-            return self._score(), False
+            return self._score(), False, []
         made_of = self._made_of()
-        earlier = self._earlier(self.path, made_of) if self.options.resume else None
-        if earlier is not None:
-            return earlier, True
+        earlier = self._earlier(self.path) if self.options.resume and made_of else None
+        differing = [] if earlier is None else self._differing(earlier, made_of)
+        if earlier is not None and not differing:
+            return earlier, True, []
+        remarks = [_OTHER_METRICS] if differing == ["metrics_version"] else []
         scores = self._score()
         if made_of:
             scores = replace(scores, settings={**scores.settings, _MADE_OF: made_of})
@@ -196,7 +203,7 @@ class Task:
             scores.save(self.path)
         except OSError as error:
             raise write_error(self.path, error) from error
-        return scores, False
+        return scores, False, remarks
 
     def _score(self) -> TrackScores:
         """Get references and estimates, and compare them."""
@@ -220,15 +227,18 @@ class Task:
         except OSError:
             return ""
 
-    def _earlier(self, path: Path, made_of: str) -> TrackScores | None:
-        """Return the scores of an earlier run that was asked for the same, of the same files."""
-        if not path.exists() or not made_of:
+    def _earlier(self, path: Path) -> TrackScores | None:
+        """Return the scores of an earlier run, whatever it was asked for."""
+        if not path.exists():
             return None
         try:
-            scores = read_scores(path)
+            return read_scores(path)
         except ScoresError as error:
             _log.warning("%s; scoring the track again", error)
             return None
+
+    def _differing(self, earlier: TrackScores, made_of: str) -> list[str]:
+        """Return in which settings earlier scores are not what is asked for now."""
         asked = replace(self.options.score, targets=tuple(self.match.targets)).as_settings()
         wanted = {**asked, _MADE_OF: made_of}
-        return scores if wanted.items() <= dict(scores.settings).items() else None
+        return [name for name in wanted if earlier.settings.get(name) != wanted[name]]

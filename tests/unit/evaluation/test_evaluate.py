@@ -38,6 +38,7 @@ def test_scores_by_name():
     assert vocals.frames[0]["SDR"] == pytest.approx(20, abs=1)
     assert vocals.whole["uSDR"] == pytest.approx(20, abs=0.5)
     assert vocals.whole["SI-SDR"] == pytest.approx(20, abs=0.5)
+    assert vocals.whole["SI-SAR"] == pytest.approx(20, abs=0.5)
     assert set(vocals.scored_with) == set(FOUR)
     assert scores.settings["version"] == "v4"
     assert scores.settings["sample_rate"] == 2000
@@ -180,7 +181,7 @@ def test_a_silent_reference_has_no_figure_at_all(estimate, level, caplog):
     assert caplog.messages == ["Song: b: the reference is silent: no score"]
     figures = [*scores.targets["b"].whole.values()]
     figures += [value for frame in scores.targets["b"].frames for value in frame.values()]
-    assert len(figures) == 2 + 3 * 4
+    assert len(figures) == 3 + 3 * 4
     assert all(map(math.isnan, figures))
     content = json.loads(json.dumps(scores.to_json()))
     assert all(map(math.isnan, content["targets"][1]["whole_track"].values()))
@@ -196,8 +197,19 @@ def test_a_silent_estimate_of_a_loud_reference():
     assert scores.targets["b"].reason == "the estimate is silent: only uSDR has a value (0 dB)"
     assert scores.targets["b"].whole["uSDR"] == pytest.approx(0, abs=1e-6)
     assert math.isnan(scores.targets["b"].whole["SI-SDR"])
+    assert math.isnan(scores.targets["b"].whole["SI-SAR"])
     assert math.isnan(scores.targets["b"].frames[0]["SDR"])
     assert scores.targets["a"].whole["uSDR"] == pytest.approx(20, abs=1)
+
+
+def test_leaking_sources_are_no_artifacts():
+    references, noisy = make(["a", "b"])
+    leaking = {"a": references["a"] + 0.1 * references["b"], "b": noisy["b"]}
+    figures = evaluate(references, leaking, sample_rate=2000).targets["a"].whole
+    assert figures["SI-SDR"] == pytest.approx(20, abs=0.5)
+    assert figures["SI-SAR"] > 100
+    alone = evaluate({"a": references["a"]}, {"a": noisy["a"]}, sample_rate=2000).targets["a"].whole
+    assert alone["SI-SAR"] == pytest.approx(alone["SI-SDR"])  # nothing else to leak
 
 
 def test_channels_that_cancel_are_not_called_silence():
