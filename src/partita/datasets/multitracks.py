@@ -206,7 +206,8 @@ def _track(
 ) -> _Made:
     """Build a track from the files of each stem and those that lie beside the stems' folders."""
     stems = {
-        stem: StemFile(first, others=tuple(others)) for stem, (first, *others) in files.items()
+        stem: StemFile(first, others=tuple(map(StemFile, others)))
+        for stem, (first, *others) in files.items()
     }
     for path in beside:
         if is_mixture or path.stem.lower() in MIXTURE_NAMES:

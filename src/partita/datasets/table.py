@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from partita.datasets.layout import Problem, Reading, list_folder, make_track
@@ -15,6 +17,15 @@ from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
 
 _TRACK, _SUBSET, _STEM, _PATH = "track", "subset", "stem", "path"
+_STREAM, _START, _DURATION = "stream", "start_s", "duration_s"
+#: What a row for each file may also say, and whether a value of that can be.
+_PLACES: Mapping[str, Callable[[float], bool]] = MappingProxyType(
+    {
+        _STREAM: lambda value: value >= 0 and value == int(value),
+        _START: lambda value: value >= 0,
+        _DURATION: lambda value: value > 0,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,8 @@ class _Cell:
     subset: str
     stem: str
     path: str
+    places: Mapping[str, str] = field(default_factory=dict)
+    adds_up: bool = False
 
 
 @dataclass
@@ -41,8 +54,9 @@ def read_csv(root: Path) -> Reading:
 
     Its columns are ``track``, ``subset`` (optional) and one for each stem, with the paths of the
     files relative to the csv, empty where a track lacks the stem; a column ``mixture`` is the
-    mixture. Or, a row for each file: ``track``, ``stem``, ``path`` and ``subset`` (optional).
-    Names of columns and stems become lower case.
+    mixture. Or, a row for each file: ``track``, ``stem``, ``path`` and optionally ``subset``,
+    ``stream`` (of the file, from 0), ``start_s`` and ``duration_s`` (the excerpt that counts);
+    rows of one stem of a track are added up. Names of columns and stems become lower case.
 
     Raises
     ------
@@ -85,12 +99,30 @@ def _add(track: _Listed, cell: _Cell, folder: Path) -> str:
     path = folder / cell.path
     if cell.subset != track.subset:
         return f"track {cell.track!r} is in subsets {track.subset!r} and {cell.subset!r}"
-    if cell.stem in track.files:
-        return f"names stem {cell.stem!r} of track {cell.track!r} again, left out"
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for too long names)
         return f"{cell.stem!r} of track {cell.track!r}: no such file {path}"
-    track.files[cell.stem] = StemFile(path)
+    values = {name: _number(text) for name, text in cell.places.items() if text}
+    for name, value in values.items():
+        if value is None or not _PLACES[name](value):
+            return f"{cell.stem!r} of track {cell.track!r}: {name} is {cell.places[name]!r}"
+    stream, start_s = int(values.get(_STREAM) or 0), values.get(_START) or 0.0
+    file = StemFile(path, stream, start_s=start_s, duration_s=values.get(_DURATION))
+    first = track.files.get(cell.stem)
+    if first is None:
+        track.files[cell.stem] = file
+    elif file in first.parts or not cell.adds_up:
+        return f"names stem {cell.stem!r} of track {cell.track!r} again, left out"
+    else:
+        track.files[cell.stem] = replace(first, others=(*first.others, file))
     return ""
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _cells(path: Path) -> Iterator[_Cell]:
@@ -108,7 +140,10 @@ def _cells(path: Path) -> Iterator[_Cell]:
                 for stem, value in pairs:
                     if value and stem not in (_TRACK, _SUBSET):
                         subset = row.get(_SUBSET, "")
-                        yield _Cell(reader.line_num, row[_TRACK], subset, stem, value)
+                        places = {n: row[n] for n in _PLACES if n in row} if long else {}
+                        yield _Cell(
+                            reader.line_num, row[_TRACK], subset, stem, value, places, adds_up=long
+                        )
     except UnicodeDecodeError:
         _fail(path, "is not text in UTF-8")
     except csv.Error as error:

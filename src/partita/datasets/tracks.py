@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -65,18 +66,44 @@ class StemFile:
     path : Path
     stream : int
         Which audio stream of the file.
-    others : tuple of Path
-        More files; the stem is the sum of all.
+    others : tuple of StemFile
+        More files or streams; the stem is the sum of all.
+    start_s, duration_s : float
+        The excerpt of the file that is the stem, in seconds; None: to its end.
     """
 
     path: Path
     stream: int = 0
-    others: tuple[Path, ...] = ()
+    others: tuple[StemFile, ...] = ()
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+    @property
+    def parts(self) -> tuple[StemFile, ...]:
+        """What is added up: itself, if there is nothing else."""
+        return (replace(self, others=()), *self.others) if self.others else (self,)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files of the stem."""
-        return (self.path, *self.others)
+        return tuple(part.path for part in self.parts)
+
+    def states(self) -> list[tuple[object, ...]]:
+        """Return what changes when the audio does: places, sizes and times of all parts.
+
+        Raises
+        ------
+        OSError
+            A file is not there.
+        """
+        found: list[tuple[object, ...]] = []
+        for part in self.parts:
+            # The whole path: files of two tracks may have one name, one size and one time.
+            path, state = os.fspath(part.path.absolute()), part.path.stat()
+            whole = not part.start_s and part.duration_s is None
+            excerpt = () if whole else (part.start_s, part.duration_s)
+            found.append((path, part.stream, state.st_size, state.st_mtime_ns, *excerpt))
+        return found
 
     @property
     def is_lossy(self) -> bool:
@@ -101,14 +128,16 @@ class StemFile:
     def open(self, *, start_s: float = 0.0, duration_s: float | None = None) -> StemReader:
         """Open it for reading in blocks; parameters and errors are those of `open_audio`."""
         if not self.others:
+            if self.duration_s is not None:
+                left_s = self.duration_s - start_s
+                duration_s = left_s if duration_s is None else min(duration_s, left_s)
+            start_s += self.start_s
             return open_audio(self.path, start_s=start_s, duration_s=duration_s, stream=self.stream)
-        needed = [
-            path for path in self.paths if not start_s or StemFile(path).header.duration_s > start_s
-        ]
+        needed = [part for part in self.parts if not start_s or part.header.duration_s > start_s]
         with ExitStack() as stack:
             readers: list[StemReader] = [
-                stack.enter_context(open_audio(path, start_s=start_s, duration_s=duration_s))
-                for path in needed or self.paths
+                stack.enter_context(part.open(start_s=start_s, duration_s=duration_s))
+                for part in needed or self.parts
             ]
             stack.pop_all()
         return SummedReader(readers, self.header.channels if start_s else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,9 +80,5 @@ def files_mark(files: Mapping[str, StemFile]) -> str:
     OSError
         A file is not there.
     """
-    states = []
-    for name, file in sorted(files.items()):
-        for each in file.paths:
-            found, path = each.stat(), os.fspath(each.absolute())
-            states.append([name, path, file.stream, found.st_size, found.st_mtime_ns])
+    states = [[name, *state] for name, file in sorted(files.items()) for state in file.states()]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()

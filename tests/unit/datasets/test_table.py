@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from partita.datasets import open_dataset
 from partita.errors import UsageError
@@ -58,7 +59,7 @@ def test_names_that_no_system_takes_are_problems(table, audio):
 
 
 def test_bad_rows_are_problems(table, audio):
-    text = LONG.replace("a-gtr", "nowhere") + "A,vocals,../files/b-voc.wav,train\n"
+    text = LONG.replace("a-gtr", "nowhere") + "A,vocals,../files/a-voc.wav,train\n"
     data = open_dataset(
         table(text + "A,bass,../files/a-gtr.wav,test\nC,vocals,../files/c.wav,test\n")
     )
@@ -69,6 +70,42 @@ def test_bad_rows_are_problems(table, audio):
     assert lines[2] == "songs.csv, line 7: track 'A' is in subsets 'train' and 'test'"
     assert lines[3].startswith("songs.csv, line 8: 'vocals' of track 'C': no such file ")
     assert lines[4] == "C: none of its files is there, left out"
+
+
+def test_rows_of_one_stem_are_added_up(table, audio):
+    rows = "A,band,../files/a-voc.wav,train\nA,band,../files/a-gtr.wav,train\n"
+    track = open_dataset(table(LONG + rows)).tracks[0]
+    assert [part.path.name for part in track.stems["band"].parts] == ["a-voc.wav", "a-gtr.wav"]
+    assert torch.equal(track.load("band").samples, track.load("vocals+guitar").samples)
+
+
+def test_a_track_again_in_a_row_for_each_track_is_no_sum(table, audio):
+    data = open_dataset(table(WIDE + "A,train,,../files/b-voc.wav,\n"))
+    assert "again, left out" in str(data.problems[0])
+    assert not data.tracks[0].stems["vocals"].others
+
+
+def test_excerpts_and_streams(table, write, noise):
+    write("files/song.wav", noise(samples=16000))
+    whole = "track,stem,path,stream,start_s,duration_s\nA,vocals,../files/song.wav,,,\n"
+    part = "B,vocals,../files/song.wav,0,0.5,1.25\nB,drums,../files/song.wav,0,1,\n"
+    wrong = "".join(f"C,vocals,../files/song.wav,{place}\n" for place in ("-1,,", ",x,", ",,0"))
+    data = open_dataset(table(whole + part + wrong))
+    song, excerpt = data
+    rate = song.sample_rate
+    assert excerpt.duration_s == pytest.approx(1.25)
+    vocals = excerpt.load("vocals").samples
+    assert torch.equal(vocals, song.load("vocals", start_s=0.5, duration_s=1.25).samples)
+    assert excerpt.load("drums").samples.shape[1] == rate
+    inner = excerpt.load("vocals", start_s=1.0, duration_s=9.0).samples  # ends with the excerpt
+    assert torch.equal(inner, vocals[:, rate:])
+    assert excerpt.stems["vocals"].states() != song.stems["vocals"].states()
+    lines = [str(problem) for problem in data.problems]
+    assert [line.partition(": no")[0].split(": ")[-1] for line in lines[:3]] == [
+        "stream is '-1'",
+        "start_s is 'x'",
+        "duration_s is '0'",
+    ]
 
 
 @pytest.mark.parametrize(

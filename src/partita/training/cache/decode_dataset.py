@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -157,16 +156,9 @@ def _rows(track: Track, sources: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return (*rows, rest)
 
 
-def _states(track: Track) -> list[tuple[str, str, int, int, int]]:
+def _states(track: Track) -> list[tuple[object, ...]]:
     """Return what changes when a file of a track does."""
-    states = []
-    for name, file in track.files.items():
-        for part in file.paths:
-            state = part.stat()
-            # The whole path: files of two tracks may have one name, one size and one time.
-            path = os.fspath(part.absolute())
-            states.append((name, path, file.stream, state.st_size, state.st_mtime_ns))
-    return states
+    return [(name, *state) for name, file in track.files.items() for state in file.states()]
 
 
 def _headers_are_good(job: TrackJob, problems: list[Problem]) -> bool:

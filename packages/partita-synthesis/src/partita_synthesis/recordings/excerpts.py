@@ -28,20 +28,15 @@ def read_excerpt(
     It may begin before the recording, and end after it.
     """
     import soxr
+    import torch
 
     from partita.audio.pitch_tempo import change_pitch_and_tempo
-    from partita.audio.signal import load_audio
 
     lead_s = max(0.0, begin_s - _MARGIN_S)
-    audio = load_audio(
-        file.path,
-        start_s=lead_s,
-        duration_s=end_s + _MARGIN_S - lead_s,
-        stream=file.stream,
-    )
-    rate: int = audio.sample_rate
-    samples: Any = audio.samples
-    if audio.channels > MAX_CHANNELS:
+    with file.open(start_s=lead_s, duration_s=end_s + _MARGIN_S - lead_s) as reader:
+        samples: Any = torch.from_numpy(np.concatenate(list(reader.blocks()), axis=1))
+    rate = reader.sample_rate
+    if len(samples) > MAX_CHANNELS:
         samples = samples.mean(dim=0, keepdim=True)
     changed = change_pitch_and_tempo(samples, rate, semitones, tempo).numpy()
     first = round((begin_s - lead_s) / tempo * rate)

@@ -241,14 +241,12 @@ def _mono(file: StemFile, start_s: float, length_s: float) -> Samples:
     """Return an excerpt at `RATE`, silent where the file is over."""
     import soxr
 
-    from partita.audio.signal import load_audio
-
     sound = np.zeros(round(length_s * RATE), np.float32)
     if start_s >= file.header.duration_s:
         return sound
-    audio = load_audio(file.path, start_s=start_s, duration_s=length_s, stream=file.stream)
-    mono = audio.samples.numpy().mean(axis=0)
-    read = soxr.resample(mono, audio.sample_rate, RATE, quality="LQ")[: len(sound)]
+    with file.open(start_s=start_s, duration_s=length_s) as reader:
+        mono = np.concatenate(list(reader.blocks()), axis=1).mean(axis=0)
+    read = soxr.resample(mono, reader.sample_rate, RATE, quality="LQ")[: len(sound)]
     sound[: len(read)] = read
     return sound
 
