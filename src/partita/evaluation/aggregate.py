@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from partita.datasets.tracks import order_stems
 from partita.evaluation.scores import TrackScores, median
+from partita.stem_names import normal_name
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -76,7 +78,9 @@ def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summ
         target: Summary(
             target=target,
             medians={metric: median(found) for metric, found in metrics.items()},
-            intervals={metric: _interval(found, seed) for metric, found in metrics.items()},
+            intervals={
+                metric: bootstrap_interval(found, seed=seed) for metric, found in metrics.items()
+            },
             tracks=sum(not math.isnan(value) for value in metrics["SDR"]),
             unscored=sum(math.isnan(value) for value in metrics["SDR"]),
             scored_with=next(iter(sets[target])) if len(sets[target]) == 1 else (),
@@ -91,12 +95,53 @@ def _finite(values: Sequence[float]) -> npt.NDArray[np.float64]:
     return array[np.isfinite(array)]
 
 
-def _interval(values: Sequence[float], seed: int) -> tuple[float, float]:
+def bootstrap_interval(
+    values: Sequence[float], *, seed: int = 0, statistic: Literal["median", "mean"] = "median"
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of a median or mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each track; NaN and infinities are left out.
+    seed : int
+    statistic : {"median", "mean"}
+
+    Returns
+    -------
+    tuple of float
+        Low and high; NaN of fewer than two values.
+    """
     finite = _finite(values)
     if finite.size < 2:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
     resampled = finite[generator.integers(finite.size, size=(_RESAMPLES, finite.size))]
     tails = [50 * (1 - _CONFIDENCE), 50 * (1 + _CONFIDENCE)]
-    low, high = np.percentile(np.median(resampled, axis=1), tails)
+    low, high = np.percentile(getattr(np, statistic)(resampled, axis=1), tails)
     return float(low), float(high)
+
+
+def track_values(
+    systems: Mapping[str, Iterable[TrackScores]], metric: str = "SDR"
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return target → system → track → median over windows, or figure of the whole track.
+
+    Parameters
+    ----------
+    systems : mapping of str to iterable of TrackScores
+    metric : str
+
+    Returns
+    -------
+    dict
+        Vocals, drums, bass and other first; NaN where a track has no such figure. Names of tracks
+        are in Unicode's composed form.
+    """
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for system, tracks in systems.items():
+        for scores in tracks:
+            for target, figures in scores.medians().items():
+                of_system = values.setdefault(target, {}).setdefault(system, {})
+                of_system[normal_name(scores.track)] = figures.get(metric, math.nan)
+    return {target: values[target] for target in order_stems(values)}
