@@ -1,0 +1,1 @@
+"""The report as a page that plays: HTML, scripts, and audio beside it."""

@@ -1,0 +1,427 @@
+/* Plays the signals of one song on one clock: in sync to the sample, switched without a click.
+ *
+ *   const engine = new partita.Engine("audio/", {sampleRate, piece, fade});   // Coding.for_engine()
+ *   engine.load({reference: {folder, samples, scale, pieces}, a: …});         // PageSignal.for_engine()
+ *   engine.setMix({reference: 1});     // what is heard: name → level; anything may be added or dropped
+ *   engine.warm(["a", "b"]);           // what may be switched to next: decoded ahead
+ *   engine.play();  engine.pause();  engine.seek(12.5);                       // in seconds
+ *   engine.setLoop({start: 10, end: 14});  engine.setLoop(null);
+ *   engine.time, engine.duration, engine.playing, engine.mix, engine.loop, engine.volume
+ *   engine.output                      // GainNode, null before the first play: for meters
+ *   engine.addEventListener("change", …)   // any of the above has changed, but not for time running
+ *   engine.addEventListener("error", (event) => show(event.message))
+ *
+ * A *take* is a stretch that plays without a jump: sample `from` is heard at `begin` on the audio
+ * clock. Seeking and looping end a take and begin another, with a crossfade of 5 ms. A take has a
+ * *voice* for each signal that is heard; setMix fades voices in and out at one and the same sample.
+ */
+"use strict";
+
+(function () {
+  const RAMP_S = 0.005;
+  const AHEAD_S = 0.02; // from an order to its being heard; less may come too late for the clock
+  const HORIZON_S = 2.5; // scheduled ahead: pages in the background wake up once a second
+  const TICK_MS = 100;
+  const SHORTEST_LOOP_S = 0.1;
+
+  class Voice {
+    constructor(signal, take, at, level) {
+      const now = take.context.currentTime;
+      this.signal = signal;
+      this.next = take.sampleAt(at); // what is not scheduled yet
+      this.nodes = new Set();
+      this.gain = take.context.createGain();
+      this.gain.connect(take.gain);
+      this.level = at > take.begin ? 0 : level;
+      this.gain.gain.setValueAtTime(this.level, now);
+      this.fade(level, at);
+    }
+
+    fade(level, at) {
+      if (level === this.level) return;
+      this.gain.gain.setValueAtTime(this.level, at);
+      this.gain.gain.linearRampToValueAtTime(level, at + RAMP_S);
+      this.level = level;
+    }
+
+    stop(at) {
+      for (const node of this.nodes) node.stop(at);
+      this.next = Infinity;
+    }
+  }
+
+  class Take {
+    constructor(context, output, begin, from, rate) {
+      Object.assign(this, { context, begin, from, rate, end: Infinity, voices: new Map() });
+      this.gone = []; // voices that fade out
+      this.gain = context.createGain();
+      this.gain.gain.value = 0;
+      this.gain.gain.setValueAtTime(0, begin);
+      this.gain.gain.linearRampToValueAtTime(1, begin + RAMP_S);
+      this.gain.connect(output);
+    }
+
+    sampleAt(time) {
+      return this.from + Math.round((time - this.begin) * this.rate);
+    }
+
+    timeOf(sample) {
+      return this.begin + (sample - this.from) / this.rate;
+    }
+
+    setMix(mix, signals, at) {
+      const when = Math.max(at, this.begin);
+      for (const [name, voice] of this.voices) {
+        if (mix.has(name)) continue;
+        voice.fade(0, at);
+        voice.stop(Math.max(when, at) + RAMP_S);
+        this.voices.delete(name);
+        this.gone.push(voice);
+      }
+      for (const [name, level] of mix) {
+        const voice = this.voices.get(name);
+        if (voice) voice.fade(level, at);
+        else this.voices.set(name, new Voice(signals.get(name), this, when, level));
+      }
+    }
+
+    close(at) {
+      this.end = at;
+      this.gain.gain.cancelScheduledValues(at);
+      this.gain.gain.setValueAtTime(1, at);
+      this.gain.gain.linearRampToValueAtTime(0, at + RAMP_S);
+      for (const voice of [...this.voices.values(), ...this.gone]) {
+        for (const node of voice.nodes) node.stop(at + RAMP_S);
+      }
+    }
+
+    drop() {
+      for (const voice of [...this.voices.values(), ...this.gone]) {
+        for (const node of voice.nodes) node.stop();
+      }
+      this.gain.disconnect();
+    }
+  }
+
+  class Engine extends EventTarget {
+    constructor(base, coding) {
+      super();
+      this.coding = coding;
+      this.pieces = new partita.Pieces(base, coding);
+      this.context = this.output = null;
+      this.signals = new Map();
+      this.mix = new Map();
+      this.warmed = [];
+      this.loop = null;
+      this.playing = false;
+      this.duration = 0;
+      this._volume = 1;
+      this._takes = [];
+      this._place = 0; // sample where it stands, or will go on
+      this._waiting = true; // whether _place counts, not the takes
+      this._turn = this._mixTurn = this._lastRamp = 0;
+      this._timer = null;
+      this._told = new Set(); // errors
+      this._asked = new Set(); // pieces
+    }
+
+    /** Take the signals of a song, of equal length; stops what plays. */
+    load(signals) {
+      this.pause();
+      this.signals = new Map(Object.entries(signals));
+      this.duration = Math.max(0, ...[...this.signals.values()].map((s) => s.samples)) / this.coding.sampleRate;
+      this.mix = new Map();
+      this.warmed = [];
+      this.loop = null;
+      this._place = 0;
+      this._told.clear();
+      this._changed();
+    }
+
+    get time() {
+      return Math.min(this._here(), this._length()) / this.coding.sampleRate;
+    }
+
+    get volume() {
+      return this._volume;
+    }
+
+    set volume(level) {
+      this._volume = level;
+      if (this.output) this.output.gain.setTargetAtTime(level, this.context.currentTime, RAMP_S);
+      this._changed();
+    }
+
+    async play() {
+      if (this.playing) return;
+      this.playing = true;
+      if (this._place >= this._length()) this._place = 0;
+      this._changed();
+      const turn = ++this._turn;
+      const ready = this._ready(this._place, this.mix);
+      await Promise.all([this._open().resume(), ready]);
+      if (turn === this._turn) this._jump(this._place);
+    }
+
+    pause() {
+      this._turn++;
+      this._mixTurn++;
+      if (!this.playing) return;
+      if (this._takes.length) {
+        const at = this._soon();
+        if (!this._waiting) this._place = Math.min(this._sampleAt(at), this._length());
+        this._closeAll(at);
+      }
+      this._waiting = true;
+      this.playing = false;
+      this._changed();
+    }
+
+    async seek(seconds) {
+      const rate = this.coding.sampleRate;
+      this._place = Math.max(0, Math.min(this._length(), Math.round(seconds * rate)));
+      this._waiting = true;
+      this._changed();
+      const turn = ++this._turn;
+      await this._ready(this._place, this.mix);
+      if (turn === this._turn && this.playing) this._jump(this._place);
+    }
+
+    /** Repeat {start, end}, in seconds; null: play to the end. */
+    setLoop(loop) {
+      const long = loop && loop.end - loop.start >= SHORTEST_LOOP_S;
+      this.loop = long ? { start: Math.max(0, loop.start), end: Math.min(this.duration, loop.end) } : null;
+      const here = this.time;
+      if (this.loop && (here < this.loop.start || here >= this.loop.end)) this.seek(this.loop.start);
+      else if (this.playing && !this._waiting) this._jump(null);
+      else this._changed();
+    }
+
+    /** Hear these signals, {name: level}, from now on and together; what is unknown is left out. */
+    async setMix(levels) {
+      const heard = Object.entries(levels).filter(([name, level]) => level > 0 && this.signals.has(name));
+      this.mix = new Map(heard);
+      this._changed();
+      const turn = ++this._mixTurn;
+      const mix = this.mix;
+      await this._ready(this._here(), mix);
+      if (turn !== this._mixTurn || this._waiting) return; // else the next take begins with it
+      const at = this._soon();
+      for (const take of this._takes) if (take.end > at) take.setMix(mix, this.signals, at);
+      this._lastRamp = at + RAMP_S;
+      this._tick();
+    }
+
+    /** Decode ahead what may be switched to; in order of likelihood. */
+    warm(names) {
+      this.warmed = names.filter((name) => this.signals.has(name));
+    }
+
+    _changed() {
+      this.dispatchEvent(new Event("change"));
+    }
+
+    _failed(error) {
+      if (this._told.has(error.message)) return;
+      this._told.add(error.message);
+      const event = new Event("error");
+      event.message = error.message;
+      this.dispatchEvent(event);
+    }
+
+    _open() {
+      if (!this.context) {
+        this.context = new AudioContext({ sampleRate: this.coding.sampleRate, latencyHint: "interactive" });
+        this.output = this.context.createGain();
+        this.output.gain.value = this._volume;
+        this.output.connect(this.context.destination);
+      }
+      return this.context;
+    }
+
+    _length() {
+      return Math.round(this.duration * this.coding.sampleRate);
+    }
+
+    /* The first sample of the clock that an order given now can reach, and that no ramp is on. */
+    _soon() {
+      const rate = this.coding.sampleRate;
+      return Math.ceil(Math.max(this.context.currentTime + AHEAD_S, this._lastRamp) * rate) / rate;
+    }
+
+    _here() {
+      return this._waiting ? this._place : this._sampleAt(this.context.currentTime);
+    }
+
+    _sampleAt(time) {
+      const begun = this._takes.filter((take) => take.begin <= time);
+      const take = begun[begun.length - 1] || this._takes[0];
+      return Math.max(take.from, take.sampleAt(time));
+    }
+
+    /* Numbers of the pieces that sound at a sample: two where they overlap. */
+    _piecesAt(sample, signal) {
+      const { piece, fade } = this.coding;
+      if (sample >= signal.samples) return [];
+      const number = Math.floor(sample / piece);
+      const both = number > 0 && sample < number * piece + fade;
+      return (both ? [number - 1, number] : [number]).filter((each) => each < signal.pieces);
+    }
+
+    async _ready(sample, mix) {
+      const wanted = [];
+      for (const name of mix.keys()) {
+        const signal = this.signals.get(name);
+        for (const number of this._piecesAt(sample, signal)) wanted.push(this.pieces.get(signal, number));
+      }
+      try {
+        await Promise.all(wanted);
+      } catch (error) {
+        this._failed(error);
+      }
+    }
+
+    /* Begin a take at a sample, or (null) at the one that would be heard then anyway. */
+    _jump(sample) {
+      const at = this._soon();
+      const from = sample === null ? this._sampleAt(at) : sample;
+      this._closeAll(at);
+      this._begin(at, from);
+      this._lastRamp = at + RAMP_S;
+      this._waiting = false;
+      if (this._timer === null) this._timer = setInterval(() => this._tick(), TICK_MS);
+      this._tick();
+      this._changed();
+    }
+
+    _begin(at, from) {
+      const take = new Take(this.context, this.output, at, from, this.coding.sampleRate);
+      take.setMix(this.mix, this.signals, at);
+      this._takes.push(take);
+      return take;
+    }
+
+    _closeAll(at) {
+      for (const take of this._takes) {
+        if (take.begin >= at) take.drop();
+        else if (take.end > at) take.close(at);
+      }
+      this._takes = this._takes.filter((take) => take.begin < at);
+    }
+
+    _tick() {
+      const now = this.context.currentTime;
+      for (const take of this._takes) if (take.end + 2 * RAMP_S < now) take.drop();
+      this._takes = this._takes.filter((take) => take.end + 2 * RAMP_S >= now);
+      if (this.playing && !this._waiting) {
+        this._loopOn(now);
+        for (const take of this._takes) for (const voice of take.voices.values()) this._fill(take, voice, now);
+        if (this._here() >= this._length()) this._finish();
+        else this._prefetch();
+      }
+      if (!this._takes.length && !this.playing) {
+        clearInterval(this._timer);
+        this._timer = null;
+      }
+    }
+
+    _loopOn(now) {
+      if (!this.loop) return;
+      const rate = this.coding.sampleRate;
+      const [start, end] = [Math.round(this.loop.start * rate), Math.round(this.loop.end * rate)];
+      let last = this._takes[this._takes.length - 1];
+      while (last.from < end && last.timeOf(end) < now + HORIZON_S) {
+        const at = last.timeOf(end);
+        last.close(at);
+        last = this._begin(at, start);
+      }
+    }
+
+    /* Schedule what a voice plays within the horizon, as far as its pieces are decoded. */
+    _fill(take, voice, now) {
+      const signal = voice.signal;
+      const ramp = Math.ceil(RAMP_S * this.coding.sampleRate);
+      const last = Math.min(signal.samples, take.end === Infinity ? Infinity : take.sampleAt(take.end) + ramp);
+      while (voice.next < last && take.timeOf(voice.next) < now + HORIZON_S) {
+        const numbers = this._piecesAt(voice.next, signal);
+        if (!numbers.length) return;
+        const buffers = numbers.map((number) => this.pieces.peek(signal, number));
+        if (buffers.some((buffer) => !buffer)) {
+          for (const number of numbers) this._fetch(signal, number);
+          return;
+        }
+        if (take.timeOf(voice.next) < now) this._catchUp(take, voice, now);
+        else this._sound(take, voice, numbers, buffers, last);
+      }
+    }
+
+    /* A piece came too late: go on where the others are. */
+    _catchUp(take, voice, now) {
+      const level = voice.level;
+      const at = take.timeOf(take.sampleAt(now + AHEAD_S));
+      voice.next = take.sampleAt(at);
+      voice.gain.gain.setValueAtTime(0, at);
+      voice.gain.gain.linearRampToValueAtTime(level, at + RAMP_S);
+    }
+
+    _sound(take, voice, numbers, buffers, last) {
+      const { piece, fade, sampleRate } = this.coding;
+      const end = Math.min((numbers[numbers.length - 1] + 1) * piece, last);
+      numbers.forEach((number, index) => {
+        const from = voice.next;
+        const to = Math.min(end, number * piece + buffers[index].length);
+        if (to <= from) return;
+        const node = this.context.createBufferSource();
+        node.buffer = buffers[index];
+        node.connect(voice.gain);
+        node.onended = () => {
+          node.disconnect();
+          voice.nodes.delete(node);
+        };
+        node.start(take.timeOf(from), (from - number * piece) / sampleRate, (to - from) / sampleRate);
+        if (take.end !== Infinity) node.stop(take.end + RAMP_S);
+        voice.nodes.add(node);
+      });
+      voice.next = end;
+    }
+
+    /* Load a piece, once; what waits for it is scheduled then. */
+    _fetch(signal, number) {
+      const key = signal.folder + "/" + number;
+      if (this._asked.has(key) || this.pieces.peek(signal, number)) return;
+      this._asked.add(key);
+      this.pieces
+        .get(signal, number)
+        .then(
+          () => this._asked.delete(key), // one that failed stays, and is not asked for again
+          (error) => this._failed(error),
+        )
+        .then(() => this.playing && !this._waiting && this._tick());
+    }
+
+    /* What comes next: of what is heard, then of what may be switched to. */
+    _prefetch() {
+      const rate = this.coding.sampleRate;
+      const here = this._here();
+      const soon = here + 4 * rate;
+      const jump = this.loop && here < this.loop.end * rate && soon >= this.loop.end * rate;
+      const places = [here, jump ? Math.round(this.loop.start * rate) : soon];
+      for (const place of places) {
+        for (const name of [...this.mix.keys(), ...this.warmed]) {
+          const signal = this.signals.get(name);
+          for (const number of this._piecesAt(place, signal)) this._fetch(signal, number);
+        }
+      }
+    }
+
+    _finish() {
+      this._closeAll(this._soon());
+      this._place = 0;
+      this._waiting = true;
+      this.playing = false;
+      this._changed();
+    }
+  }
+
+  partita.Engine = Engine;
+})();
