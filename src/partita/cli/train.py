@@ -16,8 +16,8 @@ import typer
 
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
-from partita.cli.training_process import prepare_process
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
+from partita.training.process import prepare_process
 from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:

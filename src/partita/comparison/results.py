@@ -123,9 +123,24 @@ class Comparison:
     results : sequence of EntrantResult
         In the order in which the entrants were named.
     options : ScoreOptions
+    subset : str or None
+        Of the scored tracks; None: the data set has no subsets, or all of it is scored.
+    seconds : float or None
+        Scored of each track, from its middle; None: all.
+    seed : int
+        Of what is drawn: scored tracks, shifts, bootstraps.
+    trained_on : sequence of str
+        Tracks that entrants learned from; none of them is scored.
+    is_drawn : bool
+        Whether the scored tracks were drawn from a data set without subsets.
     """
 
     data: Path
     tracks: Sequence[Track]
     results: Sequence[EntrantResult]
     options: ScoreOptions
+    subset: str | None = None
+    seconds: float | None = None
+    seed: int = 0
+    trained_on: Sequence[str] = ()
+    is_drawn: bool = False

@@ -156,6 +156,10 @@ class TrackScores:
             result["reason"] = target.reason
         return result
 
+    def as_saved(self) -> TrackScores:
+        """Return them as a file would hold them: rounded, as museval does."""
+        return _parse(self.to_json(), self.track)
+
     def save(self, path: Path) -> None:
         """Write a file that museval reads; whole or not at all.
 
@@ -215,12 +219,16 @@ def _parse(content: Mapping[str, Any], track: str) -> TrackScores:
     names = [item["name"] for item in content["targets"]]
     targets: dict[str, TargetScores] = {}
     first: Mapping[str, Any] = {}
+    hop_s = 0.0
     for item in content["targets"]:
         frames = [
             {name: _number(frame["metrics"].get(name)) for name in METRICS}
             for frame in item["frames"]
         ]
         first = first or next(iter(item["frames"]), {})
+        if len(item["frames"]) > 1:
+            start_s, next_s = (float(frame.get("time", 0.0)) for frame in item["frames"][:2])
+            hop_s = next_s - start_s
         targets[item["name"]] = TargetScores(
             name=item["name"],
             frames=frames,
@@ -230,10 +238,12 @@ def _parse(content: Mapping[str, Any], track: str) -> TrackScores:
         )
     if not targets:
         raise ValueError("no targets")
+    window_s = float(first.get("duration", 1.0))
     return TrackScores(
         track=content.get("track", track),
         targets=targets,
-        window_s=float(first.get("duration", 1.0)),
+        window_s=window_s,
+        hop_s=hop_s or window_s,
         settings=content.get("partita", {}),
         warnings=tuple(map(one_line, content.get("warnings", ()))),
     )

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class System(ABC):
         As for `partita.evaluation.scoring.score_signals`.
     """
 
-    look_for_mistakes: ClassVar[bool] = True
+    look_for_mistakes: bool = True
 
     def __init__(self, name: str) -> None:
         self.name = name

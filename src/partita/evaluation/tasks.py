@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,6 +78,9 @@ class RunOptions:
     score : ScoreOptions
     out : Path or None
         Where score files go, as ``SYSTEM/SUBSET/TRACK.json``, which museval reads.
+    by_content : bool
+        Name score files after what they were made of instead: scores of other signals or options
+        stay beside them.
     resume : bool
         Take score files that are there already, if they were made in the same way.
     jobs : int
@@ -85,6 +91,7 @@ class RunOptions:
     out: Path | None = None
     resume: bool = False
     jobs: int = 1
+    by_content: bool = False
 
 
 def score_tracks(
@@ -177,11 +184,16 @@ class Task:
             left_out=self.match.left_out,
         )
 
-    @property
+    @cached_property
     def path(self) -> Path | None:
         """Where the scores go; museval looks for tracks below ``test``."""
         if self.options.out is None:
             return None
+        if self.options.by_content:
+            asked = {**self._asked, "metrics_version": None, _MADE_OF: self._made_of}
+            named = json.dumps([self.track.name, asked], sort_keys=True)
+            digest = hashlib.sha256(named.encode()).hexdigest()
+            return self.options.out / f"{digest[:32]}.json" if self._made_of else None
         folder = self.track.subset or "test"
         file = f"{self.track.name.replace('/', '_')}.json"
         return self.options.out / self.system.name / folder / file
@@ -190,7 +202,7 @@ class Task:
         """Return scores, whether an earlier run made them, and why not if one could have."""
         if self.path is None:
             return self._score(), False, []
-        made_of = self._made_of()
+        made_of = self._made_of
         earlier = self._earlier(self.path) if self.options.resume and made_of else None
         differing = [] if earlier is None else self._differing(earlier, made_of)
         if earlier is not None and not differing:
@@ -204,6 +216,10 @@ class Task:
         except OSError as error:
             raise write_error(self.path, error) from error
         return scores, False, remarks
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return replace(self.options.score, targets=tuple(self.match.targets)).as_settings()
 
     def _score(self) -> TrackScores:
         """Get references and estimates, and compare them."""
@@ -220,6 +236,7 @@ class Task:
             look_for_mistakes=self.system.look_for_mistakes,
         )
 
+    @cached_property
     def _made_of(self) -> str:
         """Return a digest that changes when scores would; empty where a file is missing."""
         try:
@@ -239,6 +256,5 @@ class Task:
 
     def _differing(self, earlier: TrackScores, made_of: str) -> list[str]:
         """Return in which settings earlier scores are not what is asked for now."""
-        asked = replace(self.options.score, targets=tuple(self.match.targets)).as_settings()
-        wanted = {**asked, _MADE_OF: made_of}
+        wanted = {**self._asked, _MADE_OF: made_of}
         return [name for name in wanted if earlier.settings.get(name) != wanted[name]]

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def train(
     *,
     observer: Observer,
     subset: str | None = None,
+    exclude: Collection[str] = (),
     layout: str = AUTO,
     device: torch.device | None = None,
     resume: bool = False,
@@ -120,6 +121,8 @@ def train(
     observer : Observer
     subset : str, optional
         Tracks to learn from; ``train`` where the data set has that, else all of them.
+    exclude : collection of str
+        Names of tracks that are neither learned from nor validated on.
     layout : str
         Of the data set, as for `partita.datasets.open_dataset`.
     device : torch.device, optional
@@ -146,7 +149,7 @@ def train(
     """
     recipe, model = start.resolve()
     TrainingStep(model, recipe.training.loss)  # refuses losses that do not fit
-    source = open_song_source(data, subset, recipe, model, layout=layout)
+    source = open_song_source(data, subset, recipe, model, exclude=exclude, layout=layout)
     fabric = make_fabric(device or torch.device("cpu"), recipe.training.precision)
     folder = RunFolder(out)
     description = {**_describe(start, recipe), **source.description}

@@ -82,6 +82,7 @@ def open_song_source(
     recipe: Recipe,
     model: SeparationModel,
     *,
+    exclude: Collection[str] = (),
     layout: str = AUTO,
 ) -> SongSource:
     """Return the source of the songs that a model is trained on.
@@ -96,6 +97,8 @@ def open_song_source(
     recipe : Recipe
     model : SeparationModel
         Whose sources, rate and channels they get.
+    exclude : collection of str
+        Names of tracks of the data set that are not used at all.
     layout : str
         Of the data set, as for `partita.datasets.open_dataset`.
 
@@ -112,7 +115,7 @@ def open_song_source(
             raise UsageError(f"{one_line(data)}: is no data set, it has no layout {layout!r}")
         source: SongSource = load_plugin(SONG_SOURCES, suffix, data)(data, recipe, model)
         return source
-    return DatasetSongs(data, subset, recipe, model, layout)
+    return DatasetSongs(data, subset, recipe, model, layout, exclude)
 
 
 class DatasetSongs:
@@ -125,9 +128,10 @@ class DatasetSongs:
         recipe: Recipe,
         model: SeparationModel,
         layout: str = AUTO,
+        exclude: Collection[str] = (),
     ) -> None:
         self._data, self._model = data, model
-        self._train, self._valid = _split(data, subset, recipe, layout)
+        self._train, self._valid = _split(data, subset, recipe, layout, exclude)
         tracks = [*self._train, *(self._valid or ())]
         targets = {name for track in tracks for name in track.targets}
         stems = {name for track in tracks for name in track.stems}
@@ -174,7 +178,7 @@ def require_sources(
 
 
 def _split(
-    data: Path, subset: str | None, recipe: Recipe, layout: str
+    data: Path, subset: str | None, recipe: Recipe, layout: str, exclude: Collection[str]
 ) -> tuple[Dataset, Dataset | None]:
     """Return the tracks to train on, and those that are held out for validation."""
     everything = open_dataset(data, layout=layout)
@@ -182,14 +186,17 @@ def _split(
         first, *others = everything.problems
         more = f" (and {len(others)} more)" if others else ""
         raise UsageError(f"{one_line(data)}: has no track to train on: {first}{more}")
+    everything = _without(everything, exclude)
     subsets = {track.subset for track in everything}
     if subset is None and "train" in subsets:
         subset = "train"
-    chosen = open_dataset(data, subset=subset, layout=layout) if subset else everything
+    chosen = everything
+    if subset:
+        chosen = _without(open_dataset(data, subset=subset, layout=layout), exclude)
     if not everything.is_aligned:
         return _split_sources(chosen, everything, subset, recipe)
     if subset != "valid" and "valid" in subsets:
-        return chosen, open_dataset(data, subset="valid", layout=layout)
+        return chosen, _without(open_dataset(data, subset="valid", layout=layout), exclude)
     held = recipe.training.valid_tracks
     if not held:
         return chosen, None
@@ -242,6 +249,10 @@ def _divide(songs: DecodedSongs, count: int) -> TrainingData:
         raise UsageError(f"all sources are silent in the tracks held out for validation: {names}")
     digests = {track.name: track.digest for track in songs.tracks}
     return TrainingData(train, valid if valid.tracks else None, songs.warnings, digests)
+
+
+def _without(dataset: Dataset, names: Collection[str]) -> Dataset:
+    return _only(dataset, [track for track in dataset if track.name not in names])
 
 
 def _only(dataset: Dataset, tracks: Sequence[Track]) -> Dataset:

@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from partita.cli.training_process import prepare_process
+from partita.training.process import prepare_process
 if sys.argv[1] == "late":
     import torch
 if sys.argv[1] != "without":

@@ -1,0 +1,255 @@
+"""What the process of an entrant does: train, or separate tracks into the cache."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from partita.audio.signal import Audio, save_together
+from partita.comparison.cache import Cache
+from partita.comparison.child import Reporter
+from partita.comparison.results import TrainingPlan
+from partita.comparison.systems import STEMS
+from partita.comparison.tracks import FLOAT
+from partita.datasets import Dataset, Track
+from partita.devices import choose_device
+from partita.dsp.levels import NullMeter
+from partita.errors import PartitaError, UsageError, one_line
+from partita.evaluation.loading import load_references
+from partita.evaluation.oracles import ORACLES
+from partita.evaluation.systems import OracleSystem
+from partita.evaluation.targets import Match
+from partita.stem_names import file_names
+from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
+from partita.training.recipes import DICTIONARIES, load_recipe
+from partita.weights.checkpoint import save_checkpoint
+from partita.weights.own_checkpoints import MODEL_FILE
+
+_log = logging.getLogger(__name__)
+_Estimates = tuple[Mapping[str, Tensor], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class TrackJob:
+    """A track that is to be separated.
+
+    Attributes
+    ----------
+    track : Track
+    match : Match
+        What is scored of it, for oracles.
+    key : str
+        Of the estimates in the cache.
+    """
+
+    track: Track
+    match: Match
+    key: str
+
+
+@dataclass(frozen=True)
+class SeparationJob:
+    """Separates tracks with one entrant.
+
+    Messages: ``model`` with facts about it; for each track ``track`` and ``error``, which is empty
+    where the estimates are in the cache.
+
+    Attributes
+    ----------
+    cache : Path
+    model : str
+    settings : mapping
+        Keyword arguments of `partita.Separator`.
+    device : str
+    tracks : tuple of TrackJob
+    """
+
+    cache: Path
+    model: str
+    settings: Mapping[str, Any]
+    device: str
+    tracks: tuple[TrackJob, ...]
+
+    def run(self, report: Reporter) -> None:
+        """Separate all tracks; an error in one stops none of the others."""
+        cache = Cache(self.cache)
+        estimate = self._oracle() if self.model in ORACLES else self._separator(report)
+        for job in self.tracks:
+            report.send(begins=job.track.name)
+            try:
+                self._one(job, cache, estimate)
+            except InterruptedError:
+                raise
+            except PartitaError as error:
+                report.send(track=job.track.name, error=str(error))
+            except Exception as error:
+                _log.debug("%s", one_line(job.track.name), exc_info=True)
+                reason = one_line(f"{type(error).__name__}: {error}")
+                report.send(track=job.track.name, error=f"failed unexpectedly ({reason})")
+            else:
+                report.send(track=job.track.name, error="")
+            if report.cancel.is_set():
+                raise InterruptedError
+
+    def _one(
+        self, job: TrackJob, cache: Cache, estimate: Callable[[TrackJob, Audio], _Estimates]
+    ) -> None:
+        mixture = job.track.load("mixture")
+        begun = time.perf_counter()
+        estimates, warnings = estimate(job, mixture)
+        elapsed_s = time.perf_counter() - begun
+        with cache.making(STEMS, job.key) as made:
+            rate = mixture.sample_rate
+            names = file_names(list(estimates))
+            files = {
+                made.folder / f"{names[stem]}.wav": Audio(signal, rate)
+                for stem, signal in estimates.items()
+            }
+            save_together(files, FLOAT)
+            made.facts.update(
+                stems=list(estimates),
+                seconds=mixture.samples.shape[1] / rate,
+                elapsed_s=elapsed_s,
+                memory_mb=peak_memory_mb(),
+                null_depth_db=_null_depth_db(job, mixture.samples, estimates),
+                warnings=list(warnings),
+            )
+
+    def _oracle(self) -> Callable[[TrackJob, Audio], _Estimates]:
+        system = OracleSystem(self.model)
+
+        def estimate(job: TrackJob, _mixture: Audio) -> _Estimates:
+            references = load_references(job.track, job.match.references)
+            found, warnings = system.estimate(job.track, job.match, references)
+            return found, tuple(warnings)
+
+        return estimate
+
+    def _separator(self, report: Reporter) -> Callable[[TrackJob, Audio], _Estimates]:
+        from partita.separation.separator import Separator
+
+        separator = Separator(self.model, device=self.device, **self.settings)
+        parameters = {id(each): each for model in separator.models
+                      for each in model.model.parameters()}  # fmt: skip
+        report.send(model={"parameters": sum(each.numel() for each in parameters.values())})
+
+        def progress(done_s: float, total_s: float | None) -> None:
+            report.progress(done_s, total_s)
+            if report.cancel.is_set():
+                raise InterruptedError
+
+        def estimate(_job: TrackJob, mixture: Audio) -> _Estimates:
+            found = separator(mixture, keep_rate=True, progress=progress)
+            return {name: audio.samples for name, audio in found.items()}, found.warnings
+
+        return estimate
+
+
+def _null_depth_db(job: TrackJob, mixture: Tensor, estimates: Mapping[str, Tensor]) -> float | None:
+    """Return the level of what the estimates do not add up to; None if some are missing."""
+    is_complete = set(job.match.references) == set(job.track.stems)
+    if not is_complete and set(estimates) == set(job.match.targets):  # an oracle's
+        return None
+    samples = mixture.shape[1]
+    fitted = [
+        torch.nn.functional.pad(each, (0, max(0, samples - each.shape[1])))[:, :samples]
+        for each in estimates.values()
+    ]
+    meter = NullMeter()
+    meter.add(mixture, torch.stack(fitted))
+    return meter.null_depth_db
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that this process has had; None where the system does not say."""
+    if sys.platform.startswith("linux"):
+        # Not getrusage, which counts what the parent process had when it started this one.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1024
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return None
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Trains one entrant; messages are its progress in steps.
+
+    Attributes
+    ----------
+    data : Path
+        Root of the data set.
+    layout : str
+    plan : TrainingPlan
+    tracks : Dataset
+        That it learns from.
+    exclude : tuple of str
+        Names of tracks that it does not see.
+    folder : Path
+        Of the training; one that was interrupted goes on.
+    device : str
+    """
+
+    data: Path
+    layout: str
+    plan: TrainingPlan
+    tracks: Dataset
+    exclude: tuple[str, ...]
+    folder: Path
+    device: str
+
+    def run(self, report: Reporter) -> None:
+        """Train."""
+        if self.plan.recipe == DICTIONARIES:
+            recipe = DictionaryRecipe.from_settings(self.plan.settings)
+            model = learn_dictionaries(self.tracks, recipe, progress=report.progress)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(self.folder / MODEL_FILE, model)
+            return
+        try:
+            import lightning_fabric  # noqa: F401
+        except ImportError as error:
+            raise UsageError(
+                'training needs Lightning Fabric: pip install "partita[train]"'
+            ) from error
+        from partita.training.run import Start, train
+        from partita.training.run_folder import RunFolder
+
+        has_begun = RunFolder(self.folder).description.exists()
+        train(
+            Start(load_recipe(self.plan.recipe), self.plan.settings),
+            self.data,
+            self.folder,
+            observer=_Observer(report),
+            subset=self.plan.subset,
+            exclude=self.exclude,
+            layout=self.layout,
+            device=choose_device(self.device),
+            resume=has_begun,
+            overwrite=not has_begun,
+            cancel=report.cancel,
+        )
+
+
+class _Observer:
+    """Reports the steps of a training."""
+
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+
+    def step(self, step: int, steps: int, _loss: float) -> None:
+        self._report.progress(step, steps)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Losses are in the folder of the training."""

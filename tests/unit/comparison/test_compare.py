@@ -1,0 +1,194 @@
+"""A whole comparison of tiny models on songs of a second."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from common import SMALL_UNET
+from partita import Separator
+from partita.comparison.cache import Cache
+from partita.comparison.entrants import trained_entrants
+from partita.comparison.results import Entrant
+from partita.comparison.run import CompareOptions, compare
+from partita.comparison.tracks import as_files, split_tracks
+from partita.datasets import open_dataset
+from partita.errors import UsageError
+from partita.evaluation.runs import benchmark
+from partita.evaluation.scoring import ScoreOptions
+from partita.evaluation.tasks import RunOptions
+from partita.models import create_model
+from partita.weights.checkpoint import save_checkpoint
+
+pytestmark = pytest.mark.slow
+SOURCES = ["vocals", "drums", "rest"]
+TRAINING = [
+    *("epochs=1", "steps_per_epoch=2", "batch_size=1", "excerpt_s=0.4", "valid_excerpts=2"),
+    *(f"{k}={','.join(map(str, v)) if isinstance(v, list) else v}" for k, v in SMALL_UNET.items()),
+    f"sources={','.join(SOURCES)}",
+]
+
+
+def write_data(root, tracks=3, seconds=1.5, rate=44100):
+    rng = np.random.default_rng(0)
+    for number in range(tracks):
+        for stem in SOURCES:
+            path = root / f"song {number}" / f"{stem}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            samples = rng.normal(0, 0.1, (round(seconds * rate), 2))
+            soundfile.write(path, np.cumsum(samples, axis=0) * 0.02, rate)
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_checkpoint(path, create_model("unet", {"sources": SOURCES, **SMALL_UNET}).eval())
+    return path
+
+
+@pytest.fixture(scope="module")
+def entrants(checkpoint):
+    gone = checkpoint.with_name("gone.safetensors")
+    return [
+        Entrant("floor", "mixture"),
+        Entrant("tiny", str(checkpoint), settings={"wiener": 1}),
+        Entrant("gone", str(gone)),
+        *trained_entrants(["unet"], TRAINING),
+    ]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "cache"
+
+
+@pytest.fixture(scope="module")
+def comparison(data, entrants, cache):
+    steps = []
+    found = compare(
+        open_dataset(data), entrants, cache=cache, progress=lambda *step: steps.append(step)
+    )
+    assert steps[-1][1] == pytest.approx(steps[-1][2])
+    assert all(done <= total for _, done, total in steps)
+    return found
+
+
+def test_every_entrant_has_a_result_or_says_why(comparison):
+    floor, tiny, gone, trained = comparison.results
+    names = [track.name for track in comparison.tracks]
+    assert len(names) == 1
+    assert comparison.is_drawn
+    assert len(comparison.trained_on) == 2
+    assert not set(comparison.trained_on) & set(names)
+    assert list(gone.failures) == [""]
+    assert "no such checkpoint" in gone.failures[""]
+    for result in (floor, tiny, trained):
+        assert result.failures == {}
+        assert list(result.scores) == list(result.stems) == names
+        for stem, path in result.stems[names[0]].items():
+            info = soundfile.info(path)
+            assert (info.samplerate, info.channels, info.subtype) == (44100, 2, "FLOAT"), stem
+    assert trained.run.is_dir()
+    assert len(trained.losses) == 1
+    assert trained.costs.training_s > 0
+
+
+def test_costs_are_measured(comparison):
+    floor, tiny, _, _ = comparison.results
+    assert floor.costs.parameters is None
+    assert tiny.costs.parameters > 1000
+    assert tiny.costs.times_realtime > 0
+    assert 50 < tiny.costs.memory_mb < 5000
+    track = comparison.tracks[0].name
+    assert floor.null_depth_db[track] == pytest.approx(20 * np.log10(2), abs=0.01)
+    assert tiny.null_depth_db[track] < -100
+
+
+def test_figures_are_those_of_the_benchmark(comparison, data, entrants):
+    track = comparison.tracks[0].name
+    (outcome,) = (
+        each
+        for each in benchmark(
+            open_dataset(data),
+            [entrants[1].model],
+            RunOptions(ScoreOptions()),
+            separator=lambda model, **_: Separator(model, wiener=1),
+        )
+        if each.track == track
+    )
+    ours = comparison.results[1].scores[track]
+    assert ours.targets == outcome.scores.as_saved().targets
+
+
+def test_nothing_is_computed_again(comparison, data, entrants, cache, monkeypatch):
+    def never(*_):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("partita.comparison.run.messages_of", never)
+    monkeypatch.setattr("partita.evaluation.tasks.score_signals", never)
+    again = compare(open_dataset(data), entrants, cache=cache)
+    assert again.results == comparison.results
+
+
+def test_damaged_estimates_are_made_again(comparison, data, entrants, cache, caplog):
+    tiny = comparison.results[1]
+    path = next(iter(tiny.stems[comparison.tracks[0].name].values()))
+    whole, _ = soundfile.read(path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
+    shutil.rmtree(cache / "scores")
+    drawn = CompareOptions(tracks=(comparison.tracks[0].name,))
+    again = compare(open_dataset(data), entrants[1:2], drawn, cache=cache)
+    assert "damaged" in caplog.text
+    assert again.results[0].scores == tiny.scores
+    assert np.array_equal(soundfile.read(path)[0], whole)
+
+
+def test_a_crash_of_one_process_stops_no_other(data, entrants, tmp_path, monkeypatch):
+    monkeypatch.setattr("partita.comparison.processes._MODULE", "antigravity_of_nobody")
+    found = compare(open_dataset(data), entrants[:2], cache=tmp_path)
+    for result in found.results:
+        assert "its process ended with status 1" in result.failures[""]
+        assert "antigravity_of_nobody" in result.failures[""]
+
+
+def test_an_excerpt_is_the_middle(data, tmp_path):
+    track = open_dataset(data).tracks[0]
+    part = as_files(Cache(tmp_path), track, 0.5)
+    assert part.duration_s == pytest.approx(0.5, abs=1e-4)
+    whole = track.load("vocals").samples
+    middle = part.load("vocals").samples
+    assert torch.equal(middle, whole[:, 22050 : 22050 + middle.shape[1]])
+    assert torch.allclose(
+        part.load("mixture").samples, track.load("mixture").samples[:, 22050:44100]
+    )
+    assert as_files(Cache(tmp_path), track, 0.5).stems == part.stems
+
+
+def test_scored_tracks_never_train(tmp_path):
+    plan = trained_entrants(["unet"])[0].training
+    dataset = open_dataset(write_data(tmp_path / "one", tracks=1, seconds=0.1))
+    with pytest.raises(UsageError, match="has one track, which cannot both train and be scored"):
+        split_tracks(dataset, [plan])
+    for subset in ("train", "test"):
+        write_data(tmp_path / "two" / subset / subset, tracks=1, seconds=0.1)
+    for subset in ("train", "test"):
+        (tmp_path / "two" / subset / subset / "song 0").rename(
+            tmp_path / "two" / subset / f"{subset} song"
+        )
+        (tmp_path / "two" / subset / subset).rmdir()
+    dataset = open_dataset(tmp_path / "two")
+    assert split_tracks(dataset, [plan]).names == ("test song",)
+    assert split_tracks(dataset, []).subset == "test"
+    with pytest.raises(UsageError, match="all of them are scored"):
+        split_tracks(dataset, [plan], subset="train")
+    with pytest.raises(UsageError, match="no tracks of subset 'valid'; subsets: test, train"):
+        split_tracks(dataset, [plan], subset="valid")
