@@ -163,7 +163,10 @@ def content_digest(cache: Cache, track: Track) -> str:
         if known is not None:
             return str(known.facts["digest"])
         content = {
-            name: [file.stream, *(file_sha256(path) for path in file.paths)]
+            name: [
+                [part.stream, file_sha256(part.path), part.start_s, part.duration_s]
+                for part in file.parts
+            ]
             for name, file in track.files.items()
         }
     except OSError as error:
