@@ -144,3 +144,12 @@ class Comparison:
     seed: int = 0
     trained_on: Sequence[str] = ()
     is_drawn: bool = False
+
+    @property
+    def systems(self) -> dict[str, list[TrackScores]]:
+        """Entrant → its scores, of entrants that have any: what `partita.evaluation` aggregates."""
+        return {
+            result.entrant.name: list(result.scores.values())
+            for result in self.results
+            if result.scores
+        }

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 from partita.errors import UnknownNameError, UsageError
 from partita.evaluation.aggregate import bootstrap_interval, track_values
-from partita.evaluation.scores import TrackScores
+from partita.evaluation.scores import DECIMALS, TrackScores
 from partita.stem_names import normal_name
 
-_DIGITS = 5  # as score files have: smaller differences are ties
 _FEWEST_FOR_5_PERCENT = 6  # tracks: the test of five has at least p = 2 / 2^5 = 0.0625
 
 
@@ -115,13 +114,13 @@ def paired_differences(
 
     Notes
     -----
-    Differences are those of the medians over windows, rounded to the five digits of score files.
-    The test is the two-sided Wilcoxon signed-rank test as `scipy.stats.wilcoxon` does it (Wilcoxon,
-    "Individual comparisons by ranking methods", Biometrics Bulletin 1945): differences of zero are
-    left out, p is exact for up to 50 tracks, or 13 if differences are equal or zero, and a normal
-    approximation beyond. Intervals are those of `bootstrap_interval`. `adjusted_p` is corrected for
-    all tests that are returned (Holm, "A simple sequentially rejective multiple test procedure",
-    Scandinavian Journal of Statistics 1979).
+    Differences are those of the medians over windows, rounded to the five decimals of figures, so
+    that equal ones are equal. The test is the two-sided Wilcoxon signed-rank test as
+    `scipy.stats.wilcoxon` does it (Wilcoxon, "Individual comparisons by ranking methods",
+    Biometrics Bulletin 1945): differences of zero are left out, p is exact for up to 50 tracks, or
+    13 if differences are equal or zero, and a normal approximation beyond. Intervals are those of
+    `bootstrap_interval`. `adjusted_p` is corrected for all tests that are returned (Holm, "A simple
+    sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979).
     """
     tracks = {system: list(found) for system, found in systems.items()}
     if pairs is None:
@@ -210,7 +209,7 @@ def _compare(
 ) -> PairedDifference:
     ours, theirs = values[first], values[second]
     both = [track for track in ours if track in theirs]
-    differences = {track: round(ours[track] - theirs[track], _DIGITS) for track in both}
+    differences = {track: round(ours[track] - theirs[track], DECIMALS) for track in both}
     finite = {track: value for track, value in differences.items() if math.isfinite(value)}
     found = list(finite.values())
     p = wilcoxon_p(found)

@@ -24,6 +24,8 @@ METRICS = ("SDR", "ISR", "SIR", "SAR")
 WHOLE_TRACK_METRICS = ("uSDR", "SI-SDR", "SI-SAR")
 #: Raised when the same signals get other figures, or more: earlier score files are then not reused.
 METRICS_VERSION = 2
+#: Decimals of all figures, in memory as in files: museval's.
+DECIMALS = 5
 _JSON_SUFFIXES = (".json", ".json.gz")
 _BYTES_MAX = 100_000_000
 
@@ -180,8 +182,8 @@ def median(values: Sequence[float]) -> float:
 
 
 def _rounded(value: float) -> float:
-    """Round as museval does: five digits, no infinities."""
-    return round(value, 5) if math.isfinite(value) else math.nan
+    """Round as museval does; its files have no infinities."""
+    return round(value, DECIMALS) if math.isfinite(value) else math.nan
 
 
 def read_scores(path: Path) -> TrackScores:

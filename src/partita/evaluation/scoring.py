@@ -15,7 +15,13 @@ from partita.errors import ScoresError, UnknownNameError, UsageError
 from partita.evaluation._decomposition import is_silent
 from partita.evaluation.bsseval import bss_eval
 from partita.evaluation.checks import find_doubts
-from partita.evaluation.scores import METRICS, METRICS_VERSION, TargetScores, TrackScores
+from partita.evaluation.scores import (
+    DECIMALS,
+    METRICS,
+    METRICS_VERSION,
+    TargetScores,
+    TrackScores,
+)
 from partita.evaluation.sdr import mdx_sdr_db, scale_invariant_db
 from partita.evaluation.signals import is_inaudible
 from partita.evaluation.targets import TargetMembers
@@ -218,13 +224,18 @@ def _score_targets(
     return [
         TargetScores(
             name=name,
-            frames=[dict(zip(METRICS, frame, strict=True)) for frame in frames[index]],
-            whole=whole[index],
+            frames=[_rounded(dict(zip(METRICS, frame, strict=True))) for frame in frames[index]],
+            whole=_rounded(whole[index]),
             scored_with=options.targets,
             reason=_why_not(true[index], estimated[index]),
         )
         for index, name in enumerate(options.targets)
     ]
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    """Round figures, so that scores in memory are equal to those read from their file."""
+    return {name: round(value, DECIMALS) for name, value in figures.items()}
 
 
 def _whole_track_figures(true: Tensor, estimated: Tensor) -> list[dict[str, float]]:

@@ -24,13 +24,15 @@ class Row:
     summary: Summary
 
 
-def comparison_rows(systems: Systems) -> dict[str, list[Row]]:
+def comparison_rows(systems: Systems, *, seed: int = 0) -> dict[str, list[Row]]:
     """Return target → rows, the best median SDR first.
 
     Parameters
     ----------
     systems : mapping of str to sequence of TrackScores
         Name of a system → its tracks.
+    seed : int
+        Of the bootstrap.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def comparison_rows(systems: Systems) -> dict[str, list[Row]]:
     """
     rows: dict[str, list[Row]] = {}
     for system, tracks in systems.items():
-        for target, summary in summarise(tracks).items():
+        for target, summary in summarise(tracks, seed=seed).items():
             rows.setdefault(target, []).append(Row(system, summary))
     for found in rows.values():
         found.sort(key=lambda row: _descending(row.summary.medians["SDR"]))
