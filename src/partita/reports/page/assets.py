@@ -13,15 +13,16 @@ from markupsafe import Markup
 ENGINE = ("scripts/pieces.js", "scripts/engine.js")
 
 
-def asset(name: str) -> Markup:
-    """Return a file of this package, to be written between tags of a page.
+def asset(name: str, package: str = "partita.reports.page") -> Markup:
+    """Return a file of a package, to be written between tags of a page.
 
     Parameters
     ----------
     name : str
         ``scripts/…`` or ``vendor/…``.
+    package : str
     """
-    text = (files("partita.reports.page") / name).read_text(encoding="utf-8")
+    text = (files(package) / name).read_text(encoding="utf-8")
     if "</script" in text or "</style" in text or "<!--" in text:
         raise ValueError(f"{name} would end the element that it is written into")
     return Markup(text)  # noqa: S704 - our own and vendored files, checked above
