@@ -162,12 +162,12 @@ def content_digest(cache: Cache, track: Track) -> str:
         known = cache.find("contents", mark)
         if known is not None:
             return str(known.facts["digest"])
+        parts = {name: file.parts for name, file in track.files.items()}
+        paths = {part.path for each in parts.values() for part in each}
+        digests = {path: file_sha256(path) for path in paths}  # of one file for several stems once
         content = {
-            name: [
-                [part.stream, file_sha256(part.path), part.start_s, part.duration_s]
-                for part in file.parts
-            ]
-            for name, file in track.files.items()
+            name: [[p.stream, p.start_s, p.duration_s, digests[p.path]] for p in each]
+            for name, each in parts.items()
         }
     except OSError as error:
         raise AudioReadError(

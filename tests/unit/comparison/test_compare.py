@@ -134,6 +134,7 @@ def test_nothing_is_computed_again(comparison, data, entrants, cache, monkeypatc
         raise AssertionError("a process was started")
 
     monkeypatch.setattr("partita.comparison.run.messages_of", never)
+    monkeypatch.setattr("partita.comparison.separating.messages_of", never)
     monkeypatch.setattr("partita.evaluation.tasks.score_signals", never)
     again = compare(open_dataset(data), entrants, cache=cache)
     assert again.results == comparison.results
