@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from partita import __version__
-from partita.cli import data, doctor, evaluate, models, separate, train
+from partita.cli import compare, data, doctor, evaluate, models, separate, train
 from partita.cli.commands import Command, Commands, Group, SeparateCommand, wrong_usage
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
@@ -26,6 +26,7 @@ app.command("separate", cls=SeparateCommand)(separate.separate)
 app.add_typer(models.app, name="models", cls=Group)
 app.command("evaluate", cls=Command)(evaluate.evaluate)
 app.command("benchmark", cls=Command)(evaluate.benchmark)
+app.command("compare", cls=Command)(compare.compare)
 app.command("train", cls=Command)(train.train)
 app.add_typer(data.app, name="data", cls=Group)
 app.command("doctor", cls=Command)(doctor.doctor)

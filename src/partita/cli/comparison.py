@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 _METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR", "SI-SAR")
 _LONGEST_NAME = 26
+_ELSEWHERE = "--csv and --json"
 _UNLIKE = "unknown, or different in some tracks"
 
 
 def print_comparison(
-    rows: Mapping[str, Sequence[Row]], failed: Sequence[str], remarks: Sequence[str]
+    rows: Mapping[str, Sequence[Row]],
+    failed: Sequence[str],
+    remarks: Sequence[str],
+    *,
+    elsewhere: str = _ELSEWHERE,
 ) -> None:
     """Print the scores of all systems for each target, best first, and what is missing.
 
@@ -35,13 +40,15 @@ def print_comparison(
         Tracks without scores.
     remarks : sequence of str
         Notes on the comparability of the scores.
+    elsewhere : str
+        Where all columns are.
     """
     from rich.console import Console
 
     console = Console(highlight=False)
     notes = _Notes()
     table = _Table(rows, notes)
-    table.print(console, terminal_columns())
+    table.print(console, terminal_columns(), elsewhere)
     explanation = "dB; medians over windows, then over tracks"
     if table.has_interval:
         explanation += "; interval: bootstrap over tracks"
@@ -84,7 +91,7 @@ class _Table:
             tracks,
         ]
 
-    def print(self, console: Console, columns: int | None) -> None:
+    def print(self, console: Console, columns: int | None, elsewhere: str = _ELSEWHERE) -> None:
         """Print the table; long names get a line of their own."""
         targets = max(map(cell_len, ["target", *self._rows])) + 2
         rows = [
@@ -110,7 +117,7 @@ class _Table:
             console.print(_padded(beside, label) + cells, style=style, markup=False, soft_wrap=True)
         left_out = [self._headings[i] for i in range(len(self._headings)) if i + 1 not in shown]
         if left_out:
-            text = f"columns that do not fit: {', '.join(left_out)} (in --csv and --json)"
+            text = f"columns that do not fit: {', '.join(left_out)} (in {elsewhere})"
             console.print(text, style="dim", markup=False)
 
 

@@ -145,6 +145,30 @@ class ProgressDisplay:
 
         return update
 
+    def work(self) -> Callable[[str, float, float], None]:
+        """Return the progress function of work with a text for what is being done."""
+        if not self._enabled:
+            return lambda _text, _done, _total: None
+        if self._bar is not None:
+            task = self._bar.add_task("", total=None)
+
+            def update(text: str, done: float, total: float) -> None:
+                self._bar.update(task, completed=done, total=total, description=_shorten(text))
+
+            return update
+        begun = shown_at = time.monotonic()
+
+        def tell(text: str, done: float, total: float) -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if now - shown_at < _PLAIN_INTERVAL_S or not done:
+                return
+            shown_at = now
+            left = format_time((now - begun) * (total - done) / done)
+            print(f"{text}: {done / total:.0%} of all, {left} left", file=sys.stderr, flush=True)
+
+        return tell
+
     def finish(self, name: str) -> None:
         """Remove the bar of a song that is done or failed."""
         if name in self._tasks:
