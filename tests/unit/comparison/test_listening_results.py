@@ -349,17 +349,18 @@ def test_ratings_stand_beside_the_scores(folder):
     assert list(rows) == [
         *NAMES, "hidden reference", "low anchor (3.5 kHz)", "interference anchor"
     ]  # fmt: skip
-    assert rows["beta"]["Mean"] == 61.5
+    assert rows["beta"]["mean"] == 61.5
     assert rows["alpha"]["SDR heard"] == 9
     assert rows["alpha"]["SDR of songs"] == -11
     assert rows["hidden reference"]["SDR heard"] is None
     assert summary.best == {1: [0]}
     assert "2 listeners (1 left out), 2 excerpts, 24 ratings" in summary.caption
+    assert all("BSS Eval v4" in table.caption for table in tables.values())
     assert [row[-1] for row in tables["listeners"].rows] == ["yes", "yes", "left out"]
-    assert tables["listening_ratings"].groups["vocals"]["beta"] == {
+    assert tables["listening-ratings"].groups["vocals"]["beta"] == {
         "Anna · song": 60, "Ben · song": 66
     }  # fmt: skip
-    stems = tables["listening_stems"]
+    stems = tables["listening-stems"]
     assert [column.name for column in stems.columns[1:]] == ["vocals", "vocals ±", "bass", "bass ±"]
     assert stems.rows[1][1:3] == [
         63,
@@ -367,7 +368,7 @@ def test_ratings_stand_beside_the_scores(folder):
     ]  # t(0.975, 1), sd/√2 = 3
     assert texts[0].startswith("Listeners rate alpha highest: 80.0 of 100")
     assert "beta is 18.5 lower" in texts[0]
-    rows = tables["listening_correlation"].rows
+    rows = tables["listening-correlation"].rows
     assert [row[:2] for row in rows] == [
         ["entrants, SDR heard", 3],
         ["entrants, SDR of songs", 3],
@@ -400,7 +401,7 @@ def test_preferences_of_three_entrants_have_a_table_of_their_own(folder):
         ["alpha", "gamma", 1, 0, 1],
         ["beta", "gamma", 0, 1, 1],
     ]
-    assert tables["preferences_of_entrants"].rows == [
+    assert tables["preferences-entrants"].rows == [
         ["alpha", 3, 0, 1, 87.5],
         ["beta", 0, 3, 1, 12.5],
         ["gamma", 1, 1, 2, 50.0],
@@ -416,5 +417,5 @@ def test_problems_are_shown_and_entrants_without_scores_stay(folder):
     tables, texts = blocks(listening_sections(few, collected(folder, mushra("Anna"))))
     assert [row[0] for row in tables["listening"].rows][:3] == list(NAMES)
     assert tables["listening"].rows[0][2:6] == [None] * 4
-    assert "listening_correlation" not in tables
+    assert "listening-correlation" not in tables
     assert "That is one listener" in texts[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from partita.comparison.conditions import caption
 from partita.comparison.listening.answers import Collected
 from partita.comparison.listening.heard_scores import Correlation, Sdr, correlations, mean_sdrs
 from partita.comparison.listening.preferences import PairResult, compare_pairs
@@ -32,12 +33,10 @@ _KINDS = ("entrant", *_NAMES)
 _ENOUGH = 20  # listeners, says BS.1534-3
 _NO_SDR = Sdr(math.nan, math.nan)
 _METHOD = "blind listening test after MUSHRA (ITU-R BS.1534-3)"
-_OVER = "95 % t intervals over listeners, each of whom counts once"
+_OVER = "Intervals of ratings are over listeners, each of whom counts once"
 
 
-def listening_sections(
-    comparison: Comparison, collected: Collected, *, seed: int = 0
-) -> list[Section]:
+def listening_sections(comparison: Comparison, collected: Collected) -> list[Section]:
     """Return what listeners of blind tests found.
 
     Parameters
@@ -45,16 +44,14 @@ def listening_sections(
     comparison : Comparison
         Its scores stand beside the ratings; its entrants come in their order.
     collected : Collected
-    seed : int
-        Of the bootstrap.
     """
     order = [result.entrant.name for result in comparison.results]
     ratings, pairs = ratings_of(collected.answers), compare_pairs(collected.answers, order)
     sections = []
     if ratings:
-        sections.append(_ratings_section(ratings, comparison, order, seed))
+        sections.append(_ratings_section(ratings, comparison, order))
     if pairs:
-        sections.append(_pairs_section(pairs))
+        sections.append(Section("Blind comparison of pairs", _pair_tables(pairs, comparison)))
     remarks = [Text(line) for line in (*collected.problems, *collected.notes)]
     if remarks:
         sections.append(Section("Files of answers", remarks))
@@ -62,28 +59,26 @@ def listening_sections(
 
 
 def _ratings_section(
-    ratings: Sequence[Rating], comparison: Comparison, order: Sequence[str], seed: int
+    ratings: Sequence[Rating], comparison: Comparison, order: Sequence[str]
 ) -> Section:
     screened = post_screen(ratings)
     kept = {each.listener for each in screened if each.kept}
     counted = [rating for rating in ratings if rating.listener in kept]
     blocks: list[Block] = []
     if counted:
-        heard = _in_order(rate_systems(counted, seed=seed), order)
-        sdrs = mean_sdrs(comparison, counted)
+        heard = _in_order(rate_systems(counted, seed=comparison.seed), order)
         counts = _counts(counted, screened)
-        version = comparison.options.version
         blocks += [
             Text(_verdict(heard), verdict=True),
-            _summary_table(heard, sdrs, f"Ratings of a {_METHOD}: {counts}", version),
-            _stem_table(counted, heard, counts),
-            _box_plot(counted, heard, counts),
+            _summary_table(heard, mean_sdrs(comparison, counted), counts, comparison),
+            _stem_table(counted, heard, counts, comparison),
+            _box_plot(counted, heard, counts, comparison),
         ]
         found = correlations(comparison, counted)
-        blocks += [_correlation_table(found, version)] if found else []
+        blocks += [_correlation_table(found, comparison)] if found else []
     else:
         blocks.append(Text("Post-screening leaves no listener: there is no result.", verdict=True))
-    return Section("Blind listening", [*blocks, _listener_table(screened)])
+    return Section("Blind listening", [*blocks, _listener_table(screened, comparison)])
 
 
 def _in_order(heard: Sequence[Heard], order: Sequence[str]) -> list[Heard]:
@@ -144,24 +139,20 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _summary_table(
-    heard: Sequence[Heard], sdrs: Mapping[str, Sdr], head: str, version: str
+    heard: Sequence[Heard], sdrs: Mapping[str, Sdr], counts: str, comparison: Comparison
 ) -> Table:
     columns = [
-        Column("System", digits=None),
-        Column("Mean", digits=1, meaning="of the listeners' means: 0 bad, 100 excellent"),
-        Column("Low", digits=1, meaning="95 % interval of the mean, Student's t"),
-        Column("High", digits=1),
-        Column("Low, bootstrap", digits=1, meaning="95 % interval of the mean, bootstrap"),
-        Column("High, bootstrap", digits=1),
-        Column("Median", digits=1, meaning="of all ratings"),
-        Column("Q1", digits=1, meaning="first quartile of all ratings"),
-        Column("Q3", digits=1, meaning="third quartile of all ratings"),
-        Column(
-            "SDR heard", "dB", meaning="median over the windows of the excerpt, mean of excerpts"
-        ),
-        Column(
-            "SDR of songs", "dB", meaning="median over the windows of the song, mean of excerpts"
-        ),
+        Column("system"),
+        Column("mean", digits=1, meaning="Of the listeners' means: 0 is bad, 100 excellent."),
+        Column("mean low", digits=1, meaning="95 % interval of the mean, Student's t."),
+        Column("mean high", digits=1),
+        Column("bootstrap low", digits=1, meaning="95 % interval of the mean, bootstrap."),
+        Column("bootstrap high", digits=1),
+        Column("median", digits=1, meaning="Of all ratings."),
+        Column("quartile 1", digits=1, meaning="Of all ratings."),
+        Column("quartile 3", digits=1),
+        Column("SDR heard", "dB", meaning="Median over windows of an excerpt, mean of excerpts."),
+        Column("SDR of songs", "dB", meaning="Median over windows of a song, mean of excerpts."),
     ]
     rows: list[list[Cell]] = []
     for each in heard:
@@ -177,7 +168,7 @@ def _summary_table(
         notes.append(f"Fewer than the {_ENOUGH} listeners that BS.1534-3 holds for enough.")
     return Table(
         name="listening",
-        caption=f"{head}. {_OVER}. SDR: BSS Eval {version}.",
+        caption=caption(f"Ratings of a {_METHOD}: {counts}. {_OVER}.", comparison),
         columns=columns,
         rows=rows,
         best={1: _best(heard)},
@@ -190,11 +181,16 @@ def _best(heard: Sequence[Heard]) -> list[int]:
     return [index for index, mean in enumerate(means) if mean == max(means)]
 
 
-def _stem_table(ratings: Sequence[Rating], heard: Sequence[Heard], counts: str) -> Table:
+def _stem_table(
+    ratings: Sequence[Rating], heard: Sequence[Heard], counts: str, comparison: Comparison
+) -> Table:
     stems = order_stems({rating.trial.stem for rating in ratings})
-    columns = [Column("System", digits=None)]
+    columns = [Column("system")]
     for stem in stems:
-        columns += [Column(stem, digits=1), Column(f"{stem} ±", digits=1)]
+        columns += [
+            Column(stem, digits=1, meaning="Mean of the listeners' means."),
+            Column(f"{stem} ±", digits=1, meaning="Half of the 95 % interval, Student's t."),
+        ]
     rows = []
     for system in heard:
         row: list[Cell] = [_name(system)]
@@ -204,8 +200,8 @@ def _stem_table(ratings: Sequence[Rating], heard: Sequence[Heard], counts: str) 
             row += [sum(means) / len(means) if means else None, _cell((high - low) / 2)]
         rows.append(row)
     return Table(
-        name="listening_stems",
-        caption=f"Mean ratings stem by stem, ± half the interval: {counts}. {_OVER}.",
+        name="listening-stems",
+        caption=caption(f"Ratings of each stem: {counts}. {_OVER}.", comparison),
         columns=columns,
         rows=rows,
     )
@@ -220,7 +216,9 @@ def _of(ratings: Sequence[Rating], system: Heard, stem: str) -> list[Rating]:
     ]
 
 
-def _box_plot(ratings: Sequence[Rating], heard: Sequence[Heard], counts: str) -> BoxPlot:
+def _box_plot(
+    ratings: Sequence[Rating], heard: Sequence[Heard], counts: str, comparison: Comparison
+) -> BoxPlot:
     groups = {
         stem: {
             _name(system): {
@@ -232,23 +230,23 @@ def _box_plot(ratings: Sequence[Rating], heard: Sequence[Heard], counts: str) ->
         for stem in order_stems({rating.trial.stem for rating in ratings})
     }
     return BoxPlot(
-        name="listening_ratings",
-        caption=f"Ratings of a {_METHOD}: {counts}.",
+        name="listening-ratings",
+        caption=caption(f"Ratings of a {_METHOD}: {counts}.", comparison),
         y_label="rating",
         groups=groups,
     )
 
 
-def _correlation_table(found: Sequence[Correlation], version: str) -> Table:
+def _correlation_table(found: Sequence[Correlation], comparison: Comparison) -> Table:
     return Table(
-        name="listening_correlation",
-        caption=f"Correlation of mean ratings with SDR (BSS Eval {version}, medians over windows).",
+        name="listening-correlation",
+        caption=caption("Correlation of mean ratings with SDR.", comparison),
         columns=[
-            Column("Points", digits=None),
-            Column("Number", digits=0),
+            Column("points"),
+            Column("number", digits=0),
             Column("Pearson"),
-            Column("Low", meaning="95 % interval of Pearson's r, Fisher"),
-            Column("High"),
+            Column("Pearson low", meaning="95 % interval, Fisher's transformation."),
+            Column("Pearson high"),
             Column("Spearman"),
         ],
         rows=[
@@ -259,18 +257,19 @@ def _correlation_table(found: Sequence[Correlation], version: str) -> Table:
     )
 
 
-def _listener_table(screened: Sequence[Screened]) -> Table:
+def _listener_table(screened: Sequence[Screened], comparison: Comparison) -> Table:
     return Table(
         name="listeners",
-        caption=(
+        caption=caption(
             "Post-screening (BS.1534-3): who rates the hidden reference below 90 in more than 15 % "
-            "of the trials is left out."
+            "of the trials is left out.",
+            comparison,
         ),
         columns=[
-            Column("Listener", digits=None),
-            Column("Trials", digits=0),
-            Column("Hidden reference below 90", digits=0),
-            Column("Counts", digits=None),
+            Column("listener"),
+            Column("trials", digits=0),
+            Column("hidden reference below 90", digits=0),
+            Column("counts"),
         ],
         rows=[
             [each.listener, each.trials, each.missed, "yes" if each.kept else "left out"]
@@ -279,31 +278,31 @@ def _listener_table(screened: Sequence[Screened]) -> Table:
     )
 
 
-def _pairs_section(pairs: Sequence[PairResult]) -> Section:
+def _pair_tables(pairs: Sequence[PairResult], comparison: Comparison) -> list[Table]:
     table = Table(
         name="preferences",
-        caption=(
-            "Blind comparison of pairs, over songs, stems and listeners. Share: of the first among "
-            "the comparisons with a preference, 95 % Wilson interval; p: two-sided sign test. "
-            "Both take comparisons for independent; those of one listener are not quite."
+        caption=caption(
+            "Preferences over songs, stems and listeners. Share: of the first among comparisons "
+            "with a preference, 95 % Wilson interval; p: two-sided sign test. Both take all "
+            "comparisons for independent, which those of one listener are not quite.",
+            comparison,
         ),
         columns=[
-            Column("First", digits=None),
-            Column("Second", digits=None),
-            Column("First better", digits=0),
-            Column("Second better", digits=0),
-            Column("No difference", digits=0),
-            Column("Share of first", "%", digits=0),
-            Column("Low", "%", digits=0),
-            Column("High", "%", digits=0),
+            Column("first"),
+            Column("second"),
+            Column("first better", digits=0),
+            Column("second better", digits=0),
+            Column("no difference", digits=0),
+            Column("share", "%", digits=0),
+            Column("share low", "%", digits=0),
+            Column("share high", "%", digits=0),
             Column("p", digits=4),
-            Column("Listeners", digits=0),
+            Column("listeners", digits=0),
         ],
         rows=[_pair_row(each) for each in pairs],
     )
     names = list(dict.fromkeys(name for each in pairs for name in (each.first, each.second)))
-    more = [_entrant_table(pairs, names)] if len(names) > 2 else []
-    return Section("Blind comparison of pairs", [table, *more])
+    return [table, *([_entrant_table(pairs, names, comparison)] if len(names) > 2 else [])]
 
 
 def _pair_row(pair: PairResult) -> list[Cell]:
@@ -313,7 +312,9 @@ def _pair_row(pair: PairResult) -> list[Cell]:
     return [pair.first, pair.second, *counts, *shares, pair.p, pair.listeners]
 
 
-def _entrant_table(pairs: Sequence[PairResult], names: Sequence[str]) -> Table:
+def _entrant_table(
+    pairs: Sequence[PairResult], names: Sequence[str], comparison: Comparison
+) -> Table:
     rows: list[list[Cell]] = []
     shares = []
     for name in names:
@@ -323,14 +324,16 @@ def _entrant_table(pairs: Sequence[PairResult], names: Sequence[str]) -> Table:
         shares.append(100 * (wins + ties / 2) / (decided + ties))
         rows.append([name, wins, decided - wins, ties, shares[-1]])
     return Table(
-        name="preferences_of_entrants",
-        caption="How often each entrant is preferred, no difference counted as half.",
+        name="preferences-entrants",
+        caption=caption(
+            "How often each entrant is preferred; no difference counts as half.", comparison
+        ),
         columns=[
-            Column("Entrant", digits=None),
-            Column("Better", digits=0),
-            Column("Worse", digits=0),
-            Column("No difference", digits=0),
-            Column("Preferred", "%", digits=0),
+            Column("system"),
+            Column("better", digits=0),
+            Column("worse", digits=0),
+            Column("no difference", digits=0),
+            Column("preferred", "%", digits=0),
         ],
         rows=rows,
         best={4: [index for index, share in enumerate(shares) if share == max(shares)]},
