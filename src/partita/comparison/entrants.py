@@ -20,9 +20,9 @@ from partita.errors import (
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.runs import system_labels
 from partita.files import folded, part_of_path
+from partita.settings import Settings, read_toml, settings_from
 from partita.training.nmf_training.dictionaries import DictionaryRecipe
 from partita.training.recipes import DICTIONARIES, load_recipe
-from partita.training.settings import Settings, read_toml, settings_from
 from partita.validation import bounded
 from partita.weights.aliases import own_name
 from partita.weights.cards import DEFAULT_MODEL

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
+from partita.settings import Settings, read_toml, settings_from
 from partita.training.augmentation import BY_SOURCE, Augmentation
-from partita.training.settings import Settings, parse_settings, read_toml, settings_from
+from partita.training.settings import parse_settings
 from partita.validation import bounded
 
 _FOLDER = Path(__file__).parent / "recipe_files"

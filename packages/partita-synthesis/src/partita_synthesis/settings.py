@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from partita.errors import UsageError
-from partita.training.settings import Settings
+from partita.settings import Settings
 from partita.validation import bounded
 
 

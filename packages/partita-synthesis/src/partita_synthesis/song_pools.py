@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from partita.datasets import open_dataset
 from partita.errors import UnknownNameError, one_line
+from partita.settings import Settings, read_toml, settings_from
 from partita.training.cache.decode_track import is_audible, sixteen_bit_step
 from partita.training.cache.decoded_songs import PIECE_S, DecodedSongs, DecodedTrack
-from partita.training.settings import Settings, read_toml, settings_from
 from partita.validation import bounded
 from partita_synthesis import Studio, SynthesisSettings, SynthesizedSong
 from partita_synthesis.midi import find_midi

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partita.errors import UsageError
-from partita.training.settings import Settings
+from partita.settings import Settings
 from partita.validation import bounded
 
 #: A value for each source, or none at all.

@@ -19,8 +19,9 @@ from partita.dsp.nmfd import nmfd
 from partita.errors import UnknownNameError, UsageError
 from partita.models.nmfd import Nmfd, NmfdConfig
 from partita.progress import Progress
+from partita.settings import Settings
 from partita.training.nmf_training.gains import can_have_gains, excerpts, learn_gains
-from partita.training.settings import Settings, parse_settings
+from partita.training.settings import parse_settings
 from partita.validation import bounded
 
 _AUDIBLE = 1e-2  # of the loudest piece's energy: what is below it counts as silence
