@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from partita.evaluation.evaluate import evaluate as evaluate
     from partita.models import list_models as list_models
     from partita.models import register_model as register_model
+    from partita.reports.notebook import show as show
     from partita.separation.estimates import Estimates as Estimates
     from partita.separation.separator import Separator as Separator
     from partita.weights import list_weights as list_weights
@@ -41,6 +42,7 @@ _HOMES = {
     "list_weights": "partita.weights",
     "load_audio": "partita.audio.signal",
     "register_model": "partita.models",
+    "show": "partita.reports.notebook",
 }
 _PACKAGES = (
     *("audio", "datasets", "dsp", "errors", "evaluation", "models", "reports", "separation"),
@@ -58,6 +60,7 @@ __all__ = [
     "list_weights",
     "load_audio",
     "register_model",
+    "show",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Audio:
 
     def __repr__(self) -> str:
         return f"Audio({self.form})"
+
+    def _repr_html_(self) -> str | None:
+        """Return a player for notebooks; None, which shows the text, of what is no audio."""
+        return signals_html({"audio": self}, heading=self.form)
 
     @property
     def form(self) -> str:
@@ -185,6 +189,44 @@ def as_audio(mixture: Audio | Tensor | npt.NDArray[Any], sample_rate: int | None
     if not np.isfinite(copied).all():
         raise UsageError("the mixture holds NaN or infinite samples")
     return Audio(torch.from_numpy(copied), whole_rate(rate))
+
+
+def signals_html(
+    signals: Mapping[str, Audio],
+    *,
+    heading: str = "",
+    notes: Sequence[str] = (),
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+) -> str | None:
+    """Return a player of several signals for notebooks.
+
+    Parameters
+    ----------
+    signals : mapping of str to Audio
+    heading, notes, start_s, duration_s
+        As for `partita.audio.player.player.player_html`.
+
+    Returns
+    -------
+    str or None
+        HTML; None if there is nothing to play.
+    """
+    from partita.audio.player.player import player_html
+
+    arrays = {
+        name: (audio.samples.detach().cpu().float().numpy(), audio.sample_rate)
+        for name, audio in signals.items()
+    }
+    shapes = [samples.shape for samples, _ in arrays.values()]
+    if not all(len(shape) == 2 and 1 <= shape[0] <= MAX_CHANNELS for shape in shapes):
+        return None
+    try:
+        return player_html(
+            arrays, heading=heading, notes=notes, start_s=start_s, duration_s=duration_s
+        )
+    except ValueError:  # nothing there
+        return None
 
 
 def whole_rate(sample_rate: object) -> int:

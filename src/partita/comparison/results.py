@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,17 @@ class Comparison:
     seed: int = 0
     trained_on: Sequence[str] = ()
     is_drawn: bool = False
+
+    def _repr_html_(self) -> str:
+        """Return the summary and what failed, for notebooks."""
+        from partita.comparison.tables import failures_table, summary_table
+        from partita.reports.notebook import table_html
+
+        shown = table_html(summary_table(self))
+        failures = failures_table(self)
+        if failures is not None:
+            shown += table_html(replace(failures, caption="What failed, and why."))
+        return shown
 
     @property
     def systems(self) -> dict[str, list[TrackScores]]:

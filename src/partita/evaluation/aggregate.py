@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from partita.datasets.tracks import order_stems
 from partita.evaluation.scores import TrackScores, median
+from partita.html import figure, html_table
 from partita.stem_names import normal_name
 
 _RESAMPLES = 2000
@@ -44,6 +45,17 @@ class Summary:
     tracks: int
     unscored: int
     scored_with: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        rows = []
+        for metric, value in self.medians.items():
+            low, high = self.intervals.get(metric, (math.nan, math.nan))
+            interval = "" if math.isnan(low) else f"{figure(low)} … {figure(high)}"
+            rows.append([metric, figure(value), interval])
+        unscored = f", {self.unscored} without a score" if self.unscored else ""
+        caption = f"{self.target}: median of {self.tracks} tracks{unscored}"
+        return html_table(["in dB", "median", "95 % interval"], rows, caption=caption)
 
 
 def summarise(tracks: Iterable[TrackScores], *, seed: int = 0) -> dict[str, Summary]:

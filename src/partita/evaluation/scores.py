@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from partita.errors import ScoresError, UsageError, one_line
 from partita.files import whole_file
+from partita.html import figure, html_table
 
 if TYPE_CHECKING:
     import pandas
@@ -88,6 +89,22 @@ class TrackScores:
         )
         track = f"{self.track!r}: " if self.track else ""
         return f"TrackScores({track}median SDR in dB: {figures})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of medians for notebooks."""
+        medians = self.medians()
+        names = list(dict.fromkeys(name for figures in medians.values() for name in figures))
+        rows = [
+            [target, *(figure(figures.get(name, math.nan)) for name in names)]
+            for target, figures in medians.items()
+        ]
+        windows = max((len(target.frames) for target in self.targets.values()), default=0)
+        what = f"median over {windows} windows of {self.window_s:g} s" if windows > 1 else "in dB"
+        whole = [name for name in names if name not in METRICS]
+        if whole and windows > 1:
+            what += f"; {', '.join(whole)}: whole track"
+        title = f"{self.track}: {what}" if self.track else what
+        return html_table(["in dB", *names], rows, caption=title, notes=self.warnings)
 
     def medians(self) -> dict[str, dict[str, float]]:
         """Return target → metric → median over windows, and the figures of the whole track.

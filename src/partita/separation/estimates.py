@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partita.audio.formats import stem_format
-from partita.audio.signal import Audio, save_together
+from partita.audio.signal import Audio, save_together, signals_html
 from partita.errors import UsageError
+from partita.html import figure
 from partita.stem_names import file_names
 
 
@@ -33,6 +34,14 @@ class Estimates(Mapping[str, Audio]):
         first = next(iter(self.stems.values()), None)
         form = "" if first is None else f": {first.form}"
         return f"Estimates({', '.join(self.stems)}{form})"
+
+    def _repr_html_(self) -> str | None:
+        """Return a player for notebooks, where each stem can be muted or heard alone."""
+        form = "".join(audio.form for audio in list(self.stems.values())[:1])
+        null = (
+            "" if self.null_depth_db is None else f" · null depth {figure(self.null_depth_db)} dB"
+        )
+        return signals_html(self.stems, heading=form + null, notes=self.warnings)
 
     def __getitem__(self, stem: str) -> Audio:
         return self.stems[stem]

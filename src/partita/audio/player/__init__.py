@@ -1,0 +1,1 @@
+"""A player as a piece of HTML, with its audio inside: what notebooks show."""
