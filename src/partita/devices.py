@@ -1,11 +1,13 @@
-"""Where models run, and in which precision."""
+"""Where models run, and in which precision; what memory they take."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 
@@ -60,6 +62,20 @@ def choose_precision(name: str = "auto") -> torch.dtype:
     if name not in _PRECISIONS:
         raise UnknownNameError("precision", name, PRECISIONS)
     return _PRECISIONS[name]
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that this process has had; None where the system does not say."""
+    if sys.platform.startswith("linux"):
+        # Not getrusage, which counts what the parent process had when it started this one.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1024
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    return None
 
 
 @contextlib.contextmanager

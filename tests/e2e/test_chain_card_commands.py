@@ -96,3 +96,15 @@ def test_fetch_finds_what_is_missing(run, band, tmp_path):
     result = run("models", "fetch", "band")
     assert result.status == 1
     assert "second.safetensors: missing, though it ships with partita" in result.err
+
+
+def test_a_stage_cache_changes_no_stem(run, band, write_song):
+    song = write_song()
+    plain = run("separate", song, "-n", "band", "--out", "plain")
+    for out in ("one", "two"):
+        kept = run("separate", song, "-n", "band", "--out", out, "--stage-cache", "kept")
+        assert (kept.status, kept.err) == (plain.status, plain.err) == (0, "")
+        for stem in ("vocals", "drums", "bass", "other"):
+            ours, theirs = (song.parent / f / "band/song" / f"{stem}.wav" for f in (out, "plain"))
+            assert ours.read_bytes() == theirs.read_bytes()
+    assert len(list((song.parent / "kept/stages").iterdir())) == 1

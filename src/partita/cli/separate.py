@@ -142,6 +142,14 @@ def separate(
             min=0, help="Iterations of a Wiener filter: less interference, more artifacts."
         ),
     ] = 0,
+    stage_cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep what chains estimate before their last models: a chain with another last "
+            "model computes that one only.",
+        ),
+    ] = None,
     keep_rate: Annotated[
         bool,
         typer.Option("--keep-rate", help="Keep the song's sample rate and channel count."),
@@ -211,7 +219,14 @@ def separate(
         )
         songs = list(dict.fromkeys(find_songs(inputs, outputs=[out, out / plan.model_name])))
         separator = _Once(
-            lambda: _separator(model, stems=choice, two_stems=two_stems, device=device, **settings)
+            lambda: _separator(
+                model,
+                stems=choice,
+                two_stems=two_stems,
+                device=device,
+                stage_cache=stage_cache,
+                **settings,
+            )
         )
         draw = _figures(songs, separator, plan, options) if figures else None
         outcomes = separate_songs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,19 +13,19 @@ import torch
 from torch import Tensor
 
 from partita.audio.signal import Audio, save_together
-from partita.comparison.cache import Cache
 from partita.comparison.child import Reporter
 from partita.comparison.results import TrainingPlan
 from partita.comparison.systems import STEMS
 from partita.comparison.tracks import FLOAT
 from partita.datasets import Dataset, Track
-from partita.devices import choose_device
+from partita.devices import choose_device, peak_memory_mb
 from partita.dsp.levels import NullMeter
 from partita.errors import PartitaError, UsageError, one_line
 from partita.evaluation.loading import load_references
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.systems import OracleSystem
 from partita.evaluation.targets import Match
+from partita.separation.stages import StageCache
 from partita.stem_names import file_names
 from partita.training.nmf_training.dictionaries import DictionaryRecipe, learn_dictionaries
 from partita.training.recipes import DICTIONARIES, load_recipe
@@ -80,12 +79,12 @@ class SeparationJob:
 
     def run(self, report: Reporter) -> None:
         """Separate all tracks; an error in one stops none of the others."""
-        cache = Cache(self.cache)
-        estimate = self._oracle() if self.model in ORACLES else self._separator(report)
+        stages = StageCache(self.cache)
+        estimate = self._oracle() if self.model in ORACLES else self._separator(report, stages)
         for job in self.tracks:
             report.send(begins=job.track.name)
             try:
-                self._one(job, cache, estimate)
+                self._one(job, stages, estimate)
             except InterruptedError:
                 raise
             except PartitaError as error:
@@ -100,13 +99,14 @@ class SeparationJob:
                 raise InterruptedError
 
     def _one(
-        self, job: TrackJob, cache: Cache, estimate: Callable[[TrackJob, Audio], _Estimates]
+        self, job: TrackJob, stages: StageCache, estimate: Callable[[TrackJob, Audio], _Estimates]
     ) -> None:
         mixture = job.track.load("mixture")
-        begun = time.perf_counter()
+        # What came from the cache took its time as well, when it was made.
+        begun = time.perf_counter() + stages.replayed_s
         estimates, warnings = estimate(job, mixture)
-        elapsed_s = time.perf_counter() - begun
-        with cache.making(STEMS, job.key) as made:
+        elapsed_s = time.perf_counter() - begun + stages.replayed_s
+        with stages.cache.making(STEMS, job.key) as made:
             rate = mixture.sample_rate
             names = file_names(list(estimates))
             files = {
@@ -118,7 +118,7 @@ class SeparationJob:
                 stems=list(estimates),
                 seconds=mixture.samples.shape[1] / rate,
                 elapsed_s=elapsed_s,
-                memory_mb=peak_memory_mb(),
+                memory_mb=max(peak_memory_mb() or 0.0, stages.replayed_mb) or None,
                 null_depth_db=_null_depth_db(job, mixture.samples, estimates),
                 warnings=list(warnings),
             )
@@ -133,10 +133,12 @@ class SeparationJob:
 
         return estimate
 
-    def _separator(self, report: Reporter) -> Callable[[TrackJob, Audio], _Estimates]:
+    def _separator(
+        self, report: Reporter, stages: StageCache
+    ) -> Callable[[TrackJob, Audio], _Estimates]:
         from partita.separation.separator import Separator
 
-        separator = Separator(self.model, device=self.device, **self.settings)
+        separator = Separator(self.model, device=self.device, stage_cache=stages, **self.settings)
         parameters = {id(each): each for model in separator.models
                       for each in model.model.parameters()}  # fmt: skip
         report.send(model={"parameters": sum(each.numel() for each in parameters.values())})
@@ -166,20 +168,6 @@ def _null_depth_db(job: TrackJob, mixture: Tensor, estimates: Mapping[str, Tenso
     meter = NullMeter()
     meter.add(mixture, torch.stack(fitted))
     return meter.null_depth_db
-
-
-def peak_memory_mb() -> float | None:
-    """Return the most memory that this process has had; None where the system does not say."""
-    if sys.platform.startswith("linux"):
-        # Not getrusage, which counts what the parent process had when it started this one.
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1024
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    return None
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from partita import __version__
-from partita.comparison.cache import Cache
 from partita.comparison.results import Comparison, EntrantResult
 from partita.comparison.tracks import content_digest
 from partita.datasets import Dataset
 from partita.devices import choose_device
 from partita.errors import PartitaError
 from partita.evaluation.oracles import ORACLES
+from partita.separation.result_cache import Cache
 from partita.weights.resolve import resolve
 
 _PACKAGES = ("torch", "numpy", "scipy", "soundfile", "av", "soxr", "lightning-fabric")

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from partita import __version__
-from partita.comparison.cache import Cache
 from partita.comparison.entrants import check_entrants
 from partita.comparison.jobs import TrainingJob
 from partita.comparison.options import CompareOptions
@@ -28,6 +27,7 @@ from partita.comparison.work import Report, Work
 from partita.datasets import Dataset, Track
 from partita.devices import choose_device
 from partita.errors import PartitaError, TrainingError
+from partita.separation.result_cache import Cache
 from partita.training.recipes import DICTIONARIES, load_recipe
 from partita.training.run_folder import RunFolder, read_losses
 from partita.weights.download import file_sha256

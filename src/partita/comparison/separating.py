@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from partita.comparison.cache import Cache
 from partita.comparison.jobs import SeparationJob, TrackJob
 from partita.comparison.options import CompareOptions
 from partita.comparison.processes import messages_of
@@ -21,6 +20,7 @@ from partita.datasets import Track
 from partita.errors import PartitaError, one_line
 from partita.evaluation.scores import TrackScores
 from partita.evaluation.tasks import RunOptions, ScoredTrack, score_tracks
+from partita.separation.result_cache import Cache
 
 _log = logging.getLogger(__name__)
 _MOST_JOBS = 4

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from partita import __version__
-from partita.comparison.cache import Cache, Entry
 from partita.comparison.entrants import SeparationSettings
 from partita.comparison.tracks import content_digest
 from partita.datasets import Track
@@ -19,6 +18,7 @@ from partita.evaluation.loading import Loaded, load_estimates
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.systems import Estimated, OracleSystem, System
 from partita.evaluation.targets import Match, match_available
+from partita.separation.result_cache import Cache, Entry
 from partita.stem_names import file_names
 from partita.weights.identity import digest_of
 from partita.weights.plan import ModelPlan

@@ -10,13 +10,13 @@ import torch
 
 from partita.audio.formats import stem_format
 from partita.audio.signal import Audio, save_together
-from partita.comparison.cache import Cache
 from partita.comparison.results import TrainingPlan
 from partita.datasets import Dataset, Track
 from partita.datasets.tracks import MIXTURE, StemFile
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
 from partita.evaluation.loading import files_mark
 from partita.evaluation.signals import as_reference
+from partita.separation.result_cache import Cache
 from partita.stem_names import file_names
 from partita.weights.download import file_sha256
 from partita.weights.identity import digest_of

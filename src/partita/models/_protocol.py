@@ -97,9 +97,12 @@ class SongFacts:
     side : Tensor ``[groups]`` or None
         Weight of the side signal (left minus right) of each independent pair of channels: 1 in
         ordinary stereo, 0 if it is silent or noise; None: unknown.
+    mixture : str
+        Digest of the mixture and its form, where estimates of it are kept; empty: they are not.
     """
 
     side: Tensor | None = None
+    mixture: str = ""
 
 
 class SeparationModel(nn.Module, ABC):

@@ -13,6 +13,7 @@ from partita.audio.conversion import Conversion, conversion_latency_s
 from partita.dsp.blocks import Aligner, until_last
 from partita.errors import UsageError
 from partita.models._protocol import SeparationModel, SongFacts
+from partita.separation.stages import CachedStage, StageCache
 from partita.separation.windowed import (
     Estimator,
     InferenceOptions,
@@ -226,7 +227,10 @@ class _EnsembleSeparation:
 
 
 def build_estimator(
-    plan: Part, options: InferenceOptions, load: Callable[[NamedModel], SeparationModel]
+    plan: Part,
+    options: InferenceOptions,
+    load: Callable[[NamedModel], SeparationModel],
+    stages: StageCache | None = None,
 ) -> Estimator:
     """Return the estimator of a plan.
 
@@ -238,23 +242,32 @@ def build_estimator(
         of its own.
     load : callable
         Loads a model of the plan.
+    stages : StageCache, optional
+        Keeps what chains have estimated before their last models.
 
     Raises
     ------
     PartitaError
         `load` fails; members of an ensemble do not fit each other, or options a model.
     """
-    estimator = _built(plan, options, load)
+    estimator = _built(plan, options, load, stages)
     check_windows(estimator, options)
     return estimator
 
 
 def _built(
-    plan: Part, options: InferenceOptions, load: Callable[[NamedModel], SeparationModel]
+    plan: Part,
+    options: InferenceOptions,
+    load: Callable[[NamedModel], SeparationModel],
+    stages: StageCache | None,
 ) -> Estimator:
     if isinstance(plan, ChainPlan):
-        joined, *others = [_built(part, options, load) for part in plan.parts]
-        for second, link in zip(others, plan.links[1:], strict=True):
+        joined = _built(plan.parts[0], options, load, stages)
+        for number, link in enumerate(plan.links[1:], start=1):
+            if stages is not None:
+                joined = stages.stage(joined, plan.beginning(number).digest, options)
+            # What the second gets is no mixture, so none of its stages is known by one.
+            second = _built(plan.parts[number], options, load, None)
             joined = Chain(joined, second, taken_stem(link, joined.sources))
         return joined
     if not isinstance(plan, EnsemblePlan):
@@ -262,7 +275,7 @@ def _built(
     members: list[Estimator] = []
     for number, member in enumerate(plan.members):
         others_options = dataclasses.replace(options, seed=options.seed + number)
-        members.append(_built(member.plan, others_options, load))
+        members.append(_built(member.plan, others_options, load, stages))
         first, last = members[0], members[-1]
         plan.check_form(
             number, (last.sample_rate, last.channels), (first.sample_rate, first.channels)
@@ -297,6 +310,8 @@ def chains_before(estimator: Estimator, model: WindowedModel) -> tuple[Chain, ..
     """
     if isinstance(estimator, Ensemble):
         parts: tuple[Estimator, ...] = estimator.members
+    elif isinstance(estimator, CachedStage):
+        return chains_before(estimator.inner, model)
     elif isinstance(estimator, Chain):
         if any(each is model for each in estimator.second.models):
             return estimator, *chains_before(estimator.second, model)

@@ -21,6 +21,7 @@ from partita.models._protocol import SeparationModel
 from partita.progress import Progress
 from partita.separation.chain import Chain, build_estimator, chains_before, check_windows
 from partita.separation.estimates import Estimates
+from partita.separation.stages import StageCache
 from partita.separation.stream import MixtureStream, Samples
 from partita.separation.windowed import Estimator, InferenceOptions, WindowedModel
 from partita.stem_names import choose_stems
@@ -55,6 +56,7 @@ class MixtureSeparator:
         seed: int = 0,
         sum_to_mix: bool = False,
         wiener: int = 0,
+        stage_cache: str | Path | StageCache | None = None,
     ) -> None:
         if isinstance(stems, str):
             stems = stems.split(",")
@@ -70,6 +72,9 @@ class MixtureSeparator:
         options = InferenceOptions(self._device, choose_precision(precision), **windows)
         self._settings = {**windows, "precision": precision, "sum_to_mix": sum_to_mix}
         self._sum_to_mix = sum_to_mix
+        if isinstance(stage_cache, str | Path):
+            stage_cache = StageCache(Path(stage_cache))
+        self._stages = stage_cache
         self._estimator: Estimator
         self.plan: ModelPlan | None = None
         self.sources: tuple[str, ...] = ()
@@ -90,7 +95,7 @@ class MixtureSeparator:
                 self.sources = self.plan.sources
                 chosen = choose_stems(self.sources, stems=stems, two_stems=two_stems)
                 part = part.needed({name for members in chosen.values() for name in members})
-            self._estimator = build_estimator(part, options, load_model)
+            self._estimator = build_estimator(part, options, load_model, stage_cache)
         self.sources = self.sources or self._estimator.sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
 
@@ -321,6 +326,7 @@ class MixtureSeparator:
             frames,
             progress,
             meter=NullMeter() if set(self._estimator.sources) == set(self.sources) else None,
+            is_kept=self._stages is not None,
         )
 
 

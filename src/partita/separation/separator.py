@@ -67,6 +67,9 @@ class Separator(MixtureSeparator):
         Distribute the residual over the estimates, so that they add up to the mixture.
     wiener : int
         Iterations of the Wiener filter `partita.dsp.wiener_refinement`; 0: none.
+    stage_cache : str or Path, optional
+        A folder that keeps what chains estimate before their last models: chains of other last
+        models compute the last ones only. It grows, and may be removed at any time.
 
     Raises
     ------

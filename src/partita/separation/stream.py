@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class MixtureStream:
     field : StereoField or None
         The mixture's. Mono, narrow and one-sided mixtures are mapped to ordinary stereo for the
         estimator, and estimates are mapped back; None: not measured.
+    is_kept : bool
+        Whether stages of the estimator are kept, so that `measure` takes the mixture's digest.
     """
 
     estimator: Estimator
@@ -61,6 +64,8 @@ class MixtureStream:
     meter: NullMeter | None = field(default_factory=NullMeter)
     done: int = 0
     field: StereoField | None = None
+    is_kept: bool = False
+    _digest: str = ""
 
     @property
     def out_rate(self) -> int:
@@ -79,7 +84,12 @@ class MixtureStream:
 
     @property
     def needs_measure(self) -> bool:
-        """Whether `measure` must be called first, because the stereo field matters."""
+        """Whether `measure` must be called first, for the stereo field or the digest."""
+        return self._has_field or self.is_kept
+
+    @property
+    def _has_field(self) -> bool:
+        """Whether the stereo field matters."""
         return self.in_channels > 1 and (self.estimator.channels == 2 or not self.keep_rate)
 
     def measure(self, blocks: Iterable[Samples]) -> None:
@@ -88,10 +98,17 @@ class MixtureStream:
         All windows of a song share it: a song that begins with a bass in the centre is not mono.
         """
         meter = StereoMeter(self.rate)
+        digest = hashlib.sha256(repr((self.rate, self.in_channels, self.keep_rate)).encode())
         for block in blocks:
-            pairs = split_channels(block, 2) if self.keep_rate else mix_channels(block, 2)[None]
-            meter.add(pairs)
-        self.field = meter.field()
+            if self._has_field:
+                both = split_channels(block, 2) if self.keep_rate else mix_channels(block, 2)[None]
+                meter.add(both)
+            if self.is_kept:
+                digest.update(np.ascontiguousarray(block.T).data)
+        if self._has_field:
+            self.field = meter.field()
+        if self.is_kept:
+            self._digest = digest.hexdigest()
 
     @property
     def latency_s(self) -> float:
@@ -150,7 +167,8 @@ class MixtureStream:
 
     @property
     def _facts(self) -> SongFacts:
-        return SongFacts() if self._mapping is None else SongFacts(side=self._mapping.mapped_side)
+        side = None if self._mapping is None else self._mapping.mapped_side
+        return SongFacts(side, self._digest)
 
     def _selection(self) -> Tensor:
         """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems."""

@@ -151,6 +151,10 @@ class ChainPlan:
         pairs = zip(self.links, self.parts, strict=True)
         return digest_of(*(fact for link, part in pairs for fact in (link.stem, part.digest)))
 
+    def beginning(self, count: int) -> ChainPlan:
+        """Return the chain of its first parts."""
+        return ChainPlan(self.parts[:count], self.links[:count])
+
     def needed(self, wanted: Iterable[str]) -> ChainPlan:
         """Return the part of it that some of its stems need, see `EnsemblePlan.needed`."""
         wanted, parts = set(wanted), list(self.parts)

@@ -9,7 +9,6 @@ import torch
 
 from common import SMALL_UNET
 from partita import Separator
-from partita.comparison.cache import Cache
 from partita.comparison.entrants import trained_entrants
 from partita.comparison.results import Entrant
 from partita.comparison.run import CompareOptions, compare
@@ -20,6 +19,7 @@ from partita.evaluation.runs import benchmark
 from partita.evaluation.scoring import ScoreOptions
 from partita.evaluation.tasks import RunOptions
 from partita.models import create_model
+from partita.separation.result_cache import Cache
 from partita.weights.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import logging
 import shutil
@@ -18,6 +20,8 @@ from partita.weights.download import file_sha256
 
 _log = logging.getLogger(__name__)
 _INDEX = "entry.json"
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+_MOST_ATTEMPTS = 100
 
 
 @dataclass
@@ -109,13 +113,15 @@ class Cache:
             raise write_error(self.root, error) from error
 
     def _put(self, folder: Path, place: Path) -> None:
-        """Give an entry its name, unless another process does just that."""
-        shutil.rmtree(place, ignore_errors=True)
-        try:
-            folder.replace(place)
-        except OSError:
-            if not (place / _INDEX).exists():
-                raise
+        """Give an entry its name; of several processes that do, the last one's stays."""
+        for attempt in itertools.count():
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                folder.replace(place)
+                break
+            except OSError as error:
+                if error.errno not in _TAKEN or attempt == _MOST_ATTEMPTS:
+                    raise
         sync_folder(place.parent)
 
     def remember(self, kind: str, key: str, facts: Mapping[str, Any]) -> None:

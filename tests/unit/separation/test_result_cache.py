@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from partita.comparison.cache import Cache
 from partita.errors import AudioWriteError
+from partita.separation.result_cache import Cache
 
 
 def write(cache, text="abc", key="k" * 64):
@@ -86,7 +86,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("partita.comparison.cache.sync_folder", full)
+    monkeypatch.setattr("partita.separation.result_cache.sync_folder", full)
     with pytest.raises(AudioWriteError, match="disk is full") as error:
         write(cache)
     assert "\n" not in str(error.value)
