@@ -67,6 +67,7 @@ def _devices() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
+    from partita.training.song_sources import decoded_folder
     from partita.weights.cache_folder import cache_folder, existing_folder
     from partita.weights.cards import CARDS
     from partita.weights.store import is_cached
@@ -80,8 +81,15 @@ def _cache() -> dict[str, Any]:
     return {
         "folder": str(folder),
         "weights": ", ".join(cached) or "none yet (partita models fetch NAME)",
+        "training_data": f"{_gigabytes(decoded_folder()):.1f} GB decoded, may be deleted "
+        f"({decoded_folder().name})",
         "free_space": f"{shutil.disk_usage(existing_folder(folder)).free / 1e9:.1f} GB",
     }
+
+
+def _gigabytes(folder: Path) -> float:
+    """Return the size of a folder; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
 def _formats() -> dict[str, str]:

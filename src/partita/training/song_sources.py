@@ -31,6 +31,11 @@ _MOST_NAMED = 12  # stems in a message
 _NOT_IN_SOURCES = frozenset("+/\\. ,")  # characters of stems that no model can be named after
 
 
+def decoded_folder() -> Path:
+    """Return the folder of the cache that keeps decoded songs for later trainings."""
+    return cache_folder() / "excerpts"
+
+
 class SongPool(Protocol):
     """Songs that excerpts are drawn from; they may change as the training goes on."""
 
@@ -154,7 +159,7 @@ class DatasetSongs:
             self._model.learned,
             sample_rate=self._model.sample_rate,
             channels=self._model.channels,
-            folder=cache_folder() / "excerpts",
+            folder=decoded_folder(),
             progress=progress,
         )
         yield _divide(songs, len(self._train))
