@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
+_PACKAGE = "partita.reports.page"
 #: What plays audio; ``scripts/engine.js`` says how.
 ENGINE = ("scripts/pieces.js", "scripts/engine.js")
 
 
-def asset(name: str, package: str = "partita.reports.page") -> Markup:
+def asset(name: str, package: str = _PACKAGE) -> Markup:
     """Return a file of a package, to be written between tags of a page.
 
     Parameters
@@ -22,13 +26,29 @@ def asset(name: str, package: str = "partita.reports.page") -> Markup:
         ``scripts/…`` or ``vendor/…``.
     package : str
     """
-    text = (files(package) / name).read_text(encoding="utf-8")
-    if "</script" in text or "</style" in text or "<!--" in text:
+    text = _read(name, package)
+    if ("</style" if name.endswith(".css") else "</script") in text or "<!--" in text:
         raise ValueError(f"{name} would end the element that it is written into")
+    from markupsafe import Markup  # comes with Jinja, which is not a core dependency
+
     return Markup(text)  # noqa: S704 - our own and vendored files, checked above
 
 
-def security_policy(scripts: Iterable[str], styles: Iterable[str] = ()) -> str:
+def licences() -> list[dict[str, str]]:
+    """Return name, version, homepage and full licence of each vendored library."""
+    found = tomllib.loads(_read("vendor/libraries.toml"))
+    return [
+        {
+            "name": name,
+            "version": library["version"],
+            "homepage": library["homepage"],
+            "text": _read(f"vendor/{library['licence_file']}"),
+        }
+        for name, library in found.items()
+    ]
+
+
+def security_policy(scripts: Iterable[str], styles: Iterable[str] = (), *, nonce: str = "") -> str:
     """Return a Content-Security-Policy under which a page runs these scripts and nothing else.
 
     Pieces of audio are scripts beside the page: of its own origin on a server, ``file:`` on disk.
@@ -38,13 +58,20 @@ def security_policy(scripts: Iterable[str], styles: Iterable[str] = ()) -> str:
     ----------
     scripts, styles : iterable of str
         What stands between the tags, to the character.
+    nonce : str
+        Of styles that a library writes into its own part of the page.
     """
     scripts_allowed = " ".join(["'self'", "file:", *map(_hash, scripts)])
-    styles_allowed = " ".join(map(_hash, styles)) or "'none'"
+    with_nonce = [f"'nonce-{nonce}'"] if nonce else []
+    styles_allowed = " ".join([*with_nonce, *map(_hash, styles)]) or "'none'"
     return (
         f"default-src 'none'; script-src {scripts_allowed}; style-src {styles_allowed}; "
         "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _read(name: str, package: str = _PACKAGE) -> str:
+    return (files(package) / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

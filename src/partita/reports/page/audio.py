@@ -198,6 +198,10 @@ def encode_signal(source: Source, folder: Path, coding: Coding, *, label: str = 
             signal = _write_signal(source, partial, name, coding)
             shutil.rmtree(folder / name, ignore_errors=True)  # incomplete, or of a damaged disk
             partial.replace(folder / name)
+        except OSError:
+            if (found := _read_record(folder / name)) is None:
+                raise
+            return found  # another thread or process has just made the same
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:

@@ -6,7 +6,7 @@
  */
 "use strict";
 
-var partita = window.partita || {};
+window.partita = window.partita || {};
 
 (function () {
   const KEPT_BYTES = 300e6; // of decoded pieces: 80 of ten seconds in stereo
@@ -130,5 +130,3 @@ var partita = window.partita || {};
 
   partita.Pieces = Pieces;
 })();
-
-window.partita = partita;

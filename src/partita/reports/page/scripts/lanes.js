@@ -1,0 +1,187 @@
+/* A lane for each stem: waveform, spectrogram and SDR over time, on one axis of time. */
+"use strict";
+
+(function () {
+  const GUTTER = 40; // pixels at the left, for what the axes say
+  const [WAVE_HEIGHT, SDR_HEIGHT, PICTURE_HEIGHT] = [52, 62, 120];
+  const LABELLED_HZ = { 100: "100", 1000: "1k", 10000: "10k" };
+  const LEAST_SDR = -15; // drawn; a window can be far below
+
+  function make(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+  partita.make = make;
+
+  function decodePeaks(signal) {
+    const text = atob(signal.peaks);
+    return Float32Array.from(text, (char) => (char.charCodeAt(0) / 255) * signal.peak);
+  }
+
+  /** Greatest samples of a signal over time: Float32Array. */
+  partita.peaksOf = function (signal) {
+    if (!signal.envelope) signal.envelope = decodePeaks(signal);
+    return signal.envelope;
+  };
+
+  /* A canvas of the element's size in the screen's own pixels; its context, cleared. */
+  function fresh(canvas, height) {
+    const width = canvas.parentElement.clientWidth - GUTTER;
+    const dense = window.devicePixelRatio || 1;
+    canvas.width = Math.max(1, Math.round(width * dense));
+    canvas.height = Math.round(height * dense);
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+    canvas.style.marginLeft = `${GUTTER}px`;
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    return context;
+  }
+
+  class Lane {
+    /**
+     * @param name  of the stem
+     * @param orders  {solo(), mute(), choose()}: what the lane's buttons do; null: it has none
+     */
+    constructor(name, orders) {
+      this.name = name;
+      this.wave = make("canvas", { class: "wave", "aria-hidden": "true" });
+      this.picture = make("canvas", { class: "picture", "aria-hidden": "true" });
+      this.hertz = make("div", { class: "hertz", "aria-hidden": "true" });
+      this.frame = make("div", { class: "picture-frame", hidden: "" }, this.hertz, this.picture);
+      this.curves = make("div", { class: "curves", "aria-hidden": "true" });
+      this.view = make("div", { class: "lane-view" }, this.wave, this.frame, this.curves);
+      this.readout = make("output", { class: "readout", "aria-live": "off" });
+      this.buttons = [];
+      const head = make("div", { class: "lane-head" }, make("span", { class: "stem" }, name));
+      if (orders) {
+        this.mute = make("button", { type: "button", "aria-pressed": "false", "aria-label": `Mute ${name}`, title: "Mute (m)" }, "M");
+        this.solo = make("button", { type: "button", "aria-pressed": "false", "aria-label": `Solo ${name}`, title: "Solo (s)" }, "S");
+        this.mute.addEventListener("click", orders.mute);
+        this.solo.addEventListener("click", orders.solo);
+        head.addEventListener("click", orders.choose);
+        head.append(make("span", { class: "pair" }, this.mute, this.solo));
+      }
+      head.append(this.readout);
+      this.element = make("div", { class: "lane" }, head, this.view);
+      this.element.dataset.stem = name;
+      this.drawn = ""; // what the picture shows
+    }
+
+    /** Show these curves, a list of {name, values}, of windows `hop` seconds apart. */
+    setSdr(curves, hop) {
+      this.sdr = curves;
+      this.hop = hop;
+      if (this.chart) this.chart.destroy();
+      this.chart = null;
+      this.curves.hidden = !curves.some((curve) => curve.values.some((value) => value !== null));
+      if (this.curves.hidden) return;
+      const length = Math.max(...curves.map((curve) => curve.values.length));
+      const times = Array.from({ length: length + 1 }, (_, n) => n * hop);
+      const clipped = curves.map(({ values }) => [
+        ...Array.from({ length }, (_, n) => (values[n] === null || values[n] === undefined ? null : Math.max(LEAST_SDR, values[n]))),
+        null, // the last step ends here
+      ]);
+      const series = curves.map((_, number) => ({
+        stroke: () => partita.hue(number),
+        paths: uPlot.paths.stepped({ align: 1, extend: true }),
+        points: { show: false },
+      }));
+      const options = {
+        width: this.curves.clientWidth || 300,
+        height: SDR_HEIGHT,
+        padding: [6, 0, 4, 0],
+        legend: { show: false },
+        cursor: { show: false },
+        scales: { x: { time: false, auto: false }, y: { range: (_, low, high) => [Math.min(0, low) - 1, Math.max(5, high) + 1] } },
+        axes: [{ show: false }, partita.axis({ size: GUTTER, splits: splitsOf, font: "11px system-ui, sans-serif" })],
+        series: [{}, ...series],
+      };
+      this.chart = new uPlot(options, [times, ...clipped], this.curves);
+    }
+
+    /** SDR of a curve at a time, or null. */
+    sdrAt(name, time) {
+      const curve = (this.sdr || []).find((each) => each.name === name);
+      const value = curve && curve.values[Math.floor(time / this.hop)];
+      return value === undefined ? null : value;
+    }
+
+    /**
+     * Draw what is to be seen.
+     *
+     * @param state  {signal, system, hue, view, loudest, spectrograms, pieces}; signal may be undefined
+     */
+    draw(state) {
+      this._drawWave(state);
+      this.frame.hidden = !state.spectrograms;
+      if (state.spectrograms) this._drawPicture(state);
+      if (this.chart) this._drawCurves(state);
+    }
+
+    _drawWave({ signal, hue, view, loudest, seconds }) {
+      const context = fresh(this.wave, WAVE_HEIGHT);
+      const { width, height } = context.canvas;
+      if (!signal) return;
+      const peaks = partita.peaksOf(signal);
+      const middle = height / 2;
+      context.fillStyle = hue;
+      for (let x = 0; x < width; x++) {
+        const place = (at) => ((view.start + (at / width) * (view.end - view.start)) / seconds) * peaks.length;
+        const from = Math.max(0, Math.floor(place(x)));
+        const to = Math.max(from + 1, Math.floor(place(x + 1)));
+        let peak = 0;
+        for (let n = from; n < Math.min(to, peaks.length); n++) peak = Math.max(peak, peaks[n]);
+        const half = Math.max(0.5, (peak / loudest) * middle);
+        context.fillRect(x, middle - half, 1, 2 * half);
+      }
+    }
+
+    async _drawPicture({ signal, view, pieces, failed }) {
+      const wanted = signal ? `${signal.folder} ${view.start} ${view.end} ${this.view.clientWidth}` : "";
+      if (wanted === this.drawn) return;
+      this.drawn = wanted;
+      const context = fresh(this.picture, PICTURE_HEIGHT);
+      this._labelHertz(pieces.coding.sampleRate);
+      if (!signal) return;
+      try {
+        await partita.drawSpectrogram(context, pieces, signal, view, () => this.drawn === wanted);
+      } catch (error) {
+        failed(error);
+      }
+    }
+
+    _labelHertz(sampleRate) {
+      const labels = Object.entries(LABELLED_HZ).map(([hertz, text]) => {
+        const label = make("span", {}, text);
+        label.style.bottom = `${100 * partita.placeOfFrequency(Number(hertz), sampleRate)}%`;
+        return label;
+      });
+      this.hertz.replaceChildren(...labels);
+    }
+
+    _drawCurves({ system, view }) {
+      const width = this.curves.clientWidth;
+      this.sdr.forEach(({ name }, number) => {
+        const series = this.chart.series[number + 1];
+        series.width = name === system ? 2 : 1;
+        series.alpha = name === system ? 1 : 0.3;
+      });
+      if (width && width !== this.chart.width) this.chart.setSize({ width, height: SDR_HEIGHT });
+      this.chart.redraw();
+      this.chart.setScale("x", { min: view.start, max: view.end }); // last: redraw sets the old one
+    }
+  }
+
+  function splitsOf(chart, axis, low, high) {
+    const step = high - low > 24 ? 10 : 5;
+    const splits = [];
+    for (let value = Math.ceil(low / step) * step; value <= high; value += step) splits.push(value + 0); // no -0
+    return splits;
+  }
+
+  Lane.gutter = GUTTER;
+  partita.Lane = Lane;
+})();

@@ -1,0 +1,240 @@
+"""Writes a report as a page: ``index.html``, audio and pictures beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from partita.errors import UsageError, write_error
+from partita.files import whole_file
+from partita.progress import Progress
+from partita.reports.content import (
+    Block,
+    BoxPlot,
+    LineChart,
+    PairedPlot,
+    Picture,
+    Report,
+    Section,
+    Table,
+    Text,
+)
+from partita.reports.page.assets import ENGINE, asset, licences, security_policy
+from partita.reports.page.songs import encode_songs
+from partita.reports.page.strips import box_strips, paired_strips
+from partita.reports.table_files import cell_text, heading, is_numeric
+
+PAGE = "index.html"
+_AUDIO, _PICTURES = "audio", "pictures"
+_STYLES = ("vendor/uplot.css", "styles/page.css")
+_PAGE_SCRIPTS = ("scripts/tables.js", "vendor/uplot.js", "scripts/charts.js")
+_PLAYER_SCRIPTS = (
+    "vendor/wavesurfer.js",
+    "vendor/wavesurfer-regions.js",
+    *ENGINE,
+    "scripts/spectrogram.js",
+    "scripts/lanes.js",
+    "scripts/overview.js",
+    "scripts/keys.js",
+    "scripts/player.js",
+)
+#: Of the style that wavesurfer.js writes into its own part of the page.
+_NONCE = "partita"
+
+
+def write_page(
+    report: Report, folder: Path, *, audio: str = "opus", progress: Progress | None = None
+) -> Path:
+    """Write a report as a page that opens from disk, without a network.
+
+    Audio lies beside the page, in ``audio``; what is there and has not changed is not encoded
+    again. Keep the folder together when it is moved.
+
+    Parameters
+    ----------
+    report : Report
+    folder : Path
+        Made if missing.
+    audio : {"opus", "flac"}
+        Opus takes 1 MB per minute and signal. FLAC is exact to 16 bits, four to six times as
+        large, and played by Safari before 18.4, too.
+    progress : callable, optional
+        Counts signals that are encoded or found.
+
+    Returns
+    -------
+    Path
+        ``index.html``, which is written last.
+
+    Raises
+    ------
+    UsageError
+        Jinja is not installed, or `audio` is unknown.
+    AudioReadError
+        A song cannot be read.
+    AudioWriteError
+        The folder cannot be written to.
+    """
+    page = folder / PAGE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        player = {}
+        if report.songs:
+            player = encode_songs(report.songs, folder / _AUDIO, audio, progress)
+        text = _render(report, player, _copy_pictures(report.sections, folder))
+        with whole_file(page) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise write_error(page, error) from error
+    return page
+
+
+def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, str]) -> str:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise UsageError('pages need Jinja: pip install "partita[compare]"') from error
+    environment = Environment(
+        loader=PackageLoader("partita.reports.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = [*_PAGE_SCRIPTS, *(_PLAYER_SCRIPTS if report.songs else ())]
+    scripts, styles = [asset(name) for name in names], [asset(name) for name in _STYLES]
+    return environment.get_template("index.html.jinja").render(
+        report=report,
+        sections=_sections(report.sections, pictures),
+        policy=security_policy(scripts, styles, nonce=_NONCE),
+        scripts=scripts,
+        styles=styles,
+        licences=licences(),
+        player=Markup(_data(player)) if report.songs else None,  # noqa: S704 - escaped there
+        systems=list(dict.fromkeys(name for song in report.songs for name in song.estimates)),
+    )
+
+
+def _sections(sections: Sequence[Section], pictures: Mapping[Path, str]) -> list[dict[str, Any]]:
+    unique = _unique_ids()
+    return [
+        {
+            "id": unique(section.title),
+            "title": section.title,
+            "blocks": [_block(block, unique, pictures) for block in section.blocks],
+        }
+        for section in sections
+    ]
+
+
+def _block(
+    block: Block, unique: Callable[[str], str], pictures: Mapping[Path, str]
+) -> dict[str, Any]:
+    """Return what a template draws: ``kind`` and what the kind needs."""
+    if isinstance(block, Text):
+        return {"kind": "text", "text": block.text, "verdict": block.verdict}
+    shown = {"id": unique(block.name), "caption": block.caption}
+    if isinstance(block, Table):
+        return {"kind": "table", **shown, **_table(block)}
+    if isinstance(block, LineChart):
+        return {"kind": "chart", **shown, "data": _chart(block)}
+    if isinstance(block, BoxPlot):
+        return {"kind": "strips", **shown, "plot": box_strips(block)}
+    if isinstance(block, PairedPlot):
+        return {"kind": "strips", **shown, "plot": paired_strips(block)}
+    return {"kind": "picture", **shown, "file": pictures[block.path]}
+
+
+def _table(table: Table) -> dict[str, Any]:
+    columns = [
+        {"heading": heading(column), "meaning": column.meaning, "numeric": is_numeric(table, place)}
+        for place, column in enumerate(table.columns)
+    ]
+    best = {(row, column) for column, rows in table.best.items() for row in rows}
+    rows = [
+        [
+            {
+                "text": cell_text(cell, table.columns[place]),
+                "best": (number, place) in best,
+                "value": cell if isinstance(cell, int | float) and math.isfinite(cell) else None,
+            }
+            for place, cell in enumerate(row)
+        ]
+        for number, row in enumerate(table.rows)
+    ]
+    return {"columns": columns, "rows": rows, "notes": table.notes}
+
+
+def _chart(chart: LineChart) -> str:
+    """Return curves on one x axis, as uPlot takes them."""
+    places = sorted({x for curve in chart.curves.values() for x, _ in curve if math.isfinite(x)})
+    curves = []
+    for curve in chart.curves.values():
+        values = {x: y for x, y in curve if math.isfinite(y) and (y > 0 or not chart.log_y)}
+        curves.append([values.get(x) for x in places])
+    data = {
+        "x": places,
+        "curves": [
+            {"name": name, "values": values}
+            for name, values in zip(chart.curves, curves, strict=True)
+        ],
+        "xLabel": chart.x_label,
+        "yLabel": chart.y_label,
+        "logY": chart.log_y,
+    }
+    return _json(data)
+
+
+def _copy_pictures(sections: Sequence[Section], folder: Path) -> dict[Path, str]:
+    """Copy pictures beside the page; their names are those of their content."""
+    copied: dict[Path, str] = {}
+    for picture in _pictures(sections):
+        content = picture.path.read_bytes()
+        name = f"{_slug(picture.name)}-{hashlib.sha256(content).hexdigest()[:12]}.png"
+        copied[picture.path] = f"{_PICTURES}/{name}"
+        target = folder / _PICTURES / name
+        if not target.is_file() or target.stat().st_size != len(content):
+            target.parent.mkdir(exist_ok=True)
+            with whole_file(target) as partial:
+                shutil.copyfile(picture.path, partial)
+    return copied
+
+
+def _pictures(sections: Sequence[Section]) -> Iterator[Picture]:
+    for section in sections:
+        yield from (block for block in section.blocks if isinstance(block, Picture))
+
+
+def _unique_ids() -> Callable[[str], str]:
+    """Return a function that makes fragments of URLs, never the same one twice."""
+    taken = {"listen", "top"}
+
+    def unique(name: str) -> str:
+        base = chosen = _slug(name)
+        number = 2
+        while chosen in taken:
+            chosen, number = f"{base}-{number}", number + 1
+        taken.add(chosen)
+        return chosen
+
+    return unique
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "part"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _data(value: object) -> str:
+    """Return JSON that ends no element of a page, whatever songs and systems are called."""
+    return _json(value).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
