@@ -93,13 +93,13 @@ class PaperSections:
             words.which_track(self._data),
             words.which_sources(self._data),
         ]
-        for result in self._comparison.results:
-            if result.entrant.training is not None:
-                lines.append(f"{result.entrant.name}: {words.scaled(result.entrant.training)}.")
+        lines += [
+            f"{result.entrant.name}: {words.scaled(result.entrant.training)}."
+            for result in self._comparison.results
+            if result.entrant.training is not None
+        ]
         if not self._data.can_train:
-            lines.append(
-                "There are no tracks to learn from beside those that are scored: nothing is trained."
-            )
+            lines.append("No tracks are left to learn from beside those that are scored.")
         lines.append(
             "Pairs that are compared have the same budget of steps, excerpts and batches: "
             f"{names.REALTIME} and {names.CROSSTALK}, {names.LIGHT} and {names.DECODERS}."

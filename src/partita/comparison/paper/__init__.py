@@ -1,0 +1,1 @@
+"""The paper's experiment: its systems, budgets, tables and figures, with ours beside them."""
