@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +21,18 @@ from partita.comparison.paper.tables import Stems, regrouped, write_table
 from partita.comparison.paper.words import convention, seeds, why_missing
 from partita.comparison.results import Comparison, Entrant, EntrantResult
 from partita.comparison.synthetic_songs import SyntheticSongs, make_songs
+from partita.comparison.verdicts import (
+    AS_IS,
+    BARE,
+    EXACT,
+    FILTERED,
+    KINDS,
+    additive_verdict,
+    beats_floors,
+    sum_verdict,
+)
 from partita.datasets import Dataset, open_dataset
 from partita.errors import PartitaError, one_line
-from partita.evaluation.aggregate import bootstrap_interval
 from partita.evaluation.oracles import ORACLES
 from partita.models import create_model
 from partita.models._magnitudes import MagnitudeModel
@@ -40,8 +49,6 @@ _INSTRUMENTS = ("flute", "guitar")
 _UNUSUAL = ("guitar", "piano", "keys", "strings", "flute", "synth", "percussion")
 _USUAL_SUM = ("drums", "bass")
 _PERCUSSIVE = ("drums", "percussion", "guitar", "rest")
-#: What is left of the mixture when all estimates are taken from it: less than a thousandth.
-_NEGLIGIBLE_DB = -30.0
 
 
 class Compare(Protocol):
@@ -158,7 +165,13 @@ class Hypotheses:
             *filter(None, map(why_missing, found.results)),
         ]
         table = Table(f"any-instruments-{kind}", caption, columns, rows, notes=notes)
-        return [table, Text(_beats_floors(values, sources, kind), verdict=True)]
+        return [
+            table,
+            Text(
+                beats_floors(values, sources, kind, trained=_TRAINED, floors=(FLOOR, _HPSS)),
+                verdict=True,
+            ),
+        ]
 
     def _hpss(self, sources: Sequence[str], kind: str) -> Path:
         """Write HPSS whose parts have the names of two sources."""
@@ -208,7 +221,7 @@ class Hypotheses:
         table = Table("sums", caption, columns, rows, notes=notes)
         floor = _figures_on(of_sum[FLOOR][0], name, has_both)[0]
         own = _figures_on(trained[0], name, has_both)[0]
-        return [table, Text(_sum_verdict(own, floor, differences, parts), verdict=True)]
+        return [table, Text(sum_verdict(own, floor, differences, parts), verdict=True)]
 
     # ------------------------------------------------------------------ additivity
 
@@ -230,12 +243,12 @@ class Hypotheses:
         depths: dict[str, dict[str, float]] = {}
         for result in systems:
             name = result.entrant.name
-            of_kinds = {_AS_IS: result} | {
+            of_kinds = {AS_IS: result} | {
                 kind: found[entrant.name] for kind, entrant in variants.get(name, {}).items()
             }
             depths[name] = {kind: _depth(each) for kind, each in of_kinds.items()}
-            shown = [depths[name].get(kind, math.nan) for kind in _KINDS]
-            sdrs = [_mean_sdr(of_kinds[k]) if k in of_kinds else math.nan for k in _KINDS]
+            shown = [depths[name].get(kind, math.nan) for kind in KINDS]
+            sdrs = [_mean_sdr(of_kinds[k]) if k in of_kinds else math.nan for k in KINDS]
             rows.append([name, *map(_cell, (*shown, *sdrs))])
         caption = (
             "Additivity: null depth, the level of the mixture minus the sum of all estimates "
@@ -244,8 +257,8 @@ class Hypotheses:
         )
         columns = [
             Column("system", digits=None),
-            *(Column(f"null depth, {kind}", "dB", 1) for kind in _KINDS),
-            *(Column(f"SDR, {kind}", "dB") for kind in _KINDS),
+            *(Column(f"null depth, {kind}", "dB", 1) for kind in KINDS),
+            *(Column(f"SDR, {kind}", "dB") for kind in KINDS),
         ]
         notes = [
             "Filter: the multichannel Wiener filter that Open-Unmix has of its own; for others "
@@ -253,12 +266,12 @@ class Hypotheses:
             *filter(None, map(why_missing, found.values())),
         ]
         table = Table("additivity", caption, columns, rows, notes=notes)
-        return [table, Text(_additive_verdict(depths), verdict=True)]
+        return [table, Text(additive_verdict(depths), verdict=True)]
 
     def _variants(self, result: EntrantResult) -> dict[str, Entrant]:
         """Return the same system without and with a filter, and with exact sums."""
         name, model = result.entrant.name, _model_of(result)
-        kinds = {_EXACT: Entrant(f"{name}, exact sums", model, settings={"sum_to_mix": True})}
+        kinds = {EXACT: Entrant(f"{name}, exact sums", model, settings={"sum_to_mix": True})}
         try:
             loaded = load_model(model)
         except PartitaError:
@@ -268,12 +281,8 @@ class Hypotheses:
             bare = create_model(loaded.registry_name, plain.to_dict())
             bare.load_state_dict(loaded.state_dict())
             path = write_model(bare, self.folder / f"{name}-unfiltered.safetensors")
-            return {_BARE: Entrant(f"{name}, no filter", str(path)), **kinds}
-        return {_FILTERED: Entrant(f"{name}, filter", model, settings={"wiener": 1}), **kinds}
-
-
-_AS_IS, _BARE, _FILTERED, _EXACT = "as it is", "no filter", "filter", "exact sums"
-_KINDS = (_AS_IS, _BARE, _FILTERED, _EXACT)
+            return {BARE: Entrant(f"{name}, no filter", str(path)), **kinds}
+        return {FILTERED: Entrant(f"{name}, filter", model, settings={"wiener": 1}), **kinds}
 
 
 def other_stems(sources: Sequence[str]) -> Stems | None:
@@ -318,37 +327,6 @@ def _percussive(sources: Sequence[str]) -> str:
     return next((source for source in _PERCUSSIVE if source in sources), sources[-1])
 
 
-def _beats_floors(
-    values: Mapping[str, Mapping[str, float]], sources: Sequence[str], kind: str
-) -> str:
-    """Return whether the trained network is above the floors."""
-    trained, floors = values.get(_TRAINED, {}), (FLOOR, _HPSS)
-    if not any(map(math.isfinite, trained.values())):
-        return f"Hypothesis 1, {kind}: not measured, the network has no scores."
-    won = [
-        source
-        for source in sources
-        if all(
-            trained.get(source, math.nan) > values.get(floor, {}).get(source, math.nan)
-            for floor in floors
-        )
-    ]
-    means = {
-        name: mean([values.get(name, {}).get(s, math.nan) for s in sources])
-        for name in (_TRAINED, *floors)
-    }
-    listed = ", ".join(f"{name} {_db(means[name])}" for name in floors)
-    above = means[_TRAINED] > max(value for n, value in means.items() if n != _TRAINED)
-    verdict = "holds" if above and len(won) == len(sources) else (
-        "holds on average" if above else "does not hold with this budget"
-    )  # fmt: skip
-    better = " and ".join(won) if won else "none of them"
-    return (
-        f"Hypothesis 1, {kind} {' and '.join(sources)}: {verdict}. The network's mean SDR is "
-        f"{_db(means[_TRAINED])} ({listed}); it is above both floors for {better}."
-    )
-
-
 def _figures_on(result: EntrantResult, target: str, tracks: set[str]) -> tuple[float, float, float]:
     return figures_of(result, tracks).get(target, (math.nan, math.nan, math.nan))
 
@@ -370,29 +348,6 @@ def _window_differences(
     return found
 
 
-def _sum_verdict(
-    own: float, floor: float, differences: Sequence[float], parts: Sequence[str]
-) -> str:
-    """Return whether a model learns a sum, and whether that is better than adding estimates."""
-    if not math.isfinite(own):
-        return "Hypothesis 2: not measured, the network has no scores of the sum."
-    holds = "holds" if own > floor else "does not hold with this budget"
-    text = (
-        f"Hypothesis 2: {holds}: trained on {' + '.join(parts)}, the network has an SDR of "
-        f"{_db(own)}, the mixture {_db(floor)}."
-    )
-    if len(differences) < 2:
-        return f"{text} There are too few windows to compare it with the sum of single estimates."
-    low, high = bootstrap_interval(differences, statistic="mean")
-    difference = mean(differences)
-    seen = "better" if low > 0 else "worse" if high < 0 else "neither better nor worse"
-    return (
-        f"{text} Against the sum of single estimates it is {seen}: {_db(difference, sign=True)} "
-        f"(95 % interval {_db(low, sign=True)} to {_db(high, sign=True)}, over {len(differences)} "
-        "windows of these tracks, which says little about others)."
-    )
-
-
 def _has_weights(result: EntrantResult) -> bool:
     return result.run is not None or bool(result.costs.parameters)
 
@@ -408,39 +363,6 @@ def _depth(result: EntrantResult) -> float:
 
 def _mean_sdr(result: EntrantResult) -> float:
     return mean([figures[0] for figures in figures_of(result).values()])
-
-
-def _additive_verdict(depths: Mapping[str, Mapping[str, float]]) -> str:
-    """Return which systems' estimates add up."""
-    if not depths:
-        return "Hypothesis 3: not measured, no system has estimates."
-    plain = {name: each[_AS_IS] for name, each in depths.items()}
-    good = [name for name, value in plain.items() if value <= _NEGLIGIBLE_DB]
-    bad = [name for name, value in plain.items() if value > _NEGLIGIBLE_DB]
-    text = (
-        f"Hypothesis 3: as they are, the estimates of {len(good)} of {len(plain)} systems add up "
-        f"to within {_NEGLIGIBLE_DB:g} dB of the mixture"
-    )
-    if bad:
-        listed = ", ".join(f"{name} {_db(plain[name])}" for name in bad)
-        text += f"; not those of {listed}"
-    gains = [
-        (each.get(_BARE, each[_AS_IS]), each.get(_FILTERED, each[_AS_IS]))
-        for each in depths.values()
-        if _BARE in each or _FILTERED in each
-    ]
-    if gains:
-        better = sum(filtered < bare for bare, filtered in gains)
-        text += f". A filter lowers what is left in {better} of {len(gains)}"
-    exact = [each[_EXACT] for each in depths.values() if _EXACT in each]
-    if exact:
-        text += f"; with sum_to_mix at most {_db(max(exact))} are left"
-    return f"{text}.".replace("-", "−")
-
-
-def _db(value: float, *, sign: bool = False) -> str:
-    text = f"{value:+.1f} dB" if sign else f"{value:.1f} dB"
-    return text.replace("-", "−") if math.isfinite(value) else "–"
 
 
 def _cell(value: float) -> float | None:

@@ -15,7 +15,7 @@ from partita.training.recipes import DICTIONARIES, load_recipe
 
 _SEED = "seed="
 #: Settings that say nothing about how much was trained.
-_PLAIN = frozenset({"sources", "seed", "valid_excerpts"})
+_PLAIN = frozenset({"sources", "seed"})
 
 
 def caption(text: str, data: PaperData, comparison: Comparison, budget: Budget) -> str:
