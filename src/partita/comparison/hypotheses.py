@@ -101,6 +101,8 @@ class Hypotheses:
     def _synthetic(self) -> list[Block]:
         """Test the first hypothesis on synthesised songs."""
         budget = self.budget
+        if not budget.synthetic_songs:
+            return []
         wanted = SyntheticSongs(_INSTRUMENTS, budget.synthetic_songs, budget.synthetic_s)
         try:
             plan = training_plan(_RECIPE, _INSTRUMENTS, budget.small)

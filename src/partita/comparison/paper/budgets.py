@@ -27,7 +27,7 @@ class Budget:
     train_tracks, train_excerpt_s : int, float or None
         The same of the tracks that models learn from.
     synthetic_songs, synthetic_s : int, float
-        Synthesised songs to learn from, and their length; a quarter as many are scored.
+        Synthesised songs to learn from, and their length; a quarter as many are scored. 0: none.
     """
 
     name: str
@@ -46,6 +46,11 @@ class Budget:
 #: Of trainings that are cut short: no track is held out, the last weights count.
 _SHORT = ("epochs=8", "steps_per_epoch=30", "valid_tracks=0")
 _SMALL = ("epochs=8", "steps_per_epoch=25", "valid_tracks=0")
+#: What the recipe demucs-light has, for the model with several decoders as well.
+_TABLE_13 = (
+    *("epochs=2", "steps_per_epoch=5000", "batch_size=4", "accumulate=1"),
+    *("excerpt_s=0.453515", "loss=l2"),
+)
 BUDGETS: Mapping[str, Budget] = MappingProxyType(
     {
         budget.name: budget
@@ -53,7 +58,7 @@ BUDGETS: Mapping[str, Budget] = MappingProxyType(
             Budget(
                 "minutes",
                 open_unmix=(*_SHORT, "hidden=256", "excerpt_s=2"),
-                demucs=(*_SHORT, "batch_size=4", "accumulate=1", "excerpt_s=0.453515"),
+                demucs=(*_TABLE_13[2:], *_SHORT),
                 dictionaries=("seconds=10", "learn_iterations=30"),
                 small=_SMALL,
                 tracks=2,
@@ -66,10 +71,7 @@ BUDGETS: Mapping[str, Budget] = MappingProxyType(
             Budget(
                 "hours",
                 open_unmix=("epochs=25", "steps_per_epoch=100", "hidden=512", "excerpt_s=4"),
-                demucs=(
-                    *("epochs=25", "steps_per_epoch=200"),
-                    *("batch_size=4", "accumulate=1", "excerpt_s=1"),
-                ),
+                demucs=("epochs=25", "steps_per_epoch=200", *_TABLE_13[2:]),
                 dictionaries=(),
                 small=("epochs=20", "steps_per_epoch=100"),
                 tracks=10,
@@ -82,7 +84,7 @@ BUDGETS: Mapping[str, Budget] = MappingProxyType(
             Budget(
                 "paper",
                 open_unmix=(),
-                demucs=(),
+                demucs=_TABLE_13,
                 dictionaries=(),
                 small=("epochs=20", "steps_per_epoch=200"),
                 tracks=None,

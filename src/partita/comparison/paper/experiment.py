@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from partita.comparison.hypotheses import Compare, Hypotheses
@@ -60,7 +60,7 @@ def run_paper(data: Path, budget: Budget, out: Path, compare: Compare) -> PaperE
     folder = out / _FOLDER
     prepared = prepare_data(data, budget, folder)
     entrants = paper_entrants(prepared, budget, folder)
-    comparison = compare(open_dataset(prepared.table), entrants)
+    comparison = replace(compare(open_dataset(prepared.table), entrants), data=data)
     hypotheses = Hypotheses(prepared, budget, folder, compare)
     sections = [
         *paper_sections(comparison, prepared, budget, folder / "pictures"),
