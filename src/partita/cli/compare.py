@@ -15,6 +15,7 @@ import typer
 from partita.cli.comparison import print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.listening import make_listening_test, read_listeners, show_listeners
 from partita.cli.terminal import fitting, terminal_columns
 from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     data: Annotated[Path, typer.Option("--data", help="Data set with the true stems.")],
     entrants: Annotated[
         list[str],
@@ -98,6 +100,18 @@ def compare(
             "--jobs", "-j", min=1, help="Number of tracks scored at once.", show_default="auto"
         ),
     ] = None,
+    listening: Annotated[
+        bool, typer.Option("--listening", help="Make a blind listening test in OUT/listening, too.")
+    ] = False,
+    listening_results: Annotated[
+        list[Path],
+        typer.Option(
+            "--listening-results",
+            metavar="FILE...",
+            help="Read answers to the listening test in OUT: files that listeners' browsers saved, "
+            "or their folder.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
     commercial_only: CommercialOnly = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each entrant.")
@@ -126,6 +140,7 @@ def compare(
     from partita.datasets import open_dataset
     from partita.evaluation.scoring import ScoreOptions
 
+    answers = read_listeners(listening_results, context.args, out)
     if settings and not recipes:
         raise UsageError("--set needs --train, whose recipes it changes")
     chosen = named_entrants(entrants or DEFAULT_ENTRANTS)
@@ -149,7 +164,13 @@ def compare(
     command = shlex.join(["partita", *sys.argv[1:]])
     manifest = manifest_of(comparison, dataset, cache, command=command, device=device)
     OutputFolder(out).write(comparison, manifest)
-    return _tell(comparison, out, as_json=as_json, quiet=quiet)
+    status = _tell(comparison, out, as_json=as_json, quiet=quiet)
+    if answers is not None:
+        show_listeners(comparison, answers, out, quiet=quiet or as_json)
+        status |= bool(answers.problems)
+    if listening:
+        make_listening_test(comparison, cache, out, quiet=quiet or as_json)
+    return status
 
 
 def _numbers(text: str) -> list[int]:

@@ -290,12 +290,12 @@ def _pair_tables(pairs: Sequence[PairResult], comparison: Comparison) -> list[Ta
         columns=[
             Column("first"),
             Column("second"),
-            Column("first better", digits=0),
-            Column("second better", digits=0),
-            Column("no difference", digits=0),
-            Column("share", "%", digits=0),
-            Column("share low", "%", digits=0),
-            Column("share high", "%", digits=0),
+            Column("wins", digits=0, meaning="How often the first is better."),
+            Column("losses", digits=0, meaning="How often the second is better."),
+            Column("ties", digits=0, meaning="How often no difference is heard."),
+            Column("share", "%", 0, "Of the first among wins and losses."),
+            Column("low", "%", 0, "95 % interval of the share, Wilson."),
+            Column("high", "%", digits=0),
             Column("p", digits=4),
             Column("listeners", digits=0),
         ],
@@ -325,14 +325,12 @@ def _entrant_table(
         rows.append([name, wins, decided - wins, ties, shares[-1]])
     return Table(
         name="preferences-entrants",
-        caption=caption(
-            "How often each entrant is preferred; no difference counts as half.", comparison
-        ),
+        caption=caption("How often each entrant is preferred; a tie counts as half.", comparison),
         columns=[
             Column("system"),
-            Column("better", digits=0),
-            Column("worse", digits=0),
-            Column("no difference", digits=0),
+            Column("wins", digits=0),
+            Column("losses", digits=0),
+            Column("ties", digits=0),
             Column("preferred", "%", digits=0),
         ],
         rows=rows,

@@ -1,0 +1,123 @@
+"""Listening tests of ``partita compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from partita.cli.console import print_error
+from partita.cli.terminal import fitting, terminal_columns, wrapped
+from partita.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from partita.comparison.listening import Collected
+    from partita.comparison.results import Comparison
+    from partita.reports.content import Table
+
+#: Tables that the terminal shows, and their columns that may be left out where it is narrow.
+_SHOWN = {"listening": (4, 5, 7, 8, 6, 10), "preferences": (9, 8, 4)}
+
+
+def read_listeners(named: Sequence[Path], more: Sequence[str], out: Path) -> Collected | None:
+    """Read the answers to the listening tests in a folder; None if no file is named.
+
+    What is wrong with a file is printed.
+
+    Parameters
+    ----------
+    named : sequence of Path
+        Values of ``--listening-results``: files, or folders of them.
+    more : sequence of str
+        Further arguments, which a shell makes of ``*.json``.
+    out : Path
+        Of the comparison.
+
+    Raises
+    ------
+    UsageError
+        There are arguments without the option, or a folder holds no answers.
+    ScoresError
+        The folder has no listening test.
+    """
+    if more and not named:
+        raise UsageError(f"unexpected argument: {one_line(more[0])}")
+    if not named:
+        return None
+    from partita.comparison.listening import collect_answers
+
+    collected = collect_answers(list(_files([*named, *map(Path, more)])), out)
+    for problem in collected.problems:
+        print_error(problem)
+    for note in collected.notes:
+        print_error(f"warning: {note}")
+    return collected
+
+
+def _files(places: Sequence[Path]) -> Iterator[Path]:
+    for place in places:
+        found = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        if not found:
+            raise UsageError(f"{one_line(place)}: no answers (*.json) in here")
+        yield from found
+
+
+def show_listeners(comparison: Comparison, collected: Collected, out: Path, *, quiet: bool) -> None:
+    """Print what listeners found, and write its tables.
+
+    Raises
+    ------
+    AudioWriteError
+        The folder cannot be written to.
+    """
+    from partita.comparison.listening import listening_sections
+    from partita.reports.content import Table, Text
+    from partita.reports.table_files import write_table_files
+
+    blocks = [block for each in listening_sections(comparison, collected) for block in each.blocks]
+    for block in blocks:
+        if isinstance(block, Table):
+            write_table_files(block, out / "tables")
+            if block.name in _SHOWN and not quiet:
+                print()
+                _print_table(block, _SHOWN[block.name])
+        elif isinstance(block, Text) and block.verdict and not quiet:
+            print("\n" + wrapped(one_line(block.text), columns=terminal_columns()))
+
+
+def make_listening_test(comparison: Comparison, cache: Path, out: Path, *, quiet: bool) -> None:
+    """Write a listening test of a comparison.
+
+    Raises
+    ------
+    UsageError, AudioReadError, AudioWriteError
+    """
+    from partita.comparison.songs import songs_of
+    from partita.reports.content import Report
+    from partita.reports.listening import KEY_FILE, write_listening_page
+    from partita.separation.result_cache import Cache
+
+    report = Report("", (), (), songs_of(comparison, Cache(cache)))
+    page = write_listening_page(report, out, seed=comparison.seed)
+    if not quiet:
+        print(f"{one_line(page.parent)}: for listeners; {one_line(out / KEY_FILE)}: not for them")
+
+
+def _print_table(table: Table, dispensable: Sequence[int]) -> None:
+    from partita.reports.table_files import cell_text, heading, is_numeric
+
+    rows = [list(map(heading, table.columns))]
+    rows += [
+        [cell_text(*each) for each in zip(row, table.columns, strict=True)] for row in table.rows
+    ]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    shown = fitting(widths, dispensable, terminal_columns())
+    right = [is_numeric(table, index) for index in range(len(widths))]
+    for row in rows:
+        cells = []
+        for index in shown:
+            room = " " * (widths[index] - cell_len(row[index]))
+            cells.append(room + row[index] if right[index] else row[index] + room)
+        print("  ".join(cells).rstrip())
