@@ -27,7 +27,8 @@ import numpy as np
 
 from partita import load_audio
 from partita.weights.cards import get_card
-from partita.weights.store import example_path, fetch
+from partita.weights.places import example_path
+from partita.weights.store import fetch
 
 MODEL = "spleeter-2stems"
 FOUR = "four-stems"

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from partita import Audio, load_audio
-from partita.cli.recommendations import best_model
 from partita.evaluation.sdr import sdr_db
 from partita.weights.cards import DEFAULT_MODEL, get_card
 from partita.weights.licences import licence_text
 from partita.weights.measured import MEASURED, SONGS
+from partita.weights.places import example_path
+from partita.weights.recommended import best_model
 from partita.weights.resolve import part_cards
-from partita.weights.store import example_path
 
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = "example-song"

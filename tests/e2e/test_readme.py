@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from partita.weights.cards import get_card
-from partita.weights.store import is_cached
+from partita.weights.places import is_cached
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 COMMANDS = [

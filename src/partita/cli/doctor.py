@@ -70,7 +70,7 @@ def _cache() -> dict[str, Any]:
     from partita.training.song_sources import decoded_folder
     from partita.weights.cache_folder import cache_folder, existing_folder
     from partita.weights.cards import CARDS
-    from partita.weights.store import is_cached
+    from partita.weights.places import is_cached
 
     folder = cache_folder()
     cached = [

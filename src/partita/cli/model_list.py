@@ -105,7 +105,7 @@ def _place(card: Card) -> str:
 
     Weights that ship with partita cannot be fetched: "missing" if they are not there.
     """
-    from partita.weights.store import is_cached
+    from partita.weights.places import is_cached
 
     if is_cached(card):
         return "here"

@@ -133,8 +133,9 @@ def fetch(
     others = [model for model in models if not is_web_name(model.name)]
     here = [model for model in others if model.file is not None]
     cards = [model.card for model in others if model.file is None]
-    from partita.weights.store import example_path, load_model, weights_path
+    from partita.weights.places import example_path, weights_path
     from partita.weights.store import fetch as fetch_weights
+    from partita.weights.store import load_model
 
     for model in here:
         load_model(model)
@@ -175,7 +176,7 @@ def _recipe_facts(name: str) -> dict[str, Any]:
 
 
 def _facts(card: Card) -> dict[str, Any]:
-    from partita.weights.store import is_cached, weights_path
+    from partita.weights.places import is_cached, weights_path
 
     facts = {key: value for key, value in asdict(card).items() if value not in ("", None, {})}
     facts.pop("published_in", None)  # part of the scores

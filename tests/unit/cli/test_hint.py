@@ -7,9 +7,10 @@ import pytest
 
 from partita.cli import hint
 from partita.cli.hint import hint_at_better_weights
-from partita.cli.recommendations import best_model, better_weights, recommendations
+from partita.cli.recommendations import better_weights, recommendations
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.measured import MEASURED
+from partita.weights.recommended import best_model
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 
 from partita import Separator
 from partita.errors import UnknownNameError, UsageError
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.chain import Link, parse_chain
 from partita.weights.own_checkpoints import own_checkpoint
 from partita.weights.resolve import part_cards, resolve
@@ -114,9 +114,9 @@ def test_a_folder_of_that_name_is_not_the_card(band, tmp_path, monkeypatch):
 
 
 def test_a_chain_is_here_when_all_its_parts_are(band, tmp_path):
-    assert store.is_cached(band)
+    assert places.is_cached(band)
     (tmp_path / "second.safetensors").unlink()
-    assert not store.is_cached(band)
+    assert not places.is_cached(band)
 
 
 def test_a_chain_is_no_model(band):

@@ -20,7 +20,8 @@ from partita.models import create_model
 from partita.weights.card import UrlFile, UrlSource
 from partita.weights.cards import CARDS
 from partita.weights.community_cards import COMMUNITY_CARDS
-from partita.weights.store import fetch, load_model, weights_path
+from partita.weights.places import weights_path
+from partita.weights.store import fetch, load_model
 
 #: What PyTorch's archives hold beside each tensor: names, padding, a line of the pickle.
 PACKING_BYTES = (380, 450)

@@ -8,7 +8,7 @@ import torch
 from demucs_reference import import_demucs
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.models import create_model
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.demucs import tensors_from_files
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -83,7 +83,7 @@ def test_content_of_another_hash_is_refused_and_removed(demucs, publish, network
     good, server.files[name] = server.files[name], server.files[name][:-1] + b"\x77"
     with pytest.raises(WeightsCorruptError, match=r"demucs-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
     assert not list((store.cache_folder() / "downloads").iterdir())
     server.files[name] = good
     assert_same_estimates(demucs, store.load_model(card.name), network)
@@ -124,7 +124,7 @@ def test_other_networks_are_refused(demucs, publish, network, change, fault):
     with pytest.raises(WeightsCorruptError, match=fault) as info:
         store.load_model(card.name)
     assert "\n" not in str(info.value)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 class _Evil:
@@ -141,7 +141,7 @@ def test_nothing_but_tensors_is_unpickled(publish, content):
     card = publish(content)
     with pytest.raises(WeightsCorruptError, match=r"demucs-\w+\.th: not a (file|dict) of tensors"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 def test_names_of_a_network_that_does_not_rewrite_stay_their_own(tmp_path):

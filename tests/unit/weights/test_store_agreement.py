@@ -16,7 +16,7 @@ import torch
 from common import SMALL_UNMIX
 from partita.errors import WeightsCorruptError, WeightsUnavailableError
 from partita.models import create_model
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.checkpoint import save_checkpoint, tensors_digest
 
 SOURCES = ["vocals", "drums", "bass", "other"]
@@ -80,7 +80,7 @@ OTHERS = {
 def test_other_things_in_the_cache_are_fetched_again(publish, state, caplog, kind, has_digest):
     caplog.set_level(logging.WARNING, logger="partita")
     card = publish(state, tensors_sha256=tensors_digest(state) if has_digest else "")
-    path = store.weights_path(card)
+    path = places.weights_path(card)
     path.parent.mkdir(parents=True)
     name, config, said = OTHERS[kind]
     other = create_model(name, config)
@@ -97,7 +97,7 @@ def test_other_things_in_the_cache_are_fetched_again(publish, state, caplog, kin
 def test_without_network_the_error_says_what_to_do(publish, state, server):
     card = publish(state)
     server.files.clear()
-    path = store.weights_path(card)
+    path = places.weights_path(card)
     path.parent.mkdir(parents=True)
     save_checkpoint(path, create_model("nmf", {"sources": SOURCES}))
     with pytest.raises(WeightsUnavailableError, match="are not in the cache and cannot be fetched"):
@@ -110,14 +110,14 @@ def test_other_weights_of_the_same_network(publish, state, caplog):
     others = create_model("open-unmix", CONFIG).state_dict()
     before = store.fetch(publish(others)).read_bytes()
     card = publish(state)
-    assert store.weights_path(card).read_bytes() == before
+    assert places.weights_path(card).read_bytes() == before
     assert_is(store.load_model(card.name), state)
     assert "made from other files than those of umxhq; fetching it again" in caplog.text
 
 
 def test_checkpoints_of_versions_that_do_not_say_where_they_are_from(publish, state, server):
     card = publish(state)
-    path = store.weights_path(card)
+    path = places.weights_path(card)
     path.parent.mkdir(parents=True)
     model = create_model("open-unmix", CONFIG)
     model.load_state_dict(state)
@@ -133,13 +133,13 @@ def test_weights_that_are_no_numbers(publish, state, bad):
     said = r"the fetched file: weights in networks\.bass\.fc1\.weight are NaN or infinite"
     with pytest.raises(WeightsCorruptError, match=said):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 @pytest.mark.parametrize("what", ["folder", "pipe", "endless"])
 def test_what_is_no_file_is_replaced(publish, state, what):
     card = publish(state)
-    path = store.weights_path(card)
+    path = places.weights_path(card)
     path.parent.mkdir(parents=True)
     if what == "folder":
         (path / "below").mkdir(parents=True)
@@ -153,7 +153,7 @@ def test_what_is_no_file_is_replaced(publish, state, what):
 
 
 def test_bundled_weights(monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(places, "BUNDLED", tmp_path)
     card = dataclasses.replace(cards.get_card("nmfd"), tensors_sha256="")
     monkeypatch.setitem(cards.CARDS, card.name, card)
     save_checkpoint(tmp_path / "nmfd.safetensors", create_model("nmf", {"sources": SOURCES}))
@@ -177,7 +177,7 @@ def test_tensors_that_only_claim_their_size(publish, state):
 def test_two_processes_fetch_once(publish, state, server, caplog):
     caplog.set_level(logging.INFO, logger="partita")
     card = publish(state)
-    path = store.weights_path(card)
+    path = places.weights_path(card)
     path.parent.mkdir(parents=True)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         with filelock.FileLock(path.with_suffix(".lock")):

@@ -10,7 +10,7 @@ import torch
 from demucs_reference import import_demucs
 from partita.errors import WeightsCorruptError
 from partita.models import create_model
-from partita.weights import cards, store
+from partita.weights import cards, places, store
 from partita.weights.conv_tasnet import tensors_from_files
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -106,7 +106,7 @@ def test_content_of_another_hash_is_refused(publish, content, network, server):
     server.files[name] = content[:-1] + b"\x77"
     with pytest.raises(WeightsCorruptError, match=r"tasnet-.*SHA-256 is .*, expected .*try again"):
         store.load_model(card.name)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
     server.files[name] = content
     assert_same_estimates(store.load_model(card.name), network)
 
@@ -143,7 +143,7 @@ def test_other_networks_are_refused(publish, network, tmp_path, change, fault):
     with pytest.raises(WeightsCorruptError, match=fault) as info:
         store.load_model(card.name)
     assert "\n" not in str(info.value)
-    assert not store.is_cached(card)
+    assert not places.is_cached(card)
 
 
 def _without(state, name):

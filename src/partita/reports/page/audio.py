@@ -229,7 +229,7 @@ def remove_unused(folder: Path, used: Collection[str]) -> None:
 
 
 def _write_signal(source: Source, folder: Path, name: str, coding: Coding) -> PageSignal:
-    peaks, length, channels = _measure(source)
+    peaks, length, channels = measure(source)
     peak = float(peaks.max(initial=0.0))
     samples = max(1, round(length * coding.sample_rate / source.sample_rate)) if length else 0
     scale = peak / _LOUDEST if not _QUIETEST < peak <= _LOUDEST else 1.0
@@ -265,7 +265,7 @@ def _piece_script(name: str, number: int, frames: int, coded: bytes, coding: Cod
     return f'partitaPiece("{name}",{number},{json.dumps(head)},"{text}");\n'
 
 
-def _measure(source: Source) -> tuple[npt.NDArray[np.float32], int, int]:
+def measure(source: Source) -> tuple[npt.NDArray[np.float32], int, int]:
     """Return peaks over time, the length in samples, and the number of channels heard."""
     fine = max(1, round(source.sample_rate / 200))  # 5 ms
     found, length, channels = [], 0, 1

@@ -1,0 +1,202 @@
+"""The queue: one process separates the songs that wait, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import signal
+import sqlite3
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Self
+
+from partita.errors import PartitaError
+from partita.serve.library import Library
+from partita.serve.limits import Limits, QueueFullError
+from partita.serve.records import JobRecord
+from partita.serve.separating import Task, serve_tasks
+from partita.serve.states import Event, ImpossibleError, State
+
+_PATIENCE_S = 5.0
+_AWAKE_S = 0.1
+_PAUSE_S = 5.0  # before another try, when the disk is full
+_log = logging.getLogger(__name__)
+
+
+class JobQueue:
+    """Runs the jobs of a library, the oldest first; as a context manager, it runs them meanwhile.
+
+    Parameters
+    ----------
+    library : Library
+    limits : Limits
+    """
+
+    def __init__(self, library: Library, limits: Limits) -> None:
+        self._library, self._limits = library, limits
+        self._worker: _Worker | None = None
+        self._ended, self._news = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._news.set()
+        self._thread.join()
+
+    def add(self, song_id: str, model: str, request: str | None = None) -> JobRecord:
+        """Add a job, or return that of the same request.
+
+        Raises
+        ------
+        UnknownNameError
+            No such song.
+        QueueFullError
+        """
+        if len(self._library.jobs_in(State.QUEUED)) >= self._limits.most_waiting:
+            raise QueueFullError(
+                f"{self._limits.most_waiting} songs wait already: try again when some are done"
+            )
+        job = self._library.add_job(song_id, model, request)
+        self._news.set()
+        return job
+
+    def cancel(self, job_id: str) -> JobRecord:
+        """Cancel a job that waits or runs.
+
+        Raises
+        ------
+        UnknownNameError, ImpossibleError
+        """
+        job = self._library.apply(job_id, Event.CANCEL)
+        self._news.set()  # the thread ends the process of a running job
+        return job
+
+    def retry(self, job_id: str) -> JobRecord:
+        """Queue a job again that has failed or was cancelled.
+
+        Raises
+        ------
+        UnknownNameError, ImpossibleError
+        """
+        job = self._library.apply(job_id, Event.RETRY)
+        self._news.set()
+        return job
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                self._news.clear()
+                try:
+                    self._ready_worker()  # it loads PyTorch while there is nothing else to do
+                    waiting = self._next()
+                    if waiting is None:
+                        self._news.wait()
+                    else:
+                        self._run_job(waiting)
+                except PartitaError as error:  # it was cancelled or deleted in between
+                    _log.debug("%s", error)
+                    self._end_worker()
+                except (sqlite3.Error, OSError) as error:
+                    _log.error("the library cannot be written: %s", error)
+                    self._end_worker()
+                    self._ended.wait(_PAUSE_S)
+        finally:
+            self._end_worker()
+
+    def _next(self) -> JobRecord | None:
+        """Return the job to run; one whose end could not be recorded waits again."""
+        for job in self._library.jobs_in(State.RUNNING):
+            self._library.apply(job.id, Event.PUT_BACK)
+        return next(iter(self._library.jobs_in(State.QUEUED)), None)
+
+    def _run_job(self, job: JobRecord) -> None:
+        job = self._library.apply(job.id, Event.START)
+        song = self._library.song(job.song_id)
+        folder = self._library.job_folder(job)
+        task = Task(self._library.song_path(song), song.name, folder, job.model)
+        self._ready_worker().connection.send(task)
+        while True:
+            if self._ended.is_set():
+                self._end_worker()
+                self._library.apply(job.id, Event.PUT_BACK)
+                return
+            if self._library.job(job.id).state is not State.RUNNING:  # cancelled
+                self._end_worker()
+                self._library.remove_stems(job)
+                return
+            if self._take_message(job.id):
+                return
+
+    def _take_message(self, job_id: str) -> bool:
+        """Wait a moment for the worker; return whether the job has ended."""
+        assert self._worker is not None
+        try:
+            if not self._worker.connection.poll(_AWAKE_S):
+                return False
+            kind, *rest = self._worker.connection.recv()
+        except (EOFError, OSError):
+            why = self._worker.why_it_ended()
+            self._end_worker()
+            self._library.apply(job_id, Event.FAIL, error=why)
+            return True
+        if kind == "progress":
+            with contextlib.suppress(sqlite3.Error):  # a full disk; the song may still fit
+                self._library.set_progress(job_id, *rest)
+        elif kind == "done":
+            try:
+                self._library.apply(job_id, Event.FINISH, result=rest[0])
+            except ImpossibleError:  # cancelled at the last moment
+                self._library.remove_stems(self._library.job(job_id))
+        else:
+            self._library.apply(job_id, Event.FAIL, error=rest[0])
+        return bool(kind != "progress")
+
+    def _ready_worker(self) -> _Worker:
+        if self._worker is None or not self._worker.process.is_alive():
+            self._end_worker()
+            self._worker = _Worker()
+        return self._worker
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+
+class _Worker:
+    """The process that separates."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
+        self.connection: Connection
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(
+            target=serve_tasks, args=(theirs,), daemon=True, name="partita-separation"
+        )
+        self.process.start()
+        theirs.close()
+
+    def why_it_ended(self) -> str:
+        """Return a sentence for a process that ended without an answer."""
+        self.process.join(_PATIENCE_S)
+        code = self.process.exitcode
+        if code == -signal.SIGKILL:
+            return "The system ended the separation, as it does when memory runs out."
+        return f"The separation's process ended unexpectedly (status {code})."
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self.process.terminate()
+        self.process.join(_PATIENCE_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        with contextlib.suppress(OSError):
+            self.connection.close()
+        self.process.close()

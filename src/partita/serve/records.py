@@ -1,0 +1,131 @@
+"""What the library remembers: songs, jobs and their stems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from partita.serve.states import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class SongRecord:
+    """A song of the library.
+
+    Attributes
+    ----------
+    id : str
+    name : str
+        For people: the name of its file without folders and extension.
+    folder : str
+        Its folder in the library, for people too.
+    file : str
+        The song itself, below `folder`.
+    size : int
+        In bytes.
+    sample_rate, channels, samples : int
+        Counted by decoding it.
+    peaks : str
+        Its waveform, see `partita.serve.waveforms`.
+    added_at : float
+        Seconds since 1970.
+    """
+
+    id: str
+    name: str
+    folder: str
+    file: str
+    size: int
+    sample_rate: int
+    channels: int
+    samples: int
+    peaks: str
+    added_at: float
+
+    @property
+    def duration_s(self) -> float:
+        """Its length in seconds."""
+        return self.samples / self.sample_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemRecord:
+    """A stem of a separated song.
+
+    Attributes
+    ----------
+    name : str
+        As the model has it.
+    file : str
+        Below the job's folder.
+    size : int
+        In bytes.
+    peaks : str
+        Its waveform.
+    """
+
+    name: str
+    file: str
+    size: int
+    peaks: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a separation has led to.
+
+    Attributes
+    ----------
+    stems : tuple of StemRecord
+    gain_db : float
+        Gain of all stems, 0 or negative, which prevents clipping.
+    null_depth_db : float or None
+        Level of the residual relative to the mixture; None: not measured.
+    elapsed_s : float
+        Wall-clock time of separating and writing.
+    warnings : tuple of str
+    """
+
+    stems: tuple[StemRecord, ...]
+    gain_db: float
+    null_depth_db: float | None
+    elapsed_s: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """The separation of a song with a model.
+
+    Attributes
+    ----------
+    id, song_id : str
+    model : str
+    state : State
+    attempts : int
+        How often it was started.
+    phase : str
+        While it runs: ``loading``, ``fetching`` or ``separating``.
+    done, total : float
+        Progress of the phase, in bytes or in seconds of audio; total 0: unknown.
+    error : str
+        One sentence, when failed.
+    folder : str
+        Of its stems, below the song's.
+    created_at : float
+        Seconds since 1970.
+    result : JobResult or None
+        When done.
+    """
+
+    id: str
+    song_id: str
+    model: str
+    state: State
+    attempts: int
+    phase: str
+    done: float
+    total: float
+    error: str
+    folder: str
+    created_at: float
+    result: JobResult | None
