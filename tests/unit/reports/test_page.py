@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from partita.errors import AudioReadError, AudioWriteError, UsageError
+from partita.errors import AudioWriteError, UsageError
 from partita.reports.content import (
     BoxPlot,
     Column,
@@ -262,10 +262,25 @@ def test_vendored_libraries_are_what_is_noted():
     assert found == noted
 
 
-def test_what_cannot_be_read_or_written_is_one_line(song, tmp_path):
-    missing = Song("s", tmp_path / "gone.wav", {}, {})
-    with pytest.raises(AudioReadError, match=r"gone\.wav"):
-        write_page(Report("t", [], [], [missing]), tmp_path / "page")
+def test_the_page_says_what_cannot_be_played_and_plays_the_rest(song, tmp_path):
+    (tmp_path / "damaged.wav").write_bytes(b"no audio")
+    gone = Song("gone", tmp_path / "gone.wav", {}, {})
+    stems = {**song.estimates["other"], "rest": tmp_path / "damaged.wav"}
+    some = Song("some", song.mixture, song.references, {"other": stems})
+    _, elements = read(write_page(Report("t", [], [], [gone, some]), tmp_path / "page"))
+    lines = elements.texts("li")
+    assert any("gone.wav" in line for line in lines)
+    assert sum("damaged.wav" in line for line in lines) == 1
+    (shown,) = player_of(elements)["songs"]
+    assert list(shown["systems"][0]["stems"]) == ["vocals"]
+    assert shown["systems"][0]["residual"] is None
+
+    text, elements = read(write_page(Report("t", [], [], [gone]), tmp_path / "page"))
+    assert "gone.wav" in elements.texts("li")[0]
+    assert "player-body" not in text
+
+
+def test_what_cannot_be_written_is_one_line(song, tmp_path):
     with pytest.raises(UsageError, match="'mp3'"):
         write_page(Report("t", [], [], [song]), tmp_path / "page", audio="mp3")
     (tmp_path / "file").write_text("", encoding="utf-8")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from partita.audio.reader import open_audio
+from partita.errors import AudioReadError
 from partita.progress import Progress
 from partita.reports.content import Song
 from partita.reports.page.audio import (
@@ -21,7 +23,7 @@ from partita.reports.page.audio import (
     remove_unused,
     residual_source,
 )
-from partita.reports.page.coding import Coding, page_coding
+from partita.reports.page.coding import OPUS_RATE, Coding, page_coding
 from partita.threads import map_awake
 
 _MOST_THREADS = 8
@@ -53,30 +55,48 @@ def encode_songs(
     progress : callable, optional
         Counts signals.
 
+    Returns
+    -------
+    dict
+        ``coding``, ``songs``, and under ``problems`` a line for each file that cannot be read: it
+        is not played, and neither is a song whose mixture it is.
+
     Raises
     ------
-    AudioReadError, AudioWriteError
+    AudioWriteError
+    UsageError
+        `audio` is unknown.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open_audio(songs[0].mixture) as reader:
-        coding = page_coding(audio, reader.sample_rate)
+    coding = page_coding(audio, _sample_rate(songs))
     jobs = [job for number, song in enumerate(songs) for job in _jobs(number, song)]
     signals: dict[tuple[int, str, str, str], PageSignal] = {}
+    problems: list[str] = []
 
-    def encode(job: _Job) -> PageSignal:
-        return encode_signal(job.source(), folder, coding, label=job.label)
+    def encode(job: _Job) -> PageSignal | AudioReadError:
+        try:
+            return encode_signal(job.source(), folder, coding, label=job.label)
+        except AudioReadError as error:
+            return error
 
     pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
     try:
-        for job, signal in zip(jobs, map_awake(pool, encode, jobs), strict=True):
-            signals[job.place] = signal
+        for number, (job, made) in enumerate(zip(jobs, map_awake(pool, encode, jobs), strict=True)):
+            if isinstance(made, PageSignal):
+                signals[job.place] = made
+            elif str(made) not in problems:
+                problems.append(str(made))
             if progress is not None:
-                progress(len(signals), len(jobs))
+                progress(number + 1, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
     remove_unused(folder, {signal.folder for signal in signals.values()})
-    described = [_described(number, song, signals, coding) for number, song in enumerate(songs)]
-    return {"coding": coding.for_engine(), "songs": described}
+    described = [
+        _described(number, song, signals, coding)
+        for number, song in enumerate(songs)
+        if (number, "mixture", "", "mixture") in signals
+    ]
+    return {"coding": coding.for_engine(), "songs": described, "problems": problems}
 
 
 def adding_up(stems: Sequence[str]) -> list[str]:
@@ -94,6 +114,14 @@ def adding_up(stems: Sequence[str]) -> list[str]:
         if "+" not in stem and not stem.startswith("no_") and stem not in _SUMS
     ]
     return single if len(single) > 1 else list(stems)
+
+
+def _sample_rate(songs: Sequence[Song]) -> int:
+    """Return that of the first song that can be read."""
+    for song in songs:
+        with contextlib.suppress(AudioReadError), open_audio(song.mixture) as reader:
+            return reader.sample_rate
+    return OPUS_RATE
 
 
 def _jobs(number: int, song: Song) -> Iterator[_Job]:
@@ -134,6 +162,10 @@ def _described(
             "peaks": signal.peaks,
         }
 
+    def those_of(kind: str, system: str, stems: Iterable[str]) -> dict[str, Any]:
+        found = {stem: shown(kind, system, stem) for stem in stems}
+        return {stem: signal for stem, signal in found.items() if signal is not None}
+
     mixture = signals[number, "mixture", "", "mixture"]
     stems = list(
         dict.fromkeys([*song.references, *(s for e in song.estimates.values() for s in e)])
@@ -144,11 +176,11 @@ def _described(
         "hop": song.hop_s,
         "sums": [stem for stem in stems if stem not in adding_up(stems)],
         "mixture": shown("mixture", "", "mixture"),
-        "references": {stem: shown("reference", "reference", stem) for stem in song.references},
+        "references": those_of("reference", "reference", song.references),
         "systems": [
             {
                 "name": system,
-                "stems": {stem: shown("estimate", system, stem) for stem in stems},
+                "stems": those_of("estimate", system, stems),
                 "residual": shown("residual", system, "residual"),
                 "null": _level_text(song.null_depth_db.get(system)),
                 "sdr": {

@@ -38,6 +38,7 @@ _PLAYER_SCRIPTS = (
     "vendor/wavesurfer.js",
     "vendor/wavesurfer-regions.js",
     *ENGINE,
+    "scripts/waveform.js",
     "scripts/spectrogram.js",
     "scripts/lanes.js",
     "scripts/overview.js",
@@ -70,21 +71,20 @@ def write_page(
     Returns
     -------
     Path
-        ``index.html``, which is written last.
+        ``index.html``, which is written last. Files of audio that cannot be read are not played,
+        and the page says so.
 
     Raises
     ------
     UsageError
         Jinja is not installed, or `audio` is unknown.
-    AudioReadError
-        A song cannot be read.
     AudioWriteError
         The folder cannot be written to.
     """
     page = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        player = {}
+        player: dict[str, Any] = {"songs": [], "problems": []}
         if report.songs:
             player = encode_songs(report.songs, folder / _AUDIO, audio, progress)
         text = _render(report, player, _copy_pictures(report.sections, folder))
@@ -108,7 +108,8 @@ def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, s
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = [*_PAGE_SCRIPTS, *(_PLAYER_SCRIPTS if report.songs else ())]
+    songs = player["songs"]
+    names = [*_PAGE_SCRIPTS, *(_PLAYER_SCRIPTS if songs else ())]
     scripts, styles = [asset(name) for name in names], [asset(name) for name in _STYLES]
     return environment.get_template("index.html.jinja").render(
         report=report,
@@ -117,8 +118,8 @@ def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, s
         scripts=scripts,
         styles=styles,
         licences=licences(),
-        player=Markup(_data(player)) if report.songs else None,  # noqa: S704 - escaped there
-        systems=list(dict.fromkeys(name for song in report.songs for name in song.estimates)),
+        player=Markup(_data(player)) if songs else None,  # noqa: S704 - escaped there
+        problems=player["problems"],
     )
 
 

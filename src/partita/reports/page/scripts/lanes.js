@@ -15,17 +15,6 @@
   }
   partita.make = make;
 
-  function decodePeaks(signal) {
-    const text = atob(signal.peaks);
-    return Float32Array.from(text, (char) => (char.charCodeAt(0) / 255) * signal.peak);
-  }
-
-  /** Greatest samples of a signal over time: Float32Array. */
-  partita.peaksOf = function (signal) {
-    if (!signal.envelope) signal.envelope = decodePeaks(signal);
-    return signal.envelope;
-  };
-
   /* A canvas of the element's size in the screen's own pixels; its context, cleared. */
   function fresh(canvas, height) {
     const width = canvas.parentElement.clientWidth - GUTTER;
@@ -68,6 +57,7 @@
       this.element = make("div", { class: "lane" }, head, this.view);
       this.element.dataset.stem = name;
       this.drawn = ""; // what the picture shows
+      this.turn = 0; // of drawings of the waveform
     }
 
     /** Show these curves, a list of {name, values}, of windows `hop` seconds apart. */
@@ -112,7 +102,8 @@
     /**
      * Draw what is to be seen.
      *
-     * @param state  {signal, system, hue, view, loudest, spectrograms, pieces}; signal may be undefined
+     * @param state  {signal, system, hue, view, seconds, loudest, spectrograms, pieces, failed};
+     *   signal may be undefined
      */
     draw(state) {
       this._drawWave(state);
@@ -121,21 +112,16 @@
       if (this.chart) this._drawCurves(state);
     }
 
-    _drawWave({ signal, hue, view, loudest, seconds }) {
+    async _drawWave(state) {
+      const { signal, pieces, failed } = state;
       const context = fresh(this.wave, WAVE_HEIGHT);
-      const { width, height } = context.canvas;
+      const turn = ++this.turn;
       if (!signal) return;
-      const peaks = partita.peaksOf(signal);
-      const middle = height / 2;
-      context.fillStyle = hue;
-      for (let x = 0; x < width; x++) {
-        const place = (at) => ((view.start + (at / width) * (view.end - view.start)) / seconds) * peaks.length;
-        const from = Math.max(0, Math.floor(place(x)));
-        const to = Math.max(from + 1, Math.floor(place(x + 1)));
-        let peak = 0;
-        for (let n = from; n < Math.min(to, peaks.length); n++) peak = Math.max(peak, peaks[n]);
-        const half = Math.max(0.5, (peak / loudest) * middle);
-        context.fillRect(x, middle - half, 1, 2 * half);
+      partita.drawWaveform(context, signal, state);
+      try {
+        await partita.refineWaveform(context, pieces, signal, state, () => this.turn === turn);
+      } catch (error) {
+        failed(error);
       }
     }
 
@@ -176,7 +162,7 @@
   }
 
   function splitsOf(chart, axis, low, high) {
-    const step = high - low > 24 ? 10 : 5;
+    const step = [5, 10, 20, 50].find((each) => (high - low) / each < 4) || 100;
     const splits = [];
     for (let value = Math.ceil(low / step) * step; value <= high; value += step) splits.push(value + 0); // no -0
     return splits;
