@@ -290,7 +290,7 @@ def test_ratings_stand_beside_the_scores(folder):
     ]  # fmt: skip
     assert rows["beta"]["mean"] == 61.5
     assert rows["alpha"]["SDR heard"] == 9
-    assert rows["alpha"]["SDR of songs"] == -11
+    assert rows["alpha"]["SDR song"] == -11
     assert rows["hidden reference"]["SDR heard"] is None
     assert summary.best == {1: [0]}
     assert "2 listeners (1 left out), 2 excerpts, 24 ratings" in summary.caption

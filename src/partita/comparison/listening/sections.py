@@ -30,6 +30,11 @@ _NAMES = {
     "interference anchor": "interference anchor",
 }
 _KINDS = ("entrant", *_NAMES)
+_ANCHOR_KINDS = ("low anchor", "interference anchor")
+_ANCHORS = (
+    "Low anchor: the reference up to 3.5 kHz. Interference anchor: the reference and all else in "
+    "the song at its level."
+)
 _ENOUGH = 20  # listeners, says BS.1534-3
 _NO_SDR = Sdr(math.nan, math.nan)
 _METHOD = "blind listening test after MUSHRA (ITU-R BS.1534-3)"
@@ -117,7 +122,7 @@ def _verdict(heard: Sequence[Heard]) -> str:
 
 
 def _range(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.1f} to {interval[1]:.1f}"
+    return " to ".join(f"{bound:.1f}".replace("-", "−") for bound in interval)
 
 
 def _cell(value: float) -> Cell:
@@ -149,10 +154,10 @@ def _summary_table(
         Column("bootstrap low", digits=1, meaning="95 % interval of the mean, bootstrap."),
         Column("bootstrap high", digits=1),
         Column("median", digits=1, meaning="Of all ratings."),
-        Column("quartile 1", digits=1, meaning="Of all ratings."),
-        Column("quartile 3", digits=1),
+        Column("Q1", digits=1, meaning="First quartile of all ratings."),
+        Column("Q3", digits=1, meaning="Third quartile of all ratings."),
         Column("SDR heard", "dB", meaning="Median over windows of an excerpt, mean of excerpts."),
-        Column("SDR of songs", "dB", meaning="Median over windows of a song, mean of excerpts."),
+        Column("SDR song", "dB", meaning="Median over windows of a song, mean of excerpts."),
     ]
     rows: list[list[Cell]] = []
     for each in heard:
@@ -161,7 +166,7 @@ def _summary_table(
         sdr = sdrs.get(each.item.entrant, _NO_SDR)
         rows.append([_name(each), *map(_cell, (*figures, *sdr))])
     listeners = max(len(each.listeners) for each in heard)
-    notes = []
+    notes = [_ANCHORS] if any(each.item.kind in _ANCHOR_KINDS for each in heard) else []
     if listeners < 2:
         notes.append("One listener: no intervals.")
     elif listeners < _ENOUGH:

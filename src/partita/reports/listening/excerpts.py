@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.audio.reader import open_audio
+from partita.errors import UsageError
 
 Samples = npt.NDArray[np.float32]
 Name = TypeVar("Name", bound=Hashable)
@@ -95,9 +96,16 @@ def low_anchor(reference: Samples, sample_rate: int) -> Samples | None:
     """Return the low-range anchor of BS.1534-3: the reference up to 3.5 kHz.
 
     None where the sample rate is so low that it would be the reference itself.
-    """
-    from scipy import signal
 
+    Raises
+    ------
+    UsageError
+        SciPy is not installed.
+    """
+    try:
+        from scipy import signal
+    except ImportError as error:
+        raise UsageError('listening tests need SciPy: pip install "partita[compare]"') from error
     if sample_rate / 2 <= _STOP_HZ:
         return None
     width = (_STOP_HZ - _PASS_HZ) / (sample_rate / 2)

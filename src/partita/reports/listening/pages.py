@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from partita.reports.listening.key import (
     read_key,
 )
 from partita.reports.listening.plan import Excerpt, blind_id, choose_excerpts
+from partita.reports.page.assets import ENGINE, asset, security_policy, templates
 from partita.reports.page.audio import PageSignal, array_source, encode_signal, remove_unused
 from partita.reports.page.coding import Coding, page_coding
 
@@ -68,7 +68,7 @@ def write_listening_page(report: Report, folder: Path, *, seed: int = 0) -> Path
     Raises
     ------
     UsageError
-        No song has a true stem that sounds and an estimate of it, or a package is missing.
+        No song has a true stem that sounds and an estimate of it, or Jinja or SciPy is missing.
     AudioReadError, AudioWriteError
     """
     excerpts = choose_excerpts(report.songs, np.random.default_rng(seed))
@@ -251,17 +251,12 @@ def _highest_rate(excerpts: Sequence[Excerpt]) -> int:
 
 
 def _write_page(path: Path, test: Mapping[str, Any]) -> None:
-    from jinja2 import Environment
-
-    from partita.reports.page.assets import ENGINE, asset, security_policy
-
-    style = asset("files/listening.css", _PACKAGE)
-    own = (asset(f"files/{name}.js", _PACKAGE) for name in ("order", "listening"))
+    style = asset("styles/listening.css", _PACKAGE)
+    own = (asset(f"scripts/{name}.js", _PACKAGE) for name in ("order", "listening"))
     scripts = [*map(asset, ENGINE), *own]
-    template = files(_PACKAGE).joinpath("files/page.html.j2").read_text(encoding="utf-8")
     page = (
-        Environment(autoescape=True)
-        .from_string(template)
+        templates(_PACKAGE)
+        .get_template("page.html.jinja")
         .render(
             title=_TITLES[test["form"]],
             policy=security_policy(scripts, [style]),
@@ -271,4 +266,4 @@ def _write_page(path: Path, test: Mapping[str, Any]) -> None:
         )
     )
     with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", newline="\n")

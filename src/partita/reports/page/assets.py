@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from partita.errors import UsageError
+
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 _PACKAGE = "partita.reports.page"
@@ -32,6 +35,27 @@ def asset(name: str, package: str = _PACKAGE) -> Markup:
     from markupsafe import Markup  # comes with Jinja, which is not a core dependency
 
     return Markup(text)  # noqa: S704 - our own and vendored files, checked above
+
+
+def templates(package: str = _PACKAGE) -> Environment:
+    """Return the templates of a package, which escape what is put into them.
+
+    Raises
+    ------
+    UsageError
+        Jinja is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise UsageError('pages need Jinja: pip install "partita[compare]"') from error
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def licences() -> list[dict[str, str]]:

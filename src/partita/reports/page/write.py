@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from partita.errors import UsageError, write_error
+from partita.errors import write_error
 from partita.files import whole_file
 from partita.progress import Progress
 from partita.reports.content import (
@@ -25,7 +25,7 @@ from partita.reports.content import (
     Table,
     Text,
 )
-from partita.reports.page.assets import ENGINE, asset, licences, security_policy
+from partita.reports.page.assets import ENGINE, asset, licences, security_policy, templates
 from partita.reports.page.songs import encode_songs
 from partita.reports.page.strips import box_strips, paired_strips
 from partita.reports.table_files import cell_text, heading, is_numeric
@@ -96,18 +96,9 @@ def write_page(
 
 
 def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, str]) -> str:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise UsageError('pages need Jinja: pip install "partita[compare]"') from error
-    environment = Environment(
-        loader=PackageLoader("partita.reports.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
+    from markupsafe import Markup
+
     songs = player["songs"]
     names = [*_PAGE_SCRIPTS, *(_PLAYER_SCRIPTS if songs else ())]
     scripts, styles = [asset(name) for name in names], [asset(name) for name in _STYLES]
