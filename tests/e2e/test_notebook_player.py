@@ -68,8 +68,14 @@ def test_signals_play_in_sync_and_can_be_muted_and_heard_alone(watched):
     assert level(heard_ms(watched, 400)) == pytest.approx(level(noise(0).numpy()), rel=0.25)
     off = watched.page.locator(".partita-off .partita-name").all_inner_texts()
     assert off == ["minus a", "b"]
+    press(watched, "[aria-label='solo b']")  # one click from one to the other
+    assert level(heard_ms(watched, 400)) == pytest.approx(single, rel=0.25)
+    watched.page.locator("[aria-label='solo a']").first.click(modifiers=["Shift"])
+    off = watched.page.locator(".partita-off .partita-name").all_inner_texts()
+    assert off == ["minus a"]
     press(watched, ".partita-play")
     assert level(heard_ms(watched, 200)) < 1e-4
+    press(watched, "[aria-label='solo a']")
     press(watched, "[aria-label='solo a']")
     press(watched, "[aria-label='mute b']")
     assert not watched.problems

@@ -62,10 +62,11 @@ def _lengths(comparison: Comparison) -> str:
         return ""
     lengths = sorted(found.values())
     each = statistics.median(lengths)
-    where = ", " if comparison.seconds is None else ", from the middle of each "
     if len(lengths) > 1 and lengths[-1] - lengths[0] > 0.01 * each:
-        return f"{where}{_duration(lengths[0])} to {_duration(lengths[-1])}"
-    return f"{where}{_duration(each)}"
+        text = f"{_duration(lengths[0])} to {_duration(lengths[-1])}"
+    else:
+        text = _duration(each)
+    return f" of {text}" if comparison.seconds is None else f", {text} from the middle of each"
 
 
 def _duration(seconds: float) -> str:

@@ -78,7 +78,7 @@ class Costs:
     training_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EntrantResult:
     """What became of one entrant.
 
@@ -109,8 +109,12 @@ class EntrantResult:
     losses: Sequence[Mapping[str, float]] = ()
     run: Path | None = None
 
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failures" if self.failures else ""
+        return f"EntrantResult({self.entrant.name!r}: {len(self.scores)} tracks{failed})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A finished comparison.
 
@@ -144,6 +148,10 @@ class Comparison:
     seed: int = 0
     trained_on: Sequence[str] = ()
     is_drawn: bool = False
+
+    def __repr__(self) -> str:
+        names = ", ".join(result.entrant.name for result in self.results)
+        return f"Comparison({self.data.name!r}, {len(self.tracks)} tracks: {names})"
 
     def _repr_html_(self) -> str:
         """Return the summary and what failed, for notebooks."""

@@ -91,7 +91,7 @@ def test_all_captions_say_what_figures_hold_for(usual):
     ]  # fmt: skip
     assert len(captions) == 13  # tables of five targets among them
     for text in captions:
-        assert "Data: album (test), 7 tracks, 10 s." in text
+        assert "Data: album (test), 7 tracks of 10 s." in text
         assert "BSS Eval v4, windows of 1 s every 1 s, median over windows, then over" in text
         assert "intervals: 95 % bootstrap over tracks, seed 0." in text
         assert (
@@ -112,7 +112,7 @@ def test_captions_say_what_was_drawn_and_learned():
         options=ScoreOptions("v3", math.inf),
     )  # fmt: skip
     assert conditions(comparison) == [
-        "Data: album, 2 tracks, from the middle of each 10 s, drawn with seed 3.",
+        "Data: album, 2 tracks, 10 s from the middle of each, drawn with seed 3.",
         "SDR, ISR, SIR, SAR: BSS Eval v3, one window for each track, median over tracks; "
         "intervals: 95 % bootstrap over tracks, seed 3.",
         "Scored together: vocals, drums, bass, other.",

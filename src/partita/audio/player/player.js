@@ -45,14 +45,16 @@
         row.audio.hidden = true;
         row.audio.pause();
         row.wave.addEventListener("click", (event) => this.seek(this._at(row.wave, event)));
-        for (const button of [row.mute, row.solo]) {
-          if (!button) continue;
-          button.hidden = false;
-          button.addEventListener("click", () => {
-            button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
-            this._mix();
-          });
-        }
+        if (!row.mute) continue;
+        row.mute.hidden = row.solo.hidden = false;
+        row.mute.addEventListener("click", () => this._press(row.mute));
+        row.solo.addEventListener("click", (event) => {
+          // One alone: a click goes from one signal to another. With Shift, several.
+          for (const other of event.shiftKey ? [] : this.rows) {
+            if (other !== row) other.solo.setAttribute("aria-pressed", "false");
+          }
+          this._press(row.solo);
+        });
       }
       this.button.addEventListener("click", () => (this.playing ? this.pause() : this.play()));
       window.addEventListener("partita-play", (event) => event.detail !== this && this.pause());
@@ -141,6 +143,11 @@
       this.take.gain.setTargetAtTime(0, this.context.currentTime, RAMP_S / 8);
       for (const row of this.rows) if (row.node) row.node.stop(end);
       this.begun = 0;
+    }
+
+    _press(button) {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      this._mix();
     }
 
     _heard(row) {

@@ -25,6 +25,7 @@ MOST_S = 120.0
 _BITRATES = {1: 80_000, 2: 128_000}
 _COLUMNS, _HEIGHT = 600, 40  # of a waveform
 _BLOCK = 1 << 16
+_TITLES = {"mute": "mute", "solo": "play alone; with Shift, beside others"}
 
 
 def player_html(
@@ -72,7 +73,12 @@ def player_html(
     if not heard_s:
         raise ValueError(f"no samples from {start_s:g} s on")
     peak = max(float(np.abs(samples).max(initial=0.0)) for samples, _ in cut.values())
-    notes = [*notes, *_excerpt_notes(start_s, heard_s, longest_s), *_gain_notes(peak)]
+    span = f"{_clock(start_s)} to {_clock(start_s + heard_s)} of {_clock(longest_s)}"
+    if heard_s > longest_s - 0.001:
+        span = ""
+    elif duration_s is None and not start_s:
+        span += "; partita.show(…, start_s=…) plays other parts"
+    notes = [*notes, *filter(None, [span]), *_gain_notes(peak)]
     several = len(cut) > 1
     rows = "".join(
         _row(name, samples, rate, peak, heard_s, several) for name, (samples, rate) in cut.items()
@@ -96,17 +102,10 @@ def _excerpt(samples: Samples, rate: int, start_s: float, duration_s: float) -> 
     return mix_channels(part, min(2, len(part)))
 
 
-def _excerpt_notes(start_s: float, heard_s: float, longest_s: float) -> list[str]:
-    if heard_s > longest_s - 0.001:
-        return []
-    span = f"{_clock(start_s)} to {_clock(start_s + heard_s)}"
-    return [f"Only {span} of {_clock(longest_s)} is in this player; save writes everything."]
-
-
 def _gain_notes(peak: float) -> list[str]:
     if peak <= 1:
         return []
-    return [f"Played {20 * np.log10(peak):.1f} dB lower than it is: its peak is above full scale."]
+    return [f"played {20 * np.log10(peak):.1f} dB lower: its peak is above full scale"]
 
 
 def _clock(seconds: float) -> str:
@@ -120,7 +119,7 @@ def _row(
     label = escape(name)
     buttons = "".join(
         f'<button type="button" class="partita-{kind}" aria-pressed="false" hidden '
-        f'aria-label="{kind} {label}" title="{kind}">{kind[0].upper()}</button>'
+        f'aria-label="{kind} {label}" title="{_TITLES[kind]}">{kind[0].upper()}</button>'
         for kind in ("mute", "solo")
     )
     lead = f'<span class="partita-name" title="{label}">{label}</span>{buttons}' if several else ""
