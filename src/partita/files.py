@@ -75,6 +75,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all; one that holds that text already is left alone.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be made or written to.
+    """
+    data = text.encode("utf-8")
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
+
+
 def put_in_place(partial: Path, path: Path) -> None:
     """Give a complete file its final name, so that a power cut leaves it whole or not there.
 

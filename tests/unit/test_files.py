@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partita import files
-from partita.files import folded, part_of_path, put_in_place, whole_file
+from partita.files import folded, part_of_path, put_in_place, whole_file, write_text
 
 
 def names(folder):
@@ -192,3 +192,13 @@ def test_names_that_file_systems_take_for_one():
 )
 def test_names_as_parts_of_paths(name, part):
     assert part_of_path(name) == part
+
+
+def test_a_text_that_is_there_already_is_left_alone(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "é\r\n")
+    before = path.stat()
+    write_text(path, "é\r\n")
+    assert path.stat().st_ino == before.st_ino
+    write_text(path, "e\r\n")
+    assert path.read_bytes() == b"e\r\n"

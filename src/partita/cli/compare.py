@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partita.cli.comparison import print_comparison
+from partita.cli.compare_output import tell_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.listening import make_listening_test, read_listeners, show_listeners
-from partita.cli.terminal import fitting, terminal_columns
-from partita.errors import UsageError, one_line
+from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stem_names import normal_name
 from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:
-    from partita.comparison.results import Comparison, Entrant, EntrantResult
+    from partita.comparison.options import CompareOptions
+    from partita.comparison.results import Comparison, Entrant
+    from partita.datasets import Dataset
+    from partita.reports.content import Section
+
+_PRESETS = ("paper",)
 
 
 def compare(
@@ -61,6 +64,16 @@ def compare(
     seeds: Annotated[
         str, typer.Option(help="Train each recipe once with each of these seeds, such as 0,1,2.")
     ] = "0",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="paper: compare the systems of the paper instead, and test its hypotheses."
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(help="How much --preset trains and scores: minutes, hours or paper."),
+    ] = "minutes",
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for page, tables and scores.")
     ] = Path("comparison"),
@@ -100,6 +113,10 @@ def compare(
             "--jobs", "-j", min=1, help="Number of tracks scored at once.", show_default="auto"
         ),
     ] = None,
+    songs: Annotated[int, typer.Option(min=0, help="Number of tracks that the page plays.")] = 10,
+    audio: Annotated[
+        str, typer.Option(help="Format of the page's audio: opus, or flac for Safari before 18.4.")
+    ] = "opus",
     listening: Annotated[
         bool, typer.Option("--listening", help="Make a blind listening test in OUT/listening, too.")
     ] = False,
@@ -127,26 +144,17 @@ def compare(
     Exit status: 0 all done, 1 some entrant or track failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet or as_json)
-    from partita.comparison.entrants import (
-        DEFAULT_ENTRANTS,
-        check_entrants,
-        named_entrants,
-        trained_entrants,
-    )
-    from partita.comparison.manifest import manifest_of
+    from partita.comparison.listening import listening_sections
     from partita.comparison.options import CompareOptions
-    from partita.comparison.output import OutputFolder
-    from partita.comparison.run import compare as run_comparison
-    from partita.datasets import open_dataset
+    from partita.comparison.output import write_results
+    from partita.comparison.sections import standard_sections
     from partita.evaluation.scoring import ScoreOptions
+    from partita.reports.page.coding import page_coding
 
+    page_coding(audio, 44100)  # refuses an unknown format before anything is computed
     answers = read_listeners(listening_results, context.args, out)
     if settings and not recipes:
         raise UsageError("--set needs --train, whose recipes it changes")
-    chosen = named_entrants(entrants or DEFAULT_ENTRANTS)
-    chosen += trained_entrants(recipes, settings, _numbers(seeds))
-    check_entrants(chosen)
-    _check_licences(chosen, commercial_only)
     names = tuple(normal_name(name.strip()) for name in targets.split(",")) if targets else ()
     options = CompareOptions(
         score=ScoreOptions(targets=names),
@@ -156,21 +164,129 @@ def compare(
         device=device,
         jobs=jobs,
     )
-    dataset, cache = open_dataset(data), cache or out / "cache"
+    run = _Run(data, out, cache or out / "cache", options, commercial_only)
     with ProgressDisplay(enabled=not (quiet or as_json)) as display:
-        for problem in (*dataset.problems, *dataset.warnings):
-            display.print(f"partita: warning: {problem}", error=True)
-        comparison = run_comparison(dataset, chosen, options, cache=cache, progress=display.work())
-    command = shlex.join(["partita", *sys.argv[1:]])
-    manifest = manifest_of(comparison, dataset, cache, command=command, device=device)
-    OutputFolder(out).write(comparison, manifest)
-    status = _tell(comparison, out, as_json=as_json, quiet=quiet)
+        if preset is None:
+            found = run.entrants(entrants, trained=(recipes, settings, seeds), display=display)
+        else:
+            chosen = [entrants, recipes, targets, subset, seconds]
+            if any(chosen):
+                raise UsageError("--preset chooses entrants, tracks and targets by itself")
+            found = run.preset(preset, budget, display)
+        sections = [*found.sections, *standard_sections(found.comparison)]
+        if answers is not None:
+            sections += listening_sections(found.comparison, answers)
+        page = write_results(
+            found.comparison,
+            sections,
+            out,
+            dataset=found.dataset,
+            cache=run.cache,
+            command=shlex.join(["partita", *sys.argv[1:]]),
+            device=device,
+            title=found.title,
+            most_songs=songs,
+            audio=audio,
+            progress=display.count("page: signal"),
+        )
+    status = tell_comparison(found.comparison, page, as_json=as_json, quiet=quiet)
     if answers is not None:
-        show_listeners(comparison, answers, out, quiet=quiet or as_json)
+        show_listeners(found.comparison, answers, out, quiet=quiet or as_json)
         status |= bool(answers.problems)
     if listening:
-        make_listening_test(comparison, cache, out, quiet=quiet or as_json)
+        make_listening_test(found.comparison, run.cache, out, quiet=quiet or as_json)
     return status
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was compared.
+
+    Attributes
+    ----------
+    comparison : Comparison
+    dataset : Dataset
+    sections : sequence of Section
+        Of a preset.
+    title : str
+    """
+
+    comparison: Comparison
+    dataset: Dataset
+    sections: Sequence[Section] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A comparison as the options say."""
+
+    data: Path
+    out: Path
+    cache: Path
+    options: CompareOptions
+    commercial_only: bool
+
+    def entrants(
+        self,
+        names: Sequence[str],
+        *,
+        trained: tuple[Sequence[str], Sequence[str], str],
+        display: ProgressDisplay,
+    ) -> _Found:
+        """Compare named entrants, and trained ones: of recipes, settings and seeds."""
+        from partita.comparison.entrants import (
+            DEFAULT_ENTRANTS,
+            check_entrants,
+            named_entrants,
+            trained_entrants,
+        )
+        from partita.datasets import open_dataset
+
+        recipes, settings, seeds = trained
+        chosen = named_entrants(names or DEFAULT_ENTRANTS)
+        chosen += trained_entrants(recipes, settings, _numbers(seeds))
+        check_entrants(chosen)
+        dataset = open_dataset(self.data)
+        for problem in (*dataset.problems, *dataset.warnings):
+            display.print(f"partita: warning: {problem}", error=True)
+        return _Found(self._comparison(dataset, chosen, display), dataset)
+
+    def preset(self, name: str, budget: str, display: ProgressDisplay) -> _Found:
+        """Compare the systems of a preset."""
+        from partita.comparison.paper.budgets import get_budget
+        from partita.comparison.paper.experiment import run_paper
+        from partita.datasets import open_dataset
+
+        if name not in _PRESETS:
+            raise UnknownNameError("preset", name, _PRESETS)
+
+        def compare(
+            dataset: Dataset, entrants: Sequence[Entrant], *, targets: tuple[str, ...] = ()
+        ) -> Comparison:
+            return self._comparison(dataset, entrants, display, targets)
+
+        found = run_paper(self.data, get_budget(budget), self.out, compare)
+        title = f"The paper's systems on {self.data.resolve().name}, budget: {budget}"
+        dataset = open_dataset(found.data.table)
+        return _Found(found.comparison, dataset, found.sections, title)
+
+    def _comparison(
+        self,
+        dataset: Dataset,
+        entrants: Sequence[Entrant],
+        display: ProgressDisplay,
+        targets: tuple[str, ...] = (),
+    ) -> Comparison:
+        from partita.comparison.run import compare
+        from partita.evaluation.oracles import ORACLES
+
+        named = [each.model for each in entrants if each.model and each.model not in ORACLES]
+        check_licences(map(resolve, named), commercial_only=self.commercial_only)
+        options = self.options
+        if targets:
+            options = replace(options, score=replace(options.score, targets=targets))
+        return compare(dataset, entrants, options, cache=self.cache, progress=display.work())
 
 
 def _numbers(text: str) -> list[int]:
@@ -178,85 +294,3 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--seeds {one_line(text)}: type whole numbers, such as 0,1,2") from None
-
-
-def _check_licences(entrants: Sequence[Entrant], commercial_only: bool) -> None:
-    from partita.evaluation.oracles import ORACLES
-
-    plans = [resolve(each.model) for each in entrants if each.model and each.model not in ORACLES]
-    check_licences(plans, commercial_only=commercial_only)
-
-
-def _tell(comparison: Comparison, out: Path, *, as_json: bool, quiet: bool) -> int:
-    """Print what a comparison found; return the exit status."""
-    from partita.cli.console import print_error
-    from partita.evaluation.tables import comparison_rows
-
-    failed = []
-    for result in comparison.results:
-        name = one_line(result.entrant.name)
-        failed += [f"{name}: {track or 'all tracks'}" for track in result.failures]
-        for line in result.failures.values():
-            print_error(f"{name}: {line}")
-        if as_json:
-            print(json.dumps(_as_json(result)), flush=True)
-    if not (as_json or quiet):
-        systems = {each.entrant.name: list(each.scores.values()) for each in comparison.results}
-        rows = comparison_rows({name: scores for name, scores in systems.items() if scores})
-        print_comparison(rows, failed, [_tracks_line(comparison)], elsewhere="--json")
-        _print_costs(comparison.results)
-        print(f"{one_line(out)}: scores/, manifest.json")
-    return int(bool(failed))
-
-
-def _tracks_line(comparison: Comparison) -> str:
-    parts = [f"scored: {len(comparison.tracks)} of {len(comparison.tracks) + _others(comparison)}"]
-    if comparison.seconds is not None:
-        parts.append(f"{comparison.seconds:g} s from the middle of each")
-    if comparison.trained_on:
-        drawn = f", drawn with seed {comparison.seed}" if comparison.is_drawn else ""
-        parts.append(f"trained on {len(comparison.trained_on)} others{drawn}")
-    return "; ".join(parts)
-
-
-def _others(comparison: Comparison) -> int:
-    return len(comparison.trained_on)
-
-
-def _as_json(result: EntrantResult) -> dict[str, Any]:
-    return {
-        "entrant": result.entrant.name,
-        "model": result.entrant.model or str(result.run),
-        "costs": dataclasses.asdict(result.costs),
-        "null_depth_db": dict(result.null_depth_db),
-        "failures": dict(result.failures),
-        "scores": [scores.to_json() for scores in result.scores.values()],
-    }
-
-
-def _print_costs(results: Sequence[EntrantResult]) -> None:
-    """Print the costs of all entrants; columns that do not fit are left out."""
-    rows = [["entrant", "× real time", "memory MB", "parameters", "null dB", "licence"]]
-    for result in results:
-        costs, depths = result.costs, list(result.null_depth_db.values())
-        rows.append(
-            [
-                one_line(result.entrant.name),
-                _figure(costs.times_realtime, ".3g"),
-                _figure(costs.memory_mb, ".0f"),
-                _figure(costs.parameters, ","),
-                _figure(max(depths, default=None), ".1f"),
-                one_line(costs.licence or "–"),
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    shown = fitting(widths, [5, 4, 3, 2], terminal_columns())
-    print()
-    for row in rows:
-        left = {0, 5}
-        cells = [row[i].ljust(widths[i]) if i in left else row[i].rjust(widths[i]) for i in shown]
-        print("  ".join(cells).rstrip())
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _METRICS = ("SIR", "SAR", "ISR", "uSDR", "SI-SDR", "SI-SAR")
 _LONGEST_NAME = 26
+_SHOWN_NAMES = 3
 _ELSEWHERE = "--csv and --json"
 _UNLIKE = "unknown, or different in some tracks"
 
@@ -148,3 +149,9 @@ class _Notes:
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many there are more."""
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more

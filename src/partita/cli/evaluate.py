@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partita.cli.comparison import print_comparison
+from partita.cli.comparison import first_names, print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.errors import UsageError, one_line
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from partita.evaluation.tasks import RunOptions, ScoredTrack
 
 _MOST_JOBS = 4
-_SHOWN_NAMES = 3
 _OF_REFERENCES = " the reference "  # part of warnings that all systems share
 
 _Targets = Annotated[
@@ -293,11 +292,6 @@ class _Missing:
     def lines(self, systems: Mapping[str, Sequence[TrackScores]]) -> list[str]:
         return [
             f"{system}: {name} not scored in {len(tracks)} of {len(systems[system])}, "
-            f"{lacking} lack it: {_first(tracks)}"
+            f"{lacking} lack it: {first_names(tracks)}"
             for (system, name, lacking), tracks in self._tracks.items()
         ]
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from partita.errors import one_line, write_error
-from partita.files import part_of_path, whole_file
+from partita.files import part_of_path, write_text
 from partita.reports.content import Cell, Column, Table
 
 MISSING = "–"  # a figure that does not exist
@@ -147,9 +147,7 @@ def write_table_files(table: Table, folder: Path) -> dict[str, Path]:
     }
     for suffix, path in paths.items():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as partial:
-                partial.write_text(_WRITERS[suffix](table), encoding="utf-8", newline="")
+            write_text(path, _WRITERS[suffix](table))
         except OSError as error:
             raise write_error(path, error) from error
     return paths

@@ -1,18 +1,21 @@
 """A whole comparison of tiny models on songs of a second."""
 
+import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from common import SMALL_UNET
+from common import SMALL_UNET, little_room
 from partita import Separator
 from partita.comparison.entrants import trained_entrants
 from partita.comparison.results import Entrant
 from partita.comparison.run import CompareOptions, compare
-from partita.comparison.tracks import as_files, split_tracks
+from partita.comparison.tracks import as_files, content_digest, split_tracks
 from partita.datasets import open_dataset
 from partita.errors import UsageError
 from partita.evaluation.runs import benchmark
@@ -193,3 +196,55 @@ def test_scored_tracks_never_train(tmp_path):
         split_tracks(dataset, [plan], subset="train")
     with pytest.raises(UsageError, match="no tracks of subset 'valid'; subsets: test, train"):
         split_tracks(dataset, [plan], subset="valid")
+
+
+KILLED = """
+import pickle, sys
+from pathlib import Path
+from partita.comparison.run import compare
+from partita.datasets import open_dataset
+
+data, cache, entrants = pickle.loads(sys.stdin.buffer.read())
+compare(open_dataset(data), entrants, cache=cache, progress=lambda *it: print(*it, flush=True))
+"""
+
+
+def test_killed_at_any_moment_it_goes_on(comparison, data, entrants, tmp_path):
+    cache = tmp_path / "cache"
+    for place in ("unet: training", "unet: scoring", "tiny: separating"):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            # Trained first: then each run gets further than the one before.
+            process.stdin.write(pickle.dumps((data, cache, entrants[:0:-1])))
+            process.stdin.close()
+            assert any(line.startswith(place.encode()) for line in process.stdout)
+            process.kill()
+    again = compare(open_dataset(data), entrants, cache=cache)
+    for ours, theirs in zip(again.results, comparison.results, strict=True):
+        assert ours.scores == theirs.scores
+        assert ours.failures == theirs.failures
+        assert [list(stems) for stems in ours.stems.values()] == [
+            list(stems) for stems in theirs.stems.values()
+        ]
+    losses = [
+        {**row, "seconds": 0} for each in (again, comparison) for row in each.results[3].losses
+    ]
+    assert losses[0] == losses[1]
+    for entry in cache.glob("*/*"):
+        if entry.is_dir() and entry.parent.name != "runs":
+            assert not entry.name.startswith(".partita-")
+            assert (entry / "entry.json").is_file()
+
+
+def test_a_full_disk_is_a_line_for_each_entrant(data, entrants, tmp_path):
+    dataset = open_dataset(data)
+    for track in dataset:
+        content_digest(Cache(tmp_path / "cache"), track)
+    with little_room(100_000):
+        found = compare(dataset, entrants[1:2], cache=tmp_path / "cache")
+    for result in found.results:
+        assert len(result.failures) == 3
+        assert all("cannot write" in line for line in result.failures.values())
+    whole = compare(dataset, entrants[:1], cache=tmp_path / "cache")
+    assert whole.results[0].failures == {}
