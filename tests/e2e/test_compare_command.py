@@ -25,11 +25,14 @@ def album(tmp_path):
 def test_a_comparison_is_a_table_and_a_folder(run, album, tiny_model, tmp_path):
     arguments = ["compare", "--data", album, "-n", "mixture", "-n", tiny_model, "--out", "made"]
     result = run(*arguments)
-    assert (result.status, result.err) == (0, "")
-    assert "scored: 2 of 2" in result.out
+    assert result.status == 0
+    assert "partita:" not in result.err
+    assert "2 tracks scored" in result.out
     lines = result.out.splitlines()
     assert any(line.startswith("tiny") and line.endswith("–") for line in lines), result.out
     files = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "made").rglob("*.json")}
+    assert (tmp_path / "made/index.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "made/tables/summary.tex").exists()
     assert {"made/manifest.json", "made/scores/tiny/test/song 0.json"} <= files
     scores = read_scores(tmp_path / "made/scores/tiny/test/song 0.json")
     shown = f"{scores.medians()['voice']['SDR']:.2f}"
@@ -77,6 +80,10 @@ def test_what_fails_is_said_and_the_rest_goes_on(run, album, tmp_path):
         (["--train", "unet", "--seeds", "a"], "--seeds a: type whole numbers"),
         (["-n", "irm3"], "did you mean irm1 or irm2?"),
         (["-n", "hpss,repet"], "a comma makes an ensemble: repeat --entrants for several"),
+        (["--preset", "papr"], "did you mean paper?"),
+        (["--preset", "paper", "--budget", "hour"], "did you mean hours?"),
+        (["--preset", "paper", "-n", "hpss"], "--preset chooses entrants"),
+        (["--audio", "mp3"], "--audio"),
         (["-n", "gone.toml"], "gone.toml: cannot be read"),
         (["-n", "hpss", "--subset", "test"], "has no tracks of subset 'test'; subsets: none"),
         (["-n", "hpss", "--seconds", "0"], "--seconds 0 is not a positive number"),

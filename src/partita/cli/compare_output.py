@@ -62,17 +62,14 @@ def _tell_failures(result: EntrantResult) -> list[str]:
 
 
 def _tracks_line(comparison: Comparison) -> str:
-    parts = [f"scored: {len(comparison.tracks)} of {len(comparison.tracks) + _others(comparison)}"]
+    count, others = len(comparison.tracks), len(comparison.trained_on)
+    parts = [f"{count} track{'s' * (count != 1)} scored"]
     if comparison.seconds is not None:
         parts.append(f"{comparison.seconds:g} s from the middle of each")
-    if comparison.trained_on:
+    if others:
         drawn = f", drawn with seed {comparison.seed}" if comparison.is_drawn else ""
-        parts.append(f"trained on {len(comparison.trained_on)} others{drawn}")
+        parts.append(f"trained on {others} other{'s' * (others != 1)}{drawn}")
     return "; ".join(parts)
-
-
-def _others(comparison: Comparison) -> int:
-    return len(comparison.trained_on)
 
 
 def _as_json(result: EntrantResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The paper's experiment as a whole: `partita compare --preset paper`."""
+"""The paper's experiment as a whole, which a comparison has as a preset."""
 
 from __future__ import annotations
 
