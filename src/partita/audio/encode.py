@@ -17,6 +17,7 @@ import soundfile
 
 from partita.audio.conversion import convert_blocks
 from partita.audio.formats import STEM_MP4, StemFormat
+from partita.audio.gapless import correct_mp3_padding, with_aac_padding
 from partita.audio.tag_writer import write_tags
 from partita.audio.tags import Tags
 from partita.errors import AudioWriteError
@@ -25,7 +26,8 @@ Samples = npt.NDArray[np.float32]
 
 _CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus", "m4a": "aac", STEM_MP4: "aac"}
 _CONTAINERS = {"m4a": "mp4", STEM_MP4: "mp4"}
-_LAYOUTS = ["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
+#: FFmpeg's channel layouts of one to eight channels.
+LAYOUTS = ["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"]
 #: Order of our channels (FFmpeg's) in a Vorbis stream.
 _VORBIS_ORDER = {
     3: [0, 2, 1],
@@ -92,6 +94,7 @@ def encode_file(
             for block in writer.convert(blocks, sample_rate, channels):
                 writer.write(0, block)
             writer.flush()
+        tags = writer.with_padding(tags)
     write_tags(path, form, tags)
 
 
@@ -206,9 +209,11 @@ class AvWriter:
         codec = av.Codec(_codec_name(form), "w")
         self.rate = _nearest_rate(codec, sample_rate)
         container = _CONTAINERS.get(form.name, form.name)
-        self._file = _OutputFile(path)  # PyAV accepts names in UTF-8 only
+        self._path, self._file = path, _OutputFile(path)  # PyAV accepts names in UTF-8 only
         # Without the encoder's own tag, which would precede ours.
         options = {"id3v2_version": "0"} if form.name == "mp3" else {}
+        if container == "mp4":  # for lengths to the sample, not to the millisecond
+            options["movie_timescale"] = str(self.rate)
         self._container: Any = av.open(self._file, "w", format=container, options=options)
         self._streams: list[Any] = []
         self._positions = [0] * len(stream_channels)
@@ -216,7 +221,7 @@ class AvWriter:
             stream: Any = self._container.add_stream(
                 codec.name,
                 rate=self.rate,
-                layout=_LAYOUTS[channels - 1],
+                layout=LAYOUTS[channels - 1],
                 # Surround in the channel order of Opus, with low-frequency effects coded as such.
                 options={"mapping_family": "1"} if form.name == "opus" and channels > 2 else {},
             )
@@ -273,6 +278,14 @@ class AvWriter:
                 self._file.check()
                 raise self._write_problem(error) from error
         self._file.check()
+
+    def with_padding(self, tags: Tags) -> Tags:
+        """Let the closed file state its codec's padding; return the tags with what they state."""
+        frames = self._positions[0]
+        if self._form.name == "mp3":
+            correct_mp3_padding(self._path, frames)
+        is_aac = self._form.name in _CONTAINERS and not self._form.is_lossless
+        return with_aac_padding(tags, frames) if is_aac else tags
 
     def _write_problem(self, error: Exception) -> Exception:
         """Distinguish errors of the system, such as a full disk, from errors of the codec."""

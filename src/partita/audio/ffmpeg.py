@@ -22,13 +22,14 @@ from partita.audio.audio_reader import (
     rechunk,
 )
 from partita.audio.avi_index import read_avi_index
-from partita.audio.container import open_container
+from partita.audio.container import metadata_of, open_container
 from partita.audio.frame_table import FrameFinder, FrameTable, read_frame_table
+from partita.audio.gapless import stated_by_itunes
 from partita.audio.ogg_pages import DamagedEnd, damaged_end
 from partita.audio.sample_formats import ToFloat
 from partita.audio.slices import FileSlice
 from partita.audio.stream_clock import StreamClock
-from partita.audio.stream_length import STATED, seconds, stream_length_s, videos
+from partita.audio.stream_length import PADDING_S, STATED, seconds, stream_length_s, videos
 from partita.audio.timeline import (
     Frame,
     Timeline,
@@ -112,6 +113,9 @@ class FFmpegReader(AudioReader):
                 self.sample_rate, self.channels = shape or self._own_shape()
                 check_bounds(self.sample_rate, self.channels, name)
                 length, announced = self._length()
+                self._sound = self._sound_length(length)
+                if self._sound is not None:
+                    length = announced = self._sound
         except BaseException:
             self._close()
             raise
@@ -185,6 +189,15 @@ class FFmpegReader(AudioReader):
         )
         return self._samples_of(length_s), self._samples_of(announced_s)
 
+    def _sound_length(self, length: int | None) -> int | None:
+        """Return the samples of the sound that an AAC file states; None: it states none."""
+        if self._container.format.name not in STATED or length is None:
+            return None
+        text = metadata_of(self._container).get("iTunSMPB", "")
+        sound = stated_by_itunes(text)
+        is_sane = sound is not None and abs(sound - length) < PADDING_S * self.sample_rate
+        return sound if is_sane else None
+
     def _samples_of(self, length_s: float | None) -> int | None:
         is_sane = length_s is not None and 0 <= length_s < _MAX_LENGTH_S
         return round(length_s * self.sample_rate) if length_s is not None and is_sane else None
@@ -199,7 +212,8 @@ class FFmpegReader(AudioReader):
         skip = self.start - round(timeline.position_s * self.sample_rate)
         blocks = uniform(self._pieces(frames, timeline), self.channels, self.sample_rate)
         try:
-            yield from rechunk(trimmed(blocks, skip, self.limit), block_samples)
+            limit = self.limit if self._sound is None else self.excerpt_of(self._sound)
+            yield from rechunk(trimmed(blocks, skip, limit), block_samples)
             if self._source is None and not self.unread:
                 self.unread = self._bytes_unread()
         finally:

@@ -110,7 +110,7 @@ def encode_stem_mp4(
                 writer.write(index, found.get(index, silence))
         writer.flush()
     set_user_data(path, {b"stem": _stem_box(names)})
-    write_tags(path, form, tags)
+    write_tags(path, form, writer.with_padding(tags))
 
 
 def read_stem_names(path: Path) -> list[str] | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: Separates several values of a tag.
 SEPARATOR = "\0"
+#: iTunes' statement of where the sound begins and how long it is, without the codec's padding.
+GAPLESS = "itunsmpb"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ _NAMES = (
     TagName("copyright", "TCOP", "COPYRIGHT", "cprt", "ICOP"),
     TagName("compilation", "TCMP", "COMPILATION", "cpil", "", ("itunescompilation",)),
     TagName("publisher", "TPUB", "LABEL", "", "", ("organization", "wm/publisher")),
+    TagName(GAPLESS, "", "", "iTunSMPB"),
     TagName("grouping", "TIT1", "GROUPING", "©grp", "", ("contentgroup",)),
     TagName("subtitle", "TIT3", "SUBTITLE"),
     TagName("performer", "TPE3", "PERFORMER"),
