@@ -14,6 +14,12 @@ pytestmark = pytest.mark.slow
 RATE = 48_000
 SECONDS = 12  # one joint of pieces, at 10 s
 STEEPEST = 0.04  # from sample to sample, of the signals below
+#: All of it, so that a busy machine is not late for the joint.
+DECODE = """
+() => Promise.all([...engine.signals.values()].flatMap(
+  (signal) => [0, 1].map((number) => engine.pieces.get(signal, number))
+))
+"""
 
 
 def smooth_noise(seed, seconds=SECONDS):
@@ -59,6 +65,7 @@ def browser():
 def flac(browser, tmp_path_factory):
     watched = Watched(browser, write_engine_page(tmp_path_factory.mktemp("flac"), "flac"))
     watched.record("engine")
+    watched.page.evaluate(DECODE)
     yield watched
     watched.close()
 
@@ -93,18 +100,18 @@ def place_of(excerpt, signal):
 
 
 def test_plays_the_signal_to_the_sample_across_the_joint_of_pieces(play):
-    heard = play("() => { engine.setMix({a: 1}); engine.seek(9.3); engine.play(); }", 1.3)
+    heard = play("() => { engine.setMix({a: 1}); engine.seek(9.6); engine.play(); }", 0.8)
     place, error = place_of(heard[:, 300:-300], SIGNALS["a"])
-    assert heard.shape[1] > RATE
-    assert place == pytest.approx(9.3 * RATE + 300, abs=8)  # the first samples fade in from zero
+    assert heard.shape[1] > 0.7 * RATE
+    assert place == pytest.approx(9.6 * RATE + 300, abs=8)  # the first samples fade in from zero
     assert place < 10 * RATE - 4800 < place + heard.shape[1] - 4800
     assert error < 2**-15
     assert np.abs(np.diff(heard)).max() < STEEPEST  # no click at either end
 
 
 def test_signals_are_in_sync_to_the_sample(play):
-    script = "() => { engine.setMix({a: 1, 'minus a': 1}); engine.seek(9.5); engine.play(); }"
-    heard = play(script, 1)
+    script = "() => { engine.setMix({a: 1, 'minus a': 1}); engine.seek(9.7); engine.play(); }"
+    heard = play(script, 0.6)
     # They cancel out, in both pieces and at their joint; browsers scale negative samples otherwise.
     assert np.abs(heard).max() < 2**-15
 
@@ -113,11 +120,11 @@ def test_switches_without_a_click_or_drift(play):
     script = """async () => {
       engine.setMix({a: 1}); engine.seek(2); engine.warm(["b"]); await engine.play();
       for (const name of ["b", "a", "b"]) {
-        await new Promise((resolve) => setTimeout(resolve, 350));
+        await new Promise((resolve) => setTimeout(resolve, 250));
         await engine.setMix({[name]: 1});
       }
     }"""
-    heard = play(script, 0.4)
+    heard = play(script, 0.3)
     assert np.abs(np.diff(heard)).max() < STEEPEST
     from_a, error_a = place_of(heard[:, 300:9000], SIGNALS["a"])
     from_b, error_b = place_of(heard[:, -9000:-300], SIGNALS["b"])
@@ -127,11 +134,11 @@ def test_switches_without_a_click_or_drift(play):
 
 def test_loops_without_a_click(play):
     script = """() => {
-      engine.setMix({b: 1}); engine.seek(9.8); engine.setLoop({start: 9.8, end: 10.2});
+      engine.setMix({b: 1}); engine.seek(9.9); engine.setLoop({start: 9.9, end: 10.15});
       engine.play();
     }"""
-    heard = play(script, 1.4)
-    period = round(0.4 * RATE)
+    heard = play(script, 0.9)
+    period = round(0.25 * RATE)
     assert heard.shape[1] > 3 * period
     assert np.abs(np.diff(heard)).max() < STEEPEST
     first, again = heard[:, 400 : period - 400], heard[:, period + 400 : 2 * period - 400]
@@ -142,10 +149,10 @@ def test_loops_without_a_click(play):
 def test_seeks_while_it_plays_without_a_click_and_ends_at_the_end(play, flac):
     script = """async () => {
       engine.setMix({a: 1}); engine.seek(1); await engine.play();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      engine.seek(11.5);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      engine.seek(11.6);
     }"""
-    heard = play(script, 1)
+    heard = play(script, 0.7)
     assert np.abs(np.diff(heard)).max() < STEEPEST
     tail = heard[:, -9000:]
     place, error = place_of(tail, SIGNALS["a"])
@@ -155,16 +162,22 @@ def test_seeks_while_it_plays_without_a_click_and_ends_at_the_end(play, flac):
 
 def test_opus_keeps_its_place_and_joins_without_a_click(browser, tmp_path):
     watched = Watched(browser, write_engine_page(tmp_path, "opus"))
-    watched.record("engine")
     started_ms = watched.page.evaluate(
         """async () => {
-          engine.setMix({a: 1}); engine.seek(9.6);
+          engine.setMix({a: 1});
           const clicked = performance.now();
           await engine.play();
           return performance.now() - clicked;
         }"""
     )
-    watched.page.wait_for_timeout(900)
+    watched.record("engine")
+    watched.page.evaluate(
+        f"async () => {{ engine.pause(); await ({DECODE})(); engine.seek(9.6); }}"
+    )
+    watched.page.wait_for_timeout(100)
+    watched.recorded()
+    watched.page.evaluate("() => engine.play()")
+    watched.page.wait_for_timeout(700)
     heard = watched.recorded()
     heard = heard[:, np.abs(heard).max(axis=0) > 0]
     place, error = place_of(heard[:, 300:-300], SIGNALS["a"])

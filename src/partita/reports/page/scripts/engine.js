@@ -23,6 +23,7 @@
   const HORIZON_S = 2.5; // scheduled ahead: pages in the background wake up once a second
   const TICK_MS = 100;
   const SHORTEST_LOOP_S = 0.1;
+  const PATIENCE_MS = 3000; // until it is said that the browser's sound does not start
 
   class Voice {
     constructor(signal, take, at, level) {
@@ -159,8 +160,15 @@
       this._changed();
       const turn = ++this._turn;
       const ready = this._ready(this._place, this.mix);
+      const late = setTimeout(() => turn === this._turn && this._complain(), PATIENCE_MS);
       await Promise.all([this._open().resume(), ready]);
+      clearTimeout(late);
       if (turn === this._turn) this._jump(this._place);
+    }
+
+    _complain() {
+      const isSilent = this.context.state !== "running";
+      if (isSilent) this._failed(new Error("the browser does not start its sound: is there an output device?"));
     }
 
     pause() {
