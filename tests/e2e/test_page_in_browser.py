@@ -15,7 +15,7 @@ SIZES = [(1400, "light"), (390, "dark")]
 HERTZ = {
     "reference": {"vocals": 400, "rest": 500},
     "one": {"vocals": 600, "rest": 700},
-    "two": {"vocals": 800, "rest": 900},
+    "mixture": {"vocals": 800, "rest": 900},  # as the floor of a comparison is called
 }
 MIXTURE_HZ, LEVEL = 300, 0.1
 
@@ -45,11 +45,11 @@ def page_path(tmp_path_factory):
         stems,
         sdr={
             "one": {"vocals": [9, 3, 8, -2, 7, 6], "rest": [5, 5, 1, 5, 5, float("nan")]},
-            "two": {"vocals": [4, 4, 4, 4, 0, 4]},
+            "mixture": {"vocals": [4, 4, 4, 4, 0, 4]},
         },
-        null_depth_db={"one": -3.0, "two": -4.0},
+        null_depth_db={"one": -3.0, "mixture": -4.0},
     )
-    short = Song("Another song", song.mixture, {}, {"two": stems["two"]})
+    short = Song("Another song", song.mixture, {}, {"mixture": stems["mixture"]})
     columns = [Column("system"), Column("SDR", "dB")]
     table = Table("scores", "Scores.", columns, [["one", 5.0], ["two", 10.0], ["three", None]])
     chart = LineChart("losses", "Losses.", "epoch", "loss", {"one": [(1, 2.0), (2, 1.0)]})
@@ -110,7 +110,7 @@ def state(page, name):
 def test_plays_and_switches_without_a_click(opened, page):
     page.click("#play")
     assert heard(opened) == {600, 700}
-    page.click("[data-system=reference]")
+    page.click("[data-kind=reference]")
     assert heard(opened) == {400, 500}
     opened.recorded()
     for key in ("3", "1", "0", "2"):
@@ -219,8 +219,8 @@ def test_spectrograms_show_what_sounds(page):
 
 def test_another_song_and_a_table(page):
     page.select_option("#song", "1")
-    assert page.evaluate("() => partita.player.names") == ["two"]
-    assert state(page, "system") == "two"
+    assert page.evaluate("() => partita.player.names") == ["mixture"]
+    assert state(page, "system") == "mixture"
     cells = "() => [...document.querySelectorAll('td:first-child')].map((cell) => cell.textContent)"
     page.click("th button >> text=SDR")
     assert page.evaluate(cells) == ["two", "one", "three"]

@@ -28,7 +28,7 @@
       z: () => player.toggleZoom(),
       v: () => player.togglePictures(),
       Escape: () => player.setRegion(null, false),
-      0: () => player.choose("mixture"),
+      0: () => player.choose(player.constructor.mixture),
     };
     for (let digit = 1; digit < 10; digit++) {
       keys[digit] = () => player.names[digit - 1] !== undefined && player.choose(player.names[digit - 1]);

@@ -7,7 +7,9 @@
   const ZOOM_S = 10;
   const SHORTEST_DRAG_PX = 5;
   const LOUDEST_RESIDUAL = 0.5;
-  const [MIXTURE, REFERENCE] = ["mixture", "reference"];
+  const [MIXTURE, REFERENCE] = ["\0mixture", "\0reference"]; // systems may have these names themselves
+  const LABELS = new Map([[MIXTURE, "Mixture"], [REFERENCE, "Reference"]]);
+  const labelOf = (name) => LABELS.get(name) || name;
   const { make } = partita;
   const $ = (id) => document.getElementById(id);
 
@@ -144,7 +146,7 @@
       const window = this.worst.shift();
       if (!window) {
         this.worst = null;
-        this._say(`There is no SDR of what is heard of ${this.shown}.`);
+        this._say(`There is no SDR of what is heard of ${labelOf(this.shown)}.`);
         return;
       }
       const { hop, seconds } = this.song;
@@ -194,13 +196,13 @@
       const buttons = [...this.names, MIXTURE].map((name, number) => {
         const key = name === MIXTURE ? 0 : number + 1;
         const dot = make("span", { class: "dot", "aria-hidden": "true" });
-        const isSystem = name !== MIXTURE && name !== REFERENCE;
+        const isSystem = !LABELS.has(name);
         if (isSystem) dot.style.background = `var(--hue-${this._hue(name)})`;
-        const label = isSystem ? name : name[0].toUpperCase() + name.slice(1);
+        const label = labelOf(name);
         const button = make("button", { type: "button", "aria-pressed": "false" }, ...(isSystem ? [dot] : []), label);
         if (key < 10) button.append(make("kbd", { "aria-hidden": "true" }, String(key)));
         button.dataset.system = name;
-        button.dataset.kind = isSystem ? "system" : name;
+        button.dataset.kind = isSystem ? "system" : label.toLowerCase();
         button.addEventListener("click", () => this.choose(name));
         return button;
       });
@@ -264,12 +266,12 @@
       };
       const stems = this.shown ? this.stemsOf(this.shown) : {};
       for (const lane of this.lanes) {
-        const isHeard = this.system !== MIXTURE && !this.isNull && lane.name in stems && this.isHeard(lane.name);
+        const isHeard = this.system !== MIXTURE && !this.isNull && Object.hasOwn(stems, lane.name) && this.isHeard(lane.name);
         lane.element.classList.toggle("silent", !isHeard);
         lane.element.classList.toggle("chosen", lane.name === this.chosen);
         press(lane.mute, this.muted.has(lane.name));
         press(lane.solo, this.soloed.has(lane.name));
-        lane.draw({ ...common, signal: stems[lane.name] });
+        lane.draw({ ...common, signal: Object.hasOwn(stems, lane.name) ? stems[lane.name] : undefined });
       }
       this.residual.element.hidden = !this.isNull;
       if (this.isNull) {
@@ -432,6 +434,7 @@
     }
   }
 
+  Player.mixture = MIXTURE;
   Player.seeks = { long: SEEK_S, short: FINE_SEEK_S };
 
   function press(button, on) {
