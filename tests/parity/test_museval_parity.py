@@ -9,16 +9,21 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import soxr
 import torch
 
 from common import SHARED
 from partita import evaluate
 from partita.audio.signal import load_audio
+from partita.comparison.entrants import named_entrants
+from partita.comparison.options import CompareOptions
+from partita.comparison.run import compare as compare_systems
 from partita.datasets import open_dataset
 from partita.evaluation.aggregate import summarise
 from partita.evaluation.bsseval import bss_eval
 from partita.evaluation.scores import METRICS, find_score_files, read_scores
+from partita.evaluation.scoring import ScoreOptions
 
 FIGURES = ("sdr", "isr", "sir", "sar")
 
@@ -202,3 +207,29 @@ def test_museval_reads_our_files(museval, tmp_path):
     for target, summary in summarise([scores]).items():
         for metric in METRICS:
             assert theirs[target, metric] == pytest.approx(summary.medians[metric], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_stems_of_a_comparison(museval, tmp_path):
+    """What a comparison says of its files is what museval says of them."""
+    rng = np.random.default_rng(0)
+    for stem in ("drums", "rest"):
+        path = tmp_path / "album" / "song" / f"{stem}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(0, 0.1, (66150, 2)), 44100)
+    dataset = open_dataset(tmp_path / "album")
+    options = CompareOptions(ScoreOptions(targets=("drums", "rest")))
+    found = compare_systems(dataset, named_entrants(["irm1"]), options, cache=tmp_path / "cache")
+    stems, scores = found.results[0].stems["song"], found.results[0].scores["song"]
+    references = [dataset.tracks[0].load(name).samples.numpy() for name in scores.targets]
+    estimates = [soundfile.read(stems[name])[0].T for name in scores.targets]
+    theirs = museval.evaluate(
+        np.stack(references).transpose(0, 2, 1).astype(np.float64),
+        np.stack(estimates).transpose(0, 2, 1),
+        win=44100,
+        hop=44100,
+    )
+    for metric, expected in zip(("SDR", "ISR", "SIR", "SAR"), theirs, strict=True):
+        for target, windows in zip(scores.targets.values(), expected, strict=True):
+            ours = [frame[metric] for frame in target.frames]
+            assert ours == pytest.approx(list(windows), abs=1.5e-5), metric
