@@ -13,6 +13,7 @@ from partita.errors import one_line, write_error
 from partita.files import part_of_path, write_text
 from partita.reports.content import Cell, Column, Table
 
+_PAGE_CHARS = 85  # of a line of text in 10 pt
 MISSING = "–"  # a figure that does not exist
 #: Anywhere; and what makes a list, a heading or a quotation at the beginning of a line.
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<|~$&]|:(?=[\w+-]+:)|^[#>+=-]|(?<=^\d)[.)](?=\s))")
@@ -90,25 +91,30 @@ def as_markdown(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    r"""Return a table for LaTeX with booktabs: ``\usepackage{booktabs}``, in UTF-8."""
+    r"""Return a table for LaTeX, in UTF-8: ``\usepackage{booktabs,graphicx}``.
+
+    Tables that are wider than a page are made smaller.
+    """
     columns = range(len(table.columns))
     form = "".join("r" if is_numeric(table, column) else "l" for column in columns)
     headings = [_latex(heading(column)) for column in table.columns]
     lines = _formatted(table, _latex, r"\textbf{{{}}}".format)
+    is_wide = sum(_widths(table)) > _PAGE_CHARS
     return "\n".join(
         [
-            r"% \usepackage{booktabs}",
+            r"% \usepackage{booktabs,graphicx}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_latex(table.caption)}}}",
             rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}",
+            *([r"\resizebox{\textwidth}{!}{%"] if is_wide else []),
             rf"\begin{{tabular}}{{{form}}}",
             r"\toprule",
             rf"{' & '.join(headings)} \\",
             r"\midrule",
             *(rf"{' & '.join(line)} \\" for line in lines),
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}" if is_wide else r"\end{tabular}",
             *(rf"\par {_latex(note)}" for note in table.notes),
             r"\end{table}",
             "",
@@ -168,6 +174,15 @@ def _formatted(
         ]
         for row, cells in enumerate(table.rows)
     ]
+
+
+def _widths(table: Table) -> list[int]:
+    """Return how many characters each column takes, with what separates it from the next."""
+    texts = [
+        [heading(column), *(cell_text(row[index], column) for row in table.rows)]
+        for index, column in enumerate(table.columns)
+    ]
+    return [2 + max(map(len, column)) for column in texts]
 
 
 def _csv_cell(cell: Cell) -> str | float | int:

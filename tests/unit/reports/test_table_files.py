@@ -95,7 +95,7 @@ def test_latex_as_it_is_written():
     rows = [["R&B_1", 5.678, 0.03125, 9], ["mixture", -1.0, None, 10]]
     text = as_latex(table(rows, best={1: [0]}, notes=["100 %"]))
     assert text == (
-        "% \\usepackage{booktabs}\n"
+        "% \\usepackage{booktabs,graphicx}\n"
         "\\begin{table}\n\\centering\n\\caption{What is shown.}\n\\label{tab:summary}\n"
         "\\begin{tabular}{lrrr}\n\\toprule\n"
         "system & SDR (dB) & p & n \\\\\n\\midrule\n"
@@ -103,6 +103,13 @@ def test_latex_as_it_is_written():
         "mixture & $-$1.00 & – & 10 \\\\\n"
         "\\bottomrule\n\\end{tabular}\n\\par 100 \\%\n\\end{table}\n"
     )
+
+
+def test_wide_tables_fit_a_page_of_latex():
+    columns = [Column(f"system {number}", "dB") for number in range(12)]
+    text = as_latex(Table("wide", "", columns, [[1.0] * 12]))
+    assert "\\resizebox{\\textwidth}{!}{%\n\\begin{tabular}{rrrrrrrrrrrr}" in text
+    assert "\\end{tabular}}\n" in text
 
 
 def test_latex_escapes_everything():
