@@ -14,7 +14,7 @@ import typer
 from partita.cli.compare_output import tell_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
-from partita.cli.listening import make_listening_test, read_listeners, show_listeners
+from partita.cli.listening import make_listening_test, read_listeners, tell_listeners
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stem_names import normal_name
 from partita.weights.resolve import resolve
@@ -102,7 +102,8 @@ def compare(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of which tracks are scored, and of intervals.")
+        int,
+        typer.Option(min=0, help="Random seed of scored tracks, intervals and listening tests."),
     ] = 0,
     device: Annotated[
         str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
@@ -173,12 +174,10 @@ def compare(
             if any(chosen):
                 raise UsageError("--preset chooses entrants, tracks and targets by itself")
             found = run.preset(preset, budget, display)
-        sections = [*found.sections, *standard_sections(found.comparison)]
-        if answers is not None:
-            sections += listening_sections(found.comparison, answers)
+        heard = [] if answers is None else listening_sections(found.comparison, answers)
         page = write_results(
             found.comparison,
-            sections,
+            [*found.sections, *standard_sections(found.comparison), *heard],
             out,
             dataset=found.dataset,
             cache=run.cache,
@@ -191,7 +190,7 @@ def compare(
         )
     status = tell_comparison(found.comparison, page, as_json=as_json, quiet=quiet)
     if answers is not None:
-        show_listeners(found.comparison, answers, out, quiet=quiet or as_json)
+        tell_listeners(heard, answers, out, quiet=quiet or as_json)
         status |= bool(answers.problems)
     if listening:
         make_listening_test(found.comparison, run.cache, out, quiet=quiet or as_json)

@@ -15,7 +15,7 @@ from partita.errors import UsageError, one_line
 if TYPE_CHECKING:
     from partita.comparison.listening import Collected
     from partita.comparison.results import Comparison
-    from partita.reports.content import Table
+    from partita.reports.content import Section, Table
 
 #: Tables that the terminal shows, and their columns that may be left out where it is narrow.
 _SHOWN = {"listening": (4, 5, 7, 8, 6, 10), "preferences": (9, 8, 4)}
@@ -64,26 +64,35 @@ def _files(places: Sequence[Path]) -> Iterator[Path]:
         yield from found
 
 
-def show_listeners(comparison: Comparison, collected: Collected, out: Path, *, quiet: bool) -> None:
-    """Print what listeners found, and write its tables.
+def tell_listeners(
+    sections: Sequence[Section], collected: Collected, out: Path, *, quiet: bool
+) -> None:
+    """Print what listeners found, and write all their answers as csv.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        Of `partita.comparison.listening.listening_sections`.
+    collected : Collected
+    out : Path
+        Of the comparison.
+    quiet : bool
+        Print nothing.
 
     Raises
     ------
     AudioWriteError
         The folder cannot be written to.
     """
-    from partita.comparison.listening import listening_sections
+    from partita.comparison.listening import write_answers
     from partita.reports.content import Table, Text
-    from partita.reports.table_files import write_table_files
 
-    blocks = [block for each in listening_sections(comparison, collected) for block in each.blocks]
-    for block in blocks:
-        if isinstance(block, Table):
-            write_table_files(block, out / "tables")
-            if block.name in _SHOWN and not quiet:
-                print()
-                _print_table(block, _SHOWN[block.name])
-        elif isinstance(block, Text) and block.verdict and not quiet:
+    write_answers(collected, out / "tables")
+    for block in (block for section in sections for block in section.blocks if not quiet):
+        if isinstance(block, Table) and block.name in _SHOWN:
+            print()
+            _print_table(block, _SHOWN[block.name])
+        elif isinstance(block, Text) and block.verdict:
             print("\n" + wrapped(one_line(block.text), columns=terminal_columns()))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from listening_answers import KEY, PLAIN, comparison, mushra, preference
 from partita.cli import listening
+from partita.comparison.listening import listening_sections
 from partita.reports.listening import KEY_FILE
 
 
@@ -21,7 +22,8 @@ def test_results_fit_the_terminal(tmp_path, monkeypatch, capsys, columns):
         (answers / f"{number}.json").write_text(json.dumps(content))
     collected = listening.read_listeners([answers], [], tmp_path)
     assert "warning: " in capsys.readouterr().err
-    listening.show_listeners(comparison(), collected, tmp_path, quiet=False)
+    sections = listening_sections(comparison(), collected)
+    listening.tell_listeners(sections, collected, tmp_path, quiet=False)
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= (columns or 200) for line in lines)
     assert any(line.startswith("Listeners rate alpha highest: 77.5 of 100") for line in lines)
@@ -30,8 +32,16 @@ def test_results_fit_the_terminal(tmp_path, monkeypatch, capsys, columns):
     assert "SDR heard (dB)" in heading
     pairs = [line.split() for line in lines if line.startswith(("alpha  ", "beta  "))]
     assert ["alpha", "beta", "1", "0", "0"] in [line[:5] for line in pairs]
-    assert len(list((tmp_path / "tables").glob("*.csv"))) == 6
-    listening.show_listeners(comparison(), collected, tmp_path, quiet=True)
+    rated = (tmp_path / "tables/listening-answers.csv").read_text().splitlines()
+    assert rated[0] == "listener,song,stem,start_s,kind,system,rating"
+    assert len(rated) == 1 + 2 * 2 * 6
+    assert "Ben,song,vocals,2.0,entrant,alpha,70.0" in rated
+    assert (tmp_path / "tables/preference-answers.csv").read_text().splitlines() == [
+        "listener,song,stem,first,second,better",
+        "Anna,song,vocals,alpha,beta,alpha",
+        "Anna,song,vocals,beta,gamma,",
+    ]
+    listening.tell_listeners(sections, collected, tmp_path, quiet=True)
     assert capsys.readouterr().out == ""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -192,6 +193,19 @@ def test_a_part_is_repeated(browser, folder):
     assert page.inner_text(".under span") == "Repeats 0.1 to 0.4 s."
     page.click("text=Repeat all")
     assert page.inner_text(".under span").startswith("Repeats all 0.5 s.")
+    watched.close()
+
+
+def test_missing_audio_is_said(browser, folder, tmp_path):
+    shutil.copytree(folder / "listening", tmp_path / "listening")
+    shutil.rmtree(tmp_path / "listening" / "audio")
+    watched = opened(browser, tmp_path, "preference")
+    begin(watched.page, "Anna")
+    watched.page.keyboard.press("a")
+    watched.page.wait_for_function(
+        "document.querySelector('.hint').textContent.includes('missing')"
+    )
+    assert "keep the page's folder together" in watched.page.inner_text(".hint")
     watched.close()
 
 

@@ -10,6 +10,7 @@ from partita.comparison.listening.ratings import (
     rate_systems,
     ratings_of,
 )
+from partita.comparison.listening.raw import write_answers
 from partita.comparison.listening.sections import listening_sections
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "rate_systems",
     "ratings_of",
     "read_answers",
+    "write_answers",
 ]

@@ -349,6 +349,7 @@ function refresh() {
     const rated = id in shown.answer.ratings;
     box.classList.toggle("unset", !rated);
     output.textContent = rated ? slider.value : "–";
+    slider.setAttribute("aria-valuetext", rated ? `${slider.value}, ${wordOf(slider.value)}` : "not rated");
   }
   shown.pause.textContent = engine.playing ? "Pause" : "Play";
   const left = shown.practice ? [] : missing();
@@ -358,6 +359,8 @@ function refresh() {
   const text = shown.problem || left.join(" ") || advice;
   if (shown.hint.textContent !== text) shown.hint.textContent = text;
 }
+
+const wordOf = (value) => SCALE[Math.min(4, Math.floor(value / 20))].toLowerCase();
 
 function next() {
   if (!shown.practice && missing().length) return;
