@@ -51,6 +51,10 @@ _USUAL_SUM = ("drums", "bass")
 _PERCUSSIVE = ("drums", "percussion", "guitar", "rest")
 
 
+#: Estimates that add up as well as this need no filter for it.
+_ADDS_UP_DB = -60.0
+
+
 class Compare(Protocol):
     """Compares entrants on a data set, as `partita.comparison.run.compare` with all else set."""
 
@@ -236,7 +240,8 @@ class Hypotheses:
         ]
         variants: dict[str, dict[str, Entrant]] = {}
         for result in systems:
-            if result.entrant.name not in TODAY and _has_weights(result):
+            is_exact = _depth(result) < _ADDS_UP_DB  # masks share out the mixture
+            if result.entrant.name not in TODAY and _has_weights(result) and not is_exact:
                 variants[result.entrant.name] = self._variants(result)
         entrants = [entrant for each in variants.values() for entrant in each.values()]
         more = self.compare(open_dataset(self.data.table), entrants) if entrants else None
