@@ -23,7 +23,7 @@ _SPEED = Column(
     "speed", "× real time", 1, "Seconds of audio per second of computing, median over tracks."
 )
 _MEMORY = Column("memory", "MB", 0, "Most memory that the process had.")
-_PARAMETERS = Column("parameters", "M", 2, "Millions of numbers that were learned.")
+_PARAMETERS = Column("parameters", "M", 3, "Millions of numbers that were learned.")
 _LICENCE = Column("licence", meaning="Of the weights.")
 _MEANINGS = {
     "SDR": "All errors (BSS Eval).",
@@ -151,7 +151,7 @@ def costs_table(comparison: Comparison) -> Table:
             *(_SYSTEM, _PARAMETERS, _SPEED, _MEMORY, _LICENCE),
             Column("commercial use", meaning="Whether the licence clearly allows it."),
             Column(
-                "training", "min", 1, "Time of the training, of systems that were trained here."
+                "training", "min", 2, "Time of the training, of systems that were trained here."
             ),
             Column(
                 *("null depth", "dB", 1),
