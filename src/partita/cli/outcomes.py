@@ -14,6 +14,7 @@ from partita.audio.formats import StemFormat
 from partita.cli.console import ProgressDisplay, format_time, print_error
 from partita.cli.flags import with_flags
 from partita.cli.licensing import licence_facts
+from partita.cli.quality import QualityReports, report_lines
 from partita.errors import PartitaError, one_line
 from partita.progress import Progress
 from partita.separation.batch import BatchOptions, Outcome, Song
@@ -33,6 +34,11 @@ class BatchReport:
         Its name.
     as_json, quiet : bool
         As the command's options.
+
+    Attributes
+    ----------
+    quality : QualityReports or None
+        Reports beside the stems, which are shown.
     """
 
     def __init__(self, model: str, *, as_json: bool, quiet: bool) -> None:
@@ -40,6 +46,7 @@ class BatchReport:
         self._counts: Counter[str] = Counter()
         self._told: set[str] = set()
         self._display = ProgressDisplay(enabled=not (quiet or as_json))
+        self.quality: QualityReports | None = None
 
     @property
     def status(self) -> int:
@@ -88,11 +95,15 @@ class BatchReport:
         self._display.finish(outcome.name)
         for warning in outcome.warnings if not self._quiet else ():
             self._display.print(f"partita: warning: {warning}", error=True)
+        found = None
+        if self.quality is not None and outcome.status != "failed":
+            found = self.quality.of(outcome.source)
         if self._as_json:
             facts = {**as_json(outcome, self._model, form), **licence_facts(model.licence)}
+            facts |= {"report": found} if found else {}
             self._display.print(json.dumps(facts), whole=True)
         elif not self._quiet and outcome.status != "failed":
-            self._display.print(summary(outcome))
+            self._display.print("\n".join([summary(outcome), *report_lines(found or {})]))
 
 
 def summary(outcome: Outcome) -> str:

@@ -17,11 +17,12 @@ from partita.cli.console import parse_time, set_up_logging
 from partita.cli.hint import hint_at_better_weights
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.outcomes import BatchReport
+from partita.cli.quality import QualityReports
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.separation.batch import (
     DEFAULT_TEMPLATE,
     BatchOptions,
-    Draw,
+    Extra,
     Outcome,
     OutputPlan,
     Song,
@@ -158,6 +159,13 @@ def separate(
         bool,
         typer.Option("--figures", help="Save figures with the stems: spectrograms, NMF templates."),
     ] = False,
+    report_quality: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Estimate the quality of the stems, without references: report.json beside them.",
+        ),
+    ] = False,
     commercial_only: CommercialOnly = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of songs at once.")] = 1,
     resume: Annotated[
@@ -228,9 +236,12 @@ def separate(
                 **settings,
             )
         )
-        draw = _figures(songs, separator, plan, options) if figures else None
+        extras = [_figures(songs, separator, plan, options)] if figures else []
+        if report_quality:
+            report.quality = QualityReports(plan, [s for s in songs if isinstance(s, Song)])
+            extras.append(report.quality.extra)
         outcomes = separate_songs(
-            songs, plan, separator, options, progress=report.progress, draw=draw
+            songs, plan, separator, options, progress=report.progress, extras=extras
         )
         # Closed also when Ctrl-C comes: that stops the songs still running.
         with report.batch(songs, options), contextlib.closing(outcomes):
@@ -282,8 +293,8 @@ def _figures(
     separator: Callable[[], Separator],
     plan: OutputPlan,
     options: BatchOptions,
-) -> Draw:
-    """Return the function that draws the figures of a song after its stems are written."""
+) -> Extra:
+    """Return what draws the figures of a song after its stems are written."""
     from partita.reports.figures import Recording, require_matplotlib
     from partita.reports.song import draw_song, draw_song_factors
 
@@ -294,22 +305,25 @@ def _figures(
                 f"--figures reads the song a second time, which {song.name} does not allow"
             )
 
+    def spectrograms(song: Song) -> Path:
+        return plan.path_beside(song, "spectrograms")
+
     def draw(song: Song, stems: Mapping[str, Path]) -> None:
         mixture = Recording(Path(song.source), options.stream, options.start_s, options.duration_s)
         title = f"{one_line(song.track)} · {plan.model_name}"
         draw_song(
             mixture,
             stems,
-            plan.figure_path(song, "spectrograms"),
+            spectrograms(song),
             title=title,
             in_one=plan.form.holds_all_stems,
         )
         draw_song_factors(
             separator(),
             mixture,
-            plan.figure_path(song, "factors"),
+            plan.path_beside(song, "factors"),
             title=title,
             keep_rate=options.keep_rate,
         )
 
-    return draw
+    return Extra(path=spectrograms, make=draw)

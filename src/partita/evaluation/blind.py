@@ -135,7 +135,7 @@ def blind_figures(
     return {
         name: StemFigures(
             peak_db=power_ratio_db(_peak(signal) ** 2, 1.0),
-            clipped_share=_clipped_share(signal),
+            clipped_share=float(clipped_samples(signal).double().mean()),
             bandwidth_hz=_bandwidth_hz(spectra[row][0], sample_rate),
             silent_share=float((power[row] < _SILENCE_POWER).double().mean()),
             energy_share_db=power_ratio_db(float(gram[row, row]), mixture_energy),
@@ -169,16 +169,17 @@ def _peak(signal: Tensor) -> float:
     return max(-float(low), float(high))
 
 
-def _clipped_share(signal: Tensor) -> float:
+def clipped_samples(signal: Tensor) -> Tensor:
+    """Return which samples of ``[channels, samples]`` lie in flat tops: see `StemFigures`."""
     full = signal.abs() >= _FULL_SCALE
     flat = (signal[:, 1:] == signal[:, :-1]) & full[:, 1:]  # like the sample before
     starts = flat[:, 1:] & flat[:, :-1]  # three in a row from here
     if not starts.any():
-        return 0.0
+        return torch.zeros_like(full)
     clipped = functional.pad(starts, (0, 2))
     for delay in (1, 2):
         clipped = clipped | functional.pad(starts, (delay, 2 - delay))
-    return float(clipped.double().mean())
+    return clipped
 
 
 def _spectra(signal: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+
+from torch import Tensor
 
 from partita.audio.formats import StemFormat
 from partita.audio.reader import AudioReader
@@ -15,6 +17,9 @@ from partita.audio.sample_store import SampleStore
 from partita.audio.stem_writer import StemWriter
 from partita.separation.estimates import StemFiles
 from partita.separation.stream import MixtureStream
+
+#: Gets a block of the mixture ``[channels, samples]`` and of the stems ``[stems, …]``.
+Watch = Callable[[Tensor, Tensor], None]
 
 _T = TypeVar("_T")
 
@@ -27,6 +32,7 @@ def write_stems(
     *,
     root: Path,
     track: str,
+    watches: Iterable[Watch] = (),
     cancel: threading.Event | None = None,
 ) -> StemFiles:
     """Separate an open file into stem files; memory does not grow with its length.
@@ -46,6 +52,8 @@ def write_stems(
         The output folder, which holds unfinished files in a hidden folder.
     track : str
         The title, if the song has none.
+    watches : iterable of callable
+        Get each block before it is written, in the order of the song, stems in that of `paths`.
     cancel : Event, optional
         Stops the separation with InterruptedError when set; no files are left.
 
@@ -75,6 +83,8 @@ def write_stems(
             for mixture, stems in pairs:
                 if cancel is not None and cancel.is_set():
                     raise InterruptedError
+                for watch in watches:
+                    watch(mixture, stems)
                 writer.write(mixture.numpy(), stems.numpy())
         files = writer.finish()
     return StemFiles(

@@ -49,7 +49,7 @@ def test_stem_files_are_named_after_the_track(tmp_path):
 def test_pictures_lie_beside_the_stems(tmp_path, template, form, track, expected):
     output = plan(tmp_path, template, form)
     song = Song("song.mp3", track)
-    path = output.figure_path(song, "factors")
+    path = output.path_beside(song, "factors")
     assert path == tmp_path / expected
     assert path.parent == output.paths(song)["vocals"].parent
     assert path not in output.paths(song).values()
@@ -65,7 +65,7 @@ def test_no_name_escapes_the_output_folder(parts, template):
     song = Song("x", "/".join(parts))
     for path in plan(root, template).paths(song).values():
         assert path.resolve().is_relative_to(root)
-    assert plan(root, template).figure_path(song, "factors").resolve().is_relative_to(root)
+    assert plan(root, template).path_beside(song, "factors").resolve().is_relative_to(root)
 
 
 @pytest.mark.parametrize("track", ["..", "../..", "a/../../b", "...", "."])

@@ -3,7 +3,7 @@
 from partita.separation.batch.output_plan import DEFAULT_TEMPLATE, OutputPlan, check_template
 from partita.separation.batch.separate import (
     BatchOptions,
-    Draw,
+    Extra,
     recorded_settings,
     separate_songs,
 )
@@ -12,7 +12,7 @@ from partita.separation.batch.songs import Outcome, Song, find_songs
 __all__ = [
     "DEFAULT_TEMPLATE",
     "BatchOptions",
-    "Draw",
+    "Extra",
     "Outcome",
     "OutputPlan",
     "Song",

@@ -66,18 +66,19 @@ class OutputPlan:
             files = file_names(self.stems)
         return {stem: self._path(song, files[stem], self.form.name) for stem in self.stems}
 
-    def figure_path(self, song: Song, name: str) -> Path:
-        """Return the path of a figure beside the stems.
+    def path_beside(self, song: Song, name: str, extension: str = "png") -> Path:
+        """Return the path of a file beside the stems, by default of a figure.
 
         Raises
         ------
         AudioWriteError
             The path would leave the output folder.
         """
-        path = self._path(song, name, "png")
+        ending = f".{extension}"
+        path = self._path(song, name, extension)
         if "{stem}" not in self.template:
-            path = path.with_name(f"{path.name.removesuffix('.png')}-{name}.png")
-        return path if path.suffix == ".png" else path.with_name(f"{path.name}.png")
+            path = path.with_name(f"{path.name.removesuffix(ending)}-{name}{ending}")
+        return path if path.suffix == ending else path.with_name(f"{path.name}{ending}")
 
     def manifest_path(self, song: Song) -> Path:
         """Return the path of the record of a song's stems, a hidden file beside them.

@@ -30,15 +30,30 @@ from partita.separation.batch.songs import Outcome, Song, identity
 from partita.threads import result_awake
 
 if TYPE_CHECKING:
+    from partita.separation.stem_files import Watch
     from partita.separation.stream import MixtureStream
-
-#: Draws the figures of a song, given the files of its stems.
-Draw = Callable[[Song, Mapping[str, Path]], None]
 
 _log = logging.getLogger(__name__)
 
-#: The figure that every song has.
-_PICTURE = "spectrograms"
+
+@dataclass(frozen=True)
+class Extra:
+    """Something that is made beside the stems of each song.
+
+    Attributes
+    ----------
+    path : callable
+        Returns a file that shows that a song has it.
+    make : callable
+        Makes it, given the song and the files of its stems.
+    watch : callable, optional
+        Returns what gets each block of a song while it is separated, given the song and the stems'
+        sample rate.
+    """
+
+    path: Callable[[Song], Path]
+    make: Callable[[Song, Mapping[str, Path]], None]
+    watch: Callable[[Song, int], Watch] | None = None
 
 
 class StreamMaker(Protocol):
@@ -119,7 +134,7 @@ def separate_songs(
     options: BatchOptions,
     *,
     progress: Callable[[Song, int, int], Progress] | None = None,
-    draw: Draw | None = None,
+    extras: Sequence[Extra] = (),
 ) -> Generator[Outcome, None, None]:
     """Separate songs; yield the outcome of each, in order.
 
@@ -134,15 +149,14 @@ def separate_songs(
     progress : callable, optional
         Returns the progress function for a song; called with the song, its number from 1 on, and
         how many there are.
-    draw : callable, optional
-        Draws the figures of a song, given the files of its stems.
+    extras : sequence of Extra
 
     Raises
     ------
     PartitaError
         No song can be separated: weights cannot be fetched, options are out of range.
     """
-    batch = _Batch(plan, separator, options, progress, draw)
+    batch = _Batch(plan, separator, options, progress, extras)
     tasks = batch.prepare(list(dict.fromkeys(songs)))
     if options.jobs == 1:
         yield from map(batch.run, tasks)
@@ -170,7 +184,7 @@ class _Batch:
     separator: Callable[[], StreamMaker]
     options: BatchOptions
     progress: Callable[[Song, int, int], Progress] | None
-    draw: Draw | None
+    extras: Sequence[Extra]
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -239,6 +253,7 @@ class _Batch:
             manifest, mark = Manifest(self.plan.manifest_path(song)), _mark(song)
             with self._open(song) as reader:
                 stream = self._stream(task, reader)
+                watches = [e.watch(song, stream.out_rate) for e in self.extras if e.watch]
                 with manifest.replacing(task.paths):
                     files = write_stems(
                         stream,
@@ -247,14 +262,15 @@ class _Batch:
                         self.plan.form,
                         root=self.plan.root,
                         track=song.track.rsplit("/", 1)[-1],
+                        watches=watches,
                         cancel=self.cancel,
                     )
             warnings = files.warnings
             if fault := self._fault_of_record(manifest, files.stems, mark):
                 text = f"`resume` will not know how these stems were made: {fault}"
                 warnings = (*warnings, f"{song.name}: {text}")
-            if self.draw is not None:
-                self.draw(song, files.stems)
+            for extra in self.extras:
+                extra.make(song, files.stems)
             return Outcome(
                 song.source, "done", files, files.stems, redone=redone, warnings=warnings
             )
@@ -298,8 +314,10 @@ class _Batch:
         missing = next((path for path in task.paths.values() if not path.exists()), None)
         if missing is not None:
             return f"{one_line(missing.name)} is missing"
-        if self.draw is not None and not self.plan.figure_path(task.song, _PICTURE).exists():
-            return f"{_PICTURE}.png is missing"
+        beside = (extra.path(task.song) for extra in self.extras)
+        missing = next((path for path in beside if not path.exists()), None)
+        if missing is not None:
+            return f"{one_line(missing.name)} is missing"
         source = Path(task.song.source)
         if task.song.source == "-" or not source.is_file():
             return "the input is not a file, so it cannot be compared"

@@ -1,0 +1,185 @@
+"""Fit what an implied SDR means, from songs whose stems are known.
+
+    python scripts/quality_calibration.py EXAMPLES.jsonl … [--out CALIBRATION.json]
+
+EXAMPLES are files of `benchmarks/blind_quality.py measure`. One line is fitted for each stem:
+SDR = offset + slope × implied SDR, by least squares, every data set and in it every song with equal
+weight, drawn towards the line of all stems. The errors are those of lines that were fitted without
+the song's data set (leave one data set out); those of "any stem", the line for stems that have none
+of their own, of lines fitted without data set and stem. Their quantiles, weighted in the same way,
+are the intervals: split conformal prediction with data sets as folds. Nothing is random.
+
+Oracles are left out (their masks mean what they say): `report` of the benchmark has their errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from partita.evaluation.oracles import ORACLES
+from partita.evaluation.quality import calibration as target
+from partita.evaluation.quality.calibration import OTHER_STEMS, Calibration, Curve
+from partita.evaluation.quality.meter import Shares
+
+RANGE_DB = (-5.0, 25.0)
+LEAST_SDR_DB, MOST_SDR_DB = -10.0, 30.0
+QUANTILES = (5, 10, 90, 95)
+PULL = 3.0  # songs' worth of the common line in each stem's
+LEAST_SONGS = 10
+
+Fold = Callable[["Point", "Point"], bool]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stem of a song by a model."""
+
+    data: str
+    song: str
+    model: str
+    stem: str
+    implied_db: float
+    sdr_db: float
+
+
+def points(paths: Sequence[Path]) -> list[Point]:
+    """Read examples; stems that a song does not have are left out, and silent estimates."""
+    found = []
+    for row in (json.loads(line) for path in paths for line in path.read_text().splitlines()):
+        arrays = (np.array(row[name]) for name in ("mixture", "power", "shared", "clipped"))
+        implied = Shares(tuple(row["stems"]), *arrays).implied_sdr_db()
+        for stem, implied_db in zip(row["stems"], np.clip(implied, *RANGE_DB), strict=True):
+            if stem in row["truth"] and not np.isnan(implied_db):
+                sdr_db = float(np.clip(row["truth"][stem]["uSDR"], LEAST_SDR_DB, MOST_SDR_DB))
+                where = (row["data"], row["song"], row["model"])
+                found.append(Point(*where, stem, float(implied_db), sdr_db))
+    return found
+
+
+def weights(chosen: Sequence[Point]) -> np.ndarray:
+    """Return weights that add up to one for each song, then to the same for each data set."""
+    songs: dict[tuple[str, str], int] = {}
+    for point in chosen:
+        songs[point.data, point.song] = songs.get((point.data, point.song), 0) + 1
+    sizes: dict[str, int] = {}
+    for data, _ in songs:
+        sizes[data] = sizes.get(data, 0) + 1
+    mean = len(songs) / len(sizes)
+    return np.array([mean / sizes[p.data] / songs[p.data, p.song] for p in chosen])
+
+
+def line(chosen: Sequence[Point], common: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Return slope and offset; `common` counts as `PULL` songs along the whole range."""
+    x = np.array([p.implied_db for p in chosen])
+    y = np.array([p.sdr_db for p in chosen])
+    w = weights(chosen)
+    if common is not None:
+        more = np.linspace(0, 15, 7)
+        x, y = np.concatenate([x, more]), np.concatenate([y, common[0] * more + common[1]])
+        w = np.concatenate([w, np.full(len(more), PULL / len(more))])
+    slope, offset = np.polyfit(x, y, 1, w=np.sqrt(w))
+    return float(slope), float(offset)
+
+
+def fitted(chosen: Sequence[Point]) -> dict[str, tuple[float, float]]:
+    """Return the line of each stem, and of all."""
+    common = line(chosen)
+    stems = sorted({p.stem for p in chosen})
+    return {
+        **{stem: line([p for p in chosen if p.stem == stem], common) for stem in stems},
+        OTHER_STEMS: common,
+    }
+
+
+def errors(
+    every: Sequence[Point], leave_out: Sequence[str], curve: str | None = None
+) -> np.ndarray:
+    """Return true minus predicted SDR of each point, from fits without what shares a value.
+
+    Parameters
+    ----------
+    every : sequence of Point
+    leave_out : sequence of str
+        Names of values: points that are like the predicted one in any of them are left out.
+    curve : str, optional
+        Whose line predicts; default: that of the stem.
+    """
+    found = np.empty(len(every))
+    key = [tuple(getattr(p, name) for name in leave_out) for p in every]
+    for each in sorted(set(key)):
+        rest = [
+            p
+            for p, k in zip(every, key, strict=True)
+            if not set(enumerate(k)) & set(enumerate(each))
+        ]
+        lines = fitted(rest)
+        for index, point in enumerate(every):
+            if key[index] == each:
+                slope, offset = lines.get(curve or point.stem, lines[OTHER_STEMS])
+                found[index] = point.sdr_db - (offset + slope * point.implied_db)
+    return found
+
+
+def quantiles(values: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """Return weighted quantiles."""
+    order = np.argsort(values)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return {
+        str(q): round(float(values[order][min(np.searchsorted(share, q / 100), len(order) - 1)]), 2)
+        for q in QUANTILES
+    }
+
+
+def calibrate(every: Sequence[Point], fit: Mapping[str, Any]) -> Calibration:
+    """Return the calibration."""
+    lines = fitted(every)
+    own, other = errors(every, ["data"]), errors(every, ["data", "stem"], OTHER_STEMS)
+    curves = {}
+    for stem, (slope, offset) in lines.items():
+        is_own = stem != OTHER_STEMS
+        index = [i for i, p in enumerate(every) if not is_own or p.stem == stem]
+        chosen = [every[i] for i in index]
+        songs = len({(p.data, p.song) for p in chosen})
+        if songs < LEAST_SONGS:
+            continue
+        spread = quantiles((own if is_own else other)[index], weights(chosen))
+        curves[stem] = Curve(round(slope, 3), round(offset, 2), spread, songs)
+    return Calibration(RANGE_DB, curves, fit)
+
+
+def main() -> None:
+    """Fit the calibration and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("examples", type=Path, nargs="+")
+    parser.add_argument(
+        "--out", type=Path, default=Path(target.__file__).parent / "calibration.json"
+    )
+    options = parser.parse_args()
+    every = [p for p in points(options.examples) if p.model not in ORACLES]
+    names = " ".join(path.name for path in options.examples)
+    fit = {
+        "metric": "uSDR",
+        "command": f"python scripts/quality_calibration.py {names}",
+        "examples": len(every),
+        "songs": {
+            d: len({p.song for p in every if p.data == d}) for d in sorted({p.data for p in every})
+        },
+        "models": sorted({Path(p.model).name for p in every}),
+    }
+    calibration = calibrate(every, fit)
+    options.out.write_text(calibration.to_json(), encoding="utf-8")
+    for stem, curve in calibration.curves.items():
+        print(
+            f"{stem:14} {curve.offset_db:+.2f} dB + {curve.slope:.2f} × implied; {curve.errors_db}"
+        )
+
+
+if __name__ == "__main__":
+    main()

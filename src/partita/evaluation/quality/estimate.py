@@ -1,0 +1,103 @@
+"""Estimates of SDR without references, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from partita.evaluation.quality.calibration import Calibration, load_calibration
+from partita.evaluation.quality.meter import Shares
+from partita.evaluation.quality.suspects import Suspect, find_suspects
+
+_SILENT_DB = -60.0
+_QUIET_DB = -20.0  # true stems are louder: 95 % of them in the calibration
+
+
+@dataclass(frozen=True)
+class StemQuality:
+    """How good a stem is, as far as can be told without its reference.
+
+    Attributes
+    ----------
+    stem : str
+    sdr_db : float or None
+        Estimate of the SDR of the whole song (uSDR), in dB; None: the stem is silent.
+    intervals_db : mapping of int to tuple of float
+        In percent, 80 and 90: lowest and highest SDR. As many stems of songs and models that the
+        calibration had not seen lay within.
+    implied_db : float
+        What the estimate is made of: see `QualityMeter`.
+    level_db : float
+        Energy over the mixture's, in dB.
+    is_calibrated : bool
+        Whether the calibration has seen stems of this name; the intervals of others are those of
+        stems that were left out of the calibration.
+    """
+
+    stem: str
+    sdr_db: float | None
+    intervals_db: Mapping[int, tuple[float, float]]
+    implied_db: float
+    level_db: float
+    is_calibrated: bool
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether so little is in it that the song may not have it at all."""
+        return self.level_db < _QUIET_DB
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a separation is, without references.
+
+    Attributes
+    ----------
+    stems : tuple of StemQuality
+    suspects : tuple of Suspect
+        Seconds to listen to, in the order of time.
+    """
+
+    stems: tuple[StemQuality, ...]
+    suspects: tuple[Suspect, ...]
+
+
+def estimate_quality(shares: Shares, calibration: Calibration | None = None) -> Quality:
+    """Estimate the SDR of each stem and find suspect seconds.
+
+    Parameters
+    ----------
+    shares : Shares
+        From `QualityMeter`.
+    calibration : Calibration, optional
+        By default the one that ships with partita.
+
+    Notes
+    -----
+    What was measured, on which songs, and where it fails: docs/research/blind_quality.md. No
+    loudness changes the estimate.
+    """
+    calibration = calibration or load_calibration()
+    figures = zip(shares.stems, shares.implied_sdr_db(), shares.level_db(), strict=True)
+    stems = tuple(
+        _stem_quality(stem, float(implied), float(level), calibration)
+        for stem, implied, level in figures
+    )
+    return Quality(stems, find_suspects(shares))
+
+
+def _stem_quality(
+    stem: str, implied_db: float, level_db: float, calibration: Calibration
+) -> StemQuality:
+    curve, is_calibrated = calibration.curve(stem)
+    if math.isnan(implied_db) or not level_db > _SILENT_DB:
+        return StemQuality(stem, None, {}, math.nan, level_db, is_calibrated)
+    low, high = calibration.range_db
+    sdr_db = curve.sdr_db(min(max(implied_db, low), high))
+    errors = curve.errors_db
+    intervals = {
+        percent: (sdr_db + errors[f"{tail}"], sdr_db + errors[f"{100 - tail}"])
+        for percent, tail in ((80, 10), (90, 5))
+    }
+    return StemQuality(stem, sdr_db, intervals, implied_db, level_db, is_calibrated)
