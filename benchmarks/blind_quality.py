@@ -45,6 +45,7 @@ Separate = Callable[[Version], Mapping[str, Samples]]
 Example = dict[str, Any]
 ACCOMPANIMENT = "accompaniment"
 NOISE_SEED = 1
+ABSENT_DB = -40.0  # relative to the mixture: a song without that stem
 BAD_DROP_DB = 5.0
 HEARD_DB = -20.0  # relative to the estimate's mean
 QUIET_DB = -30.0  # relative to the stem's mean: seconds below are not scored
@@ -94,11 +95,22 @@ def measured(version: Version, estimates: Mapping[str, Samples]) -> Shares:
 
 
 def reference(version: Version, stem: str) -> Samples | None:
-    """Return a true stem; None: the song does not have it."""
-    if stem in version.stems:
-        return version.stems[stem]
+    """Return a true stem; None: the song does not have it, or has next to nothing of it.
+
+    Accompaniment is what accompanies vocals.
+    """
     others = [signal for name, signal in version.stems.items() if name != "vocals"]
-    return np.sum(others, axis=0) if stem == ACCOMPANIMENT and others else None
+    if stem == ACCOMPANIMENT and others and reference(version, "vocals") is not None:
+        return np.sum(others, axis=0)
+    true = version.stems.get(stem)
+    if true is None or energy(true) < energy(version.mixture) * 10 ** (ABSENT_DB / 10):
+        return None
+    return true
+
+
+def energy(signal: Samples) -> float:
+    """Return the sum of squares."""
+    return float(np.square(signal, dtype=np.float64).sum())
 
 
 def powers(signal: Samples, rate: int) -> np.ndarray:
@@ -119,7 +131,7 @@ def example(version: Version, estimates: Mapping[str, Samples]) -> Example:
     truth = {}
     for stem, estimate in estimates.items():
         true = reference(version, stem)
-        if true is None or not true.any():
+        if true is None:
             continue
         power, error = powers(true, version.rate), powers(true - estimate, version.rate)
         scored = ratio_db(power, power.mean()) > QUIET_DB
@@ -270,11 +282,12 @@ def print_suspects(rows: Sequence[Example]) -> None:
             bad.append(seconds[heard] < truth["SDR"] - BAD_DROP_DB)
     flagged, worse = np.concatenate(flags), np.concatenate(bad)
     print(f"\n{len(flagged)} seconds are heard, {100 * flagged.mean():.1f} % are suspect")
-    print(
-        f"{BAD_DROP_DB:g} dB below the song's median or in a pause: {100 * worse.mean():.1f} % of "
-        f"all, {100 * worse[flagged].mean():.0f} % of suspect ones; "
-        f"{100 * flagged[worse].mean():.0f} % of them are suspect"
-    )
+    if flagged.any() and worse.any():
+        print(
+            f"{BAD_DROP_DB:g} dB below the song's median or in a pause: {100 * worse.mean():.1f} % "
+            f"of all, {100 * worse[flagged].mean():.0f} % of suspect ones; "
+            f"{100 * flagged[worse].mean():.0f} % of them are suspect"
+        )
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -6,10 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from partita.errors import UsageError
 from partita.evaluation.quality.calibration import Calibration, load_calibration
-from partita.evaluation.quality.meter import Shares
+from partita.evaluation.quality.meter import QualityMeter, Shares
 from partita.evaluation.quality.suspects import Suspect, find_suspects
 
+_BLOCK_SAMPLES = 1 << 18
 _SILENT_DB = -60.0
 _QUIET_DB = -20.0  # true stems are louder: 95 % of them in the calibration
 
@@ -63,6 +68,33 @@ class Quality:
     suspects: tuple[Suspect, ...]
 
 
+def quality_of(mixture: Tensor, stems: Mapping[str, Tensor], sample_rate: int) -> Quality:
+    """Estimate the quality of stems in memory.
+
+    Parameters
+    ----------
+    mixture : Tensor ``[channels, samples]``
+    stems : mapping of str to Tensor ``[channels, samples]``
+        By name; what they leave of the mixture counts as one more part.
+    sample_rate : int
+        In Hz, of all signals.
+
+    Raises
+    ------
+    UsageError
+        No stems, no samples, or shapes that differ.
+    ScoresError
+        NaN or infinite samples.
+    """
+    meter = QualityMeter(list(stems), sample_rate)
+    if any(stem.shape != mixture.shape for stem in stems.values()):
+        raise UsageError("stems and mixture differ in shape")
+    for start in range(0, mixture.shape[-1], _BLOCK_SAMPLES):
+        block = slice(start, start + _BLOCK_SAMPLES)
+        meter.add(mixture[:, block], torch.stack([stem[:, block] for stem in stems.values()]))
+    return estimate_quality(meter.finish())
+
+
 def estimate_quality(shares: Shares, calibration: Calibration | None = None) -> Quality:
     """Estimate the SDR of each stem and find suspect seconds.
 
@@ -78,18 +110,19 @@ def estimate_quality(shares: Shares, calibration: Calibration | None = None) -> 
     What was measured, on which songs, and where it fails: docs/research/blind_quality.md. No
     loudness changes the estimate.
     """
-    calibration = calibration or load_calibration()
     figures = zip(shares.stems, shares.implied_sdr_db(), shares.level_db(), strict=True)
     stems = tuple(
-        _stem_quality(stem, float(implied), float(level), calibration)
+        stem_quality(stem, float(implied), float(level), calibration)
         for stem, implied, level in figures
     )
     return Quality(stems, find_suspects(shares))
 
 
-def _stem_quality(
-    stem: str, implied_db: float, level_db: float, calibration: Calibration
+def stem_quality(
+    stem: str, implied_db: float, level_db: float, calibration: Calibration | None = None
 ) -> StemQuality:
+    """Return the quality of one stem, from its two figures; see `estimate_quality`."""
+    calibration = calibration or load_calibration()
     curve, is_calibrated = calibration.curve(stem)
     if math.isnan(implied_db) or not level_db > _SILENT_DB:
         return StemQuality(stem, None, {}, math.nan, level_db, is_calibrated)

@@ -1,0 +1,153 @@
+"""What a comparison would have said without references, beside its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita._version import __version__
+from partita.comparison.conditions import caption
+from partita.comparison.results import Comparison, EntrantResult
+from partita.datasets import Track
+from partita.datasets.tracks import StemFile
+from partita.evaluation.loading import load_estimates
+from partita.evaluation.oracles import ORACLES
+from partita.evaluation.quality.estimate import StemQuality, quality_of, stem_quality
+from partita.evaluation.scores import TrackScores
+from partita.reports.content import Cell, Column, Section, Table, Text
+from partita.separation.result_cache import Cache
+from partita.weights.identity import digest_of
+
+_KIND = "quality"
+_PERCENT = 80
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A stem of a track by a system."""
+
+    system: str
+    track: str
+    quality: StemQuality
+    true_db: float
+
+    @property
+    def is_within(self) -> bool:
+        low, high = self.quality.intervals_db[_PERCENT]
+        return low <= self.true_db <= high
+
+
+def quality_section(comparison: Comparison, cache: Cache) -> Section | None:
+    """Estimate the SDR of all stems without their references, and set the truth beside it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    cache : Cache
+        What was measured before is not measured again.
+
+    Returns
+    -------
+    Section or None
+        A sentence on how well they agree, and a table; None: there are no estimates. Oracles are
+        left out, which no separation is like.
+
+    Raises
+    ------
+    AudioReadError, AudioWriteError, ScoresError
+    """
+    entrants = [each for each in comparison.results if each.entrant.model not in ORACLES]
+    rows = [row for result in entrants for row in _rows(comparison, result, cache)]
+    if not rows:
+        return None
+    return Section(
+        "Without references", [Text(_verdict(rows), verdict=True), _table(rows, comparison)]
+    )
+
+
+def _rows(comparison: Comparison, result: EntrantResult, cache: Cache) -> list[_Row]:
+    return [
+        _Row(
+            result.entrant.name,
+            track.name,
+            quality,
+            _true_db(result.scores.get(track.name), quality.stem),
+        )
+        for track in comparison.tracks
+        if track.name in result.stems
+        for quality in _qualities(track, result.stems[track.name], cache)
+    ]
+
+
+def _qualities(track: Track, stems: Mapping[str, Path], cache: Cache) -> list[StemQuality]:
+    """Return the quality of each stem of a track; the cache names files after their content."""
+    key = digest_of(__version__, {name: str(path) for name, path in stems.items()})
+    entry = cache.find(_KIND, key)
+    if entry is None:
+        files = {name: StemFile(path) for name, path in stems.items()}
+        estimates = load_estimates(Track(track.name, cache.root, "", files), list(stems))
+        mixture = track.load("mixture").samples
+        found = quality_of(mixture, estimates.stems, estimates.sample_rate).stems
+        facts = {each.stem: [_finite(each.implied_db), _finite(each.level_db)] for each in found}
+        cache.remember(_KIND, key, facts)
+    else:
+        facts = entry.facts
+    return [
+        stem_quality(stem, _number(implied), _number(level))
+        for stem, (implied, level) in facts.items()
+    ]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _true_db(scores: TrackScores | None, stem: str) -> float:
+    target = None if scores is None else scores.targets.get(stem)
+    return math.nan if target is None else target.whole.get("uSDR", math.nan)
+
+
+def _verdict(rows: Sequence[_Row]) -> str:
+    known = [row for row in rows if row.quality.sdr_db is not None and math.isfinite(row.true_db)]
+    if len(known) < _FEWEST:
+        return f"{len(known)} stems have a true SDR: too few to say how well the estimates agree."
+    from scipy.stats import spearmanr
+
+    rank = spearmanr([row.quality.sdr_db for row in known], [row.true_db for row in known])[0]
+    within = sum(row.is_within for row in known) / len(known)
+    return (
+        f"Over {len(known)} stems, the estimates have a rank correlation (Spearman) of {rank:.2f} "
+        f"with the true SDR, and {100 * within:.0f} % of the {_PERCENT} % intervals contain it."
+    )
+
+
+def _table(rows: Sequence[_Row], comparison: Comparison) -> Table:
+    interval = f"End of the {_PERCENT} % interval of the estimate."
+    columns = [
+        Column("system"),
+        Column("track"),
+        Column("target"),
+        Column("estimate", "dB", 1, "SDR of the whole track, estimated without the reference."),
+        Column("from", "dB", 1, interval),
+        Column("to", "dB", 1, interval),
+        Column("uSDR", "dB", 1, "The true SDR of the whole track."),
+        Column("calibrated", meaning="Whether calibration has seen stems of this name."),
+    ]
+    what = "SDR of whole tracks (uSDR) in dB, estimated without references, and the truth."
+    cells = [_cells(row) for row in rows]
+    return Table("without-references", caption(what, comparison), columns, cells)
+
+
+def _cells(row: _Row) -> list[Cell]:
+    low, high = row.quality.intervals_db.get(_PERCENT, (None, None))
+    true_db = row.true_db if math.isfinite(row.true_db) else None
+    seen = "yes" if row.quality.is_calibrated else "no"
+    names = [row.system, row.track, row.quality.stem]
+    return [*names, row.quality.sdr_db, low, high, true_db, seen]
