@@ -104,7 +104,9 @@ class TrackScores:
         if whole and windows > 1:
             what += f"; {', '.join(whole)}: whole track"
         title = f"{self.track}: {what}" if self.track else what
-        return html_table(["in dB", *names], rows, caption=title, notes=self.warnings)
+        sets = {", ".join(target.scored_with) for target in self.targets.values()} - {""}
+        notes = [*(f"scored together: {together}" for together in sorted(sets)), *self.warnings]
+        return html_table(["in dB", *names], rows, caption=title, notes=notes)
 
     def medians(self) -> dict[str, dict[str, float]]:
         """Return target → metric → median over windows, and the figures of the whole track.

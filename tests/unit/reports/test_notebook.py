@@ -79,7 +79,7 @@ def test_scores_are_a_table(page):
     text, _ = page(scores("A & B", warnings=("estimates are <late>",)))
     assert text == (
         "A &amp; B: median over 3 windows of 1 s; uSDR: whole track in dB SDR ISR SIR SAR uSDR "
-        "vocals 2.00 2.00 2.00 2.00 −3.00 estimates are &lt;late&gt;"
+        "vocals 2.00 2.00 2.00 2.00 −3.00 scored together: vocals, rest estimates are &lt;late&gt;"
     )
     assert page(scores("", (7.0,)))[0].startswith("in dB in dB SDR")
 
