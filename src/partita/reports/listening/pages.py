@@ -252,7 +252,7 @@ def _highest_rate(excerpts: Sequence[Excerpt]) -> int:
 
 def _write_page(path: Path, test: Mapping[str, Any]) -> None:
     style = asset("styles/listening.css", _PACKAGE)
-    own = (asset(f"scripts/{name}.js", _PACKAGE) for name in ("order", "listening"))
+    own = (asset(f"scripts/{name}.js", _PACKAGE) for name in ("order", "answers", "listening"))
     scripts = [*map(asset, ENGINE), *own]
     page = (
         templates(_PACKAGE)

@@ -9,41 +9,12 @@ const SCALE = ["Bad", "Poor", "Fair", "Good", "Excellent"];
 const LETTERS = "ABCDEFGHIJKL";
 const HEARD_S = 1; // of a sound before it counts as heard; half of shorter ones
 const TICK_MS = 50;
-const DRAFT = `partita-listening-${test.page}-${test.form}`;
 const main = document.getElementById("main");
+const drafts = new Drafts(test);
 const engine = new partita.Engine("audio/", test.coding);
 let state = null; // of the listener: what a draft keeps
 let steps = []; // what the listener goes through
 let shown = null; // the step on the screen
-
-// ---- draft ----------------------------------------------------------------------------------
-
-function keepDraft() {
-  try {
-    localStorage.setItem(DRAFT, JSON.stringify(state));
-  } catch {
-    // Private windows keep nothing, and some browsers nothing of pages on disk.
-  }
-}
-
-function keepsDrafts() {
-  try {
-    localStorage.setItem(DRAFT + "-test", "");
-    localStorage.removeItem(DRAFT + "-test");
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function findDraft() {
-  try {
-    const draft = JSON.parse(localStorage.getItem(DRAFT));
-    return draft && draft.page === test.page && Number.isInteger(draft.at) ? draft : null;
-  } catch {
-    return null;
-  }
-}
 
 // ---- elements -------------------------------------------------------------------------------
 
@@ -74,7 +45,7 @@ function button(text, onclick, attributes) {
 // ---- first and last screen --------------------------------------------------------------------
 
 function showStart() {
-  const draft = findDraft();
+  const draft = drafts.find();
   const count = Math.min(test.heard, test.trials.length);
   const code = make("input", { type: "text", maxlength: "60", autocomplete: "off", id: "code" });
   const begin = (event) => {
@@ -125,7 +96,7 @@ function adviceItems() {
           "One of the versions is the reference itself. It deserves 100.",
         ]
       : ["If both are equally good, say so."]),
-    keepsDrafts()
+    drafts.work()
       ? "Take a break when your ears are tired: this browser keeps what you did."
       : "Do it in one go, or save your answers before you close the page: this browser keeps nothing.",
   ];
@@ -154,7 +125,7 @@ function goOn(found) {
 }
 
 function showStep() {
-  keepDraft();
+  drafts.keep(state);
   engine.pause();
   shown = null;
   if (state.at < steps.length) showTrial(steps[state.at]);
@@ -170,32 +141,7 @@ function showEnd() {
   );
 }
 
-function saveAnswers() {
-  const trials = steps.filter((step) => !step.practice && (state.answers[step.trial.id] || {}).done);
-  const content = {
-    format: "partita-listening-answers",
-    version: 1,
-    form: test.form,
-    page: test.page,
-    seed: test.seed,
-    listener: state.listener,
-    started: state.started,
-    saved: new Date().toISOString(),
-    trials: trials.map(({ trial, order }) => {
-      const { ratings, choice, seconds } = state.answers[trial.id];
-      const said = MUSHRA ? { ratings } : { choice };
-      return { trial: trial.id, order, ...said, seconds: Math.round(seconds * 10) / 10 };
-    }),
-  };
-  const blob = new Blob([JSON.stringify(content, null, 1) + "\n"], { type: "application/json" });
-  const who = state.listener.normalize("NFKD").replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "");
-  const link = make("a", {
-    href: URL.createObjectURL(blob),
-    download: `listening-${test.form}-${test.page.slice(0, 6)}-${who.slice(0, 40) || "listener"}.json`,
-  });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-}
+const saveAnswers = () => download(answersOf(test, steps, state));
 
 // ---- a trial ----------------------------------------------------------------------------------
 
@@ -276,7 +222,7 @@ function ratingCard() {
     slider.value = String(shown.answer.ratings[id] ?? 50);
     const rate = () => {
       shown.answer.ratings[id] = Number(slider.value);
-      keepDraft();
+      drafts.keep(state);
       refresh();
     };
     slider.addEventListener("input", rate);
@@ -296,7 +242,7 @@ function choiceCard() {
     input.checked = shown.answer.choice === value;
     input.addEventListener("change", () => {
       shown.answer.choice = value;
-      keepDraft();
+      drafts.keep(state);
       refresh();
     });
     return make("label", null, input, text);
@@ -432,7 +378,7 @@ setInterval(() => {
 
 engine.addEventListener("change", () => shown && refresh());
 engine.addEventListener("error", (event) => shown && (shown.problem = event.message));
-window.addEventListener("pagehide", () => state && keepDraft());
+window.addEventListener("pagehide", () => state && drafts.keep(state));
 
 document.addEventListener("keydown", (event) => {
   if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
