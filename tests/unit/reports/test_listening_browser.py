@@ -169,8 +169,7 @@ def test_orders_are_those_of_the_listener(browser, folder):
     watched.close()
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1400, "light")])
 def test_pages_fit(browser, folder, width, scheme):
     for name in ("listening", "preference"):
         viewport = {"width": width, "height": 800}
