@@ -27,6 +27,8 @@ window.partita = window.partita || {};
 
   function draw(element) {
     const data = JSON.parse(element.dataset.chart);
+    element.hidden = !data.x.length;
+    if (element.hidden) return;
     const series = data.curves.map((curve, number) => ({
       label: curve.name,
       stroke: () => partita.hue(number),

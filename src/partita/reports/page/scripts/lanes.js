@@ -107,8 +107,8 @@
      */
     draw(state) {
       this._drawWave(state);
-      this.frame.hidden = !state.spectrograms;
-      if (state.spectrograms) this._drawPicture(state);
+      this.frame.hidden = !state.spectrograms || !state.signal;
+      if (!this.frame.hidden) this._drawPicture(state);
       if (this.chart) this._drawCurves(state);
     }
 
@@ -126,12 +126,11 @@
     }
 
     async _drawPicture({ signal, view, pieces, failed }) {
-      const wanted = signal ? `${signal.folder} ${view.start} ${view.end} ${this.view.clientWidth}` : "";
+      const wanted = `${signal.folder} ${view.start} ${view.end} ${this.view.clientWidth}`;
       if (wanted === this.drawn) return;
       this.drawn = wanted;
       const context = fresh(this.picture, PICTURE_HEIGHT);
       this._labelHertz(pieces.coding.sampleRate);
-      if (!signal) return;
       try {
         await partita.drawSpectrogram(context, pieces, signal, view, () => this.drawn === wanted);
       } catch (error) {

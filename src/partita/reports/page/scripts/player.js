@@ -230,7 +230,7 @@
       for (const old of $("lanes").querySelectorAll(".lane")) old.remove();
       $("lanes").prepend(...this.lanes.map((lane) => lane.element), this.residual.element);
       for (const lane of this.lanes) {
-        const curves = this.song.systems.map((each) => ({ name: each.name, values: each.sdr[lane.name] || [] }));
+        const curves = this.song.systems.map((each) => ({ name: each.name, values: ownOf(each.sdr, lane.name) || [] }));
         lane.setSdr(curves, this.song.hop);
       }
       const signals = Object.entries(this._signals()).filter(([key]) => key !== MIXTURE);
@@ -266,12 +266,12 @@
       };
       const stems = this.shown ? this.stemsOf(this.shown) : {};
       for (const lane of this.lanes) {
-        const isHeard = this.system !== MIXTURE && !this.isNull && Object.hasOwn(stems, lane.name) && this.isHeard(lane.name);
+        const isHeard = this.system !== MIXTURE && !this.isNull && ownOf(stems, lane.name) && this.isHeard(lane.name);
         lane.element.classList.toggle("silent", !isHeard);
         lane.element.classList.toggle("chosen", lane.name === this.chosen);
         press(lane.mute, this.muted.has(lane.name));
         press(lane.solo, this.soloed.has(lane.name));
-        lane.draw({ ...common, signal: Object.hasOwn(stems, lane.name) ? stems[lane.name] : undefined });
+        lane.draw({ ...common, signal: ownOf(stems, lane.name) });
       }
       this.residual.element.hidden = !this.isNull;
       if (this.isNull) {
@@ -287,9 +287,12 @@
       const { engine, view } = this;
       const time = engine.time;
       if (engine.playing && this.isZoomed && (time < view.start || time >= view.end)) {
-        this.zoomed = this._within(time, time + view.end - view.start);
-        this.render();
-        return;
+        const next = this._within(time, time + view.end - view.start);
+        if (next.start !== view.start) {
+          this.zoomed = next;
+          this.render();
+          return;
+        }
       }
       $("time").textContent = `${clock(time, 1)} / ${clock(this.song.seconds, 0)}`;
       this.overview.setTime(time);
@@ -436,6 +439,11 @@
 
   Player.mixture = MIXTURE;
   Player.seeks = { long: SEEK_S, short: FINE_SEEK_S };
+
+  /* Stems may be called anything, "constructor" too. */
+  function ownOf(object, name) {
+    return Object.hasOwn(object, name) ? object[name] : undefined;
+  }
 
   function press(button, on) {
     button.setAttribute("aria-pressed", String(on));
