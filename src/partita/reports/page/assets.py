@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "partita.reports.page"
 #: What plays audio; ``scripts/engine.js`` says how.
-ENGINE = ("scripts/pieces.js", "scripts/engine.js")
+ENGINE = ("scripts/pieces.js", "scripts/takes.js", "scripts/engine.js")
 
 
 def asset(name: str, package: str = _PACKAGE) -> Markup:

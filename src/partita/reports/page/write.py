@@ -42,7 +42,9 @@ _PLAYER_SCRIPTS = (
     "scripts/spectrogram.js",
     "scripts/lanes.js",
     "scripts/overview.js",
+    "scripts/worst.js",
     "scripts/keys.js",
+    "scripts/pointer.js",
     "scripts/player.js",
 )
 #: Of the style that wavesurfer.js writes into its own part of the page.

@@ -11,98 +11,17 @@
  *   engine.addEventListener("change", …)   // any of the above has changed, but not for time running
  *   engine.addEventListener("error", (event) => show(event.message))
  *
- * A *take* is a stretch that plays without a jump: sample `from` is heard at `begin` on the audio
- * clock. Seeking and looping end a take and begin another, with a crossfade of 5 ms. A take has a
- * *voice* for each signal that is heard; setMix fades voices in and out at one and the same sample.
+ * How: takes.js.
  */
 "use strict";
 
 (function () {
-  const RAMP_S = 0.005;
+  const { Take, RAMP_S } = partita;
   const AHEAD_S = 0.02; // from an order to its being heard; less may come too late for the clock
   const HORIZON_S = 2.5; // scheduled ahead: pages in the background wake up once a second
   const TICK_MS = 100;
   const SHORTEST_LOOP_S = 0.1;
   const PATIENCE_MS = 3000; // until it is said that the browser's sound does not start
-
-  class Voice {
-    constructor(signal, take, at, level) {
-      const now = take.context.currentTime;
-      this.signal = signal;
-      this.next = take.sampleAt(at); // what is not scheduled yet
-      this.nodes = new Set();
-      this.gain = take.context.createGain();
-      this.gain.connect(take.gain);
-      this.level = at > take.begin ? 0 : level;
-      this.gain.gain.setValueAtTime(this.level, now);
-      this.fade(level, at);
-    }
-
-    fade(level, at) {
-      if (level === this.level) return;
-      this.gain.gain.setValueAtTime(this.level, at);
-      this.gain.gain.linearRampToValueAtTime(level, at + RAMP_S);
-      this.level = level;
-    }
-
-    stop(at) {
-      for (const node of this.nodes) node.stop(at);
-      this.next = Infinity;
-    }
-  }
-
-  class Take {
-    constructor(context, output, begin, from, rate) {
-      Object.assign(this, { context, begin, from, rate, end: Infinity, voices: new Map() });
-      this.gone = []; // voices that fade out
-      this.gain = context.createGain();
-      this.gain.gain.value = 0;
-      this.gain.gain.setValueAtTime(0, begin);
-      this.gain.gain.linearRampToValueAtTime(1, begin + RAMP_S);
-      this.gain.connect(output);
-    }
-
-    sampleAt(time) {
-      return this.from + Math.round((time - this.begin) * this.rate);
-    }
-
-    timeOf(sample) {
-      return this.begin + (sample - this.from) / this.rate;
-    }
-
-    setMix(mix, signals, at) {
-      const when = Math.max(at, this.begin);
-      for (const [name, voice] of this.voices) {
-        if (mix.has(name)) continue;
-        voice.fade(0, at);
-        voice.stop(Math.max(when, at) + RAMP_S);
-        this.voices.delete(name);
-        this.gone.push(voice);
-      }
-      for (const [name, level] of mix) {
-        const voice = this.voices.get(name);
-        if (voice) voice.fade(level, at);
-        else this.voices.set(name, new Voice(signals.get(name), this, when, level));
-      }
-    }
-
-    close(at) {
-      this.end = at;
-      this.gain.gain.cancelScheduledValues(at);
-      this.gain.gain.setValueAtTime(1, at);
-      this.gain.gain.linearRampToValueAtTime(0, at + RAMP_S);
-      for (const voice of [...this.voices.values(), ...this.gone]) {
-        for (const node of voice.nodes) node.stop(at + RAMP_S);
-      }
-    }
-
-    drop() {
-      for (const voice of [...this.voices.values(), ...this.gone]) {
-        for (const node of voice.nodes) node.stop();
-      }
-      this.gain.disconnect();
-    }
-  }
 
   class Engine extends EventTarget {
     constructor(base, coding) {
@@ -123,7 +42,8 @@
       this._turn = this._mixTurn = this._lastRamp = 0;
       this._timer = null;
       this._told = new Set(); // errors
-      this._asked = new Set(); // pieces
+      this._asked = new Set(); // pieces that are being loaded
+      this._lost = new Set(); // pieces that cannot be
     }
 
     /** Take the signals of a song, of equal length; stops what plays. */
@@ -355,7 +275,7 @@
         if (!numbers.length) return;
         const buffers = numbers.map((number) => this.pieces.peek(signal, number));
         if (buffers.some((buffer) => !buffer)) {
-          for (const number of numbers) this._fetch(signal, number);
+          numbers.filter((_, index) => !buffers[index]).forEach((number) => this._fetch(signal, number));
           return;
         }
         if (take.timeOf(voice.next) < now) this._catchUp(take, voice, now);
@@ -393,33 +313,41 @@
       voice.next = end;
     }
 
-    /* Load a piece, once; what waits for it is scheduled then. */
-    _fetch(signal, number) {
+    /* Load a piece, unless that is under way or has failed; what waits for it is scheduled then. */
+    async _fetch(signal, number) {
       const key = signal.folder + "/" + number;
-      if (this._asked.has(key) || this.pieces.peek(signal, number)) return;
+      if (this._asked.has(key) || this._lost.has(key)) return;
       this._asked.add(key);
-      this.pieces
-        .get(signal, number)
-        .then(
-          () => this._asked.delete(key), // one that failed stays, and is not asked for again
-          (error) => this._failed(error),
-        )
-        .then(() => this.playing && !this._waiting && this._tick());
+      try {
+        await this.pieces.get(signal, number);
+      } catch (error) {
+        this._lost.add(key);
+        this._failed(error);
+      }
+      this._asked.delete(key);
+      if (this.playing && !this._waiting) this._tick();
     }
 
-    /* What comes next: of what is heard, then of what may be switched to. */
+    /* What comes next of what is heard; then, one by one, what may be switched to. */
     _prefetch() {
       const rate = this.coding.sampleRate;
       const here = this._here();
       const soon = here + 4 * rate;
       const jump = this.loop && here < this.loop.end * rate && soon >= this.loop.end * rate;
       const places = [here, jump ? Math.round(this.loop.start * rate) : soon];
-      for (const place of places) {
-        for (const name of [...this.mix.keys(), ...this.warmed]) {
-          const signal = this.signals.get(name);
-          for (const number of this._piecesAt(place, signal)) this._fetch(signal, number);
-        }
-      }
+      const missing = (names) => {
+        const wanted = places.flatMap((place) =>
+          names
+            .map((name) => this.signals.get(name))
+            .flatMap((signal) => this._piecesAt(place, signal).map((number) => [signal, number])),
+        );
+        return wanted.filter(
+          ([signal, number]) => !this.pieces.peek(signal, number) && !this._lost.has(signal.folder + "/" + number),
+        );
+      };
+      for (const [signal, number] of missing([...this.mix.keys()])) this._fetch(signal, number);
+      const [next] = this._asked.size ? [] : missing(this.warmed);
+      if (next) this._fetch(...next);
     }
 
     _finish() {

@@ -46,8 +46,16 @@
       this.buttons = [];
       const head = make("div", { class: "lane-head" }, make("span", { class: "stem" }, name));
       if (orders) {
-        this.mute = make("button", { type: "button", "aria-pressed": "false", "aria-label": `Mute ${name}`, title: "Mute (m)" }, "M");
-        this.solo = make("button", { type: "button", "aria-pressed": "false", "aria-label": `Solo ${name}`, title: "Solo (s)" }, "S");
+        this.mute = make(
+          "button",
+          { type: "button", "aria-pressed": "false", "aria-label": `Mute ${name}`, title: "Mute (m)" },
+          "M",
+        );
+        this.solo = make(
+          "button",
+          { type: "button", "aria-pressed": "false", "aria-label": `Solo ${name}`, title: "Solo (s)" },
+          "S",
+        );
         this.mute.addEventListener("click", orders.mute);
         this.solo.addEventListener("click", orders.solo);
         head.addEventListener("click", orders.choose);
@@ -71,7 +79,9 @@
       const length = Math.max(...curves.map((curve) => curve.values.length));
       const times = Array.from({ length: length + 1 }, (_, n) => n * hop);
       const clipped = curves.map(({ values }) => [
-        ...Array.from({ length }, (_, n) => (values[n] === null || values[n] === undefined ? null : Math.max(LEAST_SDR, values[n]))),
+        ...Array.from({ length }, (_, n) =>
+          values[n] === null || values[n] === undefined ? null : Math.max(LEAST_SDR, values[n]),
+        ),
         null, // the last step ends here
       ]);
       const series = curves.map((_, number) => ({
@@ -85,7 +95,10 @@
         padding: [6, 0, 4, 0],
         legend: { show: false },
         cursor: { show: false },
-        scales: { x: { time: false, auto: false }, y: { range: (_, low, high) => [Math.min(0, low) - 1, Math.max(5, high) + 1] } },
+        scales: {
+          x: { time: false, auto: false },
+          y: { range: (_, low, high) => [Math.min(0, low) - 1, Math.max(5, high) + 1] },
+        },
         axes: [{ show: false }, partita.axis({ size: GUTTER, splits: splitsOf, font: "11px system-ui, sans-serif" })],
         series: [{}, ...series],
       };

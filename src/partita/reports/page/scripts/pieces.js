@@ -76,7 +76,10 @@ window.partita = window.partita || {};
       const key = signal.folder + "/" + number;
       if (!this.pending.has(key)) {
         const piece = this._decode(signal, number, key); // one that failed is not tried again
-        piece.then(() => this.pending.delete(key), () => {});
+        piece.then(
+          () => this.pending.delete(key),
+          () => {},
+        );
         this.pending.set(key, piece);
       }
       return this.pending.get(key);
@@ -88,7 +91,9 @@ window.partita = window.partita || {};
       try {
         whole = await this.decoder.decodeAudioData(bytesOf(text));
       } catch (error) {
-        throw new Error("this browser cannot decode the page's audio: take a newer one, or write the page with audio in FLAC");
+        throw new Error(
+          "this browser cannot decode the page's audio: take a newer one, or write the page with audio in FLAC",
+        );
       }
       const buffer = this._cut(whole, head, signal, number);
       this.decoded.set(key, buffer);
@@ -107,7 +112,9 @@ window.partita = window.partita || {};
       const { sampleRate, piece, fade } = this.coding;
       const late = whole.length - head.frames; // of decoders that leave the codec's delay in
       if (late !== 0 && late !== head.delay) {
-        throw new Error(`this browser decodes ${whole.length} samples of ${head.frames}: write the page with audio in FLAC`);
+        throw new Error(
+          `this browser decodes ${whole.length} samples of ${head.frames}: write the page with audio in FLAC`,
+        );
       }
       const start = head.lead + late;
       const length = Math.min(piece + fade, signal.samples - number * piece);

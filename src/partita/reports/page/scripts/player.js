@@ -5,10 +5,12 @@
   const SEEK_S = 5;
   const FINE_SEEK_S = 1;
   const ZOOM_S = 10;
-  const SHORTEST_DRAG_PX = 5;
   const LOUDEST_RESIDUAL = 0.5;
   const [MIXTURE, REFERENCE] = ["\0mixture", "\0reference"]; // systems may have these names themselves
-  const LABELS = new Map([[MIXTURE, "Mixture"], [REFERENCE, "Reference"]]);
+  const LABELS = new Map([
+    [MIXTURE, "Mixture"],
+    [REFERENCE, "Reference"],
+  ]);
   const labelOf = (name) => LABELS.get(name) || name;
   const { make } = partita;
   const $ = (id) => document.getElementById(id);
@@ -46,7 +48,10 @@
     open(number) {
       this.song = this.songs[number];
       const { song } = this;
-      this.names = [...(Object.keys(song.references).length ? [REFERENCE] : []), ...song.systems.map((each) => each.name)];
+      this.names = [
+        ...(Object.keys(song.references).length ? [REFERENCE] : []),
+        ...song.systems.map((each) => each.name),
+      ];
       this.stems = [...new Set([song.references, ...song.systems.map((each) => each.stems)].flatMap(Object.keys))];
       this.muted = new Set([...this.muted, ...song.sums].filter((stem) => this.stems.includes(stem)));
       this.soloed = new Set([...this.soloed].filter((stem) => this.stems.includes(stem)));
@@ -136,13 +141,16 @@
     }
 
     toggleLoop() {
-      const around = { start: Math.max(0, this.engine.time - 1), end: Math.min(this.song.seconds, this.engine.time + 3) };
+      const around = {
+        start: Math.max(0, this.engine.time - 1),
+        end: Math.min(this.song.seconds, this.engine.time + 3),
+      };
       this.setRegion(this.region || around, !this.isLooping);
     }
 
     /** Go to the window of lowest SDR among the stems that are heard; called again, to the next one. */
     goToWorst() {
-      if (!this.worst) this.worst = this._windows();
+      if (!this.worst) this.worst = partita.worstWindows(this.song, this.shown, (stem) => this.isHeard(stem));
       const window = this.worst.shift();
       if (!window) {
         this.worst = null;
@@ -153,18 +161,10 @@
       this.setRegion({ start: window.start, end: Math.min(seconds, window.start + hop) }, this.isLooping);
       this.engine.seek(window.start);
       if (this.isZoomed) this._zoomAround(window.start + hop / 2);
-      this._say(`${this.shown}, ${window.stem} at ${clock(window.start, 0)}: SDR ${decibels(window.value)}, median of the song ${decibels(window.median)}.`);
+      this._say(
+        `${this.shown}, ${window.stem} at ${clock(window.start, 0)}: SDR ${decibels(window.value)}, median of the song ${decibels(window.median)}.`,
+      );
       this.render();
-    }
-
-    _windows() {
-      const system = this.song.systems.find((each) => each.name === this.shown);
-      const windows = Object.entries(system ? system.sdr : {}).filter(([stem]) => this.isHeard(stem)).flatMap(([stem, values]) => {
-        const median = medianOf(values.filter((value) => value !== null));
-        return values.map((value, n) => ({ stem, value, median, start: n * this.song.hop }));
-      });
-      const found = windows.filter(({ value, start }) => value !== null && start < this.song.seconds);
-      return found.sort((a, b) => a.value - b.value);
     }
 
     get view() {
@@ -210,7 +210,12 @@
     }
 
     _hue(name) {
-      return Math.max(0, this.song.systems.findIndex((each) => each.name === name)) % 8;
+      return (
+        Math.max(
+          0,
+          this.song.systems.findIndex((each) => each.name === name),
+        ) % 8
+      );
     }
 
     _makeLanes() {
@@ -241,7 +246,14 @@
       const { engine } = this;
       const residual = this._residualOf(this.system);
       for (const button of $("systems").children) press(button, button.dataset.system === this.system);
-      for (const [id, on] of [["loop", this.isLooping], ["null", this.isNull], ["raise", this.isRaised], ["zoom", this.isZoomed], ["spectrograms", this.hasPictures]]) press($(id), on);
+      for (const [id, on] of [
+        ["loop", this.isLooping],
+        ["null", this.isNull],
+        ["raise", this.isRaised],
+        ["zoom", this.isZoomed],
+        ["spectrograms", this.hasPictures],
+      ])
+        press($(id), on);
       $("null").disabled = !residual;
       $("raise").hidden = !this.isNull;
       if (this.isNull) $("raise").textContent = `Raise by ${Math.round(20 * Math.log10(this._raise(residual)))} dB`;
@@ -296,7 +308,7 @@
       }
       $("time").textContent = `${clock(time, 1)} / ${clock(this.song.seconds, 0)}`;
       this.overview.setTime(time);
-      const place = this._placing();
+      const place = this.placing();
       const [cursor, hover, shade] = ["cursor", "hover", "shade"].map((name) => $("lanes").querySelector(`.${name}`));
       mark(cursor, place, time, time);
       mark(hover, place, this.hovered, this.hovered);
@@ -304,17 +316,23 @@
       mark(shade, place, this.region && this.region.start, this.region && this.region.end);
       shade.classList.toggle("on", this.isLooping);
       for (const lane of this.lanes) {
-        const value = this.shown === REFERENCE ? null : lane.sdrAt(this.shown, this.hovered === null ? time : this.hovered);
+        const value =
+          this.shown === REFERENCE ? null : lane.sdrAt(this.shown, this.hovered === null ? time : this.hovered);
         lane.readout.textContent = value === null ? "" : decibels(value);
       }
     }
 
     /* Where times lie in the lanes: {left, width} in pixels, and the view. */
-    _placing() {
+    placing() {
       const frame = $("lanes").getBoundingClientRect();
       const area = this.lanes.length ? this.lanes[0].view.getBoundingClientRect() : frame;
       const { gutter } = partita.Lane;
-      return { left: area.left - frame.left + gutter, width: area.width - gutter, page: area.left + gutter, view: this.view };
+      return {
+        left: area.left - frame.left + gutter,
+        width: area.width - gutter,
+        page: area.left + gutter,
+        view: this.view,
+      };
     }
 
     _say(text, isError) {
@@ -334,7 +352,7 @@
       $("volume").addEventListener("input", () => (engine.volume = Number($("volume").value)));
       for (const [id, order] of Object.entries(this._orders())) $(id).addEventListener("click", order);
       partita.listenToKeys(this);
-      this._listenToPointer($("lanes"));
+      partita.listenToPointer(this, $("lanes"));
       partita.onTheme(() => {
         this.overview.recolour();
         this.render();
@@ -400,41 +418,6 @@
       this.renderTime();
       if (this.engine.playing) requestAnimationFrame(() => this._frame());
     }
-
-    _listenToPointer(lanes) {
-      let pressed = null; // where a click or a drag began
-      const timeAt = (event) => {
-        const { page, width, view } = this._placing();
-        const time = view.start + ((event.clientX - page) / width) * (view.end - view.start);
-        return Math.max(view.start, Math.min(view.end, time));
-      };
-      lanes.addEventListener("pointerdown", (event) => {
-        if (event.button || !event.target.closest(".lane-view")) return;
-        pressed = { x: event.clientX, time: timeAt(event), moved: false };
-        lanes.setPointerCapture(event.pointerId);
-      });
-      lanes.addEventListener("pointermove", (event) => {
-        const inView = pressed || event.target.closest(".lane-view");
-        this.hovered = inView && event.pointerType === "mouse" ? timeAt(event) : null;
-        if (pressed && Math.abs(event.clientX - pressed.x) >= SHORTEST_DRAG_PX) pressed.moved = true;
-        if (pressed && pressed.moved) {
-          const [start, end] = [pressed.time, timeAt(event)].sort((a, b) => a - b);
-          this.region = { start, end };
-        }
-        this.renderTime();
-      });
-      lanes.addEventListener("pointerup", (event) => {
-        if (!pressed) return;
-        if (pressed.moved) this.setRegion(this.region, true);
-        else this.engine.seek(timeAt(event));
-        pressed = null;
-      });
-      lanes.addEventListener("pointercancel", () => (pressed = null));
-      lanes.addEventListener("pointerleave", () => {
-        this.hovered = null;
-        this.renderTime();
-      });
-    }
   }
 
   Player.mixture = MIXTURE;
@@ -449,18 +432,12 @@
     button.setAttribute("aria-pressed", String(on));
   }
 
-  function medianOf(values) {
-    const sorted = [...values].sort((a, b) => a - b);
-    const middle = Math.floor(sorted.length / 2);
-    if (!sorted.length) return null;
-    return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  }
-
   /* Put an element where a stretch of time lies; hide it where it is out of view. */
   function mark(element, { left, width, view }, start, end) {
     element.hidden = start === null || end < view.start || start > view.end;
     if (element.hidden) return;
-    const at = (time) => ((Math.max(view.start, Math.min(view.end, time)) - view.start) / (view.end - view.start)) * width;
+    const at = (time) =>
+      ((Math.max(view.start, Math.min(view.end, time)) - view.start) / (view.end - view.start)) * width;
     element.style.left = `${left + at(start)}px`;
     if (end > start) element.style.width = `${at(end) - at(start)}px`;
   }

@@ -5,9 +5,18 @@
   const SIZE = 2048; // samples of a frame
   const KNEE_HZ = 200; // about linear below, logarithmic above; as in the figures of partita
   const [FLOOR_DB, TOP_DB] = [-96, -16]; // of a sine of full scale
-  const SCALE = [ // dark to light, from matplotlib's magma
-    [0, 0, 4], [24, 15, 61], [68, 15, 118], [114, 31, 129], [158, 47, 127],
-    [205, 64, 113], [241, 96, 93], [253, 150, 104], [254, 202, 141], [252, 253, 191],
+  const SCALE = [
+    // dark to light, from matplotlib's magma
+    [0, 0, 4],
+    [24, 15, 61],
+    [68, 15, 118],
+    [114, 31, 129],
+    [158, 47, 127],
+    [205, 64, 113],
+    [241, 96, 93],
+    [253, 150, 104],
+    [254, 202, 141],
+    [252, 253, 191],
   ];
   const HANN = Float32Array.from({ length: SIZE }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / SIZE));
   const COS = Float64Array.from({ length: SIZE / 2 }, (_, n) => Math.cos((2 * Math.PI * n) / SIZE));
@@ -102,7 +111,7 @@
     context.fillStyle = `rgb(${SCALE[0]})`;
     context.fillRect(0, 0, width, height);
     if (!signal.pieces) return;
-    for (let x = 0; x < width; ) {
+    for (let x = 0; x < width;) {
       const number = Math.floor(centre(x) / piece);
       if (number >= signal.pieces) break;
       const buffer = await pieces.get(signal, number);
