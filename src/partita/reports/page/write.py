@@ -43,6 +43,8 @@ _PLAYER_SCRIPTS = (
     "scripts/lanes.js",
     "scripts/overview.js",
     "scripts/worst.js",
+    "scripts/choice.js",
+    "scripts/view.js",
     "scripts/keys.js",
     "scripts/pointer.js",
     "scripts/player.js",

@@ -2,17 +2,16 @@
 "use strict";
 
 (function () {
+  const SEEK_S = 5;
+  const FINE_SEEK_S = 1;
+
   partita.listenToKeys = function (player) {
     const { engine } = player;
-    const move = (event, sign) => {
-      const { long, short } = player.constructor.seeks;
-      engine.seek(engine.time + sign * (event.shiftKey ? short : long));
-    };
+    const move = (event, sign) => engine.seek(engine.time + sign * (event.shiftKey ? FINE_SEEK_S : SEEK_S));
     const step = (by) => {
       const { stems } = player;
       const number = stems.indexOf(player.chosen) + by;
-      player.chosen = stems[Math.max(0, Math.min(stems.length - 1, number))];
-      player.render();
+      player.chooseStem(stems[Math.max(0, Math.min(stems.length - 1, number))]);
     };
     const keys = {
       " ": () => player.playOrPause(),
@@ -28,7 +27,7 @@
       z: () => player.toggleZoom(),
       v: () => player.togglePictures(),
       Escape: () => player.setRegion(null, false),
-      0: () => player.choose(player.constructor.mixture),
+      0: () => player.choose(partita.Choice.MIXTURE),
     };
     for (let digit = 1; digit < 10; digit++) {
       keys[digit] = () => player.names[digit - 1] !== undefined && player.choose(player.names[digit - 1]);

@@ -7,7 +7,7 @@
   partita.listenToPointer = function (player, lanes) {
     let pressed = null; // where a click or a drag began
     const timeAt = (event) => {
-      const { page, width, view } = player.placing();
+      const { page, width, view } = player.screen.placing();
       const time = view.start + ((event.clientX - page) / width) * (view.end - view.start);
       return Math.max(view.start, Math.min(view.end, time));
     };
@@ -24,7 +24,7 @@
         const [start, end] = [pressed.time, timeAt(event)].sort((a, b) => a - b);
         player.region = { start, end };
       }
-      player.renderTime();
+      player.screen.renderTime();
     });
     lanes.addEventListener("pointerup", (event) => {
       if (!pressed) return;
@@ -35,7 +35,7 @@
     lanes.addEventListener("pointercancel", () => (pressed = null));
     lanes.addEventListener("pointerleave", () => {
       player.hovered = null;
-      player.renderTime();
+      player.screen.renderTime();
     });
   };
 })();
