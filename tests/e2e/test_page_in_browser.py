@@ -17,11 +17,11 @@ HERTZ = {
     "one": {"vocals": 600, "rest": 700},
     "mixture": {"vocals": 800, "rest": 900},  # as the floor of a comparison is called
 }
-MIXTURE_HZ, LEVEL = 300, 0.1
+MIXTURE_HZ, MIXTURE_LEVEL, LEVEL = 300, 0.1, 0.02
 
 
-def sine(hertz):
-    return LEVEL * np.sin(2 * np.pi * hertz * np.arange(SECONDS * RATE) / RATE)
+def sine(hertz, level=LEVEL):
+    return level * np.sin(2 * np.pi * hertz * np.arange(SECONDS * RATE) / RATE)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,11 @@ def page_path(tmp_path_factory):
         for system, stems in HERTZ.items()
     }
     references = stems.pop("reference")
+    mixture = write("mixture", sine(MIXTURE_HZ, MIXTURE_LEVEL))
+    stems["floor"] = dict.fromkeys(("vocals", "rest", "third"), mixture)
     song = Song(
         "A song",
-        write("mixture", sine(MIXTURE_HZ)),
+        mixture,
         references,
         stems,
         sdr={
@@ -117,9 +119,10 @@ def test_plays_and_switches_without_a_click(opened, page):
         page.keyboard.press(key)
         page.wait_for_timeout(120)
     samples = opened.recorded()
-    steepest = 2 * np.pi * 900 / RATE * 2 * LEVEL + LEVEL * 2 / (0.005 * RATE)  # sines, and a ramp
+    steepest = 2 * np.pi * (900 + 800) / RATE * LEVEL  # of the sines; and of a ramp
+    steepest = 0.8 * (steepest + MIXTURE_LEVEL / (0.005 * RATE)) * 1.1
     assert np.abs(np.diff(samples)).max() < steepest
-    assert np.abs(samples).max() < 0.8 * 2 * LEVEL * 1.3  # never two systems at full level
+    assert np.abs(samples).max() < 0.8 * MIXTURE_LEVEL * 1.1  # never two systems at full level
     assert state(page, "system") == "one"
     page.keyboard.press(" ")
     page.wait_for_timeout(80)
@@ -156,6 +159,21 @@ def test_null_test_plays_mixture_minus_stems(opened, page):
     page.keyboard.press("1")  # the reference has no residual
     assert heard(opened) == {400, 500}
     assert page.is_disabled("#null")
+
+
+def test_a_floor_whose_stems_are_all_the_mixture_is_not_three_times_as_loud(opened, page):
+    page.click("[data-system=floor]")
+    page.click("#play")
+    assert heard(opened) == {300}
+    assert "floor add up to more than the mixture: heard 10 dB lower" in page.inner_text("#status")
+    opened.page.wait_for_timeout(100)
+    assert np.abs(opened.recorded()).max() == pytest.approx(0.8 * MIXTURE_LEVEL, rel=0.05)
+    page.keyboard.press("s")  # one stem alone has its own level
+    opened.page.wait_for_timeout(80)
+    opened.recorded()
+    opened.page.wait_for_timeout(100)
+    assert np.abs(opened.recorded()).max() == pytest.approx(0.8 * MIXTURE_LEVEL, rel=0.05)
+    assert page.inner_text("#status") == ""
 
 
 def test_worst_second_and_loop(opened, page):
@@ -204,7 +222,7 @@ def test_spectrograms_show_what_sounds(page):
     page.keyboard.press("v")
     page.wait_for_timeout(500)
     rows = page.evaluate(
-        """() => [...document.querySelectorAll(".lane:not([hidden]) canvas.picture")].map(
+        """() => [...document.querySelectorAll(".picture-frame:not([hidden]) .picture")].map(
           (canvas) => {
             const { width, height } = canvas;
             const { data } = canvas.getContext("2d").getImageData(width / 2, 0, 1, height);

@@ -49,6 +49,7 @@ _PLAYER_SCRIPTS = (
     "scripts/pointer.js",
     "scripts/player.js",
 )
+_LONG_CHARS = 32  # texts of cells beyond are broken into lines
 #: Of the style that wavesurfer.js writes into its own part of the page.
 _NONCE = "partita"
 
@@ -158,6 +159,7 @@ def _table(table: Table) -> dict[str, Any]:
         [
             {
                 "text": cell_text(cell, table.columns[place]),
+                "long": isinstance(cell, str) and len(cell) > _LONG_CHARS,
                 "best": (number, place) in best,
                 "value": cell if isinstance(cell, int | float) and math.isfinite(cell) else None,
             }

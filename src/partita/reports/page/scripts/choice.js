@@ -2,6 +2,7 @@
 "use strict";
 
 (function () {
+  const MOST_EXCESS = 1.5; // of the residual's peak over the mixture's
   const LOUDEST_RESIDUAL = 0.5; // its peak, when it is raised
   const [MIXTURE, REFERENCE] = ["\0mixture", "\0reference"]; // systems may have these names themselves
   const LABELS = new Map([
@@ -29,7 +30,8 @@
       this.chosen = this.stems[0];
       this.isNull = false;
       const isKept = this.system === MIXTURE || this.names.includes(this.system);
-      this.setSystem(isKept ? this.system : systems[0] || this.names[0] || MIXTURE);
+      const first = systems.find((name) => this.levelOf(name) === 1) || systems[0] || this.names[0] || MIXTURE;
+      this.setSystem(isKept ? this.system : first);
     }
 
     setSystem(name) {
@@ -91,7 +93,18 @@
       const residual = this.isNull && this._residualOf(name);
       if (residual) return { [this._key(name, "")]: this.isRaised ? this.raiseOf(residual) : 1 };
       const heard = Object.keys(this.stemsOf(name)).filter((stem) => this.isHeard(stem));
-      return Object.fromEntries(heard.map((stem) => [this._key(name, stem), 1]));
+      const level = heard.length > 1 ? this.levelOf(name) : 1;
+      return Object.fromEntries(heard.map((stem) => [this._key(name, stem), level]));
+    }
+
+    /** Level of a system's stems that are heard together: 1, unless they add up to far too much.
+     *
+     * So does the floor of a comparison, each of whose stems is the mixture.
+     */
+    levelOf(name) {
+      const residual = this._residualOf(name);
+      const excess = residual ? residual.peak / Math.max(this.song.mixture.peak, 1e-9) : 0;
+      return excess > MOST_EXCESS ? 1 / (1 + excess) : 1;
     }
 
     /** By how much a residual is raised, so that it can be heard. */

@@ -73,7 +73,11 @@
       const others = [...this.names, Choice.MIXTURE].filter((name) => name !== this.system);
       this.engine.warm(others.flatMap((name) => Object.keys(this.mixOf(name))));
       this.worst = null;
-      this.screen.say("");
+      const levels = Object.values(this.mixOf(this.system));
+      const lower = Math.round(20 * Math.log10(Math.max(1, ...levels.map((level) => 1 / level))));
+      this.screen.say(
+        lower ? `The stems of ${this.system} add up to more than the mixture: heard ${lower} dB lower.` : "",
+      );
       this.screen.render();
     }
 
