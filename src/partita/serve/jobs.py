@@ -54,7 +54,7 @@ class JobQueue:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
             No such song.
         QueueFullError
         """
@@ -71,7 +71,7 @@ class JobQueue:
 
         Raises
         ------
-        UnknownNameError, ImpossibleError
+        NotFoundError, ImpossibleError
         """
         job = self._library.apply(job_id, Event.CANCEL)
         self._news.set()  # the thread ends the process of a running job
@@ -82,7 +82,7 @@ class JobQueue:
 
         Raises
         ------
-        UnknownNameError, ImpossibleError
+        NotFoundError, ImpossibleError
         """
         job = self._library.apply(job_id, Event.RETRY)
         self._news.set()

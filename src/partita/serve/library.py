@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from partita.errors import UnknownNameError, one_line, write_error
+from partita.errors import PartitaError, one_line, write_error
 from partita.serve.names import folder_name
 from partita.serve.records import JobRecord, JobResult, SongRecord, StemRecord
 from partita.serve.schema import LibraryError, open_database
@@ -26,6 +26,10 @@ _INDEX, _LOCK = "library.sqlite3", "library.lock"
 _SONGS, _INCOMING = "songs", "incoming"
 #: What events change in how often a job was started: one that is put back was not tried.
 _ATTEMPTS = {Event.START: 1, Event.PUT_BACK: -1}
+
+
+class NotFoundError(PartitaError):
+    """A song, job or stem that is not there."""
 
 
 class Library:
@@ -110,11 +114,11 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
         """
         for row in self._read("SELECT * FROM songs WHERE id = ?", song_id):
             return _song(row)
-        raise UnknownNameError("song", song_id, ())
+        raise NotFoundError("There is no such song: it was deleted.")
 
     def song_of_request(self, request: str | None) -> SongRecord | None:
         """Return the song that a request with this key has brought; None: none has."""
@@ -152,7 +156,7 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
         ImpossibleError
             A job of it is running.
         """
@@ -177,11 +181,11 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
         """
         for row in self._read("SELECT * FROM jobs WHERE id = ?", job_id):
             return _job(row)
-        raise UnknownNameError("job", job_id, ())
+        raise NotFoundError("There is no such separation: it was deleted.")
 
     def jobs_in(self, state: State) -> list[JobRecord]:
         """Return the jobs in a state, the oldest first."""
@@ -193,7 +197,7 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
             No such song.
         """
         with self._changing() as revision:
@@ -226,7 +230,7 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
         ImpossibleError
             It cannot happen to the job in its state.
         """
@@ -263,7 +267,7 @@ class Library:
 
     def remove_stems(self, job: JobRecord) -> None:
         """Remove what a job has written."""
-        with contextlib.suppress(UnknownNameError):  # the song is gone, with all of it
+        with contextlib.suppress(NotFoundError):  # the song is gone, with all of it
             _remove(self.job_folder(job))
 
     def delete_job(self, job_id: str) -> None:
@@ -271,7 +275,7 @@ class Library:
 
         Raises
         ------
-        UnknownNameError
+        NotFoundError
         ImpossibleError
         """
         with self._changing() as revision:

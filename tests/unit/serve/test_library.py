@@ -2,8 +2,7 @@ import sqlite3
 
 import pytest
 
-from partita.errors import UnknownNameError
-from partita.serve.library import Library
+from partita.serve.library import Library, NotFoundError
 from partita.serve.schema import LibraryError
 
 
@@ -39,7 +38,7 @@ def test_what_was_uploaded_in_part_is_gone_after_a_crash(tmp_path):
 def test_unknown_ids(tmp_path):
     with Library(tmp_path) as library:
         for look in (library.song, library.job, library.delete_song, library.delete_job):
-            with pytest.raises(UnknownNameError):
+            with pytest.raises(NotFoundError):
                 look("../../etc/passwd")
-        with pytest.raises(UnknownNameError):
+        with pytest.raises(NotFoundError):
             library.add_job("nothing", "hpss")

@@ -1,0 +1,392 @@
+"""`partita serve` as programs use it: a real server, a real model, real files."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import io
+import random
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from serve_client import Server
+
+pytestmark = pytest.mark.slow
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return tmp_path_factory.mktemp("library")
+
+
+@pytest.fixture(scope="module")
+def server(library, tmp_path_factory):
+    home = str(tmp_path_factory.mktemp("home"))
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
+    found = Server(library, "--most-mb", "20", PARTITA_HOME=home, **proxies)
+    yield found
+    errors, status = found.stop()
+    assert status == 0
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def wav(song):
+    file = io.BytesIO()
+    soundfile.write(file, song.T, 44100, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def separated(server, wav):
+    """A song and its job, which is done."""
+    song = server.upload(wav, "Ein Lied.wav").json
+    job = server.post(f"/api/songs/{song['id']}/jobs", {"model": "hpss"}).json
+    return song, server.wait_for(job["id"], "done", "failed")
+
+
+def leftovers(library):
+    return list((library / "incoming").iterdir())
+
+
+def test_stems_are_those_of_the_python_api(server, separated, wav, tmp_path):
+    from partita import Separator
+
+    song, job = separated
+    assert job["error"] == ""
+    (tmp_path / "song.wav").write_bytes(wav)
+    estimates = Separator("hpss")(tmp_path / "song.wav")
+    stems = job["result"]["stems"]
+    assert [stem["name"] for stem in stems] == list(estimates)
+    for stem in stems:
+        answer = server.get(f"/api/jobs/{job['id']}/stems/{stem['name']}")
+        assert answer.headers["content-type"] == "audio/flac"
+        assert len(answer.body) == stem["size"]
+        samples, rate = soundfile.read(io.BytesIO(answer.body))
+        assert rate == song["sample_rate"]
+        np.testing.assert_allclose(samples.T, estimates[stem["name"]], atol=2**-22)
+    assert job["result"]["null_depth_db"] < -80
+
+
+def test_a_range_of_a_stem(server, separated):
+    path = f"/api/jobs/{separated[1]['id']}/stems/percussive"
+    whole = server.get(path).body
+    answer = server.get(path, Range="bytes=1000-1999")
+    assert answer.status == 206
+    assert answer.body == whole[1000:2000]
+    assert "Ein%20Lied%20%28percussive%29.flac" in answer.headers["content-disposition"]
+    assert server.get(path, Range=f"bytes={len(whole)}-").status == 416
+
+
+def test_pieces_for_the_player_add_up_to_the_song(server, separated, song):
+    record, job = separated
+    assert record["player"] == {
+        "sampleRate": 44100,
+        "piece": 441000,
+        "fade": 441,
+        "samples": song.shape[1],
+    }
+    paths = [f"/api/songs/{record['id']}/pieces/0"]
+    paths += [
+        f"/api/jobs/{job['id']}/stems/{stem['name']}/pieces/0" for stem in job["result"]["stems"]
+    ]
+    headroom = server.get("/api/server").json["headroom"]
+    mixture, *stems = (
+        soundfile.read(io.BytesIO(server.get(path).body))[0] * headroom for path in paths
+    )
+    np.testing.assert_allclose(mixture, sum(stems), atol=2**-19)
+    assert server.get(paths[0].replace("pieces/0", "pieces/1")).status == 404
+
+
+def test_the_song_comes_back_as_it_was(server, separated, wav):
+    answer = server.get(f"/api/songs/{separated[0]['id']}/file")
+    assert answer.body == wav
+    assert "Ein%20Lied.wav" in answer.headers["content-disposition"]
+
+
+def test_events_tell_all_then_what_changes_and_after_a_gap_what_was_missed(server, separated, wav):
+    _, job = separated
+    events = server.events()
+    seen, everything = next(events)
+    assert everything["all"]
+    assert job["id"] in [each["id"] for each in everything["jobs"]]
+    new = server.upload(wav, "new.wav").json
+    changes = next(events)[1]
+    assert [each["id"] for each in changes["songs"]] == [new["id"]]
+    assert changes["jobs"] == []
+    events.close()
+    server.ask("DELETE", f"/api/songs/{new['id']}")
+    missed = next(server.events(seen))[1]
+    assert not missed["all"]
+    assert missed["songs"] == []
+    assert missed["deleted"] == [new["id"]]
+    for nonsense in (10**9, "x", -1, "9" * 30):
+        assert next(server.events(nonsense))[1]["all"]
+
+
+def test_repeated_requests_do_nothing_twice(server, wav):
+    songs = [server.upload(wav, Idempotency_Key="one").json for _ in range(2)]
+    assert songs[0] == songs[1]
+    path = f"/api/songs/{songs[0]['id']}/jobs"
+    jobs = [server.post(path, {"model": "hpss"}, Idempotency_Key="one").json for _ in range(2)]
+    assert jobs[0]["id"] == jobs[1]["id"]
+    server.wait_for(jobs[0]["id"], "done")
+    assert server.post(path, {"model": "hpss"}, Idempotency_Key="one").json["state"] == "done"
+    assert server.upload(wav, Idempotency_Key="k" * 101).status == 400
+    server.ask("DELETE", f"/api/songs/{songs[0]['id']}")
+
+
+def test_a_life_of_cancelling_and_trying_again(server, wav):
+    song = server.upload(wav).json["id"]
+    first, second = (
+        server.post(f"/api/songs/{song}/jobs", {"model": "hpss"}).json["id"] for _ in "ab"
+    )
+    assert server.post(f"/api/jobs/{second}/cancel").json["state"] == "cancelled"
+    assert server.post(f"/api/jobs/{second}/cancel").json["state"] == "cancelled"
+    server.wait_for(first, "done")
+    assert server.post(f"/api/jobs/{first}/cancel").status == 409
+    assert server.get(f"/api/jobs/{second}").json["state"] == "cancelled"
+    assert server.post(f"/api/jobs/{second}/retry").json["state"] == "queued"
+    running = server.wait_for(second, "running", "done")
+    if running["state"] == "running":
+        assert server.ask("DELETE", f"/api/songs/{song}").status == 409
+        assert server.post(f"/api/jobs/{second}/cancel").json["state"] == "cancelled"
+        server.post(f"/api/jobs/{second}/retry")
+    server.wait_for(second, "done")
+    assert server.ask("DELETE", f"/api/jobs/{second}").status == 204
+    assert server.get(f"/api/jobs/{second}").status == 404
+    assert server.ask("DELETE", f"/api/songs/{song}").status == 204
+    assert server.get(f"/api/songs/{song}").status == 404
+
+
+def test_weights_that_cannot_be_had_are_one_sentence_and_the_next_job_runs(server, separated):
+    path = f"/api/songs/{separated[0]['id']}/jobs"
+    bad = server.post(path, {"model": "umx"}).json["id"]
+    good = server.post(path, {"model": "hpss"}).json["id"]
+    failed = server.wait_for(bad, "failed")
+    assert "umx" in failed["error"]
+    assert "\n" not in failed["error"]
+    assert server.wait_for(good, "done", "failed")["state"] == "done"
+    for job in (bad, good):
+        server.ask("DELETE", f"/api/jobs/{job}")
+
+
+@pytest.mark.parametrize("model", ["nothing", "/etc/passwd", "../x", "hf:a/b", "https://a/b", ""])
+def test_only_models_of_the_list_are_taken(server, separated, model):
+    answer = server.post(f"/api/songs/{separated[0]['id']}/jobs", {"model": model})
+    assert answer.status == 422
+    assert "unknown model" in answer.json["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 50_000, b"{}", b'{"model": 3}'])
+def test_malformed_bodies(server, separated, body):
+    assert server.post(f"/api/songs/{separated[0]['id']}/jobs", body).status == 400
+
+
+def test_a_body_that_never_ends_is_cut(server, separated):
+    answer = server.post(f"/api/songs/{separated[0]['id']}/jobs", b" " * 70_000)
+    assert answer.status == 413
+
+
+def test_three_gigabytes_are_refused_before_they_are_sent(server, library):
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", "/api/songs?name=long.wav")
+        connection.putheader("Content-Length", "3000000000")
+        connection.endheaders(b"RIFF")
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert b"up to 20 MB" in answer.read()
+    assert not leftovers(library)
+
+
+def test_so_is_a_stream_that_did_not_say_its_length(server, library):
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    chunks = (bytes(1 << 20) for _ in range(30))
+    # The server need not read all of it.
+    with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+        connection.request("POST", "/api/songs?name=long.wav", chunks, encode_chunked=True)
+        assert connection.getresponse().status == 413
+    assert not leftovers(library)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "status", "why"),
+    [
+        ("a.txt", b"not a song", 422, "a.txt: not an audio file"),
+        ("a.wav", b"", 422, "a: the file is empty"),
+        ("", b"RIFF", 400, "name is missing"),
+        ("%20", b"RIFF", 400, "name is missing"),
+    ],
+)
+def test_uploads_that_are_no_songs(server, library, name, data, status, why):
+    answer = server.post(f"/api/songs?name={name}", data)
+    assert answer.status == status
+    assert why in answer.json["error"]
+    assert not leftovers(library)
+
+
+def test_a_connection_that_breaks_leaves_nothing(server, library):
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection.putrequest("POST", "/api/songs?name=song.wav")
+    connection.putheader("Content-Length", "10000000")
+    connection.endheaders(bytes(2_000_000))
+    connection.close()
+    end = time.monotonic() + 5
+    while leftovers(library) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not leftovers(library)
+
+
+def test_damaged_uploads_are_never_the_servers_fault(server, library, wav):
+    rng = random.Random(0)
+    before = {song["id"] for song in server.get("/api/songs").json["songs"]}
+    for _ in range(60):
+        data = bytearray(wav[: rng.randrange(20, 50_000)])
+        for _ in range(rng.randrange(30)):
+            data[rng.randrange(min(len(data), 100))] = rng.randrange(256)
+        answer = server.upload(bytes(data), rng.choice(["a.wav", "b.mp3", "c.m3u8", "d"]))
+        assert answer.status in (201, 413, 422), answer.body
+    assert not leftovers(library)
+    for song in server.get("/api/songs").json["songs"]:
+        if song["id"] not in before:
+            assert server.ask("DELETE", f"/api/songs/{song['id']}").status == 204
+
+
+def test_twenty_clients_at_once(server, wav):
+    def client(number):
+        song = server.upload(wav, f"{number}.wav").json["id"]
+        job = server.post(f"/api/songs/{song}/jobs", {"model": "hpss"}).json["id"]
+        return song, job
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        pairs = list(pool.map(client, range(20)))
+    asked = time.monotonic()
+    assert server.get("/api/health").status == 200
+    assert time.monotonic() - asked < 2
+    jobs = {job["id"]: job["state"] for job in server.get("/api/jobs").json["jobs"]}
+    assert {job for _, job in pairs} <= set(jobs)
+    for _, job in pairs[2:]:
+        server.post(f"/api/jobs/{job}/cancel")
+    for _, job in pairs[:2]:
+        assert server.wait_for(job, "done", "cancelled")["state"] == "done"
+    for song, job in pairs:
+        server.wait_for(job, "done", "cancelled")
+        assert server.ask("DELETE", f"/api/songs/{song}").status == 204
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Host": "localhost:1234"}, 200),
+        ({"Host": "[::1]:8000"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[broken"}, 403),
+    ],
+)
+def test_who_may_ask(server, headers, status):
+    answer = server.ask("GET", "/api/songs", None, **headers)
+    assert answer.status == status
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_link_on_another_site_leads_to_the_page(server):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert server.get("/", **headers).status == 200
+    assert server.get("/api/songs", **headers).status == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../server.py", "/static/..%2f..%2fschema.py", "/static/%2e%2e", "/..%2f", "/x"],
+)
+def test_paths_lead_nowhere_else(server, path):
+    answer = server.get(path)
+    assert answer.status == 404
+    assert set(answer.json) == {"error"}
+
+
+def test_the_description_has_every_route(server):
+    from partita.serve.web.routes import Service
+
+    described = server.get("/api/openapi.json").json["paths"]
+    routes = Service(None, None, None, None, None).routes()
+    there = {
+        (route.path.replace(":int", ""), method.lower())
+        for route in routes
+        for method in route.methods - {"HEAD"}
+    }
+    assert there == {(path, each) for path in described for each in described[path]} - {
+        (path, "parameters") for path in described
+    }
+
+
+def test_models_have_licences_and_a_recommendation(server):
+    models = server.get("/api/models").json["models"]
+    assert models[0]["recommended"]
+    names = {model["name"]: model for model in models}
+    assert names["four-stems"]["commercial_use"] is True
+    assert names["htdemucs"]["commercial_use"] is False
+    assert names["umx"]["download_bytes"] > 1e6
+
+
+def test_a_token(tmp_path):
+    server = Server(tmp_path, "--token", "a secret word", "--host", "0.0.0.0")
+    try:
+        assert "#token=a%20secret%20word" in server.first_line
+        server.host = "127.0.0.1"
+        assert server.get("/").status == 200
+        assert server.get("/api/health").status == 200
+        assert server.get("/api/songs").status == 401
+        for wrong in ("Bearer a secret", "Basic a secret word", "Bearer ", "Bearer ü"):
+            assert server.get("/api/songs", Authorization=wrong).status == 401
+        assert server.get("/api/songs", Authorization="Bearer a secret word").status == 200
+        assert server.post("/api/session", {"token": "no"}).status == 401
+        cookie = server.post("/api/session", {"token": "a secret word"}).headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert "secret" not in cookie
+        assert server.get("/api/songs", Cookie=cookie.split(";")[0]).status == 200
+        assert server.get("/api/songs", Cookie="partita_session=x").status == 401
+    finally:
+        server.stop()
+
+
+def test_killed_while_separating_and_started_again(tmp_path, wav):
+    server = Server(tmp_path)
+    song = server.upload(wav, "song.wav").json["id"]
+    jobs = [server.post(f"/api/songs/{song}/jobs", {"model": "hpss"}).json["id"] for _ in range(2)]
+    server.wait_for(jobs[0], "running")
+    server.kill()
+    again = Server(tmp_path)
+    try:
+        for job in jobs:
+            assert again.wait_for(job, "done", "failed")["state"] == "done"
+        assert again.get(f"/api/songs/{song}/file").body == wav
+    finally:
+        assert again.stop()[1] == 0
+
+
+def test_wrong_use_is_one_line(run, server, library, tmp_path):
+    for arguments, why in (
+        (("--host", "0.0.0.0"), "--token"),
+        (("--token", "short"), "--token is shorter than 8"),
+        (("--port", server.port), "choose another --port"),
+        (("--library", library), "another partita serve"),
+    ):
+        options = ("--library", tmp_path, *arguments)
+        result = run("serve", *options)
+        assert result.status in (1, 2)
+        assert why in result.err
+        assert len(result.err.splitlines()) == 1
