@@ -1,4 +1,4 @@
-"""Pages in headless Chromium, from disk."""
+"""Pages in headless Chromium, from disk or from a server."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Watched:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
+        self.page.goto(path if isinstance(path, str) else path.as_uri())
 
     def _heard(self, message):
         if message.type in ("error", "warning"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from partita.audio.formats import is_stem_mp4
 from partita.audio.reader import AUDIO_EXTENSIONS
 
 _LONGEST = 200
@@ -28,7 +29,9 @@ def shown_name(name: str) -> str:
     text = unicodedata.normalize("NFC", last)
     text = "".join(each if each.isprintable() else " " for each in text)
     path = PurePosixPath(" ".join(text.split()))
-    if path.suffix.lower() in AUDIO_EXTENSIONS:
+    if is_stem_mp4(Path(path)):
+        path = path.with_suffix("").with_suffix("")
+    elif path.suffix.lower() in AUDIO_EXTENSIONS:
         path = path.with_suffix("")
     return str(path).strip(". ")[:_LONGEST].strip() or _UNNAMED
 

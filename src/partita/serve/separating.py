@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from partita.errors import AudioWriteError, PartitaError, one_line
+from partita.errors import AudioWriteError, PartitaError, WeightsUnavailableError, one_line
 from partita.serve.limits import DiskFullError
 from partita.serve.records import JobResult, StemRecord
 
@@ -84,6 +84,12 @@ def _run(task: Task, models: _Models, connection: Connection) -> tuple[Any, ...]
 def _sentence(task: Task, error: PartitaError) -> str:
     """Return what people are told: names of songs instead of paths of the server."""
     cause = error.__cause__
+    if isinstance(error, WeightsUnavailableError):
+        logging.getLogger(__name__).warning("%s", error)
+        return (
+            f"The weights of {task.model} cannot be fetched now. Try again later; on the server's "
+            f"machine, partita models fetch {task.model} says how to get them by hand."
+        )
     if not (isinstance(error, AudioWriteError) and isinstance(cause, OSError)):
         return str(error).replace(one_line(task.song), task.name)
     if cause.errno in DiskFullError.NUMBERS:

@@ -16,6 +16,7 @@ from partita.serve.names import download_name, folder_name, safe_extension, show
         (".mp3", "mp3"),
         ("日本の歌.m4a", "日本の歌"),
         ("Vol. 2", "Vol. 2"),
+        ("Lied.STEM.mp4", "Lied"),
         ("no.one.knows", "no.one.knows"),
     ],
 )

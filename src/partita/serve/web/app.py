@@ -14,13 +14,14 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from partita.errors import PartitaError
+from partita.reports.page.assets import ENGINE
 from partita.serve.library import NotFoundError
 from partita.serve.web.answers import disconnected, error_answer, http_error_answer
 from partita.serve.web.guard import Guard
 from partita.serve.web.routes import Service
 
 #: Scripts that the pages of reports use too.
-_SHARED = ("pieces.js", "engine.js")
+_SHARED = (*ENGINE, "scripts/waveform.js")
 _REVALIDATE = {"cache-control": "no-cache"}
 
 
@@ -49,6 +50,7 @@ def make_app(service: Service) -> Any:
 def _assets() -> dict[str, Path]:
     """Return name → file of all that the page consists of."""
     own = Path(str(files("partita.serve"))) / "page"
-    shared = Path(str(files("partita.reports.page"))) / "scripts"
-    found = {path.name: path for path in own.iterdir() if path.is_file()}
-    return found | {name: shared / name for name in _SHARED}
+    shared = Path(str(files("partita.reports.page")))
+    paths = [path for path in own.iterdir() if path.is_file()]
+    paths += [*own.glob("vendor/*.js"), *(shared / name for name in _SHARED)]
+    return {path.name: path for path in paths}

@@ -18,10 +18,10 @@ COOKIE = "partita_session"
 _PUBLIC = ("/static/", "/api/health", "/api/session")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = {
-    # wasm-unsafe-eval: WebAssembly, of files of this server only. blob: audio worklets.
+    # wasm-unsafe-eval: WebAssembly of the audio worklet, which is a file of this server.
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; "
-        "img-src 'self' data:; connect-src 'self'; media-src 'self' blob:; "
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+        "img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",

@@ -3,10 +3,13 @@
  *   const engine = new partita.Engine("audio/", {sampleRate, piece, fade});   // Coding.for_engine()
  *   engine.load({reference: {folder, samples, scale, pieces}, a: …});         // PageSignal.for_engine()
  *   engine.setMix({reference: 1});     // what is heard: name → level; anything may be added or dropped
+ *   engine.setPan("a", -1);            // -1 (left) to 1 (right)
+ *   engine.speed = 0.8;                // 1: as recorded; the pitch goes with it
  *   engine.warm(["a", "b"]);           // what may be switched to next: decoded ahead
  *   engine.play();  engine.pause();  engine.seek(12.5);                       // in seconds
  *   engine.setLoop({start: 10, end: 14});  engine.setLoop(null);
  *   engine.time, engine.duration, engine.playing, engine.mix, engine.loop, engine.volume
+ *   new partita.Engine(base, coding, load)   // pieces from elsewhere than scripts: see pieces.js
  *   engine.output                      // GainNode, null before the first play: for meters
  *   engine.addEventListener("change", …)   // any of the above has changed, but not for time running
  *   engine.addEventListener("error", (event) => show(event.message))
@@ -24,18 +27,19 @@
   const PATIENCE_MS = 3000; // until it is said that the browser's sound does not start
 
   class Engine extends EventTarget {
-    constructor(base, coding) {
+    constructor(base, coding, load) {
       super();
       this.coding = coding;
-      this.pieces = new partita.Pieces(base, coding);
+      this.pieces = new partita.Pieces(base, coding, load);
       this.context = this.output = null;
       this.signals = new Map();
       this.mix = new Map();
+      this.pans = new Map();
       this.warmed = [];
       this.loop = null;
       this.playing = false;
       this.duration = 0;
-      this._volume = 1;
+      this._volume = this._speed = 1;
       this._takes = [];
       this._place = 0; // sample where it stands, or will go on
       this._waiting = true; // whether _place counts, not the takes
@@ -52,6 +56,7 @@
       this.signals = new Map(Object.entries(signals));
       this.duration = Math.max(0, ...[...this.signals.values()].map((s) => s.samples)) / this.coding.sampleRate;
       this.mix = new Map();
+      this.pans = new Map();
       this.warmed = [];
       this.loop = null;
       this._place = 0;
@@ -70,6 +75,24 @@
     set volume(level) {
       this._volume = level;
       if (this.output) this.output.gain.setTargetAtTime(level, this.context.currentTime, RAMP_S);
+      this._changed();
+    }
+
+    get speed() {
+      return this._speed;
+    }
+
+    set speed(factor) {
+      if (factor === this._speed) return;
+      this._speed = factor;
+      if (this.playing && !this._waiting) this._jump(null);
+      else this._changed();
+    }
+
+    /** Place a signal between left (-1) and right (1). */
+    setPan(name, pan) {
+      this.pans.set(name, pan);
+      for (const take of this._takes) if (take.voices.has(name)) take.voices.get(name).pan(pan);
       this._changed();
     }
 
@@ -127,7 +150,7 @@
 
     /** Hear these signals, {name: level}, from now on and together; what is unknown is left out. */
     async setMix(levels) {
-      const heard = Object.entries(levels).filter(([name, level]) => level > 0 && this.signals.has(name));
+      const heard = Object.entries(levels).filter(([name, level]) => level !== 0 && this.signals.has(name));
       this.mix = new Map(heard);
       this._changed();
       const turn = ++this._mixTurn;
@@ -135,7 +158,7 @@
       await this._ready(this._here(), mix);
       if (turn !== this._mixTurn || this._waiting) return; // else the next take begins with it
       const at = this._soon();
-      for (const take of this._takes) if (take.end > at) take.setMix(mix, this.signals, at);
+      for (const take of this._takes) if (take.end > at) take.setMix(mix, this.signals, this.pans, at);
       this._lastRamp = at + RAMP_S;
       this._tick();
     }
@@ -223,8 +246,8 @@
     }
 
     _begin(at, from) {
-      const take = new Take(this.context, this.output, at, from, this.coding.sampleRate);
-      take.setMix(this.mix, this.signals, at);
+      const take = new Take(this.context, this.output, at, from, this.coding.sampleRate * this._speed, this._speed);
+      take.setMix(this.mix, this.signals, this.pans, at);
       this._takes.push(take);
       return take;
     }
@@ -301,6 +324,7 @@
         if (to <= from) return;
         const node = this.context.createBufferSource();
         node.buffer = buffers[index];
+        node.playbackRate.value = take.speed;
         node.connect(voice.gain);
         node.onended = () => {
           node.disconnect();

@@ -20,8 +20,13 @@ window.partita = window.partita || {};
     else given.set(key, { head, text });
   };
 
-  function load(base, key) {
-    if (given.has(key)) return Promise.resolve(given.get(key));
+  /* The way of pages on disk: a script hands over what it brings. */
+  async function loadScript(base, key) {
+    const { head, text } = given.get(key) || (await runScript(base, key));
+    return { head, bytes: bytesOf(text) };
+  }
+
+  function runScript(base, key) {
     return new Promise((resolve, reject) => {
       const script = document.createElement("script");
       const done = (settle, value) => {
@@ -47,11 +52,13 @@ window.partita = window.partita || {};
    *
    * @param base  URL of the folder that holds the signals' folders, with a slash at its end
    * @param coding  {sampleRate, piece, fade}: of all signals, as partita.reports.page writes them
+   * @param load  function (base, "FOLDER/NUMBER") that promises {head, bytes}; by default from scripts
    */
   class Pieces {
-    constructor(base, coding) {
+    constructor(base, coding, load = loadScript) {
       this.base = base;
       this.coding = coding;
+      this.load = load;
       this.decoder = new OfflineAudioContext(2, 1, coding.sampleRate);
       this.decoded = new Map(); // key → AudioBuffer; the least recently used first
       this.pending = new Map(); // key → Promise of an AudioBuffer
@@ -86,10 +93,10 @@ window.partita = window.partita || {};
     }
 
     async _decode(signal, number, key) {
-      const { head, text } = await load(this.base, key);
+      const { head, bytes } = await this.load(this.base, key);
       let whole;
       try {
-        whole = await this.decoder.decodeAudioData(bytesOf(text));
+        whole = await this.decoder.decodeAudioData(bytes);
       } catch (error) {
         throw new Error(
           "this browser cannot decode the page's audio: take a newer one, or write the page with audio in FLAC",

@@ -17,6 +17,8 @@
       this.nodes = new Set();
       this.gain = take.context.createGain();
       this.gain.connect(take.gain);
+      this.panner = null;
+      this.take = take;
       this.level = at > take.begin ? 0 : level;
       this.gain.gain.setValueAtTime(this.level, now);
       this.fade(level, at);
@@ -29,6 +31,17 @@
       this.level = level;
     }
 
+    /* The node's law: the middle changes nothing, with two channels in, which mono becomes. */
+    pan(value) {
+      if (!this.panner) {
+        const { context } = this.take;
+        this.panner = new StereoPannerNode(context, { pan: value, channelCount: 2, channelCountMode: "explicit" });
+        this.gain.disconnect();
+        this.gain.connect(this.panner).connect(this.take.gain);
+      }
+      this.panner.pan.setTargetAtTime(value, this.take.context.currentTime, RAMP_S);
+    }
+
     stop(at) {
       for (const node of this.nodes) node.stop(at);
       this.next = Infinity;
@@ -36,8 +49,9 @@
   }
 
   class Take {
-    constructor(context, output, begin, from, rate) {
-      Object.assign(this, { context, begin, from, rate, end: Infinity, voices: new Map() });
+    /* `rate`: samples a second at which it goes on; `speed`: that rate beside the signals' own. */
+    constructor(context, output, begin, from, rate, speed) {
+      Object.assign(this, { context, begin, from, rate, speed, end: Infinity, voices: new Map() });
       this.gone = []; // voices that fade out
       this.gain = context.createGain();
       this.gain.gain.value = 0;
@@ -54,7 +68,7 @@
       return this.begin + (sample - this.from) / this.rate;
     }
 
-    setMix(mix, signals, at) {
+    setMix(mix, signals, pans, at) {
       const when = Math.max(at, this.begin);
       for (const [name, voice] of this.voices) {
         if (mix.has(name)) continue;
@@ -66,7 +80,10 @@
       for (const [name, level] of mix) {
         const voice = this.voices.get(name);
         if (voice) voice.fade(level, at);
-        else this.voices.set(name, new Voice(signals.get(name), this, when, level));
+        else {
+          this.voices.set(name, new Voice(signals.get(name), this, when, level));
+          if (pans.has(name)) this.voices.get(name).pan(pans.get(name));
+        }
       }
     }
 

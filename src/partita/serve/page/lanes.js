@@ -1,0 +1,184 @@
+/* One lane a stem: its level, place and waveform; a cursor and a region lie over all of them. */
+"use strict";
+
+(function () {
+  const { element } = partita;
+  const SHORTEST_DRAG_PX = 5;
+  const LOWEST_DB = -40;
+
+  /** Level of a slider from 0 to 100 % and on to +6 dB; 0: silence. */
+  function levelOf(decibels) {
+    return decibels <= LOWEST_DB ? 0 : 10 ** (decibels / 20);
+  }
+
+  const shownDecibels = (value) => (value <= LOWEST_DB ? "off" : `${value > 0 ? "+" : ""}${value} dB`.replace("-", "−"));
+
+  function shownPan(value) {
+    if (value === 0) return "middle";
+    return `${Math.abs(value)} % ${value < 0 ? "left" : "right"}`;
+  }
+
+  class Lane {
+    /** @param changed  called when the level, place, mute or solo is another */
+    constructor(stem, number, changed) {
+      Object.assign(this, { stem, isMuted: false, isSolo: false, changed });
+      this.hue = `--hue-${number % 8}`;
+      this.mute = this._toggle("M", "Mute", "isMuted");
+      this.solo = this._toggle("S", "Solo", "isSolo");
+      this.gain = this._slider("Level", LOWEST_DB, 6, 1, shownDecibels);
+      this.pan = this._slider("Pan", -100, 100, 5, shownPan);
+      this.canvas = element("canvas", { class: "wave", "aria-hidden": "true" });
+      this.view = element("div", { class: "lane-view" }, this.canvas);
+      this.head = element("div", { class: "lane-head" },
+        element("span", { class: `stem hue-${number % 8}` }, stem.name),
+        element("span", { class: "pair" }, this.mute, this.solo), this.gain.label, this.pan.label);
+      this.item = element("div", { class: "lane", role: "group", "aria-label": stem.name }, this.head, this.view);
+    }
+
+    get level() {
+      return levelOf(Number(this.gain.input.value));
+    }
+
+    get decibels() {
+      return Number(this.gain.input.value);
+    }
+
+    get place() {
+      return Number(this.pan.input.value) / 100;
+    }
+
+    toggle(name) {
+      this[name] = !this[name];
+      this.render();
+      this.changed();
+    }
+
+    reset() {
+      this.isMuted = this.isSolo = false;
+      for (const slider of [this.gain, this.pan]) slider.set(0);
+      this.render();
+    }
+
+    render() {
+      this.mute.setAttribute("aria-pressed", this.isMuted);
+      this.solo.setAttribute("aria-pressed", this.isSolo);
+    }
+
+    draw(signal, seconds) {
+      const { width, height } = this.view.getBoundingClientRect();
+      const scale = window.devicePixelRatio || 1;
+      this.canvas.width = Math.max(1, Math.round(width * scale));
+      this.canvas.height = Math.max(1, Math.round(height * scale));
+      const hue = getComputedStyle(document.documentElement).getPropertyValue(this.hue);
+      const loudest = this.loudest;
+      partita.drawWaveform(this.canvas.getContext("2d"), signal, { view: { start: 0, end: seconds }, seconds, hue, loudest });
+    }
+
+    _toggle(letter, label, name) {
+      const button = element("button", { type: "button", "aria-pressed": "false", title: label, click: () => this.toggle(name) }, letter);
+      button.setAttribute("aria-label", `${label} ${this.stem.name}`);
+      return button;
+    }
+
+    _slider(name, min, max, step, shown) {
+      const input = element("input", { type: "range", min, max, step, value: 0, "aria-label": `${name} of ${this.stem.name}` });
+      const output = element("output", {});
+      const set = (value) => {
+        input.value = value;
+        output.textContent = shown(Number(input.value));
+        input.setAttribute("aria-valuetext", output.textContent);
+      };
+      input.addEventListener("input", () => {
+        set(input.value);
+        this.changed();
+      });
+      input.addEventListener("dblclick", () => {
+        set(0);
+        this.changed();
+      });
+      set(0);
+      return { input, set, label: element("label", { class: "slider", title: "Double click: back to the middle" }, name, input, output) };
+    }
+  }
+
+  /** All lanes: where a pointer goes, a click seeks, and a drag marks a region. */
+  class Lanes {
+    constructor(frame, { seek, mark, choose }) {
+      Object.assign(this, { frame, seek, mark, choose, lanes: [], seconds: 1 });
+      this.cursor = frame.querySelector(".cursor");
+      this.shade = frame.querySelector(".region");
+      this.dragged = null;
+      frame.addEventListener("pointerdown", (event) => this._down(event));
+      frame.addEventListener("pointermove", (event) => this._move(event));
+      for (const end of ["pointerup", "pointercancel"]) frame.addEventListener(end, (event) => this._up(event));
+      new ResizeObserver(() => this.draw()).observe(frame);
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    }
+
+    load(lanes, signals, seconds) {
+      for (const lane of this.lanes) lane.item.remove();
+      Object.assign(this, { lanes, signals, seconds });
+      const loudest = Math.max(0.05, ...signals.map((signal) => Math.max(...partita.peaksOf(signal))));
+      for (const lane of lanes) lane.loudest = loudest;
+      this.frame.append(...lanes.map((lane) => lane.item));
+      this.draw();
+    }
+
+    draw() {
+      this.lanes.forEach((lane, n) => lane.draw(this.signals[n], this.seconds));
+    }
+
+    show(time, region, isLooping) {
+      const box = this._box();
+      if (!box) return;
+      const x = (seconds) => box.left + (seconds / this.seconds) * box.width;
+      this.cursor.style.transform = `translateX(${x(time)}px)`;
+      this.shade.hidden = !region;
+      if (!region) return;
+      this.shade.style.left = `${x(region.start)}px`;
+      this.shade.style.width = `${x(region.end) - x(region.start)}px`;
+      this.shade.classList.toggle("on", isLooping);
+    }
+
+    /* Place of the waveforms in the frame. */
+    _box() {
+      if (!this.lanes.length) return null;
+      const frame = this.frame.getBoundingClientRect();
+      const { left, width } = this.lanes[0].view.getBoundingClientRect();
+      return { left: left - frame.left, width, page: left };
+    }
+
+    _timeOf(event) {
+      const { page, width } = this._box();
+      return Math.max(0, Math.min(1, (event.clientX - page) / width)) * this.seconds;
+    }
+
+    _down(event) {
+      const lane = this.lanes.find((each) => each.item.contains(event.target));
+      if (lane) this.choose(lane);
+      if (event.button !== 0 || !event.target.closest(".lane-view")) return;
+      this.dragged = { x: event.clientX, time: this._timeOf(event), isRegion: false };
+      event.target.setPointerCapture(event.pointerId);
+    }
+
+    _move(event) {
+      if (!this.dragged) return;
+      if (Math.abs(event.clientX - this.dragged.x) > SHORTEST_DRAG_PX) this.dragged.isRegion = true;
+      if (this.dragged.isRegion) this.mark(this._regionTo(event), false);
+    }
+
+    _up(event) {
+      if (!this.dragged) return;
+      if (this.dragged.isRegion) this.mark(this._regionTo(event), true);
+      else if (event.type === "pointerup") this.seek(this.dragged.time);
+      this.dragged = null;
+    }
+
+    _regionTo(event) {
+      const [start, end] = [this.dragged.time, this._timeOf(event)].sort((one, other) => one - other);
+      return { start, end };
+    }
+  }
+
+  Object.assign(partita, { Lane, Lanes });
+})();

@@ -1,0 +1,122 @@
+/* What begins: the token, the library, and which song the address names. */
+"use strict";
+
+(function () {
+  const $ = (id) => document.getElementById(id);
+  const sections = ["login", "library", "player"];
+  let player = null;
+
+  function show(name) {
+    for (const section of sections) $(section).hidden = section !== name;
+  }
+
+  function tell(text) {
+    const line = $("empty");
+    let problem = $("library-problem");
+    if (!problem) {
+      problem = partita.element("p", { id: "library-problem", class: "problem", role: "alert" });
+      line.before(problem);
+    }
+    problem.textContent = text;
+  }
+
+  async function route() {
+    const [, name, id] = location.hash.split("/");
+    if (name !== "song" || !id) {
+      player.close();
+      document.title = "partita";
+      show("library");
+      return;
+    }
+    show("player");
+    try {
+      await player.open(id);
+      $("main").focus({ preventScroll: true });
+      window.scrollTo(0, 0);
+    } catch (error) {
+      player.close();
+      tell(error.message);
+      location.replace("#/");
+    }
+  }
+
+  function takeFiles(uploads) {
+    const drop = $("drop");
+    const choose = (button, input) => {
+      $(button).addEventListener("click", () => $(input).click());
+      $(input).addEventListener("change", () => {
+        uploads.add([...$(input).files].filter((file) => !file.name.startsWith(".")));
+        $(input).value = "";
+      });
+    };
+    choose("choose-files", "files");
+    choose("choose-folder", "folder");
+    let depth = 0; // of elements that a drag is over
+    const isFiles = (event) => [...event.dataTransfer.types].includes("Files") && !$("library").hidden;
+    addEventListener("dragenter", (event) => isFiles(event) && ++depth && drop.classList.add("over"));
+    addEventListener("dragleave", (event) => isFiles(event) && --depth <= 0 && drop.classList.remove("over"));
+    addEventListener("dragover", (event) => isFiles(event) && event.preventDefault());
+    addEventListener("drop", async (event) => {
+      if (!isFiles(event)) return;
+      event.preventDefault();
+      depth = 0;
+      drop.classList.remove("over");
+      uploads.add(await partita.droppedFiles(event.dataTransfer));
+    });
+  }
+
+  async function showStorage() {
+    const found = await partita.server.get("/api/server").catch(() => null);
+    if (found) $("storage").textContent = `${partita.bytes(found.library_bytes)} of songs and stems; ${partita.bytes(found.free_bytes)} free on the disk.`;
+  }
+
+  async function start() {
+    const { server } = partita;
+    const facts = await server.get("/api/server");
+    const { models } = await server.get("/api/models");
+    const store = new partita.Store();
+    const choice = new partita.ModelChoice($("model"), $("model-facts"), models);
+    new partita.Library($("songs"), store, choice, tell);
+    const arrived = (song, key) => server.post(`/api/songs/${song.id}/jobs`, { model: choice.name }, key);
+    takeFiles(new partita.Uploads($("uploads"), facts, arrived));
+    player = new partita.Player({ headroom: facts.headroom, models: new Map(models.map((model) => [model.name, model])) });
+    store.addEventListener("away", () => ($("connection").hidden = false));
+    store.addEventListener("back", () => ($("connection").hidden = true));
+    let storing = null;
+    store.addEventListener("change", () => {
+      clearTimeout(storing);
+      storing = setTimeout(showStorage, 500);
+    });
+    store.listen();
+    addEventListener("hashchange", route);
+    await route();
+  }
+
+  async function begin() {
+    const given = /^#token=(.*)$/.exec(location.hash);
+    if (given) {
+      history.replaceState(null, "", "#/"); // where nobody reads it over a shoulder
+      await partita.server.post("/api/session", { token: decodeURIComponent(given[1]) }).catch(() => null);
+    }
+    try {
+      await start();
+    } catch (error) {
+      if (error.status === 401) show("login");
+      else {
+        show("library");
+        tell(error.message);
+      }
+    }
+  }
+
+  $("token-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await partita.server.post("/api/session", { token: $("token").value });
+      await start();
+    } catch (error) {
+      $("token-problem").textContent = error.message;
+    }
+  });
+  begin();
+})();

@@ -1,0 +1,292 @@
+/* The player of a separated song: all stems on one clock, as loud and where a person wants them. */
+"use strict";
+
+(function () {
+  const SEEK_S = 5;
+  const FINE_SEEK_S = 1;
+  const PAUSES_S = [0.5, 1, 2, 5, 10];
+  const MIXTURE = "\0mixture"; // a stem may be called anything
+  const { element, clock } = partita;
+  const $ = (id) => document.getElementById(id);
+
+  /* Pieces come as FLAC; a connection that breaks is tried again. */
+  async function loadPiece(base, key) {
+    const cut = key.lastIndexOf("/");
+    const path = `/api/${key.slice(0, cut)}/pieces${key.slice(cut)}`;
+    for (const pause of [...PAUSES_S, null]) {
+      let answer = null;
+      try {
+        answer = await fetch(path);
+        if (answer.ok) {
+          const bytes = await answer.arrayBuffer();
+          return { head: { lead: 0, delay: 0, frames: framesOf(bytes) }, bytes };
+        }
+      } catch (error) {
+        answer = null; // no connection
+      }
+      if (answer && answer.status < 500) throw new Error((await answer.json()).error);
+      if (pause !== null) await new Promise((resolve) => setTimeout(resolve, 1000 * pause));
+    }
+    throw new Error("The server does not answer.");
+  }
+
+  /* The length that a FLAC file states: the last 36 bits before its checksum. */
+  function framesOf(bytes) {
+    const view = new DataView(bytes);
+    return (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
+  }
+
+  class Player {
+    /** @param headroom  by what pieces are quieter
+     * @param models  name → facts
+     */
+    constructor({ headroom, models }) {
+      Object.assign(this, { headroom, models, engine: null, job: null });
+      this.lanes = new partita.Lanes($("lanes"), {
+        seek: (time) => this.engine.seek(time),
+        mark: (region, isFinal) => this.setRegion(region, isFinal),
+        choose: (lane) => this.choose(lane),
+      });
+      this._listen();
+    }
+
+    /** Show a separation; fails with one sentence. */
+    async open(id) {
+      const job = await partita.server.get(`/api/jobs/${id}`);
+      if (!job.result) throw new Error("This song is not separated yet.");
+      const song = await partita.server.get(`/api/songs/${job.song_id}`);
+      this.close();
+      Object.assign(this, { job, song, region: null, isLooping: false, isNull: false, isOriginal: false });
+      this._tellFacts();
+      const { samples, ...coding } = song.player;
+      this.engine = new partita.Engine("", coding, loadPiece);
+      this.engine.addEventListener("change", () => this.render());
+      this.engine.addEventListener("error", (event) => this.tell(event.message));
+      const pieces = Math.ceil(samples / coding.piece);
+      const signal = (folder) => ({ folder, samples, pieces, scale: this.headroom });
+      const signals = { [MIXTURE]: signal(`songs/${song.id}`) };
+      for (const stem of job.result.stems) signals[stem.name] = signal(`jobs/${job.id}/stems/${encodeURIComponent(stem.name)}`);
+      this.engine.load(signals);
+      this.engine.volume = $("volume").value / 100;
+      const lanes = job.result.stems.map((stem, n) => new partita.Lane(stem, n, () => this._balanceChanged()));
+      this.lanes.load(lanes, job.result.stems.map((stem) => ({ peaks: stem.peaks, peak: 1 })), this.engine.duration);
+      this.choose(lanes[0]);
+      this._setTempo(1, 0);
+      this._offerDownloads();
+      this.tell("");
+      this._heardChanged();
+      this._warm();
+      this._frame();
+    }
+
+    /** Leave the song; nothing of it plays on. */
+    close() {
+      if (!this.engine) return;
+      this.engine.pause();
+      if (this.engine.context) this.engine.context.close();
+      this.engine = null;
+      cancelAnimationFrame(this.frame);
+    }
+
+    tell(text) {
+      $("player-status").textContent = text;
+    }
+
+    choose(lane) {
+      this.chosen = lane;
+      for (const each of this.lanes.lanes) each.item.classList.toggle("chosen", each === lane);
+    }
+
+    playOrPause() {
+      if (this.engine.playing) this.engine.pause();
+      else this.engine.play();
+    }
+
+    setRegion(region, isFinal) {
+      this.region = region && region.end - region.start >= 0.1 ? region : null;
+      if (isFinal) this._setLoop(Boolean(this.region));
+      else this.render();
+    }
+
+    toggleLoop() {
+      if (!this.region) this.region = { start: 0, end: this.engine.duration };
+      this._setLoop(!this.isLooping);
+    }
+
+    toggleNull() {
+      this.isNull = !this.isNull;
+      this.isOriginal = false;
+      const depth = this.job.result.null_depth_db;
+      const level = depth === null ? "" : `: ${depth.toFixed(0).replace("-", "−")} dB relative to the song`;
+      this.tell(this.isNull ? `What remains when all stems are taken from the song${level}.` : "");
+      this._heardChanged();
+    }
+
+    toggleOriginal() {
+      this.isOriginal = !this.isOriginal;
+      this.isNull = false;
+      this.tell("");
+      this._heardChanged();
+    }
+
+    reset() {
+      for (const lane of this.lanes.lanes) lane.reset();
+      this.isNull = this.isOriginal = false;
+      this._setTempo(1, 0);
+      this._balanceChanged();
+    }
+
+    isHeard(lane) {
+      return this.lanes.lanes.some((each) => each.isSolo) ? lane.isSolo : !lane.isMuted;
+    }
+
+    /* What else the page draws, which follows the audio clock. */
+    _frame() {
+      this.frame = requestAnimationFrame(() => this._frame());
+      if (this.engine.playing) this._showTime();
+    }
+
+    _showTime() {
+      $("time").textContent = clock(this.engine.time, 1);
+      this.lanes.show(this.engine.time, this.region, this.isLooping);
+    }
+
+    render() {
+      const isPlaying = this.engine.playing;
+      $("play").classList.toggle("playing", isPlaying);
+      $("play").setAttribute("aria-label", isPlaying ? "Pause" : "Play");
+      $("loop").setAttribute("aria-pressed", this.isLooping);
+      $("null").setAttribute("aria-pressed", this.isNull);
+      $("original").setAttribute("aria-pressed", this.isOriginal);
+      for (const lane of this.lanes.lanes) lane.item.classList.toggle("silent", this.isNull || this.isOriginal || !this.isHeard(lane));
+      this._showTime();
+    }
+
+    _setLoop(isLooping) {
+      this.isLooping = isLooping;
+      this.engine.setLoop(isLooping ? this.region : null);
+      this.render();
+    }
+
+    _balanceChanged() {
+      this.isNull = this.isOriginal = false;
+      for (const lane of this.lanes.lanes) {
+        if (lane.place !== 0 || this.engine.pans.has(lane.stem.name)) this.engine.setPan(lane.stem.name, lane.place);
+      }
+      this._heardChanged();
+    }
+
+    _heardChanged() {
+      this.engine.setMix(this._mix());
+      this.render();
+    }
+
+    /* Stems may be quieter than in the song, so that they do not clip. */
+    _mix() {
+      const made = 10 ** (this.job.result.gain_db / 20);
+      if (this.isOriginal) return { [MIXTURE]: 1 };
+      const levels = this.lanes.lanes.map((lane) => [lane, this.isNull ? -1 : this.isHeard(lane) ? lane.level : 0]);
+      const mix = Object.fromEntries(levels.map(([lane, level]) => [lane.stem.name, level / made]));
+      if (this.isNull) {
+        for (const lane of this.lanes.lanes) this.engine.setPan(lane.stem.name, 0);
+        mix[MIXTURE] = 1;
+      } else {
+        for (const lane of this.lanes.lanes) if (this.engine.pans.has(lane.stem.name)) this.engine.setPan(lane.stem.name, lane.place);
+      }
+      return mix;
+    }
+
+    /* The beginning is decoded before anybody plays, what may be switched to while it plays. */
+    _warm() {
+      const { engine } = this;
+      const names = [...this.job.result.stems.map((stem) => stem.name), MIXTURE];
+      engine.warm(names);
+      for (const name of names) engine.pieces.get(engine.signals.get(name), 0).catch((error) => this.tell(error.message));
+    }
+
+    async _setTempo(speed, semitones) {
+      $("speed").value = 100 * speed;
+      $("pitch").value = semitones;
+      $("speed-value").textContent = `${Math.round(100 * speed)} %`;
+      $("pitch-value").textContent = `${semitones > 0 ? "+" : ""}${semitones}`.replace("-", "−");
+      try {
+        await partita.setTempo(this.engine, speed, semitones);
+      } catch (error) {
+        this.tell(error.message);
+      }
+    }
+
+    _tellFacts() {
+      const { job, song } = this;
+      document.title = `${song.name} – partita`;
+      $("song-name").textContent = song.name;
+      const model = this.models.get(job.model);
+      const facts = [clock(song.duration_s), `${song.sample_rate / 1000} kHz`, job.model];
+      if (model && model.licence) facts.push(`licence of the model: ${model.licence}`);
+      if (job.result.gain_db < -0.005) facts.push(`stems ${job.result.gain_db.toFixed(1).replace("-", "−")} dB against clipping`);
+      $("song-facts").textContent = [...facts, ...job.result.warnings].join(" · ");
+    }
+
+    _offerDownloads() {
+      const { job, song } = this;
+      const links = job.result.stems.map((stem) => {
+        const href = `/api/jobs/${job.id}/stems/${encodeURIComponent(stem.name)}`;
+        return element("a", { class: "button", href, download: true }, stem.name, element("span", { class: "muted" }, ` FLAC, ${partita.bytes(stem.size)}`));
+      });
+      links.push(element("a", { class: "button", href: `/api/songs/${song.id}/file`, download: true }, "the song as it was"));
+      $("downloads").replaceChildren(...links);
+    }
+
+    _listen() {
+      const on = (id, act, type = "click") => $(id).addEventListener(type, () => this.engine && act());
+      on("play", () => this.playOrPause());
+      on("loop", () => this.toggleLoop());
+      on("null", () => this.toggleNull());
+      on("original", () => this.toggleOriginal());
+      on("reset", () => this.reset());
+      on("volume", () => (this.engine.volume = $("volume").value / 100), "input");
+      for (const id of ["speed", "pitch"]) on(id, () => this._setTempo($("speed").value / 100, Number($("pitch").value)), "input");
+      this.isPointed = true; // the focus came by a click: space is then for the player, not the button
+      document.addEventListener("pointerdown", () => (this.isPointed = true), true);
+      document.addEventListener("keydown", (event) => this._key(event));
+      document.addEventListener("keyup", (event) => {
+        if (this.engine && event.key === " " && !isTaken(event.target, " ", this.isPointed)) event.preventDefault(); // Firefox
+      });
+    }
+
+    _key(event) {
+      if (event.key === "Tab") this.isPointed = false;
+      if (!this.engine || event.ctrlKey || event.metaKey || event.altKey) return;
+      const { lanes } = this.lanes;
+      const step = (by) => this.choose(lanes[Math.max(0, Math.min(lanes.length - 1, lanes.indexOf(this.chosen) + by))]);
+      const move = (sign) => this.engine.seek(this.engine.time + sign * (event.shiftKey ? FINE_SEEK_S : SEEK_S));
+      const keys = {
+        " ": () => this.playOrPause(),
+        ArrowLeft: () => move(-1),
+        ArrowRight: () => move(1),
+        ArrowUp: () => step(-1),
+        ArrowDown: () => step(1),
+        m: () => this.chosen.toggle("isMuted"),
+        s: () => this.chosen.toggle("isSolo"),
+        l: () => this.toggleLoop(),
+        n: () => this.toggleNull(),
+        o: () => this.toggleOriginal(),
+        Escape: () => this.setRegion(null, true),
+      };
+      lanes.slice(0, 9).forEach((lane, n) => (keys[n + 1] = () => lane.toggle("isSolo")));
+      const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+      if (!Object.hasOwn(keys, key) || isTaken(event.target, key, this.isPointed)) return;
+      event.preventDefault();
+      keys[key]();
+    }
+  }
+
+  /* Whether an element that has the focus needs a key itself. */
+  function isTaken(target, key, isPointed) {
+    if (target.matches("select, textarea, input:not([type=range])")) return true;
+    if (target.matches("input[type=range]")) return key.startsWith("Arrow");
+    return key === " " && !isPointed && target.matches("button, summary, a");
+  }
+
+  partita.Player = Player;
+})();
