@@ -1,4 +1,4 @@
-"""Fetch the JavaScript libraries that report pages carry: `python scripts/page_libraries.py`.
+"""Fetch the JavaScript libraries that pages carry: `python scripts/page_libraries.py`.
 
 `libraries.toml` beside them names versions, files and their SHA-256. To take a newer version,
 change its number there; what this then says of each file goes there, too, once you have looked at
@@ -15,12 +15,18 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "src/partita/reports/page/vendor"
+SOURCE = Path(__file__).resolve().parents[1] / "src/partita"
+FOLDERS = (SOURCE / "reports/page/vendor", SOURCE / "serve/page/vendor")
 
 
 def main() -> int:
     """Return 1 if a file is not the one that is noted."""
-    libraries = tomllib.loads((FOLDER / "libraries.toml").read_text(encoding="utf-8"))
+    return int(sum(map(_fetch_all, FOLDERS)) > 0)
+
+
+def _fetch_all(vendor: Path) -> int:
+    """Return how many files are not those that are noted."""
+    libraries = tomllib.loads((vendor / "libraries.toml").read_text(encoding="utf-8"))
     different = 0
     for name, library in libraries.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -29,11 +35,11 @@ def main() -> int:
                 content = (package / file["from"]).read_bytes()
                 found = hashlib.sha256(content).hexdigest()
                 if found == file["sha256"]:
-                    (FOLDER / file["name"]).write_bytes(content)
+                    (vendor / file["name"]).write_bytes(content)
                 else:
                     different += 1
                     print(f"{file['name']}: noted is {file['sha256']}, found is {found}")
-    return int(different > 0)
+    return different
 
 
 def _fetch(package: str, folder: Path) -> Path:
