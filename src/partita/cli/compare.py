@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -165,15 +166,15 @@ def compare(
         device=device,
         jobs=jobs,
     )
-    run = _Run(data, out, cache or out / "cache", options, commercial_only)
     with ProgressDisplay(enabled=not (quiet or as_json)) as display:
+        run = _Run(data, out, cache or out / "cache", options, commercial_only, display)
         if preset is None:
-            found = run.entrants(entrants, trained=(recipes, settings, seeds), display=display)
+            found = run.entrants(entrants, trained=(recipes, settings, seeds))
         else:
             chosen = [entrants, recipes, targets, subset, seconds]
             if any(chosen):
                 raise UsageError("--preset chooses entrants, tracks and targets by itself")
-            found = run.preset(preset, budget, display)
+            found = run.preset(preset, budget)
         heard = [] if answers is None else listening_sections(found.comparison, answers)
         page = write_results(
             found.comparison,
@@ -225,13 +226,14 @@ class _Run:
     cache: Path
     options: CompareOptions
     commercial_only: bool
+    display: ProgressDisplay
+
+    @cached_property
+    def _progress(self) -> Callable[[str, float, float], None]:
+        return self.display.work()
 
     def entrants(
-        self,
-        names: Sequence[str],
-        *,
-        trained: tuple[Sequence[str], Sequence[str], str],
-        display: ProgressDisplay,
+        self, names: Sequence[str], *, trained: tuple[Sequence[str], Sequence[str], str]
     ) -> _Found:
         """Compare named entrants, and trained ones: of recipes, settings and seeds."""
         from partita.comparison.entrants import (
@@ -248,10 +250,10 @@ class _Run:
         check_entrants(chosen)
         dataset = open_dataset(self.data)
         for problem in (*dataset.problems, *dataset.warnings):
-            display.print(f"partita: warning: {problem}", error=True)
-        return _Found(self._comparison(dataset, chosen, display), dataset)
+            self.display.print(f"partita: warning: {problem}", error=True)
+        return _Found(self._comparison(dataset, chosen), dataset)
 
-    def preset(self, name: str, budget: str, display: ProgressDisplay) -> _Found:
+    def preset(self, name: str, budget: str) -> _Found:
         """Compare the systems of a preset."""
         from partita.comparison.paper.budgets import get_budget
         from partita.comparison.paper.experiment import run_paper
@@ -263,7 +265,7 @@ class _Run:
         def compare(
             dataset: Dataset, entrants: Sequence[Entrant], *, targets: tuple[str, ...] = ()
         ) -> Comparison:
-            return self._comparison(dataset, entrants, display, targets)
+            return self._comparison(dataset, entrants, targets)
 
         found = run_paper(self.data, get_budget(budget), self.out, compare)
         title = f"The paper's systems on {self.data.resolve().name}, budget: {budget}"
@@ -274,7 +276,6 @@ class _Run:
         self,
         dataset: Dataset,
         entrants: Sequence[Entrant],
-        display: ProgressDisplay,
         targets: tuple[str, ...] = (),
     ) -> Comparison:
         from partita.comparison.run import compare
@@ -285,7 +286,7 @@ class _Run:
         options = self.options
         if targets:
             options = replace(options, score=replace(options.score, targets=targets))
-        return compare(dataset, entrants, options, cache=self.cache, progress=display.work())
+        return compare(dataset, entrants, options, cache=self.cache, progress=self._progress)
 
 
 def _numbers(text: str) -> list[int]:

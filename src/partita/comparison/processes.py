@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ import partita
 _MODULE = "partita.comparison.child"
 _AWAKE_S = 0.2
 _PATIENCE_S = 30.0  # of a training that saves its state
-_LAST_WORDS = 300
+_LAST_LINES, _LAST_CHARS = 20, 300
 
 
 def messages_of(job: object) -> Generator[dict[str, Any], None, None]:
@@ -48,7 +49,7 @@ def messages_of(job: object) -> Generator[dict[str, Any], None, None]:
     assert process.stdout is not None
     assert process.stderr is not None
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    last_words: list[bytes] = []
+    last_words: deque[bytes] = deque(maxlen=_LAST_LINES)
     readers = [
         threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True),
         threading.Thread(target=_read, args=(process.stderr, last_words.append), daemon=True),
@@ -73,7 +74,7 @@ def messages_of(job: object) -> Generator[dict[str, Any], None, None]:
         _stop(process)
 
 
-def _read(stream: IO[bytes], take: Any) -> None:
+def _read(stream: IO[bytes], take: Callable[[bytes], object]) -> None:
     for line in stream:
         take(line)
     take(b"")
@@ -95,7 +96,7 @@ def _why(status: int, last_words: bytes) -> str:
     if status < 0:
         return f"its process crashed (signal {-status})"
     text = " ".join(last_words.decode(errors="replace").split())
-    return f"its process ended with status {status}: {text[-_LAST_WORDS:]}"
+    return f"its process ended with status {status}: {text[-_LAST_CHARS:]}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

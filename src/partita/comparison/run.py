@@ -22,6 +22,7 @@ from partita.comparison.tracks import (
     content_digest,
     split_tracks,
     training_tracks,
+    with_length,
 )
 from partita.comparison.work import Report, Work
 from partita.datasets import Dataset, Track
@@ -106,11 +107,10 @@ class _Run:
         """Return the results of all entrants."""
         for track in self._split.scored:
             try:
-                content_digest(self._cache, track)
-                if self._options.seconds is not None:
-                    track = as_files(self._cache, track, self._options.seconds)  # noqa: PLW2901
-                _ = track.duration_s
-                self._tracks.append(track)
+                if self._options.seconds is None:
+                    self._tracks.append(with_length(self._cache, track))
+                else:
+                    self._tracks.append(as_files(self._cache, track, self._options.seconds))
             except PartitaError as error:
                 self._unread[track.name] = str(error)
         # Separating and scoring count as much as each other, a training as a pass over the tracks.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from partita.weights.identity import digest_of
 
 FLOAT = stem_format("wav", "float")
 _TEST, _TRAIN = "test", "train"
+_CONTENTS = "tracks"  # kind of the cache's entries with facts about tracks
 #: Of a data set without subsets, that fraction is scored where the others train.
 _HELD_OUT = 1 / 3
 
@@ -153,29 +156,56 @@ def content_digest(cache: Cache, track: Track) -> str:
     Raises
     ------
     AudioReadError
-        A file is not there.
+        A file cannot be read.
     AudioWriteError
         The cache cannot be written.
     """
-    try:
-        mark = files_mark(track.files)
-        known = cache.find("contents", mark)
-        if known is not None:
-            return str(known.facts["digest"])
-        parts = {name: file.parts for name, file in track.files.items()}
-        paths = {part.path for each in parts.values() for part in each}
+    return str(_content(cache, track)["digest"])
+
+
+def with_length(cache: Cache, track: Track) -> Track:
+    """Return a track that knows how long it is; files that do not say it are decoded once.
+
+    Raises
+    ------
+    AudioReadError, AudioWriteError
+        As `content_digest`.
+    """
+    known = replace(track)
+    vars(known)["duration_s"] = float(_content(cache, track)["duration_s"])
+    return known
+
+
+def _content(cache: Cache, track: Track) -> dict[str, Any]:
+    mark = _mark(track)
+    known = cache.find(_CONTENTS, mark)
+    if known is not None:
+        return known.facts
+    parts = {name: file.parts for name, file in track.files.items()}
+    paths = {part.path for each in parts.values() for part in each}
+    with _reading(track):
         digests = {path: file_sha256(path) for path in paths}  # of one file for several stems once
-        content = {
-            name: [[p.stream, p.start_s, p.duration_s, digests[p.path]] for p in each]
-            for name, each in parts.items()
-        }
+    content = {
+        name: [[p.stream, p.start_s, p.duration_s, digests[p.path]] for p in each]
+        for name, each in parts.items()
+    }
+    facts = {"digest": digest_of(content), "duration_s": track.duration_s}
+    cache.remember(_CONTENTS, mark, facts)
+    return facts
+
+
+def _mark(track: Track) -> str:
+    with _reading(track):
+        return files_mark(track.files)
+
+
+@contextlib.contextmanager
+def _reading(track: Track) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise AudioReadError(
-            f"{one_line(error.filename or track.name)}: cannot be read: {error.strerror or error}"
-        ) from error
-    digest = digest_of(content)
-    cache.remember("contents", mark, {"digest": digest})
-    return digest
+        where = one_line(error.filename or track.name)
+        raise AudioReadError(f"{where}: cannot be read: {error.strerror or error}") from error
 
 
 def as_files(cache: Cache, track: Track, seconds: float | None = None) -> Track:
@@ -195,9 +225,9 @@ def as_files(cache: Cache, track: Track, seconds: float | None = None) -> Track:
     ------
     AudioReadError, AudioWriteError
     """
-    start_s, duration_s = 0.0, None
-    if seconds is not None and seconds < track.duration_s:
-        start_s, duration_s = (track.duration_s - seconds) / 2, seconds
+    start_s, duration_s, length_s = 0.0, None, with_length(cache, track).duration_s
+    if seconds is not None and seconds < length_s:
+        start_s, duration_s = (length_s - seconds) / 2, seconds
     key = digest_of("files", 1, content_digest(cache, track), start_s, duration_s)
     stems = file_names(track.stems)
     mixture = next(name for name in (MIXTURE, "_mixture") if name not in stems.values())
@@ -217,9 +247,14 @@ def as_files(cache: Cache, track: Track, seconds: float | None = None) -> Track:
             save_together(fitted, FLOAT)
         entry = made
     files = {name: StemFile(entry.folder / f"{file}.wav") for name, file in stems.items()}
-    return replace(
+    found = replace(
         track, path=entry.folder, stems=files, mixture=StemFile(entry.folder / f"{mixture}.wav")
     )
+    if cache.find(_CONTENTS, _mark(found)) is None:
+        # Not the files' own digest: they hold the time at which they were written.
+        facts = {"digest": key, "duration_s": found.duration_s}
+        cache.remember(_CONTENTS, _mark(found), facts)
+    return with_length(cache, found)
 
 
 def _lengthened(audio: Audio, samples: int) -> Audio:

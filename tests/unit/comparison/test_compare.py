@@ -1,5 +1,6 @@
 """A whole comparison of tiny models on songs of a second."""
 
+import json
 import pickle
 import shutil
 import subprocess
@@ -248,3 +249,17 @@ def test_a_full_disk_is_a_line_for_each_entrant(data, entrants, tmp_path):
         assert all("cannot write" in line for line in result.failures.values())
     whole = compare(dataset, entrants[:1], cache=tmp_path / "cache")
     assert whole.results[0].failures == {}
+
+
+def test_scores_of_other_metrics_are_made_again_and_it_is_said(
+    comparison, data, entrants, cache, caplog
+):
+    for path in (cache / "scores").glob("*.json"):
+        content = json.loads(path.read_text())
+        content["partita"]["metrics_version"] -= 1
+        path.write_text(json.dumps(content))
+    again = compare(open_dataset(data), entrants, cache=cache)
+    scores = [[each.scores for each in found.results] for found in (again, comparison)]
+    assert scores[0] == scores[1]
+    said = "tiny: earlier scores are of another version of the metrics"
+    assert any(said in line for line in caplog.messages)
