@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from partita import dsp as dsp
     from partita import errors as errors
     from partita import evaluation as evaluation
+    from partita import mixing as mixing
     from partita import models as models
     from partita import reports as reports
     from partita import separation as separation
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from partita.audio.signal import load_audio as load_audio
     from partita.errors import PartitaError as PartitaError
     from partita.evaluation.evaluate import evaluate as evaluate
+    from partita.mixing.mix import mix as mix
     from partita.models import list_models as list_models
     from partita.models import register_model as register_model
     from partita.reports.notebook import show as show
@@ -41,12 +43,13 @@ _HOMES = {
     "list_models": "partita.models",
     "list_weights": "partita.weights",
     "load_audio": "partita.audio.signal",
+    "mix": "partita.mixing.mix",
     "register_model": "partita.models",
     "show": "partita.reports.notebook",
 }
 _PACKAGES = (
-    *("audio", "datasets", "dsp", "errors", "evaluation", "models", "reports", "separation"),
-    *("training", "weights"),
+    *("audio", "datasets", "dsp", "errors", "evaluation", "mixing", "models", "reports"),
+    *("separation", "training", "weights"),
 )
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "list_models",
     "list_weights",
     "load_audio",
+    "mix",
     "register_model",
     "show",
 ]

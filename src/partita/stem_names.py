@@ -106,13 +106,13 @@ def choose_stems(
         if stems:
             raise UsageError("`stems` and `two_stems` exclude each other")
         stems = [two_stems, f"{_REST}{two_stems}"]
-    names = [_as_named(stem.strip(), sources) for stem in stems] or list(sources)
+    names = [as_named(stem.strip(), sources) for stem in stems] or list(sources)
     if len(set(names)) < len(names):
         raise UsageError(f"`stems` names a stem twice: {', '.join(names)}")
     return {name: stem_members(name, sources) for name in names}
 
 
-def _as_named(expression: str, sources: Sequence[str]) -> str:
+def as_named(expression: str, sources: Sequence[str]) -> str:
     """Return ``vocals`` for ``Vocals`` if all of the model's names are lower case."""
     if expression.lower() == expression or any(source.lower() != source for source in sources):
         return expression

@@ -28,13 +28,13 @@ class Conversion:
 
     Parameters
     ----------
-    from_rate, to_rate : int
+    from_rate, to_rate : float
         In hertz.
     channels : int, optional
         As for `partita.audio.channels.fit_channels`; as many as there are by default.
     """
 
-    def __init__(self, from_rate: int, to_rate: int, channels: int | None = None) -> None:
+    def __init__(self, from_rate: float, to_rate: float, channels: int | None = None) -> None:
         self._from_rate, self._to_rate, self._channels = from_rate, to_rate, channels
         self._resampler: soxr.ResampleStream | None = None
         self._read = self._written = 0

@@ -50,6 +50,15 @@ class StemWriter:
         The output folder, also for unfinished files.
     cancel : Event, optional
         Once it is set, encoders stop at their next block with InterruptedError.
+
+    Attributes
+    ----------
+    peak : float
+        Largest magnitude so far, of stems and, where a format holds it, of the mixture.
+    frames : int
+        Samples in each channel so far.
+    wanted_gain_db : float
+        Joint gain that the files should have; 0 unless somebody sets it before `finish`.
     """
 
     def __init__(
@@ -71,9 +80,9 @@ class StemWriter:
         self._stems = list(paths)
         self._spooled = [*self._stems, _MIXTURE] if form.holds_all_stems else self._stems
         self._stack = ExitStack()
-        self._frames = 0
+        self.frames = 0
         self._cancel, self._stopped = cancel, threading.Event()
-        self.peak = 0.0
+        self.peak = self.wanted_gain_db = 0.0
 
     def __enter__(self) -> Self:
         try:
@@ -113,10 +122,10 @@ class StemWriter:
 
     @property
     def gain_db(self) -> float:
-        """The joint gain that keeps the loudest stem below full scale: 0 or negative."""
-        if not self._form.clips or self.peak <= 1.0:
-            return 0.0
-        return -20.0 * math.log10(self.peak)
+        """The joint gain of all stems: `wanted_gain_db`, or less if the loudest would clip."""
+        if not self._form.clips or not self.peak:
+            return self.wanted_gain_db
+        return min(self.wanted_gain_db, -20.0 * math.log10(self.peak))
 
     def write(self, mixture: Samples, estimates: Samples) -> None:
         """Add a block: ``[channels, samples]`` of the mixture, ``[stems, channels, samples]``.
@@ -143,7 +152,7 @@ class StemWriter:
                 spool.write(np.ascontiguousarray(signal.T).data)  # interleaved, as in files
         except OSError as error:
             raise write_error(self._root, error) from error
-        self._frames += estimates.shape[-1]
+        self.frames += estimates.shape[-1]
 
     def finish(self) -> dict[str, Path]:
         """Encode all stems and rename them to their final names.
@@ -194,7 +203,7 @@ class StemWriter:
                 self._form,
                 sample_rate=self._sample_rate,
                 channels=self._channels,
-                frames=self._frames,
+                frames=self.frames,
                 tags=self._tags[stem],
             )
             sync_file(path)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from partita import __version__
-from partita.cli import compare, data, doctor, evaluate, models, separate, serve, train
+from partita.cli import compare, data, doctor, evaluate, mix, models, separate, serve, train
 from partita.cli.commands import Command, Commands, Group, SeparateCommand, wrong_usage
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("separate", cls=SeparateCommand)(separate.separate)
 app.add_typer(models.app, name="models", cls=Group)
+app.command("mix", cls=Command)(mix.mix)
 app.command("evaluate", cls=Command)(evaluate.evaluate)
 app.command("benchmark", cls=Command)(evaluate.benchmark)
 # A shell makes several arguments of the files behind --listening-results.

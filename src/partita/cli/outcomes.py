@@ -122,14 +122,19 @@ def summary(outcome: Outcome) -> str:
     length = format_time(files.duration_s)
     if files.duration_s < _SHORT_S:
         length = f"{files.duration_s:.2g} s"
-    speed = files.duration_s / max(files.elapsed_s, 1e-9)
-    times = f"{speed:.0f}" if speed >= _FAST else f"{speed:.2g}"
-    text += f"\n  {length} in {files.elapsed_s:.1f} s, {times}× real time"
+    text += f"\n  {length} in {speed_text(files.duration_s, files.elapsed_s)}"
     if files.null_depth_db is not None:
         text += f" · null depth {_null_text(files.null_depth_db)}"
     if files.gain_db:
         text += f" · all stems {files.gain_db:+.2f} dB to avoid clipping"
     return text
+
+
+def speed_text(duration_s: float, elapsed_s: float) -> str:
+    """Return how long work on so much audio took, and how many times real time that is."""
+    speed = duration_s / max(elapsed_s, 1e-9)
+    times = f"{speed:.0f}" if speed >= _FAST else f"{speed:.2g}"
+    return f"{elapsed_s:.1f} s, {times}× real time"
 
 
 def batch_summary(counts: Counter[str], elapsed_s: float) -> str:
