@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import soxr
 
+from common import little_room
 from partita.errors import AudioWriteError, UsageError
 from partita.reports.page.audio import (
     COLUMNS,
@@ -159,3 +160,10 @@ def test_an_unknown_format_and_a_folder_that_is_missing(tmp_path):
     assert page_coding("flac", 192_000).sample_rate == 48_000
     with pytest.raises(AudioWriteError, match="gone"):
         encode_signal(array_source([[1.0]], RATE), tmp_path / "gone", page_coding("flac", RATE))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(noise, tmp_path):
+    source = array_source(noise, RATE)
+    with little_room(100_000), pytest.raises(AudioWriteError, match="cannot write"):
+        encode_signal(source, tmp_path, page_coding("flac", RATE))
+    assert list(tmp_path.iterdir()) == []
