@@ -44,7 +44,7 @@ def tell_comparison(comparison: Comparison, page: Path, *, as_json: bool, quiet:
     if not (as_json or quiet):
         systems = {each.entrant.name: list(each.scores.values()) for each in comparison.results}
         rows = comparison_rows({name: scores for name, scores in systems.items() if scores})
-        print_comparison(rows, failed, [_tracks_line(comparison)], elsewhere="--json")
+        print_comparison(rows, failed, [_tracks_line(comparison)], elsewhere="tables/ and --json")
         _print_costs(comparison.results)
         print(f"\n{one_line(page)}: open it in a browser; tables and scores lie beside it")
     return int(bool(failed))

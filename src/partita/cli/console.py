@@ -150,10 +150,13 @@ class ProgressDisplay:
         if not self._enabled:
             return lambda _text, _done, _total: None
         if self._bar is not None:
-            task = self._bar.add_task("", total=None)
+            task = self._bar.add_task("", total=None, visible=False)
 
             def update(text: str, done: float, total: float) -> None:
-                self._bar.update(task, completed=done, total=total, description=_shorten(text))
+                name, is_running = _shorten(text), done < total
+                self._bar.update(
+                    task, completed=done, total=total, description=name, visible=is_running
+                )
 
             return update
         begun = shown_at = time.monotonic()
