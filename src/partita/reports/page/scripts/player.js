@@ -25,6 +25,7 @@
     }
 
     open(number) {
+      $("song").value = String(number);
       this.setSong(this.songs[number]);
       this.engine.load(this.signals());
       this.overview.load(this.song.mixture, this.song.seconds);

@@ -4,6 +4,8 @@
 (function () {
   const { make, Choice } = partita;
   const $ = (id) => document.getElementById(id);
+  const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800];
+  const LEAST_TICK_PX = 48; // from tick to tick
 
   /** A time as 1:02, or with digits as 1:02.3. */
   partita.clock = function (seconds, digits) {
@@ -87,7 +89,22 @@
       $("play").classList.toggle("playing", player.engine.playing);
       $("play").setAttribute("aria-label", player.engine.playing ? "Pause" : "Play");
       this._renderLanes(residual);
+      this._renderRuler();
       this.renderTime();
+    }
+
+    _renderRuler() {
+      const { left, width, view } = this.placing();
+      const length = view.end - view.start;
+      const step = STEPS_S.find((each) => (each / length) * width >= LEAST_TICK_PX) || STEPS_S[STEPS_S.length - 1];
+      const ticks = [];
+      for (let n = Math.ceil(view.start / step - 1e-6); n * step <= view.end; n++) {
+        const tick = make("span", {}, partita.clock(n * step, step < 1 ? 1 : 0));
+        const place = left + ((n * step - view.start) / length) * width;
+        tick.style.left = `${place}px`;
+        if (place + LEAST_TICK_PX <= left + width + 1) ticks.push(tick);
+      }
+      $("ruler").replaceChildren(...ticks);
     }
 
     _renderLanes(residual) {
