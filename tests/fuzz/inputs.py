@@ -24,6 +24,7 @@ from onnx_files import model as onnx_file
 from partita.audio.encode import encode_file
 from partita.audio.formats import stem_format
 from partita.audio.tags import Cover, Tags
+from partita.mixing.recipe import _files as mix_recipe_files
 from partita.models import create_model
 from partita.separation.batch.manifest import FileMark, Making, Manifest
 from partita.training.recipes import _files as recipe_files
@@ -211,6 +212,17 @@ def _write_recipes(folder: Path) -> None:
         (folder / path.name).write_bytes(path.read_bytes())
 
 
+def _write_mix_recipes(folder: Path) -> None:
+    for path in mix_recipe_files().values():
+        text = path.read_text().replace("STEM", "bass")
+        (folder / f"{path.stem.replace('STEM', 'bass')}.toml").write_text(text)
+    (folder / "own.toml").write_text(
+        'speed = 0.9\npitch = -1.5\nloudness = -16\nsolo = ["bass", "no_bass"]\nmix = true\n'
+        'practice = ["*"]\npractice_db = -6.0\nstems = ["drums+bass"]\n'
+        '[gain]\n"drums+bass" = -3\n[pan]\nvocals = 0.1\n[tracks]\nrhythm = "drums+bass"\n'
+    )
+
+
 def _write_plan(folder: Path) -> None:
     (folder / "songs.toml").write_text(
         'stems = ["vocals", "rest"]\nseed = 3\nduration_s = 12.0\npool_songs = 4\nvalid_songs = 2\n'
@@ -284,6 +296,7 @@ _WRITERS: dict[str, Callable[[Path], object]] = {
     "soundfont": lambda folder: tiny_soundfont(folder / "a.sf2"),
     "kit": _write_kit,
     "recipe": _write_recipes,
+    "mix_recipe": _write_mix_recipes,
     "plan": _write_plan,
     "settings": _write_settings,
     "table": _write_table,

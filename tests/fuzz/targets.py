@@ -21,6 +21,7 @@ from partita.audio.tags import read_tags
 from partita.datasets.table import read_csv
 from partita.errors import PartitaError
 from partita.evaluation.scores import read_scores
+from partita.mixing import recipe as mix_recipe
 from partita.models import create_model
 from partita.separation.batch.manifest import Making, Manifest
 from partita.training.augmentation import Augmentation
@@ -106,6 +107,14 @@ def _settings(path: Path) -> None:
     parse_settings(path.read_text("utf-8", "replace").splitlines(), TrainingSettings, Augmentation)
 
 
+def _mix_recipe(path: Path) -> None:
+    recipe = mix_recipe.load_recipe(str(path))
+    stems = ["vocals", "drums", "bass", "other"]
+    tracks, pans = recipe.balance(stems), recipe.pans(stems)
+    assert np.isfinite([[*factors.values()] for factors in tracks.values()]).all()
+    assert all(-1 <= pan <= 1 for pan in pans.values())
+
+
 def _state(path: Path) -> None:
     folder = path.parent / "run"
     folder.mkdir(exist_ok=True)
@@ -178,6 +187,7 @@ TARGETS = {
     "soundfont": Target(_soundfont),
     "kit": Target(_kit, "text"),
     "recipe": Target(lambda path: load_recipe(str(path)), "text"),
+    "mix_recipe": Target(_mix_recipe, "text"),
     "plan": Target(_plan, "text"),
     "settings": Target(_settings, "text"),
     "table": Target(read_csv, "text"),

@@ -19,6 +19,7 @@ from partita.datasets.layout import MIXTURE_NAMES, audio_files
 from partita.datasets.musdb import read_musdb18
 from partita.datasets.tracks import ACCOMPANIMENT, VOCALS, StemFile, order_stems
 from partita.errors import AudioReadError, UnknownNameError, UsageError, one_line
+from partita.separation.batch.manifest import unfinished_stems
 from partita.stem_names import normal_name, stem_members
 
 Samples = npt.NDArray[np.float32]
@@ -26,6 +27,8 @@ Samples = npt.NDArray[np.float32]
 #: Other names of a song without its vocals.
 _INSTRUMENTALS = (ACCOMPANIMENT, "instrumental", "no_vocals")
 _MOST_NAMED = 3
+#: Decoders may lose so much at the end of lossy files: FFmpeg's does in some of Vorbis.
+_CODECS_DIFFER_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,13 @@ def _folder_song(folder: Path, files: list[Path]) -> StemSong:
     stems = {stem: StemFile(path) for stem, path in chosen.items() if stem not in MIXTURE_NAMES}
     if not stems:
         raise AudioReadError(_nothing(folder, is_empty=not files))
+    unfinished = unfinished_stems(folder)
+    for file in stems.values():
+        if file.path.name in unfinished:
+            raise AudioReadError(
+                f"{one_line(folder)}: {one_line(file.path.name)} was about to be replaced when a "
+                "separation was interrupted: separate the song again"
+            )
     names = order_stems(stems)
     sums = [stem for stem in names if _is_sum(stem, names)]
     if sums:
@@ -216,16 +226,27 @@ class StemBlocks:
         Raises
         ------
         AudioReadError
-            A stem cannot be decoded, holds NaN, or is longer or shorter than the others.
+            A stem cannot be decoded, holds NaN, or is longer or shorter than the others; lossy
+            ones may be so by 0.1 s, which is silence then.
         """
         streams = [reader.blocks(BLOCK_SAMPLES) for reader in self._readers]
+        is_lossy = any(file.is_lossy for file in self._song.stems.values())
+        allowed = round(_CODECS_DIFFER_S * self.sample_rate) if is_lossy else 0
+        missing = [0] * len(streams)
         done = 0
         for blocks in itertools.zip_longest(*streams):
             lengths = [0 if block is None else block.shape[1] for block in blocks]
-            if len(set(lengths)) > 1:
-                raise AudioReadError(self._unequal(done, lengths))
-            done += lengths[0]
-            yield np.stack(blocks)
+            longest = max(lengths)
+            for index, length in enumerate(lengths):
+                missing[index] += longest - length
+            if max(missing) > allowed:
+                raise AudioReadError(self._unequal(done + longest, missing))
+            mixed = np.zeros((len(blocks), self.channels, longest), np.float32)
+            for index, (block, length) in enumerate(zip(blocks, lengths, strict=True)):
+                if block is not None:
+                    mixed[index, :, :length] = block
+            done += longest
+            yield mixed
 
     def _check_form(self) -> None:
         for path, reader in zip(self._song.paths, self._readers, strict=True):
@@ -237,12 +258,12 @@ class StemBlocks:
                     f"{reader.channels}: separate the song again"
                 )
 
-    def _unequal(self, done: int, lengths: list[int]) -> str:
-        shortest = min(range(len(lengths)), key=lengths.__getitem__)
-        other = max(range(len(lengths)), key=lengths.__getitem__)
-        files = [one_line(file.path.name) for file in self._song.stems.values()]
-        end_s = (done + lengths[shortest]) / self.sample_rate
+    def _unequal(self, done: int, missing: list[int]) -> str:
+        shortest, longest = missing.index(max(missing)), missing.index(min(missing))
+        paths = self._song.paths
+        end_s = (done - missing[shortest]) / self.sample_rate
         return (
-            f"{one_line(self._song.name)}: its stems have different lengths: {files[shortest]} "
-            f"ends after {end_s:.3f} s, {files[other]} goes on: separate the song again"
+            f"{one_line(self._song.name)}: its stems have different lengths: "
+            f"{one_line(paths[shortest].name)} ends after {end_s:.3f} s, "
+            f"{one_line(paths[longest].name)} goes on: separate the song again"
         )

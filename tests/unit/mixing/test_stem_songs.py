@@ -11,6 +11,7 @@ from partita.audio.stem_mp4 import encode_stem_mp4
 from partita.audio.tags import Tags
 from partita.errors import AudioReadError
 from partita.mixing.song import StemBlocks, find_song
+from partita.separation.batch.manifest import Making, Manifest
 
 STEMS = noise_stems(3000)
 
@@ -76,6 +77,28 @@ def test_files_with_all_stems(tmp_path):
     write_stem_mp4(tmp_path / "song" / "B.stem.mp4", noise_stems(5000, ("drums",)))
     with pytest.raises(AudioReadError, match="holds 2 songs: name one"):
         find_song(path.parent)
+
+
+def test_stems_of_an_interrupted_separation(tmp_path):
+    folder = write_stems(tmp_path / "song", STEMS)
+    paths = {stem: folder / f"{stem}.wav" for stem in STEMS}
+    with Manifest(folder / ".stems-0123.json").replacing(paths):
+        with pytest.raises(AudioReadError, match=r"wav was about to be replaced when a separ"):
+            find_song(folder)
+        write_stems(folder, STEMS)
+    Manifest(folder / ".stems-0123.json").write(paths, Making("1", "m", "0", {}), None)
+    assert list(find_song(folder).stems) == list(STEMS)
+
+
+def test_decoders_may_lose_the_end_of_lossy_stems(tmp_path):
+    stems = noise_stems(44100, ("vocals", "drums"))
+    stems["vocals"][:, :5000] = 0
+    stems["drums"][:, 5000:] = 0
+    song = find_song(write_stems(tmp_path / "song", stems, suffix="ogg"))
+    assert all_blocks(song).shape == (2, 2, 44100)
+    write_stems(tmp_path / "song", {"drums": stems["drums"][:, :38000]}, suffix="ogg")
+    with pytest.raises(AudioReadError, match=r"drums.ogg ends after 0.8.* s, vocals.ogg goes"):
+        all_blocks(find_song(tmp_path / "song"))
 
 
 def test_links_are_followed(tmp_path):

@@ -20,6 +20,7 @@ from partita.files import whole_file
 from partita.weights.download import file_sha256
 
 _FORMAT = "partita-stems-1"
+_RECORDS = ".stems-*.json"
 _HEAD_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16
 _PROBES = 16
@@ -291,6 +292,20 @@ class Manifest:
             return []
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
+
+
+def unfinished_stems(folder: Path) -> frozenset[str]:
+    """Return the names of files in a folder that a killed run was about to replace.
+
+    Folders without records have none.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be read.
+    """
+    sets = [stems for path in folder.glob(_RECORDS) for stems in Manifest(path)._read() or []]
+    return frozenset(name for stems in sets if stems.making is None for name in stems.files)
 
 
 _NO_MARK = FileMark("", -1, 0, "", "")
