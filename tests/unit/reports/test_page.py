@@ -107,7 +107,8 @@ def test_names_are_text_wherever_they_stand(song, tmp_path):
         PairedPlot(EVIL, EVIL, EVIL, values, {EVIL: {EVIL: (1.0, 0.5, 1.5)}}),
         Picture(EVIL, EVIL, picture),
     ]
-    report = Report(EVIL, [EVIL], [Section(EVIL, blocks)], [song], {EVIL: EVIL})
+    sections = [Section(name, blocks) for name in (EVIL, "Systems", "Play", "Systems")]
+    report = Report(EVIL, [EVIL], sections, [song], {EVIL: EVIL})
     _, elements = read(write_page(report, tmp_path / "page"))
     assert elements.texts("h1") == [EVIL]
     assert EVIL in elements.texts("td")
@@ -118,8 +119,11 @@ def test_names_are_text_wherever_they_stand(song, tmp_path):
     ids = [element["id"] for element in elements.found if "id" in element]
     assert len(ids) == len(set(ids))
     assert {link["href"][1:] for link in elements.all("a")} <= set(ids)
-    (image,) = elements.all("img")
+    image = elements.all("img")[-1]
     assert (tmp_path / "page" / image["src"]).read_bytes() == b"\x89PNG"
+    write_page(Report("t", [], []), tmp_path / "page")
+    assert not list((tmp_path / "page" / "pictures").iterdir())
+    assert not list((tmp_path / "page" / "audio").iterdir())
 
 
 def test_policy_lets_the_page_s_own_scripts_run_and_nothing_else(song, tmp_path):

@@ -7,9 +7,9 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from partita.errors import write_error
 from partita.files import whole_file
@@ -26,9 +26,13 @@ from partita.reports.content import (
     Text,
 )
 from partita.reports.page.assets import ENGINE, asset, licences, security_policy, templates
+from partita.reports.page.audio import remove_unused
 from partita.reports.page.songs import encode_songs
 from partita.reports.page.strips import box_strips, paired_strips
 from partita.reports.table_files import cell_text, heading, is_numeric
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PAGE = "index.html"
 _AUDIO, _PICTURES = "audio", "pictures"
@@ -87,12 +91,16 @@ def write_page(
         The folder cannot be written to.
     """
     page = folder / PAGE
+    environment = templates()  # first: audio takes minutes, and Jinja may be missing
     try:
         folder.mkdir(parents=True, exist_ok=True)
         player: dict[str, Any] = {"songs": [], "problems": []}
         if report.songs:
             player = encode_songs(report.songs, folder / _AUDIO, audio, progress)
-        text = _render(report, player, _copy_pictures(report.sections, folder))
+        elif (folder / _AUDIO).is_dir():
+            remove_unused(folder / _AUDIO, set())
+        pictures = _copy_pictures(report.sections, folder)
+        text = _render(environment, report, player, pictures)
         with whole_file(page) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
@@ -100,8 +108,12 @@ def write_page(
     return page
 
 
-def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, str]) -> str:
-    environment = templates()
+def _render(
+    environment: Environment,
+    report: Report,
+    player: Mapping[str, Any],
+    pictures: Mapping[Path, str],
+) -> str:
     from markupsafe import Markup
 
     songs = player["songs"]
@@ -109,7 +121,7 @@ def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, s
     scripts, styles = [asset(name) for name in names], [asset(name) for name in _STYLES]
     return environment.get_template("index.html.jinja").render(
         report=report,
-        sections=_sections(report.sections, pictures),
+        sections=_sections(report.sections, pictures, _ids_of_templates(environment)),
         policy=security_policy(scripts, styles, nonce=_NONCE),
         scripts=scripts,
         styles=styles,
@@ -119,8 +131,10 @@ def _render(report: Report, player: Mapping[str, Any], pictures: Mapping[Path, s
     )
 
 
-def _sections(sections: Sequence[Section], pictures: Mapping[Path, str]) -> list[dict[str, Any]]:
-    unique = _unique_ids()
+def _sections(
+    sections: Sequence[Section], pictures: Mapping[Path, str], taken: Iterable[str]
+) -> list[dict[str, Any]]:
+    unique = _unique_ids(taken)
     return [
         {
             "id": unique(section.title),
@@ -202,6 +216,9 @@ def _copy_pictures(sections: Sequence[Section], folder: Path) -> dict[Path, str]
             target.parent.mkdir(exist_ok=True)
             with whole_file(target) as partial:
                 shutil.copyfile(picture.path, partial)
+    for path in (folder / _PICTURES).glob("*-" + 12 * "[0-9a-f]" + ".png"):
+        if f"{_PICTURES}/{path.name}" not in copied.values():  # of an earlier page
+            path.unlink()
     return copied
 
 
@@ -210,9 +227,17 @@ def _pictures(sections: Sequence[Section]) -> Iterator[Picture]:
         yield from (block for block in section.blocks if isinstance(block, Picture))
 
 
-def _unique_ids() -> Callable[[str], str]:
+def _ids_of_templates(environment: Environment) -> set[str]:
+    """Return what scripts find the player's elements by: no section may have such an id."""
+    assert environment.loader is not None
+    names = environment.list_templates()
+    text = "".join(environment.loader.get_source(environment, name)[0] for name in names)
+    return set(re.findall(r' id="([a-z]+)"', text))
+
+
+def _unique_ids(taken: Iterable[str]) -> Callable[[str], str]:
     """Return a function that makes fragments of URLs, never the same one twice."""
-    taken = {"listen", "top"}
+    taken = set(taken)
 
     def unique(name: str) -> str:
         base = chosen = _slug(name)
