@@ -12,6 +12,8 @@ import typer
 from partita import Audio
 from partita.cli.app import app
 from partita.cli.commands import takes_value
+from partita.mixing.recipe import load_recipe as load_mix_recipe
+from partita.mixing.recipe import recipe_names as mix_recipe_names
 from partita.models import _registry, list_models
 from partita.training.augmentation import Augmentation
 from partita.training.recipes import load_recipe, recipe_names
@@ -74,6 +76,7 @@ def test_every_page_is_in_the_contents():
         ("models", [card.name for card in CARDS.values() if card.has_weights or card.has_parts]),
         ("architectures", list_models()),
         ("training", recipe_names()),
+        ("mix", mix_recipe_names()),
         ("augmentation", [field.name for field in dataclasses.fields(Augmentation)]),
     ],
 )
@@ -229,3 +232,19 @@ def test_recipes(page, tmp_path):
     (text,) = code(page, "toml")
     (tmp_path / "mine.toml").write_text(text)
     assert load_recipe(str(tmp_path / "mine.toml")).summary in text
+
+
+def test_mix_recipes(tmp_path):
+    (text,) = code("docs/guide/mix.md", "toml")
+    (tmp_path / "mine.toml").write_text(text)
+    recipe = load_mix_recipe(str(tmp_path / "mine.toml"))
+    assert list(recipe.balance(["vocals", "drums", "bass", "other"])) == [
+        *("mix", "rhythm", "bass", "practice_vocals")
+    ]
+
+
+def test_mix(names, write_song, song):
+    for stem in ("vocals", "drums", "bass", "other"):
+        write_song(f"separated/four-stems/song/{stem}.wav", song[:, :4410])
+    assert names("docs/guide/mix.md")["made"].duration_s == 0.1
+    assert Path("pack.zip").is_file()
