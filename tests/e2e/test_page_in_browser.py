@@ -94,9 +94,9 @@ def page(opened):
     assert not opened.problems
 
 
-def heard(opened, seconds=0.25):
+def heard(opened, seconds=0.18):
     """Frequencies that are heard from now on."""
-    opened.page.wait_for_timeout(80)
+    opened.page.wait_for_timeout(60)
     opened.recorded()
     opened.page.wait_for_timeout(1000 * seconds)
     samples = opened.recorded()[0]
