@@ -152,7 +152,8 @@
     }
 
     _labelHertz(sampleRate) {
-      const labels = Object.entries(LABELLED_HZ).map(([hertz, text]) => {
+      const shown = Object.entries(LABELLED_HZ).filter(([hertz]) => Number(hertz) < sampleRate / 2);
+      const labels = shown.map(([hertz, text]) => {
         const label = make("span", {}, text);
         label.style.bottom = `${100 * partita.placeOfFrequency(Number(hertz), sampleRate)}%`;
         return label;
