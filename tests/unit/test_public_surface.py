@@ -1,0 +1,117 @@
+"""What others rely on changes only together with a line in the changelog."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from common import load_script
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / "tests/unit/public_surface.txt"
+ADVICE = """
+The public surface differs from tests/unit/public_surface.txt, and CHANGELOG.md does not say so:
+{lines}
+Was that meant? Then name each in CHANGELOG.md under "Unreleased", in backticks: the option beside
+its command (`partita mix --gain`, or both in one entry), the function, the method as `Audio.save`.
+docs/reference/stability.md says what may change in which version. When a release is made:
+python scripts/public_surface.py --write
+"""
+
+
+def entries(changelog):
+    """Return the entries under "Unreleased", each on one line."""
+    text = changelog.partition("## Unreleased")[2].partition("\n## ")[0]
+    return [" ".join(entry.split()) for entry in re.split(r"\n(?=[-*#] ?)", text)]
+
+
+def subject(line):
+    """Return what a line of the surface is about, in words that an entry has to have."""
+    owner, item = line.split(" | ")
+    short = owner.removeprefix("$ ").rpartition(".")[2]
+    if item == "command" or item.startswith("class("):
+        return (short,)
+    name = "exit status" if item.startswith("exit status:") else re.match(r"[\w-]+", item)[0]
+    if owner.startswith("$ "):
+        return (short, name)
+    return (f"{short}.{name}",) if short[0].isupper() else (name,)
+
+
+def covered(line, others, changelog):
+    """Return whether the changelog names a line that ``others``, the other side, lacks.
+
+    Naming a command or a class is enough where it is new or gone itself.
+    """
+    words = subject(line)
+    owner = line.split(" | ")[0]
+    if not any(other.startswith(f"{owner} | ") for other in others):
+        words = (words[0].partition(".")[0],)
+    return any(
+        all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", entry) for word in words)
+        for entry in changelog
+        if "`" in entry
+    )
+
+
+def unnamed(before, after, changelog):
+    """Return the lines that differ and that no entry names: gone with −, new with +."""
+    before, after, told = set(before), set(after), entries(changelog)
+    gone = [f"- {line}" for line in sorted(before - after) if not covered(line, after, told)]
+    return gone + [
+        f"+ {line}" for line in sorted(after - before) if not covered(line, before, told)
+    ]
+
+
+@pytest.mark.slow
+def test_changes_are_in_the_changelog(monkeypatch):
+    found = load_script("public_surface", monkeypatch).surface()
+    lines = unnamed(RECORD.read_text().splitlines(), found, (ROOT / "CHANGELOG.md").read_text())
+    if lines:
+        pytest.fail(ADVICE.format(lines="\n".join(lines)), pytrace=False)
+
+
+SURFACE = (
+    "$ partita mix | command",
+    "$ partita mix | --gain VALUE several",
+    "$ partita mix | exit status: 0 all done, 1 some song failed",
+    "partita.Audio | class(object)(samples)",
+    "partita.Audio | save(self, path)",
+    "partita | mix(song)",
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "entry"),
+    [
+        ("--gain VALUE several", "--gain VALUE", "`partita mix`: one `--gain` only"),
+        ("$ partita mix | --gain VALUE several", None, "`--gain` of `partita mix` is gone"),
+        ("1 some song failed", "3 some song failed", "`partita mix` has another exit status"),
+        ("save(self, path)", "save(self, path, bits)", "`Audio.save` takes `bits`"),
+        ("partita.Audio | save(self, path)", None, "`Audio.save` is gone"),
+        ("mix(song)", "mix(folder)", "`mix` takes a folder"),
+    ],
+)
+def test_a_change_needs_an_entry(before, after, entry):
+    changed = [
+        line.replace(before, after or "") for line in SURFACE if after is not None or line != before
+    ]
+    assert unnamed(SURFACE, changed, f"## Unreleased\n\n- {entry}.\n\n## 0.1.0\n") == []
+    for other in ("- `--gains` of `partita mixed`, `Audio.saved`, `mixer`.", "", "- nothing"):
+        assert unnamed(SURFACE, changed, f"## Unreleased\n\n{other}\n\n## 0.1.0\n- {entry}\n")
+
+
+def test_a_new_command_and_a_new_class_cover_what_they_have():
+    new = [
+        *SURFACE,
+        "$ partita sing | command",
+        "$ partita sing | --loud flag",
+        "partita.Voice | class(object)()",
+        "partita.Voice | sing(self)",
+    ]
+    assert unnamed(SURFACE, new, "## Unreleased\n- `partita sing`.\n- `Voice`.\n") == []
+    assert len(unnamed(SURFACE, new, "## Unreleased\n- `Voice`.\n")) == 2
+    assert unnamed(new, SURFACE, "## Unreleased\n- `Voice` and `partita sing` are gone.\n") == []
+
+
+def test_no_change_needs_nothing():
+    assert unnamed(SURFACE, SURFACE, "## Unreleased\n") == []
