@@ -1,6 +1,7 @@
 """``partita compare`` on songs of a second."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -95,3 +96,10 @@ def test_wrong_usage_is_one_line(run, album, arguments, said):
     assert result.status == 2
     assert said in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_missing_packages_are_found_before_anything_is_computed(run, album, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    result = run("compare", "--data", album, "-n", "mixture")
+    assert result.status == 2
+    assert 'a comparison needs jinja2: pip install "partita[compare]"' in result.err

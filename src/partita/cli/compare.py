@@ -148,11 +148,12 @@ def compare(
     set_up_logging(verbose=verbose, quiet=quiet or as_json)
     from partita.comparison.listening import listening_sections
     from partita.comparison.options import CompareOptions
-    from partita.comparison.output import write_results
+    from partita.comparison.output import require_packages, write_results
     from partita.comparison.sections import standard_sections
     from partita.evaluation.scoring import ScoreOptions
     from partita.reports.page.coding import page_coding
 
+    require_packages()
     page_coding(audio, 44100)  # refuses an unknown format before anything is computed
     answers = read_listeners(listening_results, context.args, out)
     if settings and not recipes:
@@ -175,7 +176,9 @@ def compare(
             if any(chosen):
                 raise UsageError("--preset chooses entrants, tracks and targets by itself")
             found = run.preset(preset, budget)
-        heard = [] if answers is None else listening_sections(found.comparison, answers)
+    status = tell_comparison(found.comparison, as_json=as_json, quiet=quiet)
+    heard = [] if answers is None else listening_sections(found.comparison, answers)
+    with ProgressDisplay(enabled=not (quiet or as_json)) as display:
         page = write_results(
             found.comparison,
             [*found.sections, *standard_sections(found.comparison), *heard],
@@ -189,7 +192,8 @@ def compare(
             audio=audio,
             progress=display.count("page: signal"),
         )
-    status = tell_comparison(found.comparison, page, as_json=as_json, quiet=quiet)
+    if not (as_json or quiet):
+        print(f"\n{one_line(page)}: open it in a browser; tables and scores lie beside it")
     if answers is not None:
         tell_listeners(heard, answers, out, quiet=quiet or as_json)
         status |= bool(answers.problems)

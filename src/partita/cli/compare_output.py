@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
     from partita.comparison.results import Comparison, EntrantResult
 
 
-def tell_comparison(comparison: Comparison, page: Path, *, as_json: bool, quiet: bool) -> int:
+def tell_comparison(comparison: Comparison, *, as_json: bool, quiet: bool) -> int:
     """Print what a comparison found; return the exit status.
 
     Parameters
     ----------
     comparison : Comparison
-    page : Path
-        Of its report.
     as_json : bool
         Print a JSON object for each entrant and nothing else.
     quiet : bool
@@ -46,7 +43,6 @@ def tell_comparison(comparison: Comparison, page: Path, *, as_json: bool, quiet:
         rows = comparison_rows({name: scores for name, scores in systems.items() if scores})
         print_comparison(rows, failed, [_tracks_line(comparison)], elsewhere="tables/ and --json")
         _print_costs(comparison.results)
-        print(f"\n{one_line(page)}: open it in a browser; tables and scores lie beside it")
     return int(bool(failed))
 
 

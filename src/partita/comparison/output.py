@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from partita.comparison.manifest import as_facts, manifest_of
 from partita.comparison.report import MOST_SONGS, report_of
 from partita.comparison.results import Comparison, EntrantResult
 from partita.datasets import Dataset
-from partita.errors import write_error
+from partita.errors import UsageError, write_error
 from partita.files import part_of_path, write_text
 from partita.progress import Progress
 from partita.reports.content import Section, Table
@@ -21,6 +22,19 @@ from partita.reports.table_files import write_table_files
 from partita.training.run_folder import RunFolder
 
 MANIFEST = "manifest.json"
+
+
+def require_packages() -> None:
+    """Make sure that a report can be written, before any work is done for it.
+
+    Raises
+    ------
+    UsageError
+        SciPy or Jinja is not installed.
+    """
+    for name in ("scipy", "jinja2"):
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f'a comparison needs {name}: pip install "partita[compare]"')
 
 
 def write_results(
@@ -76,6 +90,9 @@ def write_results(
         The folder cannot be written.
     """
     manifest = manifest_of(comparison, dataset, cache, command=command, device=device)
+    folder = OutputFolder(out)
+    folder.write_tables(sections)
+    folder.write(comparison, manifest)
     report = report_of(
         comparison,
         sections,
@@ -84,11 +101,7 @@ def write_results(
         title=title,
         most_songs=most_songs,
     )
-    folder = OutputFolder(out)
-    folder.write_tables(sections)
-    page = write_page(report, out, audio=audio, progress=progress)
-    folder.write(comparison, manifest)
-    return page
+    return write_page(report, out, audio=audio, progress=progress)
 
 
 _FILES = "files"
