@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -58,8 +58,8 @@ class TrackJob:
 class SeparationJob:
     """Separates tracks with one entrant.
 
-    Messages: ``model`` with facts about it; for each track ``track`` and ``error``, which is empty
-    where the estimates are in the cache.
+    Messages: ``begins`` with the name of a track, its ``progress``, then ``track`` with ``error``,
+    which is empty if the estimates are in the cache.
 
     Attributes
     ----------
@@ -80,11 +80,15 @@ class SeparationJob:
     def run(self, report: Reporter) -> None:
         """Separate all tracks; an error in one stops none of the others."""
         stages = StageCache(self.cache)
-        estimate = self._oracle() if self.model in ORACLES else self._separator(report, stages)
+        estimator: _Estimator
+        if self.model in ORACLES:
+            estimator = _Oracle(self.model)
+        else:
+            estimator = _Separator(self, stages, report)
         for job in self.tracks:
             report.send(begins=job.track.name)
             try:
-                self._one(job, stages, estimate)
+                self._one(job, stages, estimator)
             except InterruptedError:
                 raise
             except PartitaError as error:
@@ -98,13 +102,11 @@ class SeparationJob:
             if report.cancel.is_set():
                 raise InterruptedError
 
-    def _one(
-        self, job: TrackJob, stages: StageCache, estimate: Callable[[TrackJob, Audio], _Estimates]
-    ) -> None:
+    def _one(self, job: TrackJob, stages: StageCache, estimator: _Estimator) -> None:
         mixture = job.track.load("mixture")
         # What came from the cache took its time as well, when it was made.
         begun = time.perf_counter() + stages.replayed_s
-        estimates, warnings = estimate(job, mixture)
+        estimates, warnings = estimator(job, mixture)
         elapsed_s = time.perf_counter() - begun + stages.replayed_s
         with stages.cache.making(STEMS, job.key) as made:
             rate = mixture.sample_rate
@@ -120,39 +122,50 @@ class SeparationJob:
                 elapsed_s=elapsed_s,
                 memory_mb=max(peak_memory_mb() or 0.0, stages.replayed_mb) or None,
                 null_depth_db=_null_depth_db(job, mixture.samples, estimates),
+                parameters=estimator.parameters,
                 warnings=list(warnings),
             )
 
-    def _oracle(self) -> Callable[[TrackJob, Audio], _Estimates]:
-        system = OracleSystem(self.model)
 
-        def estimate(job: TrackJob, _mixture: Audio) -> _Estimates:
-            references = load_references(job.track, job.match.references)
-            found, warnings = system.estimate(job.track, job.match, references)
-            return found, tuple(warnings)
+class _Estimator(Protocol):
+    """What separates the tracks of a job."""
 
-        return estimate
+    parameters: int | None  # learned ones; None: an oracle
 
-    def _separator(
-        self, report: Reporter, stages: StageCache
-    ) -> Callable[[TrackJob, Audio], _Estimates]:
+    def __call__(self, job: TrackJob, mixture: Audio, /) -> _Estimates:
+        """Return estimates and warnings."""
+
+
+class _Oracle:
+    parameters: int | None = None
+
+    def __init__(self, name: str) -> None:
+        self._system = OracleSystem(name)
+
+    def __call__(self, job: TrackJob, _mixture: Audio) -> _Estimates:
+        references = load_references(job.track, job.match.references)
+        found, warnings = self._system.estimate(job.track, job.match, references)
+        return found, tuple(warnings)
+
+
+class _Separator:
+    def __init__(self, job: SeparationJob, stages: StageCache, report: Reporter) -> None:
         from partita.separation.separator import Separator
 
-        separator = Separator(self.model, device=self.device, stage_cache=stages, **self.settings)
-        parameters = {id(each): each for model in separator.models
-                      for each in model.model.parameters()}  # fmt: skip
-        report.send(model={"parameters": sum(each.numel() for each in parameters.values())})
+        self._report = report
+        self._separator = Separator(
+            job.model, device=job.device, stage_cache=stages, **job.settings
+        )
+        self.parameters: int | None = sum(each.parameters for each in self._separator.models)
 
-        def progress(done_s: float, total_s: float | None) -> None:
-            report.progress(done_s, total_s)
-            if report.cancel.is_set():
-                raise InterruptedError
+    def __call__(self, _job: TrackJob, mixture: Audio) -> _Estimates:
+        found = self._separator(mixture, keep_rate=True, progress=self._progress)
+        return {name: audio.samples for name, audio in found.items()}, found.warnings
 
-        def estimate(_job: TrackJob, mixture: Audio) -> _Estimates:
-            found = separator(mixture, keep_rate=True, progress=progress)
-            return {name: audio.samples for name, audio in found.items()}, found.warnings
-
-        return estimate
+    def _progress(self, done_s: float, total_s: float | None) -> None:
+        self._report.progress(done_s, total_s)
+        if self._report.cancel.is_set():
+            raise InterruptedError
 
 
 def _null_depth_db(job: TrackJob, mixture: Tensor, estimates: Mapping[str, Tensor]) -> float | None:

@@ -74,7 +74,6 @@ class _Separated:
         self._cache, self._work = cache, work
         self._failures = dict(result.failures)
         self._scores: dict[str, TrackScores] = {}
-        self._facts: dict[str, Any] = {}  # of the model
 
     def of(self, tracks: Sequence[Track]) -> EntrantResult:
         """Return its result for these tracks."""
@@ -141,7 +140,6 @@ class _Separated:
         running = ""
         for message in messages_of(job):
             log_message(message, self._name)
-            self._facts |= message.get("model", {})
             running = message.get("begins", running)
             if "progress" in message:
                 left(_seconds(waiting.values()) - message["progress"][0])
@@ -187,17 +185,12 @@ class _Separated:
                 yield outcome
 
     def _costs(self, tracks: Sequence[Mapping[str, Any]]) -> Costs:
-        identity = self._system.identity
-        if self._facts:
-            self._cache.remember("models", identity, self._facts)
-        elif (known := self._cache.find("models", identity)) is not None:
-            self._facts = known.facts
         speeds = [facts["seconds"] / facts["elapsed_s"] for facts in tracks]
         peaks = [facts["memory_mb"] for facts in tracks]
         licence = self._system.plan and self._system.plan.licence
         return replace(
             self._result.costs,
-            parameters=self._facts.get("parameters"),
+            parameters=next((facts["parameters"] for facts in tracks), None),
             licence=licence.text if licence else None,
             commercial=licence.commercial_use if licence else None,
             times_realtime=statistics.median(speeds) if speeds else None,

@@ -26,7 +26,7 @@ from partita.weights.resolve import resolve
 
 #: Kind of the cache's entries with estimates.
 STEMS = "stems"
-_FORMAT = 1  # another number makes all estimates again
+_FORMAT = 2  # another number makes all estimates again
 
 
 class CachedSystem(System):

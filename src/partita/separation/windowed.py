@@ -130,6 +130,8 @@ class WindowedModel:
     ----------
     model : SeparationModel
         The form that `SeparationModel.for_inference` returns.
+    parameters : int
+        Learned ones of the model, before it takes that form.
     device : torch.device
     window : Window or None
         None: the model sees whole tracks.
@@ -152,6 +154,7 @@ class WindowedModel:
             raise UsageError(
                 f"`wiener` shares the mixture out among sources: {model.registry_name} has one"
             )
+        self.parameters = sum(each.numel() for each in model.parameters())
         self.model = model.to(options.device).for_inference()
         self.device, self._precision = options.device, options.precision
         self._wiener = options.wiener
