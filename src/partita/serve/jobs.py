@@ -58,6 +58,8 @@ class JobQueue:
             No such song.
         QueueFullError
         """
+        if (earlier := self._library.job_of_request(request)) is not None:
+            return earlier
         if len(self._library.jobs_in(State.QUEUED)) >= self._limits.most_waiting:
             raise QueueFullError(
                 f"{self._limits.most_waiting} songs wait already: try again when some are done"

@@ -187,6 +187,11 @@ class Library:
             return _job(row)
         raise NotFoundError("There is no such separation: it was deleted.")
 
+    def job_of_request(self, request: str | None) -> JobRecord | None:
+        """Return the job that a request with this key has added; None: none has."""
+        rows = self._read("SELECT * FROM jobs WHERE request = ?", request)
+        return _job(rows[0]) if rows else None
+
     def jobs_in(self, state: State) -> list[JobRecord]:
         """Return the jobs in a state, the oldest first."""
         rows = self._read("SELECT * FROM jobs WHERE state = ? ORDER BY number", state)
@@ -201,8 +206,8 @@ class Library:
             No such song.
         """
         with self._changing() as revision:
-            for row in self._read("SELECT * FROM jobs WHERE request = ?", request):
-                return _job(row)
+            if (earlier := self.job_of_request(request)) is not None:
+                return earlier
             self.song(song_id)
             job_id = new_id()
             values: dict[str, Any] = {

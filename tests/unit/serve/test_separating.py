@@ -1,0 +1,78 @@
+"""What the process that separates does with a task, in this process."""
+
+import multiprocessing
+
+import pytest
+import soundfile
+
+from common import little_room
+from partita.serve.jobs import JobQueue
+from partita.serve.library import Library, new_id
+from partita.serve.limits import Limits, QueueFullError
+from partita.serve.records import SongRecord
+from partita.serve.separating import Task, _Models, _run
+from partita.weights import cards
+
+
+def run(task):
+    """Return the answer, and the phases that were reported."""
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs:
+        answer = _run(task, _Models(), theirs)
+        phases = []
+        while ours.poll():
+            phases.append(ours.recv()[1])
+    return answer, list(dict.fromkeys(phases))
+
+
+def test_stems_are_written_and_described(write_song, song, tmp_path):
+    task = Task(write_song(), "a song", tmp_path / "stems", "hpss")
+    (kind, result), phases = run(task)
+    assert kind == "done"
+    assert phases == ["loading", "separating"]
+    assert [stem.name for stem in result.stems] == ["harmonic", "percussive", "residual"]
+    for stem in result.stems:
+        path = tmp_path / "stems" / stem.file
+        assert path.stat().st_size == stem.size
+        info = soundfile.info(path)
+        assert (info.frames, info.samplerate, info.subtype) == (song.shape[1], 44100, "PCM_24")
+    assert result.null_depth_db < -80
+
+
+def test_a_disk_that_fills_is_one_sentence(write_song, song, tmp_path):
+    task = Task(write_song(), "a song", tmp_path / "stems", "hpss")
+    with little_room(song.shape[1] * 4):
+        answer, _ = run(task)
+    assert answer == ("failed", "The library's disk is full: delete songs or free some space.")
+    assert not list((tmp_path / "stems").rglob("*.flac"))
+
+
+def test_a_song_that_is_gone_is_called_by_its_name(tmp_path):
+    answer, _ = run(Task(tmp_path / "song.wav", "a song", tmp_path / "stems", "hpss"))
+    assert answer == ("failed", "a song: no such file")
+
+
+def test_weights_that_cannot_be_had(write_song, tmp_path, monkeypatch):
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert "umx" in cards.CARDS
+    (kind, why), _ = run(Task(write_song(), "a song", tmp_path / "stems", "umx"))
+    assert kind == "failed"
+    assert "partita models fetch umx" in why
+    assert str(tmp_path) not in why
+
+
+def test_a_full_queue_takes_no_more_but_answers_what_it_has(tmp_path):
+    with Library(tmp_path) as library:
+        (library.incoming / "a").touch()
+        values = {"name": "a", "folder": "a", "file": "a", "size": 0, "sample_rate": 8000}
+        record = SongRecord(id=new_id(), channels=1, samples=1, peaks="", added_at=0.0, **values)
+        song = library.add_song(library.incoming / "a", record).id
+        queue = JobQueue(library, Limits(most_waiting=2))  # which does not run
+        jobs = [queue.add(song, "hpss", key) for key in ("one", "two")]
+        with pytest.raises(QueueFullError, match="2 songs wait"):
+            queue.add(song, "hpss", "three")
+        assert queue.add(song, "hpss", "two") == jobs[1]
+        queue.cancel(jobs[0].id)
+        assert queue.add(song, "hpss", "three").state == "queued"
