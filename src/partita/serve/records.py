@@ -104,7 +104,7 @@ class JobRecord:
     attempts : int
         How often it was started.
     phase : str
-        While it runs: ``loading``, ``fetching`` or ``separating``.
+        While it runs: ``loading``, ``fetching``, ``separating`` or ``writing``.
     done, total : float
         Progress of the phase, in bytes or in seconds of audio; total 0: unknown.
     error : str

@@ -148,7 +148,9 @@ def _separate(task: Task, separator: Separator, report: _Report) -> JobResult:
         bits=BITS,
         keep_rate=True,
         overwrite=True,
-        progress=lambda done_s, total_s: report("separating", done_s, total_s),
+        progress=lambda done_s, total_s: report(
+            "writing" if done_s == total_s else "separating", done_s, total_s
+        ),
     )
     assert outcome.files is not None
     stems = tuple(

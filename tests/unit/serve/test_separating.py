@@ -29,7 +29,8 @@ def test_stems_are_written_and_described(write_song, song, tmp_path):
     task = Task(write_song(), "a song", tmp_path / "stems", "hpss")
     (kind, result), phases = run(task)
     assert kind == "done"
-    assert phases == ["loading", "separating"]
+    assert phases[0] == "loading"
+    assert phases[-1] == "writing"
     assert [stem.name for stem in result.stems] == ["harmonic", "percussive", "residual"]
     for stem in result.stems:
         path = tmp_path / "stems" / stem.file

@@ -3,7 +3,7 @@
 
 (function () {
   const { element, sureButton } = partita;
-  const PHASES = { loading: "loads the model", fetching: "fetches the model's weights", separating: "separates" };
+  const PHASES = { loading: "loads the model", fetching: "fetches the model's weights", separating: "separates", writing: "writes the stems" };
   const USE = new Map([[true, "commercial use allowed"], [false, "no commercial use"], [null, "commercial use unclear"]]);
 
   /** What a model is, in a sentence. */
@@ -128,7 +128,7 @@
       this.shown = stays;
       if (job.state !== "running") return;
       this.text.textContent = PHASES[job.phase] || "";
-      if (job.progress === null) this.bar.removeAttribute("value");
+      if (job.progress === null || job.phase === "writing") this.bar.removeAttribute("value");
       else {
         this.bar.value = job.progress;
         this.text.textContent += ` · ${Math.floor(100 * job.progress)} %`;

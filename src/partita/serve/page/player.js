@@ -41,7 +41,7 @@
      * @param models  name → facts
      */
     constructor({ headroom, models }) {
-      Object.assign(this, { headroom, models, engine: null, job: null });
+      Object.assign(this, { headroom, models, engine: null, job: null, turn: 0 });
       this.lanes = new partita.Lanes($("lanes"), {
         seek: (time) => this.engine.seek(time),
         mark: (region, isFinal) => this.setRegion(region, isFinal),
@@ -52,10 +52,12 @@
 
     /** Show a separation; fails with one sentence. */
     async open(id) {
+      this.close();
+      const { turn } = this;
       const job = await partita.server.get(`/api/jobs/${id}`);
       if (!job.result) throw new Error("This song is not separated yet.");
       const song = await partita.server.get(`/api/songs/${job.song_id}`);
-      this.close();
+      if (turn !== this.turn) return; // somewhere else meanwhile
       Object.assign(this, { job, song, region: null, isLooping: false, isNull: false, isOriginal: false });
       this._tellFacts();
       const { samples, ...coding } = song.player;
@@ -81,11 +83,14 @@
 
     /** Leave the song; nothing of it plays on. */
     close() {
+      this.turn++;
       if (!this.engine) return;
       this.engine.pause();
       if (this.engine.context) this.engine.context.close();
       this.engine = null;
       cancelAnimationFrame(this.frame);
+      this.lanes.load([], [], 1);
+      for (const id of ["song-name", "song-facts", "downloads", "player-status"]) $(id).replaceChildren();
     }
 
     tell(text) {

@@ -27,7 +27,7 @@ from partita.serve.web.answers import job_json, song_json
 from partita.serve.web.bodies import chunks, json_object, request_key, text_of
 from partita.serve.web.events import event_stream
 from partita.serve.web.guard import COOKIE, session_of
-from partita.serve.web.pieces import HEADROOM, piece
+from partita.serve.web.pieces import HEADROOM, song_piece, stem_piece
 from partita.weights.cards import DEFAULT_MODEL
 
 _WRITE_BYTES = 1 << 20
@@ -173,7 +173,7 @@ class Service:
         """Return a piece of a song for the player."""
         song = self.library.song(request.path_params["song"])
         number = _piece_number(request)
-        flac = piece(self.library.song_path(song), song.sample_rate, number)
+        flac = song_piece(self.library.song_path(song), song.sample_rate, number)
         return Response(flac, media_type="audio/flac", headers=_FOREVER)
 
     # Jobs
@@ -222,7 +222,7 @@ class Service:
         job, stem = self._stem(request)
         song = self.library.song(job.song_id)
         number = _piece_number(request)
-        flac = piece(self.library.job_folder(job) / stem.file, song.sample_rate, number)
+        flac = stem_piece(self.library.job_folder(job) / stem.file, song.sample_rate, number)
         return Response(flac, media_type="audio/flac", headers=_FOREVER)
 
     def _stem(self, request: Request) -> tuple[JobRecord, StemRecord]:
