@@ -242,6 +242,24 @@ def test_speed_and_pitch_under_the_pages_own_policy(watched, server, job):
     assert not watched.problems
 
 
+def test_what_is_heard_can_be_downloaded(player, stems):
+    page = player.page
+    page.click("#reset")
+    page.get_by_label("Mute harmonic").click()
+    page.get_by_label("Level of percussive").evaluate(
+        "(one) => { one.value = -6; one.dispatchEvent(new Event('input')); }"
+    )
+    page.select_option("#export-format", "wav float")
+    with page.expect_download(timeout=60_000) as download:
+        page.click("#export-start")
+    assert download.value.suggested_filename == "Ein Lied (mix).wav"
+    samples, rate = soundfile.read(download.value.path(), dtype="float32")
+    wanted = 10 ** (-6 / 20) * stems["percussive"] + stems["residual"]
+    assert rate == RATE
+    np.testing.assert_allclose(samples.T, wanted, atol=1e-6)
+    page.click("#reset")
+
+
 def test_keys_and_a_region(player):
     page = player.page
     page.click("#reset")

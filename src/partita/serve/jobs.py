@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import signal
 import sqlite3
 import threading
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from typing import Self
 
 from partita.errors import PartitaError
 from partita.serve.library import Library
 from partita.serve.limits import Limits, QueueFullError
 from partita.serve.records import JobRecord
-from partita.serve.separating import Task, serve_tasks
+from partita.serve.separating import Separation
 from partita.serve.states import Event, ImpossibleError, State
+from partita.serve.worker import Worker
 
-_PATIENCE_S = 5.0
 _AWAKE_S = 0.1
 _PAUSE_S = 5.0  # before another try, when the disk is full
 _log = logging.getLogger(__name__)
@@ -36,7 +32,7 @@ class JobQueue:
 
     def __init__(self, library: Library, limits: Limits) -> None:
         self._library, self._limits = library, limits
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self._ended, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
 
@@ -121,7 +117,7 @@ class JobQueue:
         job = self._library.apply(job.id, Event.START)
         song = self._library.song(job.song_id)
         folder = self._library.job_folder(job)
-        task = Task(self._library.song_path(song), song.name, folder, job.model)
+        task = Separation(self._library.song_path(song), song.name, folder, job.model)
         self._ready_worker().connection.send(task)
         while True:
             if self._ended.is_set():
@@ -159,46 +155,13 @@ class JobQueue:
             self._library.apply(job_id, Event.FAIL, error=rest[0])
         return bool(kind != "progress")
 
-    def _ready_worker(self) -> _Worker:
+    def _ready_worker(self) -> Worker:
         if self._worker is None or not self._worker.process.is_alive():
             self._end_worker()
-            self._worker = _Worker()
+            self._worker = Worker("partita-separation")
         return self._worker
 
     def _end_worker(self) -> None:
         if self._worker is not None:
             self._worker.end()
             self._worker = None
-
-
-class _Worker:
-    """The process that separates."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
-        self.connection: Connection
-        self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(
-            target=serve_tasks, args=(theirs,), daemon=True, name="partita-separation"
-        )
-        self.process.start()
-        theirs.close()
-
-    def why_it_ended(self) -> str:
-        """Return a sentence for a process that ended without an answer."""
-        self.process.join(_PATIENCE_S)
-        code = self.process.exitcode
-        if code == -signal.SIGKILL:
-            return "The system ended the separation, as it does when memory runs out."
-        return f"The separation's process ended unexpectedly (status {code})."
-
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        self.process.terminate()
-        self.process.join(_PATIENCE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        with contextlib.suppress(OSError):
-            self.connection.close()
-        self.process.close()

@@ -10,7 +10,8 @@ from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, new_id
 from partita.serve.limits import Limits, QueueFullError
 from partita.serve.records import SongRecord
-from partita.serve.separating import Task, _Models, _run
+from partita.serve.separating import Separation
+from partita.serve.worker import answer, reporter
 from partita.weights import cards
 
 
@@ -18,15 +19,15 @@ def run(task):
     """Return the answer, and the phases that were reported."""
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
-        answer = _run(task, _Models(), theirs)
+        found = answer(task, {}, reporter(theirs))
         phases = []
         while ours.poll():
             phases.append(ours.recv()[1])
-    return answer, list(dict.fromkeys(phases))
+    return found, list(dict.fromkeys(phases))
 
 
 def test_stems_are_written_and_described(write_song, song, tmp_path):
-    task = Task(write_song(), "a song", tmp_path / "stems", "hpss")
+    task = Separation(write_song(), "a song", tmp_path / "stems", "hpss")
     (kind, result), phases = run(task)
     assert kind == "done"
     assert phases[0] == "loading"
@@ -41,16 +42,16 @@ def test_stems_are_written_and_described(write_song, song, tmp_path):
 
 
 def test_a_disk_that_fills_is_one_sentence(write_song, song, tmp_path):
-    task = Task(write_song(), "a song", tmp_path / "stems", "hpss")
+    task = Separation(write_song(), "a song", tmp_path / "stems", "hpss")
     with little_room(song.shape[1] * 4):
-        answer, _ = run(task)
-    assert answer == ("failed", "The library's disk is full: delete songs or free some space.")
+        found, _ = run(task)
+    assert found == ("failed", "The library's disk is full: delete songs or free some space.")
     assert not list((tmp_path / "stems").rglob("*.flac"))
 
 
 def test_a_song_that_is_gone_is_called_by_its_name(tmp_path):
-    answer, _ = run(Task(tmp_path / "song.wav", "a song", tmp_path / "stems", "hpss"))
-    assert answer == ("failed", "a song: no such file")
+    found, _ = run(Separation(tmp_path / "song.wav", "a song", tmp_path / "stems", "hpss"))
+    assert found == ("failed", "a song: no such file")
 
 
 def test_weights_that_cannot_be_had(write_song, tmp_path, monkeypatch):
@@ -58,9 +59,9 @@ def test_weights_that_cannot_be_had(write_song, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert "umx" in cards.CARDS
-    (kind, why), _ = run(Task(write_song(), "a song", tmp_path / "stems", "umx"))
+    (kind, why), _ = run(Separation(write_song(), "a song", tmp_path / "stems", "umx"))
     assert kind == "failed"
-    assert "partita models fetch umx" in why
+    assert "partita models fetch NAME" in why
     assert str(tmp_path) not in why
 
 

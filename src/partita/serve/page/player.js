@@ -6,7 +6,7 @@
   const FINE_SEEK_S = 1;
   const PAUSES_S = [0.5, 1, 2, 5, 10];
   const MIXTURE = "\0mixture"; // a stem may be called anything
-  const { element, clock } = partita;
+  const { clock } = partita;
   const $ = (id) => document.getElementById(id);
 
   /* Pieces come as FLAC; a connection that breaks is tried again. */
@@ -47,6 +47,7 @@
         mark: (region, isFinal) => this.setRegion(region, isFinal),
         choose: (lane) => this.choose(lane),
       });
+      this.exports = new partita.Exports(this);
       this._listen();
     }
 
@@ -74,8 +75,8 @@
       this.lanes.load(lanes, job.result.stems.map((stem) => ({ peaks: stem.peaks, peak: 1 })), this.engine.duration);
       this.choose(lanes[0]);
       this._setTempo(1, 0);
-      this._offerDownloads();
       this.tell("");
+      this.exports.open(job, song).catch((error) => this.tell(error.message));
       this._heardChanged();
       this._warm();
       this._frame();
@@ -230,16 +231,6 @@
       if (model && model.licence) facts.push(`licence of the model: ${model.licence}`);
       if (job.result.gain_db < -0.005) facts.push(`stems ${job.result.gain_db.toFixed(1).replace("-", "−")} dB against clipping`);
       $("song-facts").textContent = [...facts, ...job.result.warnings].join(" · ");
-    }
-
-    _offerDownloads() {
-      const { job, song } = this;
-      const links = job.result.stems.map((stem) => {
-        const href = `/api/jobs/${job.id}/stems/${encodeURIComponent(stem.name)}`;
-        return element("a", { class: "button", href, download: true }, stem.name, element("span", { class: "muted" }, ` FLAC, ${partita.bytes(stem.size)}`));
-      });
-      links.push(element("a", { class: "button", href: `/api/songs/${song.id}/file`, download: true }, "the song as it was"));
-      $("downloads").replaceChildren(...links);
     }
 
     _listen() {

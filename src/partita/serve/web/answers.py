@@ -13,6 +13,7 @@ from partita.errors import AudioReadError, PartitaError, UnknownNameError, Usage
 from partita.reports.page.coding import page_coding
 from partita.serve.library import NotFoundError
 from partita.serve.limits import DiskFullError, QueueFullError, TooLargeError
+from partita.serve.mixes import MixError
 from partita.serve.records import JobRecord, SongRecord
 from partita.serve.states import ImpossibleError
 from partita.serve.web.bodies import TooSlowError
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (AudioReadError, 422),
     (UnknownNameError, 422),
     (UsageError, 400),
+    (MixError, 422),
     (PartitaError, 500),
     (sqlite3.OperationalError, 507),
 )
@@ -43,7 +45,11 @@ def error_answer(_request: Request, error: Exception) -> Response:
     if status == 500:
         _log.error("%s: %s", type(error).__name__, error, exc_info=error)
     known = isinstance(error, PartitaError)
-    text = str(error) if known else "Something went wrong; the server's log says what."
+    text = (
+        str(error).replace("`", "")
+        if known
+        else "Something went wrong; the server's log says what."
+    )
     headers = {"retry-after": "60"} if status == 503 else {}
     return JSONResponse({"error": text}, status, headers)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from partita import __version__
+from partita.audio.formats import FORMATS
 
 _TEXT, _NUMBER, _INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
 _MAYBE_NUMBER = {"type": ["number", "null"]}
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 
@@ -69,6 +71,34 @@ _SCHEMAS = {
         speed={**_MAYBE_NUMBER, "description": "Seconds of music in a second on two cores."},
         recommended={**_TEXT, "description": "Why; empty: it is not."},
     ),
+    "Wish": {
+        "type": "object",
+        "properties": {
+            "recipe": {**_MAYBE_TEXT, "description": "One of those that fit the stems."},
+            "format": {**_TEXT, "enum": list(FORMATS), "default": "wav"},
+            "bits": {**_MAYBE_TEXT, "description": "16, 24 or float, of wav and flac."},
+            "gain": {"type": "object", "additionalProperties": _NUMBER, "description": "dB"},
+            "pan": {
+                "type": "object",
+                "additionalProperties": _NUMBER,
+                "description": "-1 (left) to 1 (right)",
+            },
+            "mute": _list(_TEXT),
+            "solo": _list(_TEXT),
+            "speed": {**_MAYBE_NUMBER, "minimum": 0.5, "maximum": 1.5},
+            "pitch": {**_MAYBE_NUMBER, "minimum": -12, "maximum": 12},
+            "loudness": {**_MAYBE_NUMBER, "minimum": -40, "maximum": -5},
+        },
+        "additionalProperties": False,
+    },
+    "Mix": _object(
+        id=_TEXT,
+        name={**_TEXT, "description": "Of the file."},
+        size=_INTEGER,
+        gain_db=_NUMBER,
+        loudness_lufs=_MAYBE_NUMBER,
+        warnings=_list(_TEXT),
+    ),
     "Changes": _object(
         all={"type": "boolean", "description": "Whether what is not listed does not exist."},
         songs=_list(_ref("Song")),
@@ -85,7 +115,7 @@ _STATUS_TEXTS = {
     409: "It cannot happen to a separation in this state.",
     413: "The file is too large, or the song too long.",
     416: "The range lies outside the file.",
-    422: "The song cannot be decoded, or there is no such model.",
+    422: "It cannot be decoded, made or found by that name.",
     503: "The queue is full.",
     507: "The disk is full.",
 }
@@ -187,6 +217,34 @@ def _paths() -> dict[str, dict[str, Any]]:
             "Cancel a separation", job, failures=(404, 409))},
         "/api/jobs/{job}/retry": {"post": _operation(
             "Try again what failed or was cancelled", job, failures=(404, 409))},
+        "/api/jobs/{job}/recipes": {
+            "get": _operation(
+                "Recipes for mixes that fit the stems",
+                {200: _json(_object(recipes=_list(_object(name=_TEXT, summary=_TEXT))))},
+                failures=(404,),
+            )
+        },
+        "/api/jobs/{job}/mixes": {
+            "post": _operation(
+                "Make a mix: it is answered when it is there",
+                {201: _json(_ref("Mix"))},
+                failures=(400, 404, 408, 413, 422, 503, 507),
+                body=_json(_ref("Wish")),
+            )
+        },
+        "/api/mixes/{mix}": {
+            "get": _operation(
+                "A mix; the last eight are kept",
+                file_answers,
+                failures=(404,),
+                parameters=(_RANGE,),
+            )
+        },
+        "/api/jobs/{job}/zip": {
+            "get": _operation(
+                "All stems in FLAC", {200: {"application/zip": {}}}, failures=(404,)
+            )
+        },
         "/api/jobs/{job}/stems/{stem}": {"get": _operation(
             "A stem in FLAC, of the song's length and sample rate", file_answers, failures=(404,),
             parameters=(_RANGE,))},

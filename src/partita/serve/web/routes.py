@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import shutil
+import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from partita import __version__
 from partita.errors import UsageError
+from partita.mixing.output import zip_stream
 from partita.serve.intake import Intake
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, NotFoundError
 from partita.serve.limits import Limits
+from partita.serve.mixes import Mixes, recipes_for
 from partita.serve.names import download_name
 from partita.serve.offered import check_model, offered_models
 from partita.serve.records import JobRecord, StemRecord
@@ -32,6 +37,8 @@ from partita.weights.cards import DEFAULT_MODEL
 
 _WRITE_BYTES = 1 << 20
 _MOST_PIECES = 100_000
+_LOOK_S = 0.5  # whether a client is still there
+_GONE = "The file is gone from the library's folder."
 _FOREVER = {"cache-control": "private, max-age=86400, immutable"}
 _FRESH = {"cache-control": "no-store"}
 
@@ -44,6 +51,7 @@ class Service:
     ----------
     library : Library
     queue : JobQueue
+    mixes : Mixes
     limits : Limits
     token : str or None
     is_closing : callable
@@ -52,6 +60,7 @@ class Service:
 
     library: Library
     queue: JobQueue
+    mixes: Mixes
     limits: Limits
     token: str | None
     is_closing: Callable[[], bool]
@@ -77,6 +86,10 @@ class Service:
             Route("/api/jobs/{job}", self.delete_job, methods=["DELETE"]),
             Route("/api/jobs/{job}/cancel", self.cancel_job, methods=["POST"]),
             Route("/api/jobs/{job}/retry", self.retry_job, methods=["POST"]),
+            Route("/api/jobs/{job}/recipes", self.recipes),
+            Route("/api/jobs/{job}/mixes", self.add_mix, methods=["POST"]),
+            Route("/api/mixes/{mix}", self.mix_file),
+            Route("/api/jobs/{job}/zip", self.stems_zip),
             Route("/api/jobs/{job}/stems/{stem}", self.stem_file),
             Route("/api/jobs/{job}/stems/{stem}/pieces/{number:int}", self.stem_piece),
         ]
@@ -225,6 +238,64 @@ class Service:
         flac = stem_piece(self.library.job_folder(job) / stem.file, song.sample_rate, number)
         return Response(flac, media_type="audio/flac", headers=_FOREVER)
 
+    def stems_zip(self, request: Request) -> Response:
+        """Return all stems in one archive, which is made while it is sent."""
+        job = self._done_job(request)
+        assert job.result is not None
+        song, folder = self.library.song(job.song_id), self.library.job_folder(job)
+        name = download_name(song.name)
+        files = {
+            f"{name}/{download_name(stem.name)}.flac": folder / stem.file
+            for stem in job.result.stems
+        }
+        if not all(path.is_file() for path in files.values()):
+            raise NotFoundError(_GONE)
+        archive = quote(f"{name} ({job.model}).zip")
+        headers = {"content-disposition": f"attachment; filename*=utf-8''{archive}"}
+        return StreamingResponse(zip_stream(files), media_type="application/zip", headers=headers)
+
+    # Mixes
+
+    def recipes(self, request: Request) -> Response:
+        """Return the recipes that fit a job's stems."""
+        job = self._done_job(request)
+        assert job.result is not None
+        found = recipes_for([stem.name for stem in job.result.stems])
+        recipes = [{"name": name, "summary": summary} for name, summary in found]
+        return JSONResponse({"recipes": recipes})
+
+    async def add_mix(self, request: Request) -> Response:
+        """Make a mix; given up when the client leaves."""
+        wish = await json_object(request)
+        job = await run_in_threadpool(self.library.job, request.path_params["job"])
+        is_gone = threading.Event()
+        making = asyncio.ensure_future(run_in_threadpool(self.mixes.make, job, wish, is_gone))
+        while not making.done():
+            await asyncio.wait([making], timeout=_LOOK_S)
+            if await request.is_disconnected():
+                is_gone.set()
+        mix = await making
+        found = {
+            "id": mix.id,
+            "name": mix.name,
+            "size": mix.path.stat().st_size,
+            "gain_db": mix.result.gain_db,
+            "loudness_lufs": mix.result.loudness_lufs,
+            "warnings": list(mix.result.warnings),
+        }
+        return JSONResponse(found, 201, {"location": f"/api/mixes/{mix.id}"})
+
+    def mix_file(self, request: Request) -> Response:
+        """Return a mix."""
+        mix = self.mixes.get(request.path_params["mix"])
+        return _file(mix.path, mix.name)
+
+    def _done_job(self, request: Request) -> JobRecord:
+        job = self.library.job(request.path_params["job"])
+        if job.result is None:
+            raise NotFoundError("The song is not separated.")
+        return job
+
     def _stem(self, request: Request) -> tuple[JobRecord, StemRecord]:
         job = self.library.job(request.path_params["job"])
         for stem in () if job.result is None else job.result.stems:
@@ -242,7 +313,7 @@ def _piece_number(request: Request) -> int:
 
 def _file(path: Any, name: str) -> Response:
     if not path.is_file():
-        raise NotFoundError("The file is gone from the library's folder.")
+        raise NotFoundError(_GONE)
     return FileResponse(path, filename=download_name(name))
 
 

@@ -18,6 +18,7 @@ from partita.errors import UsageError
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library
 from partita.serve.limits import Limits
+from partita.serve.mixes import Mixes
 from partita.serve.web.app import make_app
 from partita.serve.web.guard import is_loopback
 from partita.serve.web.routes import Service
@@ -73,8 +74,9 @@ def serve(
         contextlib.closing(_listen(host, port)) as listener,
         Library(library_folder) as library,
         JobQueue(library, limits) as queue,
+        Mixes(library) as mixes,
     ):
-        service = Service(library, queue, limits, token, lambda: server.should_exit)
+        service = Service(library, queue, mixes, limits, token, lambda: server.should_exit)
         config = uvicorn.Config(
             make_app(service),
             lifespan="off",
