@@ -1,5 +1,6 @@
 """A whole comparison of tiny models on songs of a second."""
 
+import importlib
 import json
 import pickle
 import shutil
@@ -263,3 +264,33 @@ def test_scores_of_other_metrics_are_made_again_and_it_is_said(
     assert scores[0] == scores[1]
     said = "tiny: earlier scores are of another version of the metrics"
     assert any(said in line for line in caplog.messages)
+
+
+CRASHING = """
+import os, signal
+from partita.comparison.jobs import SeparationJob
+
+class CrashingJob(SeparationJob):
+    def _one(self, job, *others):
+        if job.track.name == "song 1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._one(job, *others)
+"""
+
+
+def test_a_track_that_fails_or_crashes_costs_that_track_only(checkpoint, tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data", tracks=4, seconds=0.6)
+    broken, _ = soundfile.read(data / "song 2" / "rest.wav")
+    broken[100] = np.nan
+    soundfile.write(data / "song 2" / "rest.wav", broken, 44100, subtype="FLOAT")
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    crashing = importlib.import_module("crashing")
+    monkeypatch.setattr("partita.comparison.separating.SeparationJob", crashing.CrashingJob)
+    found = compare(open_dataset(data), [Entrant("tiny", str(checkpoint))], cache=tmp_path / "c")
+    (result,) = found.results
+    assert list(result.scores) == ["song 0", "song 3"]
+    assert list(result.failures) == ["song 1", "song 2"]
+    assert result.failures["song 1"].startswith("song 1: its process was killed (signal 9)")
+    assert "rest.wav: NaN or infinite samples from 0.002 s on" in result.failures["song 2"]
