@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -178,9 +179,13 @@ class _Run:
                 folder=folder.path,
                 device=self._options.device,
             )
-            with self._work.part(f"{result.entrant.name}: training", self._seconds) as advance:
-                for message in messages_of(job):
-                    log_message(message, result.entrant.name)
+            name = result.entrant.name
+            with (
+                self._work.part(f"{name}: training", self._seconds) as advance,
+                contextlib.closing(messages_of(job)) as messages,
+            ):
+                for message in messages:
+                    log_message(message, name)
                     if "progress" in message:
                         done, total = message["progress"]
                         advance(done / max(total, 1))

@@ -138,20 +138,21 @@ class _Separated:
             tuple(waiting.values()),
         )
         running = ""
-        for message in messages_of(job):
-            log_message(message, self._name)
-            running = message.get("begins", running)
-            if "progress" in message:
-                left(_seconds(waiting.values()) - message["progress"][0])
-            error = message.get("error") or message.get("ended")
-            if error and waiting:
-                if not running:
-                    raise PartitaError(error)
-                self._failures[running] = _line_of(running, error)
-            if "track" in message or (error and waiting):
-                del waiting[running]
-                left(_seconds(waiting.values()))
-                running = ""
+        with contextlib.closing(messages_of(job)) as messages:
+            for message in messages:
+                log_message(message, self._name)
+                running = message.get("begins", running)
+                if "progress" in message:
+                    left(_seconds(waiting.values()) - message["progress"][0])
+                error = message.get("error") or message.get("ended")
+                if error and waiting:
+                    if not running:
+                        raise PartitaError(error)
+                    self._failures[running] = _line_of(running, error)
+                if "track" in message or (error and waiting):
+                    del waiting[running]
+                    left(_seconds(waiting.values()))
+                    running = ""
 
     def _score(self, jobs: Sequence[TrackJob]) -> None:
         """Score what is separated."""

@@ -98,7 +98,9 @@ class MixtureStream:
         All windows of a song share it: a song that begins with a bass in the centre is not mono.
         """
         meter = StereoMeter(self.rate)
-        digest = hashlib.sha256(repr((self.rate, self.in_channels, self.keep_rate)).encode())
+        # Otherwise it makes no difference to what the estimator gets.
+        is_grouped = self.keep_rate and self.in_channels != self.estimator.channels
+        digest = hashlib.sha256(repr((self.rate, self.in_channels, is_grouped)).encode())
         for block in blocks:
             if self._has_field:
                 both = split_channels(block, 2) if self.keep_rate else mix_channels(block, 2)[None]

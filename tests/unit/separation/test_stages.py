@@ -97,7 +97,7 @@ def test_other_options_are_other_estimates(models, mixture, tmp_path, runs, chan
     assert (("vocals", RATE) in runs) == ran
 
 
-@pytest.mark.parametrize("change", ["a sample", "rate", "channels", "keep_rate"])
+@pytest.mark.parametrize("change", ["a sample", "rate", "channels"])
 def test_another_mixture_is_another_entry(models, mixture, tmp_path, runs, change):
     name = "{a}+{b}".format(**models)
     Separator(name, stage_cache=tmp_path)(mixture, RATE)
@@ -109,9 +109,21 @@ def test_another_mixture_is_another_entry(models, mixture, tmp_path, runs, chang
         rate = 48000
     elif change == "channels":
         other = other[:1]
-    separator = Separator(name, stage_cache=tmp_path)
-    separator(other, rate, keep_rate=change == "keep_rate")
+    Separator(name, stage_cache=tmp_path)(other, rate)
     assert ("vocals", RATE) in runs
+
+
+@pytest.mark.parametrize(("channels", "is_shared"), [(1, False), (2, True), (4, False)])
+def test_the_rate_of_stems_is_no_part_of_a_stage(
+    models, mixture, tmp_path, runs, channels, is_shared
+):
+    name = "{a}+{b}".format(**models)
+    many = np.concatenate([mixture, mixture[::-1]])[:channels]
+    Separator(name, stage_cache=tmp_path)(many, 48000)
+    runs.clear()
+    found = Separator(name, stage_cache=tmp_path)(many, 48000, keep_rate=True)
+    assert (("vocals", RATE) not in runs) == is_shared
+    assert equal(found, Separator(name)(many, 48000, keep_rate=True))
 
 
 def test_mono_songs_and_files_are_kept_as_well(models, write_song, mixture, tmp_path, runs):
