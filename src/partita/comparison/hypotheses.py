@@ -219,7 +219,7 @@ class Hypotheses:
         differences = _window_differences(trained, summed, has_both)
         caption = (
             f"Sums: {' + '.join(parts)} of {_RECIPE} that learned the sum, and the sum of the "
-            f"estimates of one that learned each stem, on {len(has_both)} that have both. "
+            f"estimates of one that learned each stem, on {', '.join(sorted(has_both))}. "
             f"{self.data.words}; budget {self.budget.name}; {seeds(joint)}; {convention(joint)}."
         )
         columns = [Column("system", digits=None), *(Column(f, "dB") for f in ("SDR", "SIR", "SAR"))]

@@ -227,20 +227,32 @@ class TrainingJob:
         from partita.training.run import Start, train
         from partita.training.run_folder import RunFolder
 
+        start = Start(load_recipe(self.plan.recipe), self.plan.settings)
+
+        def begin_or_resume(*, resume: bool) -> None:
+            train(
+                start,
+                self.data,
+                self.folder,
+                observer=_Observer(report),
+                subset=self.plan.subset,
+                exclude=self.exclude,
+                layout=self.layout,
+                device=choose_device(self.device),
+                resume=resume,
+                overwrite=not resume,
+                cancel=report.cancel,
+            )
+
         has_begun = RunFolder(self.folder).description.exists()
-        train(
-            Start(load_recipe(self.plan.recipe), self.plan.settings),
-            self.data,
-            self.folder,
-            observer=_Observer(report),
-            subset=self.plan.subset,
-            exclude=self.exclude,
-            layout=self.layout,
-            device=choose_device(self.device),
-            resume=has_begun,
-            overwrite=not has_begun,
-            cancel=report.cancel,
-        )
+        try:
+            begin_or_resume(resume=has_begun)
+        except UsageError:
+            if not has_begun:
+                raise
+            # The same songs at another place, such as another table: whoever else has the folder
+            # stops this as well.
+            begin_or_resume(resume=False)
 
 
 class _Observer:

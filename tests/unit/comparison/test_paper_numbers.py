@@ -18,11 +18,11 @@ def test_overall_is_the_mean_of_the_sources(number):
 
 def test_slips_of_the_paper_are_found_in_its_figures():
     assert slips(TABLES[6]) == [
-        "The paper's table 6 says an SDR of 1.99 dB for NMF, its table 7 -1.992."
+        "The paper's table 6 says an SDR of 1.990 dB for NMF, its table 7 −1.992."
     ]
     assert [line.partition(" says")[2] for line in slips(TABLES[7])] == [
-        " an overall SDR of -1.992 dB; the mean of its four rows is -4.492.",
-        " an overall SIR of 1.554 dB; the mean of its four rows is -0.225.",
+        " an overall SDR of −1.992 dB; the mean of its four rows is −4.492.",
+        " an overall SIR of 1.554 dB; the mean of its four rows is −0.225.",
         " an overall SAR of 4.006 dB; the mean of its four rows is 3.279.",
     ]
 

@@ -164,14 +164,18 @@ def slips(table: PaperTable) -> list[str]:
             mean = statistics.fmean(table.rows[source][column] for source in SOURCES)
             if abs(said - mean) > _ROUNDING_DB:
                 found.append(
-                    f"The paper's table {table.number} says an overall {figure} of {said:.3f} dB; "
-                    f"the mean of its four rows is {mean:.3f}."
+                    f"The paper's table {table.number} says an overall {figure} of "
+                    f"{_text(said)} dB; the mean of its four rows is {_text(mean)}."
                 )
         for model, number in DETAILS.items() if table.number not in DETAILS.values() else ():
             said, detailed = table.rows[model][column], TABLES[number].rows[OVERALL][column]
             if abs(said - detailed) > _ROUNDING_DB:
                 found.append(
-                    f"The paper's table {table.number} says an {figure} of {said:.3g} dB for "
-                    f"{model}, its table {number} {detailed:.3f}."
+                    f"The paper's table {table.number} says an {figure} of {_text(said)} dB for "
+                    f"{model}, its table {number} {_text(detailed)}."
                 )
     return found
+
+
+def _text(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")

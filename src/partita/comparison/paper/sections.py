@@ -195,10 +195,8 @@ class PaperSections:
         notes = [*slips(paper), words.why_missing(result), stands_for]
         if one and ours:
             sdr, sir, sar = overall(means_of(result, self._excerpts))
-            notes.append(
-                f"With means over windows instead of medians, overall is SDR {sdr:.2f}, "
-                f"SIR {sir:.2f}, SAR {sar:.2f} dB."
-            )
+            figures = f"SDR {sdr:.2f}, SIR {sir:.2f}, SAR {sar:.2f} dB".replace("-", "−")
+            notes.append(f"With means over windows instead of medians, overall is {figures}.")
         columns = [Column("source", digits=None), *_columns("paper"), *_columns("ours")]
         table = Table(f"table-{number}", caption, columns, rows, notes=[n for n in notes if n])
         return [table, Text(of_sources(paper, ours), verdict=True)]
@@ -275,13 +273,14 @@ def _cell(value: float) -> float | None:
 
 
 def _best(rows: Sequence[Sequence[Cell]], columns: range) -> Mapping[int, Sequence[int]]:
-    """Mark the best of each column, without the oracles."""
+    """Mark the best of each column, without floor and ceilings: the mixture has no artifacts."""
     found: dict[int, Sequence[int]] = {}
+    others = (names.FLOOR, *names.CEILINGS)
     for column in columns:
         values = {
             index: value
             for index, row in enumerate(rows)
-            if isinstance(value := row[column], float) and row[0] not in names.CEILINGS
+            if isinstance(value := row[column], float) and row[0] not in others
         }
         if values:
             top = max(values.values())
