@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from partita.datasets.tracks import order_stems
 from partita.evaluation.scores import TrackScores
 
 _VARYING = "different in some tracks"
+_SEED = re.compile(r"(training\.)?seed=")
 
 
 def conditions(comparison: Comparison) -> list[str]:
@@ -104,20 +106,27 @@ def _together(systems: Mapping[str, Sequence[TrackScores]]) -> str:
 
 
 def _trainings(comparison: Comparison) -> str:
-    texts = []
+    """Say budget and seed of the trainings; `tables.trainings_table` has all of their settings."""
+    names: dict[str, list[str]] = {}
     for result in comparison.results:
-        plan = result.entrant.training
-        if plan is None:
-            continue
-        facts = [f"recipe {plan.recipe}", *plan.settings]
-        if result.costs.training_s is not None:
-            facts.append(f"took {_duration(result.costs.training_s)}")
-        texts.append(f"{result.entrant.name} ({', '.join(facts)})")
-    if not texts:
+        if result.entrant.training is not None:
+            names.setdefault(_budget(result), []).append(result.entrant.name)
+    if not names:
         return ""
     count = len(comparison.trained_on)
     tracks = f" on {count} other track{'s' * (count != 1)}" if count else ""
-    return f"Trained here{tracks}: {'; '.join(texts)}."
+    listed = (f"{', '.join(who)} ({budget})" for budget, who in names.items())
+    return f"Trained here{tracks}: {'; '.join(listed)}."
+
+
+def _budget(result: EntrantResult) -> str:
+    plan = result.entrant.training
+    assert plan is not None
+    seeds = [text.partition("=")[2] for text in plan.settings if _SEED.match(text)]
+    facts = [f"seed {seeds[-1] if seeds else 0}"]
+    if result.losses:
+        facts.insert(0, f"{result.losses[-1]['step']:g} steps")
+    return ", ".join(facts)
 
 
 def _separations(results: Sequence[EntrantResult]) -> str:

@@ -16,6 +16,7 @@ from partita.comparison.tables import (
     paired_table,
     summary_table,
     track_tables,
+    trainings_table,
 )
 from partita.evaluation.aggregate import track_values
 from partita.evaluation.paired import PairedDifference, paired_differences
@@ -37,8 +38,8 @@ def standard_sections(comparison: Comparison) -> list[Section]:
     Returns
     -------
     list of Section
-        Summary, paired differences, distributions, all metrics, costs, tracks, losses of
-        trainings, failures; those that have nothing to show are left out. Figures are those that
+        Summary, paired differences, distributions, all metrics, costs, tracks, trainings with
+        their losses, failures; those that have nothing to show are left out. Figures are those that
         `partita.evaluation` aggregates, so those of a benchmark of the same stems.
 
     Raises
@@ -57,7 +58,11 @@ def standard_sections(comparison: Comparison) -> list[Section]:
     found.append(("Costs", [costs_table(comparison)]))
     if comparison.systems:
         found.append(("Tracks", track_tables(comparison)))
-    found += [("Losses", _losses(comparison)), ("Failures", [failures] if failures else [])]
+    trainings = trainings_table(comparison)
+    found += [
+        ("Trainings", [*([trainings] if trainings else []), *_losses(comparison)]),
+        ("Failures", [failures] if failures else []),
+    ]
     return [Section(title, blocks) for title, blocks in found if blocks]
 
 

@@ -162,6 +162,29 @@ def costs_table(comparison: Comparison) -> Table:
     )
 
 
+def trainings_table(comparison: Comparison) -> Table | None:
+    """Return one row a trained entrant: recipe, settings, steps, time; None where none was."""
+    rows: list[list[Cell]] = []
+    for result in comparison.results:
+        plan = result.entrant.training
+        if plan is None:
+            continue
+        steps = int(result.losses[-1]["step"]) if result.losses else None
+        time = None if result.costs.training_s is None else result.costs.training_s / 60
+        rows.append([result.entrant.name, plan.recipe, ", ".join(plan.settings), steps, time])
+    if not rows:
+        return None
+    return Table(
+        name="trainings",
+        caption=caption("How the systems were trained.", comparison),
+        columns=[
+            *(_SYSTEM, Column("recipe"), Column("changed settings"), Column("steps", digits=0)),
+            Column("time", "min"),
+        ],
+        rows=rows,
+    )
+
+
 def track_tables(comparison: Comparison) -> list[Table]:
     """Return one table a target: the SDR of each track and system."""
     tables = []

@@ -77,8 +77,8 @@ def usual():
         result("small", [4.0, 4, 4, 4, 4], entrant=trained,
                costs=Costs(100_000, training_s=125.0),
                failures={"song 5": "no space left", "song 6": "no space left"},
-               losses=[{"epoch": 1, "train": 5.0, "valid": 6.0, "train_bass": 1.0},
-                       {"epoch": 2, "train": 0.5, "valid": 0.7, "train_bass": 1.0}]),
+               losses=[{"epoch": 1, "step": 10, "train": 5.0, "valid": 6.0, "train_bass": 1.0},
+                       {"epoch": 2, "step": 20, "train": 0.5, "valid": 0.7, "train_bass": 1.0}]),
         result("two", [6.0] * 7, targets=("vocals", "accompaniment")),
         EntrantResult(Entrant("gone", "umxl"), failures={"": "weights cannot be had"}),
     )  # fmt: skip
@@ -89,7 +89,7 @@ def test_all_captions_say_what_figures_hold_for(usual):
         block.caption for blocks in blocks_of(usual).values() for block in blocks
         if not isinstance(block, Text)
     ]  # fmt: skip
-    assert len(captions) == 13  # tables of five targets among them
+    assert len(captions) == 14  # tables of five targets among them
     for text in captions:
         assert "Data: album (test), 7 tracks of 10 s." in text
         assert "BSS Eval v4, windows of 1 s every 1 s, median over windows, then over" in text
@@ -98,10 +98,7 @@ def test_all_captions_say_what_figures_hold_for(usual):
             "Scored together: vocals, drums, bass, other (mixture, umx, small); "
             "vocals, accompaniment (two)." in text
         )
-        assert (
-            "Trained here: small (recipe open-unmix, training.minutes=2, training.seed=7, "
-            "took 2.1 min)." in text
-        )
+        assert "Trained here: small (20 steps, seed 7)." in text
 
 
 def test_captions_say_what_was_drawn_and_learned():
@@ -116,7 +113,7 @@ def test_captions_say_what_was_drawn_and_learned():
         "SDR, ISR, SIR, SAR: BSS Eval v3, one window for each track, median over tracks; "
         "intervals: 95 % bootstrap over tracks, seed 3.",
         "Scored together: vocals, drums, bass, other.",
-        "Trained here on 2 other tracks: mine (recipe unet).",
+        "Trained here on 2 other tracks: mine (seed 0).",
         "Separated with settings: mine (shifts=2).",
     ]
 
@@ -211,7 +208,9 @@ def test_plots(usual):
     assert isinstance(boxes, BoxPlot)
     assert boxes.groups["vocals"]["umx"]["song 6"] == 11.0
     assert set(boxes.groups["accompaniment"]) == {"two"}
-    (chart,) = blocks["Losses"]
+    table, chart = blocks["Trainings"]
+    settings = "training.minutes=2, training.seed=7"
+    assert table.rows == [["small", "open-unmix", settings, 20, 125 / 60]]
     assert isinstance(chart, LineChart)
     assert chart.curves == {"training": [(1, 5.0), (2, 0.5)], "validation": [(1, 6.0), (2, 0.7)]}
     assert chart.log_y
