@@ -27,7 +27,7 @@ Samples = npt.NDArray[np.float32]
 #: Other names of a song without its vocals.
 _INSTRUMENTALS = (ACCOMPANIMENT, "instrumental", "no_vocals")
 _MOST_NAMED = 3
-#: Decoders may lose so much at the end of lossy files: FFmpeg's does in some of Vorbis.
+#: Decoders may lose so much at the end of lossy files: FFmpeg's does in short ones of Vorbis.
 _CODECS_DIFFER_S = 0.1
 
 

@@ -40,6 +40,7 @@ def test_all_stems_are_the_mixture(song, tmp_path):
     assert made.duration_s == SAMPLES / RATE
 
 
+@pytest.mark.slow
 def test_stems_that_add_up_to_the_mixture_are_mixed_back(tiny_model, tmp_path, song):
     mixture = sum(STEMS.values())
     soundfile.write(tmp_path / "m.wav", mixture.T, RATE, subtype="FLOAT")
@@ -49,6 +50,7 @@ def test_stems_that_add_up_to_the_mixture_are_mixed_back(tiny_model, tmp_path, s
     assert read(tmp_path / "back.wav") == pytest.approx(mixture, abs=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     gains=st.dictionaries(st.sampled_from(list(STEMS)), st.floats(-40, 6)),
@@ -62,6 +64,7 @@ def test_mixes_are_sums_of_stems(song, tmp_path, gains, mute):
     assert read(tmp_path / "b.wav") == pytest.approx(wanted, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_one_gain_against_clipping(tmp_path):
     stems = {name: 8 * samples for name, samples in STEMS.items()}
     song = write_stems(tmp_path / "loud", stems)
@@ -93,6 +96,7 @@ def test_every_format_has_length_and_position(song, tmp_path, suffix):
     assert title == "A song (karaoke)"
 
 
+@pytest.mark.slow
 def test_practice_tracks_and_what_they_are_called(song, tmp_path):
     made = partita.mix(song, tmp_path / "out", "practice-pack", format="wav", bits="float")
     assert list(made.paths) == ["mix", *(f"practice_{stem}" for stem in STEMS)]
@@ -104,6 +108,7 @@ def test_practice_tracks_and_what_they_are_called(song, tmp_path):
     assert read(alone.paths["mix"]) == pytest.approx(wanted, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_dj_packs_in_an_archive(song, tmp_path):
     made = partita.mix(song, tmp_path / "a.zip", "dj-pack", bits="float")
     assert {*made.paths.values()} == {tmp_path / "a.zip"}
@@ -119,6 +124,7 @@ def test_dj_packs_in_an_archive(song, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["A song", "a.zip"]
 
 
+@pytest.mark.slow
 def test_stem_files_hold_what_is_heard(song, tmp_path):
     recipe = Recipe(gain={"drums": -12.0}, mute=("other",), pan={"bass": -1.0})
     path = tmp_path / "a.stem.mp4"
@@ -143,6 +149,7 @@ def test_mono_songs_become_stereo_where_something_is_panned(tmp_path):
     assert partita.mix(song, tmp_path / "b.wav", pan={"a": 0.5}).channels == 2
 
 
+@pytest.mark.slow
 def test_loudness(tmp_path):
     stems = noise_stems(RATE, level=0.05)
     song = write_stems(tmp_path / "song", stems)
