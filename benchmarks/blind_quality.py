@@ -244,7 +244,7 @@ HEADING = (
 
 def _found(row: Example) -> Iterator[Found]:
     version = f"{row['data']} {row['as']}".strip()
-    for quality in estimate_quality(shares_of(row)).stems:
+    for quality in estimate_quality(shares_of(row), row["model"]).stems:
         if quality.stem in row["truth"] and quality.sdr_db is not None:
             true_db = row["truth"][quality.stem]["uSDR"]
             yield Found(version, Path(row["model"]).name, quality.stem, true_db, quality)

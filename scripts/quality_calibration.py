@@ -4,10 +4,12 @@
 
 EXAMPLES are files of `benchmarks/blind_quality.py measure`. One line is fitted for each stem:
 SDR = offset + slope × implied SDR, by least squares, every data set and in it every song with equal
-weight, drawn towards the line of all stems. The errors are those of lines that were fitted without
-the song's data set (leave one data set out); those of "any stem", the line for stems that have none
-of their own, of lines fitted without data set and stem. Their quantiles, weighted in the same way,
-are the intervals: split conformal prediction with data sets as folds. Nothing is random.
+weight, drawn towards the line of all stems. Weights that partita has a card for get a correction of
+their own: the mean of their errors. The errors are those of fits without the song's data set; for
+models that are not known, without data set and model (models with the same first stage are one);
+for "any stem", the line of stems that have none, without the stem, too. Their quantiles, weighted
+in the same way, are the intervals: split conformal prediction with data sets, models and stems as
+folds. Nothing is random.
 
 Oracles are left out (their masks mean what they say): `report` of the benchmark has their errors.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from partita.evaluation.oracles import ORACLES
 from partita.evaluation.quality import calibration as target
 from partita.evaluation.quality.calibration import OTHER_STEMS, Calibration, Curve
 from partita.evaluation.quality.meter import Shares
+from partita.weights.cards import CARDS
 
 RANGE_DB = (-5.0, 25.0)
 LEAST_SDR_DB, MOST_SDR_DB = -10.0, 30.0
@@ -34,7 +37,9 @@ QUANTILES = (5, 10, 90, 95)
 PULL = 3.0  # songs' worth of the common line in each stem's
 LEAST_SONGS = 10
 
-Fold = Callable[["Point", "Point"], bool]
+SPLEETER = ("spleeter", "four-stems", "baseline")
+
+Lines = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -98,32 +103,58 @@ def fitted(chosen: Sequence[Point]) -> dict[str, tuple[float, float]]:
     }
 
 
+def corrections(chosen: Sequence[Point], lines: Lines) -> dict[str, float]:
+    """Return the mean error of each model that has a card, drawn towards 0."""
+    errors = np.array([p.sdr_db - predicted(p, lines) for p in chosen])
+    found = {}
+    for model in sorted({p.model for p in chosen} & set(CARDS)):
+        own = np.array([p.model == model for p in chosen])
+        songs = len({(p.data, p.song) for p in chosen if p.model == model})
+        weight = weights([p for p in chosen if p.model == model])
+        found[model] = float(np.average(errors[own], weights=weight)) * songs / (songs + PULL)
+    return found
+
+
+def predicted(point: Point, lines: Lines, curve: str | None = None) -> float:
+    """Return the SDR on a line, by default that of the stem."""
+    slope, offset = lines.get(curve or point.stem, lines[OTHER_STEMS])
+    return offset + slope * point.implied_db
+
+
+def family(point: Point) -> str:
+    """Return the model, or the first stage that it shares with others."""
+    return "spleeter" if point.model.startswith(SPLEETER) else point.model
+
+
 def errors(
-    every: Sequence[Point], leave_out: Sequence[str], curve: str | None = None
+    every: Sequence[Point],
+    leave_out: Sequence[Callable[[Point], str]],
+    curve: str | None = None,
 ) -> np.ndarray:
-    """Return true minus predicted SDR of each point, from fits without what shares a value.
+    """Return true minus predicted SDR of each point, from fits without what is like it.
 
     Parameters
     ----------
     every : sequence of Point
-    leave_out : sequence of str
-        Names of values: points that are like the predicted one in any of them are left out.
+    leave_out : sequence of callable
+        Points that are like the predicted one in any of these are left out.
     curve : str, optional
         Whose line predicts; default: that of the stem.
     """
     found = np.empty(len(every))
-    key = [tuple(getattr(p, name) for name in leave_out) for p in every]
-    for each in sorted(set(key)):
+    keys = [tuple(get(p) for get in leave_out) for p in every]
+    for each in sorted(set(keys)):
         rest = [
             p
-            for p, k in zip(every, key, strict=True)
-            if not set(enumerate(k)) & set(enumerate(each))
+            for p, key in zip(every, keys, strict=True)
+            if not any(one == other for one, other in zip(key, each, strict=True))
         ]
         lines = fitted(rest)
+        more = corrections(rest, lines)
         for index, point in enumerate(every):
-            if key[index] == each:
-                slope, offset = lines.get(curve or point.stem, lines[OTHER_STEMS])
-                found[index] = point.sdr_db - (offset + slope * point.implied_db)
+            if keys[index] == each:
+                correction = more.get(point.model, 0.0)
+                found[index] = point.sdr_db - predicted(point, lines, curve) - correction
     return found
 
 
@@ -140,18 +171,33 @@ def quantiles(values: np.ndarray, weight: np.ndarray) -> dict[str, float]:
 def calibrate(every: Sequence[Point], fit: Mapping[str, Any]) -> Calibration:
     """Return the calibration."""
     lines = fitted(every)
-    own, other = errors(every, ["data"]), errors(every, ["data", "stem"], OTHER_STEMS)
+    models = {model: round(each, 2) for model, each in corrections(every, lines).items()}
+    data, stem = (lambda p: p.data), (lambda p: p.stem)
     curves = {}
-    for stem, (slope, offset) in lines.items():
-        is_own = stem != OTHER_STEMS
-        index = [i for i, p in enumerate(every) if not is_own or p.stem == stem]
+    for name, (slope, offset) in lines.items():
+        is_own = name != OTHER_STEMS
+        index = [i for i, p in enumerate(every) if not is_own or p.stem == name]
         chosen = [every[i] for i in index]
         songs = len({(p.data, p.song) for p in chosen})
         if songs < LEAST_SONGS:
             continue
-        spread = quantiles((own if is_own else other)[index], weights(chosen))
-        curves[stem] = Curve(round(slope, 3), round(offset, 2), spread, songs)
-    return Calibration(RANGE_DB, curves, fit)
+        curve, folds = (None, [data]) if is_own else (OTHER_STEMS, [data, stem])
+        own = errors(every, folds, curve)[index]
+        new = errors(every, [*folds, family], curve)[index]
+        known = np.array([p.model in models for p in chosen])
+        if not known.any():
+            known[:] = True
+        spread = quantiles(
+            own[known], weights([p for p, k in zip(chosen, known, strict=True) if k])
+        )
+        spread_of_new = quantiles(new, weights([_of_family(p) for p in chosen]))
+        curves[name] = Curve(round(slope, 3), round(offset, 2), spread, spread_of_new, songs)
+    return Calibration(RANGE_DB, curves, models, fit)
+
+
+def _of_family(point: Point) -> Point:
+    """Return a point whose weight is the same whatever its family: each counts as a data set."""
+    return replace(point, data=family(point), song=f"{point.data}/{point.song}")
 
 
 def main() -> None:
@@ -163,6 +209,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     every = [p for p in points(options.examples) if p.model not in ORACLES]
+    if min(len({p.data for p in every}), len({family(p) for p in every})) < 2:
+        raise SystemExit("quality_calibration: needs examples of two data sets and two models")
     names = " ".join(path.name for path in options.examples)
     fit = {
         "metric": "uSDR",
@@ -176,9 +224,9 @@ def main() -> None:
     calibration = calibrate(every, fit)
     options.out.write_text(calibration.to_json(), encoding="utf-8")
     for stem, curve in calibration.curves.items():
-        print(
-            f"{stem:14} {curve.offset_db:+.2f} dB + {curve.slope:.2f} × implied; {curve.errors_db}"
-        )
+        print(f"{stem:14} {curve.offset_db:+.2f} dB + {curve.slope:.2f} × implied")
+        print(f"{'':14} {dict(curve.errors_db)}, new models: {dict(curve.new_model_errors_db)}")
+    print(calibration.models)
 
 
 if __name__ == "__main__":

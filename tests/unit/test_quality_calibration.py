@@ -25,12 +25,14 @@ def drawn(script, *, spread=1.0, stems=("vocals", "drums"), sets=4, songs=40, se
             for stem in stems:
                 implied = float(rng.uniform(0, 15))
                 sdr = 1 + 0.5 * implied + spread * float(rng.standard_normal())
-                found.append(script.Point(f"set {data}", f"song {song}", "m", stem, implied, sdr))
+                where = (f"set {data}", f"song {song}", f"model {song % 2}")
+                found.append(script.Point(*where, stem, implied, sdr))
     return found
 
 
 def test_a_known_line_and_its_errors(script):
     calibration = script.calibrate(drawn(script), {})
+    assert calibration.models == {}  # none has a card
     for stem in ("vocals", "drums", OTHER_STEMS):
         curve = calibration.curves[stem]
         assert curve.slope == pytest.approx(0.5, abs=0.05)
@@ -62,6 +64,21 @@ def test_data_sets_that_differ_widen_the_intervals(script):
     assert curves[1].errors_db["10"] < curves[0].errors_db["10"] - 2
 
 
+def test_models_with_a_card_are_corrected_and_new_ones_have_wider_intervals(script):
+    better = {"four-stems": -2.0, "htdemucs": 2.0}
+    points = [
+        script.Point(p.data, p.song, model, p.stem, p.implied_db, p.sdr_db + offset)
+        for index, (model, offset) in enumerate(better.items())
+        for p in drawn(script, seed=index)
+    ]
+    calibration = script.calibrate(points, {})
+    assert calibration.models == pytest.approx(better, abs=0.3)
+    curve = calibration.curves["vocals"]
+    for tail in ("10", "90"):
+        assert abs(curve.errors_db[tail]) < 1.7
+        assert abs(curve.new_model_errors_db[tail]) > 3
+
+
 def test_large_data_sets_count_like_small_ones(script):
     few, many = drawn(script, sets=1, songs=20), drawn(script, sets=1, songs=200, seed=1)
     many = [script.Point("large", *(p.song, p.model, p.stem, p.implied_db, p.sdr_db)) for p in many]
@@ -70,7 +87,7 @@ def test_large_data_sets_count_like_small_ones(script):
 
 
 def test_rare_stems_get_the_common_line(script):
-    rare = drawn(script, stems=("piano",), sets=2, songs=3)
+    rare = drawn(script, stems=("piano",), sets=2, songs=4)
     curves = script.calibrate([*drawn(script), *rare], {}).curves
     assert set(curves) == {"vocals", "drums", OTHER_STEMS}
 
@@ -95,7 +112,7 @@ def test_from_songs_to_a_calibration_and_a_report(script, stems, tmp_path, monke
         tmp_path / "b",
         "--model",
         "irm1",
-        "mixture",
+        "irm2",
         "--out",
         out,
     ]

@@ -146,6 +146,7 @@ def compare(
     Exit status: 0 all done, 1 some entrant or track failed, 2 wrong usage.
     """
     set_up_logging(verbose=verbose, quiet=quiet or as_json)
+    from partita.comparison.blind_quality import quality_sections
     from partita.comparison.listening import listening_sections
     from partita.comparison.options import CompareOptions
     from partita.comparison.output import require_packages, write_results
@@ -179,9 +180,12 @@ def compare(
     status = tell_comparison(found.comparison, as_json=as_json, quiet=quiet)
     heard = [] if answers is None else listening_sections(found.comparison, answers)
     with ProgressDisplay(enabled=not (quiet or as_json)) as display:
+        blind = quality_sections(
+            found.comparison, run.cache, progress=display.count("without references: estimates")
+        )
         page = write_results(
             found.comparison,
-            [*found.sections, *standard_sections(found.comparison), *heard],
+            [*found.sections, *standard_sections(found.comparison), *blind, *heard],
             out,
             dataset=found.dataset,
             cache=run.cache,

@@ -34,10 +34,12 @@ class QualityReports:
     ----------
     plan : OutputPlan
     songs : sequence of Song
+    model : str
+        Name of the weights.
     """
 
-    def __init__(self, plan: OutputPlan, songs: Sequence[Song]) -> None:
-        self._plan = plan
+    def __init__(self, plan: OutputPlan, songs: Sequence[Song], model: str) -> None:
+        self._plan, self._model = plan, model
         self._songs = {song.source: song for song in songs}
         self._meters: dict[Song, QualityMeter] = {}
 
@@ -65,7 +67,7 @@ class QualityReports:
     def _make(self, song: Song, _: Mapping[str, Path]) -> None:
         from partita.evaluation.quality.estimate import estimate_quality
 
-        report = as_json(estimate_quality(self._meters.pop(song).finish()))
+        report = as_json(estimate_quality(self._meters.pop(song).finish(), self._model))
         path = self._path(song)
         try:
             with whole_file(path) as partial:
@@ -90,7 +92,8 @@ def _stem(quality: StemQuality) -> dict[str, Any]:
             str(percent): [_number(end) for end in ends]
             for percent, ends in quality.intervals_db.items()
         },
-        "calibrated": quality.is_calibrated,
+        "known_stem": quality.is_known_stem,
+        "known_model": quality.is_known_model,
         "quiet": quality.is_quiet,
         "level_db": _number(quality.level_db),
         "implied_sdr_db": _number(quality.implied_db),
@@ -125,8 +128,10 @@ def _verdict(found: Mapping[str, Any]) -> str:
     word = next(word for least, word in _WORDS if sdr_db >= least)
     low, high = found["intervals_db"][str(_SHOWN_PERCENT)]
     text = f"{word} (SDR about {_db(sdr_db)} dB, {_db(low)} to {_db(high)}"
-    if not found["calibrated"]:
+    if not found["known_stem"]:
         text += "; not calibrated for this stem"
+    elif not found["known_model"]:
+        text += "; not calibrated for this model"
     text += ")"
     if found["quiet"]:
         text += f"; quiet ({_db(found['level_db'])} dB): the song may not have it"

@@ -238,7 +238,7 @@ def separate(
         )
         extras = [_figures(songs, separator, plan, options)] if figures else []
         if report_quality:
-            report.quality = QualityReports(plan, [s for s in songs if isinstance(s, Song)])
+            report.quality = QualityReports(plan, _songs(songs), name)
             extras.append(report.quality.extra)
         outcomes = separate_songs(
             songs, plan, separator, options, progress=report.progress, extras=extras
@@ -286,6 +286,10 @@ class _Once:
             if self._made is None:
                 self._made = self._make()
             return self._made
+
+
+def _songs(found: Sequence[Song | Outcome]) -> list[Song]:
+    return [each for each in found if isinstance(each, Song)]
 
 
 def _figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from partita.evaluation.loading import load_estimates
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.quality.estimate import StemQuality, quality_of, stem_quality
 from partita.evaluation.scores import TrackScores
-from partita.reports.content import Cell, Column, Section, Table, Text
+from partita.progress import Progress
+from partita.reports.content import Block, Cell, Column, Section, Table, Text
 from partita.separation.result_cache import Cache
 from partita.weights.identity import digest_of
 
@@ -40,50 +41,58 @@ class _Row:
         return low <= self.true_db <= high
 
 
-def quality_section(comparison: Comparison, cache: Cache) -> Section | None:
+def quality_sections(
+    comparison: Comparison, cache: Path, *, progress: Progress | None = None
+) -> list[Section]:
     """Estimate the SDR of all stems without their references, and set the truth beside it.
 
     Parameters
     ----------
     comparison : Comparison
-    cache : Cache
-        What was measured before is not measured again.
+    cache : Path
+        That the comparison had; what was measured before is not measured again.
+    progress : callable, optional
+        Counts the tracks of all systems.
 
     Returns
     -------
-    Section or None
-        A sentence on how well they agree, and a table; None: there are no estimates. Oracles are
-        left out, which no separation is like.
+    list of Section
+        One, with a sentence on how well they agree, and a table; none without estimates. Oracles
+        are left out, which no separation is like.
 
     Raises
     ------
     AudioReadError, AudioWriteError, ScoresError
     """
-    entrants = [each for each in comparison.results if each.entrant.model not in ORACLES]
-    rows = [row for result in entrants for row in _rows(comparison, result, cache)]
-    if not rows:
-        return None
-    return Section(
-        "Without references", [Text(_verdict(rows), verdict=True), _table(rows, comparison)]
-    )
-
-
-def _rows(comparison: Comparison, result: EntrantResult, cache: Cache) -> list[_Row]:
-    return [
-        _Row(
-            result.entrant.name,
-            track.name,
-            quality,
-            _true_db(result.scores.get(track.name), quality.stem),
-        )
+    places = [
+        (result, track)
+        for result in comparison.results
+        if result.entrant.model not in ORACLES
         for track in comparison.tracks
         if track.name in result.stems
-        for quality in _qualities(track, result.stems[track.name], cache)
+    ]
+    rows = []
+    for done, (result, track) in enumerate(places):
+        if progress is not None:
+            progress(done, len(places))
+        rows += _rows(result, track, Cache(cache))
+    if not rows:
+        return []
+    blocks: list[Block] = [Text(_verdict(rows), verdict=True), _table(rows, comparison)]
+    return [Section("Without references", blocks)]
+
+
+def _rows(result: EntrantResult, track: Track, cache: Cache) -> list[_Row]:
+    scores = result.scores.get(track.name)
+    return [
+        _Row(result.entrant.name, track.name, quality, _true_db(scores, quality.stem))
+        for quality in _qualities(result, track, cache)
     ]
 
 
-def _qualities(track: Track, stems: Mapping[str, Path], cache: Cache) -> list[StemQuality]:
+def _qualities(result: EntrantResult, track: Track, cache: Cache) -> list[StemQuality]:
     """Return the quality of each stem of a track; the cache names files after their content."""
+    stems = result.stems[track.name]
     key = digest_of(__version__, {name: str(path) for name, path in stems.items()})
     entry = cache.find(_KIND, key)
     if entry is None:
@@ -96,7 +105,7 @@ def _qualities(track: Track, stems: Mapping[str, Path], cache: Cache) -> list[St
     else:
         facts = entry.facts
     return [
-        stem_quality(stem, _number(implied), _number(level))
+        stem_quality(stem, _number(implied), _number(level), result.entrant.model)
         for stem, (implied, level) in facts.items()
     ]
 
@@ -138,7 +147,7 @@ def _table(rows: Sequence[_Row], comparison: Comparison) -> Table:
         Column("from", "dB", 1, interval),
         Column("to", "dB", 1, interval),
         Column("uSDR", "dB", 1, "The true SDR of the whole track."),
-        Column("calibrated", meaning="Whether calibration has seen stems of this name."),
+        Column("calibrated", meaning="Whether calibration has seen these weights and such stems."),
     ]
     what = "SDR of whole tracks (uSDR) in dB, estimated without references, and the truth."
     cells = [_cells(row) for row in rows]
@@ -148,6 +157,6 @@ def _table(rows: Sequence[_Row], comparison: Comparison) -> Table:
 def _cells(row: _Row) -> list[Cell]:
     low, high = row.quality.intervals_db.get(_PERCENT, (None, None))
     true_db = row.true_db if math.isfinite(row.true_db) else None
-    seen = "yes" if row.quality.is_calibrated else "no"
+    seen = "yes" if row.quality.is_known_stem and row.quality.is_known_model else "no"
     names = [row.system, row.track, row.quality.stem]
     return [*names, row.quality.sdr_db, low, high, true_db, seen]

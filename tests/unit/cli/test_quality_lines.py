@@ -6,7 +6,7 @@ from partita.cli.terminal import wrapped
 
 def stem(sdr_db=8.4, low=5.2, high=10.9, **values):
     found = {"sdr_db": sdr_db, "intervals_db": {"80": [low, high]}, "level_db": -6.0}
-    return {**found, "calibrated": True, "quiet": False, **values}
+    return {**found, "known_stem": True, "known_model": True, "quiet": False, **values}
 
 
 def suspect(name, start_s, end_s, reason="bleed from drums", drop_db=7.0):
@@ -27,10 +27,13 @@ def test_stems_have_a_word_an_estimate_and_an_interval():
 
 
 def test_what_cannot_be_told():
-    stems = {"vocals": stem(None), "piano": stem(calibrated=False)}
+    stems = {"vocals": stem(None), "piano": stem(known_stem=False, known_model=False)}
     assert lines(stems) == [
         "  vocals: silent",
         "  piano: good (SDR about 8 dB, 5 to 11; not calibrated for this stem)",
+    ]
+    assert lines({"bass": stem(known_model=False)}) == [
+        "  bass: good (SDR about 8 dB, 5 to 11; not calibrated for this model)",
     ]
 
 

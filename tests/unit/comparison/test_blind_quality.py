@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from partita.comparison.blind_quality import quality_section
+from partita.comparison.blind_quality import quality_sections
 from partita.comparison.results import Comparison, Entrant, EntrantResult
 from partita.datasets import open_dataset
 from partita.evaluation.scores import TargetScores, TrackScores
 from partita.evaluation.scoring import ScoreOptions
-from partita.separation.result_cache import Cache
 
 RATE = 8000
+MODELS = {"good": "four-stems", "bad": "umxhq"}
 
 
 def write(folder, stems):
@@ -46,13 +46,21 @@ def comparison(tmp_path):
             }
             stems[name][song] = write(tmp_path / "cache" / f"{name}-{song}", estimates)
             scores[name][song] = scored(song, {"vocals": 10 - 10 * leak, "piano": 9 - 10 * leak})
-    found = [EntrantResult(Entrant(name, name), scores[name], stems[name]) for name in results]
+    found = [
+        EntrantResult(Entrant(name, MODELS.get(name, name)), scores[name], stems[name])
+        for name in results
+    ]
     tracks = list(open_dataset(tmp_path / "songs"))
     return Comparison(tmp_path / "songs", tracks, found, ScoreOptions())
 
 
 def test_a_row_for_each_stem_of_each_system(comparison, tmp_path):
-    verdict, table = quality_section(comparison, Cache(tmp_path / "cache")).blocks
+    counted = []
+    (section,) = quality_sections(
+        comparison, tmp_path / "cache", progress=lambda done, total: counted.append((done, total))
+    )
+    assert counted == [(done, 4) for done in range(4)]
+    verdict, table = section.blocks
     assert [row[:3] for row in table.rows] == [
         [system, song, stem]
         for system in ("good", "bad")  # no oracle
@@ -64,7 +72,7 @@ def test_a_row_for_each_stem_of_each_system(comparison, tmp_path):
         for stem in ("vocals", "piano"):
             assert estimates["good", song, stem] > estimates["bad", song, stem]
     assert all(row[4] < row[3] < row[5] for row in table.rows)
-    assert [row[7] for row in table.rows] == ["yes", "no"] * 4
+    assert [row[7] for row in table.rows] == [*["yes", "no"] * 2, *["no"] * 4]
     assert [row[6] for row in table.rows[:2]] == pytest.approx([9.0, 8.0])
     assert "Data: songs, 2 tracks" in table.caption
     within = sum(row[4] <= row[6] <= row[5] for row in table.rows)
@@ -78,23 +86,24 @@ def test_a_row_for_each_stem_of_each_system(comparison, tmp_path):
 
 
 def test_what_was_measured_is_not_measured_again(comparison, tmp_path):
-    cache = Cache(tmp_path / "cache")
-    first = quality_section(comparison, cache)
+    cache = tmp_path / "cache"
+    first = quality_sections(comparison, cache)
     for result in comparison.results:
         for files in result.stems.values():
             for path in files.values():
                 path.unlink()
-    assert quality_section(comparison, cache) == first
+    assert quality_sections(comparison, cache) == first
 
 
 def test_without_estimates_there_is_no_section(comparison, tmp_path):
     empty = Comparison(comparison.data, comparison.tracks, [], comparison.options)
-    assert quality_section(empty, Cache(tmp_path / "cache")) is None
+    assert quality_sections(empty, tmp_path / "cache") == []
 
 
 def test_few_stems_give_no_verdict(comparison, tmp_path):
     one = EntrantResult(comparison.results[0].entrant, {}, comparison.results[0].stems)
     alone = Comparison(comparison.data, comparison.tracks, [one], comparison.options)
-    verdict, table = quality_section(alone, Cache(tmp_path / "cache")).blocks
+    (section,) = quality_sections(alone, tmp_path / "cache")
+    verdict, table = section.blocks
     assert "too few" in verdict.text
     assert [row[6] for row in table.rows] == [None] * 4

@@ -13,6 +13,7 @@ from partita.evaluation.quality.calibration import OTHER_STEMS, Calibration, loa
 from partita.evaluation.quality.estimate import estimate_quality
 from partita.evaluation.quality.meter import QualityMeter
 from partita.evaluation.quality.suspects import find_suspects
+from partita.weights.cards import CARDS
 
 RATE = 8000
 
@@ -179,10 +180,13 @@ def test_the_calibration_that_ships_is_sound():
     assert low < 0 < high
     for curve in calibration.curves.values():
         assert 0 < curve.slope <= 1.5  # who implies more has more
-        errors = [curve.errors_db[tail] for tail in ("5", "10", "90", "95")]
-        assert errors == sorted(errors)
-        assert errors[1] < 0 < errors[2]
+        for quantiles in (curve.errors_db, curve.new_model_errors_db):
+            errors = [quantiles[tail] for tail in ("5", "10", "90", "95")]
+            assert errors == sorted(errors)
+            assert errors[1] < 0 < errors[2]
         assert curve.songs >= 10
+    assert "four-stems" in calibration.models
+    assert calibration.models.keys() <= CARDS.keys()
     assert calibration.fit["metric"] == "uSDR"
     assert Calibration.from_json(calibration.to_json()) == calibration
 
@@ -198,12 +202,24 @@ def test_stems_that_calibration_has_not_seen_say_so():
     mixture = noise()
     stems = {"piano": mixture / 2, "no_vocals": mixture / 4, "drums": mixture / 4}
     piano, no_vocals, drums = estimate_quality(measure(mixture, **stems)).stems
-    assert not piano.is_calibrated
-    assert no_vocals.is_calibrated
-    assert drums.is_calibrated
+    assert not piano.is_known_stem
+    assert no_vocals.is_known_stem
+    assert drums.is_known_stem
     for each in (piano, no_vocals, drums):
         (low, high), (lowest, highest) = each.intervals_db[80], each.intervals_db[90]
         assert lowest <= low < each.sdr_db < high <= highest
+
+
+def test_models_that_calibration_has_not_seen_have_wider_intervals():
+    mixture = noise()
+    shares = measure(mixture, vocals=0.6 * mixture, other=0.4 * mixture)
+    for known, new in zip(
+        estimate_quality(shares, "four-stems").stems, estimate_quality(shares).stems, strict=True
+    ):
+        assert known.is_known_model
+        assert not new.is_known_model
+        widths = [high - low for low, high in (known.intervals_db[80], new.intervals_db[80])]
+        assert widths[0] < widths[1]
 
 
 def test_quiet_stems_are_marked():

@@ -29,8 +29,10 @@ class Curve:
     slope, offset_db : float
         Of the line: SDR = offset + slope * implied SDR.
     errors_db : mapping of str to float
-        Quantiles of true minus predicted SDR over songs and models that the line was not fitted
-        to: ``"5"``, ``"10"``, ``"90"``, ``"95"`` in percent.
+        Quantiles of true minus predicted SDR of models that the calibration knows, over songs that
+        it was not fitted to: ``"5"``, ``"10"``, ``"90"``, ``"95"`` in percent.
+    new_model_errors_db : mapping of str to float
+        The same over songs and models that it was not fitted to.
     songs : int
         How many there were.
     """
@@ -38,6 +40,7 @@ class Curve:
     slope: float
     offset_db: float
     errors_db: Mapping[str, float]
+    new_model_errors_db: Mapping[str, float]
     songs: int = 0
 
     def sdr_db(self, implied_db: float) -> float:
@@ -55,12 +58,15 @@ class Calibration:
         Implied SDRs that were seen; what lies beyond counts as the end.
     curves : mapping of str to Curve
         By stem, and `OTHER_STEMS`.
+    models : mapping of str to float
+        By name of weights: what is added to the SDR on the line, in dB.
     fit : mapping
         Command, songs and models that they were fitted to.
     """
 
     range_db: tuple[float, float]
     curves: Mapping[str, Curve]
+    models: Mapping[str, float]
     fit: Mapping[str, Any] = field(default_factory=dict)
 
     def curve(self, stem: str) -> tuple[Curve, bool]:
@@ -79,7 +85,7 @@ class Calibration:
         content = json.loads(text)
         low, high = content["range_db"]
         curves = {name: Curve(**values) for name, values in content["curves"].items()}
-        return cls((low, high), curves, content["fit"])
+        return cls((low, high), curves, content["models"], content["fit"])
 
 
 @functools.cache

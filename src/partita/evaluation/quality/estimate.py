@@ -35,9 +35,9 @@ class StemQuality:
         What the estimate is made of: see `QualityMeter`.
     level_db : float
         Energy over the mixture's, in dB.
-    is_calibrated : bool
-        Whether the calibration has seen stems of this name; the intervals of others are those of
-        stems that were left out of the calibration.
+    is_known_stem, is_known_model : bool
+        Whether the calibration has seen stems of this name, and these weights. The intervals of
+        others are wider: those of stems and models that were left out of the calibration.
     """
 
     stem: str
@@ -45,7 +45,8 @@ class StemQuality:
     intervals_db: Mapping[int, tuple[float, float]]
     implied_db: float
     level_db: float
-    is_calibrated: bool
+    is_known_stem: bool
+    is_known_model: bool
 
     @property
     def is_quiet(self) -> bool:
@@ -68,7 +69,9 @@ class Quality:
     suspects: tuple[Suspect, ...]
 
 
-def quality_of(mixture: Tensor, stems: Mapping[str, Tensor], sample_rate: int) -> Quality:
+def quality_of(
+    mixture: Tensor, stems: Mapping[str, Tensor], sample_rate: int, *, model: str = ""
+) -> Quality:
     """Estimate the quality of stems in memory.
 
     Parameters
@@ -78,6 +81,8 @@ def quality_of(mixture: Tensor, stems: Mapping[str, Tensor], sample_rate: int) -
         By name; what they leave of the mixture counts as one more part.
     sample_rate : int
         In Hz, of all signals.
+    model : str
+        As for `estimate_quality`.
 
     Raises
     ------
@@ -92,18 +97,18 @@ def quality_of(mixture: Tensor, stems: Mapping[str, Tensor], sample_rate: int) -
     for start in range(0, mixture.shape[-1], _BLOCK_SAMPLES):
         block = slice(start, start + _BLOCK_SAMPLES)
         meter.add(mixture[:, block], torch.stack([stem[:, block] for stem in stems.values()]))
-    return estimate_quality(meter.finish())
+    return estimate_quality(meter.finish(), model)
 
 
-def estimate_quality(shares: Shares, calibration: Calibration | None = None) -> Quality:
+def estimate_quality(shares: Shares, model: str = "") -> Quality:
     """Estimate the SDR of each stem and find suspect seconds.
 
     Parameters
     ----------
     shares : Shares
         From `QualityMeter`.
-    calibration : Calibration, optional
-        By default the one that ships with partita.
+    model : str
+        Name of the weights that separated; empty: not known, which widens the intervals.
 
     Notes
     -----
@@ -112,25 +117,31 @@ def estimate_quality(shares: Shares, calibration: Calibration | None = None) -> 
     """
     figures = zip(shares.stems, shares.implied_sdr_db(), shares.level_db(), strict=True)
     stems = tuple(
-        stem_quality(stem, float(implied), float(level), calibration)
-        for stem, implied, level in figures
+        stem_quality(stem, float(implied), float(level), model) for stem, implied, level in figures
     )
     return Quality(stems, find_suspects(shares))
 
 
 def stem_quality(
-    stem: str, implied_db: float, level_db: float, calibration: Calibration | None = None
+    stem: str,
+    implied_db: float,
+    level_db: float,
+    model: str = "",
+    *,
+    calibration: Calibration | None = None,
 ) -> StemQuality:
     """Return the quality of one stem, from its two figures; see `estimate_quality`."""
     calibration = calibration or load_calibration()
-    curve, is_calibrated = calibration.curve(stem)
+    curve, is_known_stem = calibration.curve(stem)
+    known = is_known_stem, model in calibration.models
     if math.isnan(implied_db) or not level_db > _SILENT_DB:
-        return StemQuality(stem, None, {}, math.nan, level_db, is_calibrated)
+        return StemQuality(stem, None, {}, math.nan, level_db, *known)
     low, high = calibration.range_db
-    sdr_db = curve.sdr_db(min(max(implied_db, low), high))
-    errors = curve.errors_db
+    line_db = curve.sdr_db(min(max(implied_db, low), high))
+    sdr_db = line_db + calibration.models.get(model, 0.0)
+    errors = curve.errors_db if model in calibration.models else curve.new_model_errors_db
     intervals = {
         percent: (sdr_db + errors[f"{tail}"], sdr_db + errors[f"{100 - tail}"])
         for percent, tail in ((80, 10), (90, 5))
     }
-    return StemQuality(stem, sdr_db, intervals, implied_db, level_db, is_calibrated)
+    return StemQuality(stem, sdr_db, intervals, implied_db, level_db, *known)
