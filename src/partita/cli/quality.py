@@ -125,7 +125,7 @@ def _verdict(found: Mapping[str, Any]) -> str:
     sdr_db = found["sdr_db"]
     if sdr_db is None:
         return "silent"
-    word = next(word for least, word in _WORDS if sdr_db >= least)
+    word = next(word for least, word in _WORDS if round(sdr_db) >= least)
     low, high = found["intervals_db"][str(_SHOWN_PERCENT)]
     text = f"{word} (SDR about {_db(sdr_db)} dB, {_db(low)} to {_db(high)}"
     if not found["known_stem"]:

@@ -26,6 +26,11 @@ def test_stems_have_a_word_an_estimate_and_an_interval():
     ]
 
 
+def test_words_agree_with_the_number_shown():
+    assert lines({"vocals": stem(3.6)})[0].startswith("  vocals: fair (SDR about 4 dB")
+    assert lines({"vocals": stem(3.4)})[0].startswith("  vocals: poor (SDR about 3 dB")
+
+
 def test_what_cannot_be_told():
     stems = {"vocals": stem(None), "piano": stem(known_stem=False, known_model=False)}
     assert lines(stems) == [
