@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from partita._version import __version__
@@ -12,6 +12,7 @@ from partita.comparison.conditions import caption
 from partita.comparison.results import Comparison, EntrantResult
 from partita.datasets import Track
 from partita.datasets.tracks import StemFile
+from partita.errors import PartitaError
 from partita.evaluation.loading import load_estimates
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.quality.estimate import StemQuality, quality_of, stem_quality
@@ -60,9 +61,9 @@ def quality_sections(
         One, with a sentence on how well they agree, and a table; none without estimates. Oracles
         are left out, which no separation is like.
 
-    Raises
-    ------
-    AudioReadError, AudioWriteError, ScoresError
+    Notes
+    -----
+    What cannot be measured is a note below the table, and the rest goes on.
     """
     places = [
         (result, track)
@@ -71,14 +72,18 @@ def quality_sections(
         for track in comparison.tracks
         if track.name in result.stems
     ]
-    rows = []
+    rows, notes = [], []
     for done, (result, track) in enumerate(places):
         if progress is not None:
             progress(done, len(places))
-        rows += _rows(result, track, Cache(cache))
+        try:
+            rows += _rows(result, track, Cache(cache))
+        except PartitaError as error:
+            notes.append(f"{result.entrant.name}, {track.name}: {error}")
     if not rows:
         return []
-    blocks: list[Block] = [Text(_verdict(rows), verdict=True), _table(rows, comparison)]
+    table = replace(_table(rows, comparison), notes=notes)
+    blocks: list[Block] = [Text(_verdict(rows), verdict=True), table]
     return [Section("Without references", blocks)]
 
 

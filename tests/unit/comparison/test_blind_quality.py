@@ -95,6 +95,17 @@ def test_what_was_measured_is_not_measured_again(comparison, tmp_path):
     assert quality_sections(comparison, cache) == first
 
 
+def test_what_cannot_be_measured_is_a_note(comparison, tmp_path):
+    path = comparison.results[1].stems["two"]["piano"]
+    samples, _ = soundfile.read(path)
+    soundfile.write(path, samples[:-100], RATE, subtype="FLOAT")
+    (section,) = quality_sections(comparison, tmp_path / "cache")
+    table = section.blocks[1]
+    assert len(table.rows) == 6
+    (note,) = table.notes
+    assert note.startswith("bad, two: ")
+
+
 def test_without_estimates_there_is_no_section(comparison, tmp_path):
     empty = Comparison(comparison.data, comparison.tracks, [], comparison.options)
     assert quality_sections(empty, tmp_path / "cache") == []
