@@ -229,6 +229,10 @@ def report(options: argparse.Namespace) -> None:
     real = [each for each in every if each.model not in ORACLES]
     print(HEADING)
     print_row("**all**", real)
+    for label, is_known in (("known weights", True), ("other systems", False)):
+        chosen = [each for each in real if each.quality.is_known_model == is_known]
+        if chosen:
+            print_row(label, chosen)
     for name in ("stem", "model", "data"):
         print(f"| **by {name}** |{' |' * 6}")
         chosen = every if name == "model" else real

@@ -1,6 +1,7 @@
 """Fit what an implied SDR means, from songs whose stems are known.
 
     python scripts/quality_calibration.py EXAMPLES.jsonl … [--out CALIBRATION.json]
+        [--check EXAMPLES.jsonl]
 
 EXAMPLES are files of `benchmarks/blind_quality.py measure`. One line is fitted for each stem:
 SDR = offset + slope × implied SDR, by least squares, every data set and in it every song with equal
@@ -10,6 +11,8 @@ models that are not known, without data set and model (models with the same firs
 for "any stem", the line of stems that have none, without the stem, too. Their quantiles, weighted
 in the same way, are the intervals: split conformal prediction with data sets, models and stems as
 folds. Nothing is random.
+
+--check prints how well a calibration without a system, or a stem, predicts it on other songs.
 
 Oracles are left out (their masks mean what they say): `report` of the benchmark has their errors.
 """
@@ -24,10 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.quality import calibration as target
 from partita.evaluation.quality.calibration import OTHER_STEMS, Calibration, Curve
+from partita.evaluation.quality.estimate import stem_quality
 from partita.evaluation.quality.meter import Shares
 from partita.weights.cards import CARDS
 
@@ -200,6 +205,34 @@ def _of_family(point: Point) -> Point:
     return replace(point, data=family(point), song=f"{point.data}/{point.song}")
 
 
+def check(fit: Sequence[Point], test: Sequence[Point]) -> None:
+    """Print errors and coverage where a system, or a stem, is left out of the calibration."""
+    print("\n| left out | n | Spearman | MAE, dB | bias, dB | in 80 % | in 90 % |")
+    print(f"|{'---|' * 7}")
+    known = [p for p in test if p.model in CARDS]
+    for get, chosen in ((family, test), (lambda p: p.stem, known)):
+        for value in dict.fromkeys(map(get, chosen)):
+            calibration = calibrate([p for p in fit if get(p) != value], {})
+            print_row(value, [p for p in chosen if get(p) == value], calibration)
+
+
+def print_row(label: str, chosen: Sequence[Point], calibration: Calibration) -> None:
+    """Print a row of the table of `check`."""
+    found = [
+        stem_quality(p.stem, p.implied_db, 0.0, p.model, calibration=calibration) for p in chosen
+    ]
+    true, guessed = np.array([p.sdr_db for p in chosen]), np.array([q.sdr_db for q in found])
+    within = (
+        np.mean([q.intervals_db[n][0] <= t <= q.intervals_db[n][1]
+                 for q, t in zip(found, true, strict=True)])
+        for n in (80, 90)
+    )  # fmt: skip
+    error, rank = guessed - true, spearmanr(true, guessed)[0]
+    figures = [f"{rank:.2f}", f"{np.abs(error).mean():.1f}", f"{error.mean():+.1f}"]
+    figures += [f"{100 * share:.0f} %" for share in within]
+    print(f"| {label} | {len(chosen)} | {' | '.join(figures)} |")
+
+
 def main() -> None:
     """Fit the calibration and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -207,6 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(target.__file__).parent / "calibration.json"
     )
+    parser.add_argument("--check", type=Path, nargs="+", help="examples of other songs")
     options = parser.parse_args()
     every = [p for p in points(options.examples) if p.model not in ORACLES]
     if min(len({p.data for p in every}), len({family(p) for p in every})) < 2:
@@ -227,6 +261,8 @@ def main() -> None:
         print(f"{stem:14} {curve.offset_db:+.2f} dB + {curve.slope:.2f} × implied")
         print(f"{'':14} {dict(curve.errors_db)}, new models: {dict(curve.new_model_errors_db)}")
     print(calibration.models)
+    if options.check:
+        check(every, [p for p in points(options.check) if p.model not in ORACLES])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def drawn(script, *, spread=1.0, stems=("vocals", "drums"), sets=4, songs=40, se
             for stem in stems:
                 implied = float(rng.uniform(0, 15))
                 sdr = 1 + 0.5 * implied + spread * float(rng.standard_normal())
-                where = (f"set {data}", f"song {song}", f"model {song % 2}")
+                where = (f"set {data}", f"song {song}", f"model {song % 3}")
                 found.append(script.Point(*where, stem, implied, sdr))
     return found
 
@@ -77,6 +77,21 @@ def test_models_with_a_card_are_corrected_and_new_ones_have_wider_intervals(scri
     for tail in ("10", "90"):
         assert abs(curve.errors_db[tail]) < 1.7
         assert abs(curve.new_model_errors_db[tail]) > 3
+
+
+def test_systems_and_stems_that_are_left_out(script, capsys, monkeypatch):
+    monkeypatch.setattr(script, "CARDS", ["model 0"])
+    stems = ("vocals", "drums", "bass")
+    script.check(drawn(script, stems=stems), drawn(script, stems=stems, sets=1, seed=1))
+    lines = capsys.readouterr().out.splitlines()[3:]
+    assert [line.split(" | ")[0] for line in lines] == [
+        *("| model 0", "| model 1", "| model 2", "| vocals", "| drums", "| bass")
+    ]
+    assert [line.split(" | ")[1] for line in lines] == ["42", "39", "39", "14", "14", "14"]
+    for line in lines:
+        figures = [float(cell.rstrip(" %|")) for cell in line.split(" | ")[2:]]
+        assert figures[0] > 0.75  # of errors of 1 dB
+        assert figures[3] == pytest.approx(80, abs=20)
 
 
 def test_large_data_sets_count_like_small_ones(script):
