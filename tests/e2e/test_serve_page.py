@@ -175,6 +175,21 @@ def test_what_is_no_song_is_said_and_can_be_dismissed(watched, tmp_path):
     assert page.locator("#uploads li").count() == 0
 
 
+def test_a_folder_is_searched_for_songs(watched, wav, tmp_path):
+    (tmp_path / "album/disc 1").mkdir(parents=True)
+    (tmp_path / "album/disc 1/first.wav").write_bytes(wav.read_bytes())
+    (tmp_path / "album/cover.jpg").write_bytes(b"a picture")
+    (tmp_path / "album/list.m3u").write_text("disc 1/first.wav")
+    page = watched.page
+    page.wait_for_selector("#library:not([hidden])")
+    page.select_option("#model", "hpss")
+    page.set_input_files("#folder", str(tmp_path / "album"))
+    page.get_by_role("alert").get_by_text("2 files that are no song left out").wait_for()
+    row = page.locator("#songs .song").filter(has_text="first")
+    row.get_by_text("Cancel").or_(row.get_by_text("Remove")).wait_for(timeout=60_000)
+    assert page.locator("#uploads li").count() == 0
+
+
 def test_all_stems_are_the_song_to_the_sample_across_a_joint(heard, stems):
     whole = sum(stems.values())
     place, error = place_in(whole, heard(9.5))

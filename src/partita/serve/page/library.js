@@ -84,7 +84,12 @@
     constructor(song, library) {
       Object.assign(this, { song, library, jobs: new Map() });
       const { server } = partita;
-      const again = () => library.act(server.post(`/api/songs/${song.id}/jobs`, { model: library.choice.name }, server.newKey()));
+      const again = () => {
+        const model = library.choice.name;
+        const isOn = library.store.jobsOf(song).some((job) => job.model === model && ["queued", "running"].includes(job.state));
+        if (isOn) library.tell(`${song.name} waits for ${model} already.`);
+        else library.act(server.post(`/api/songs/${song.id}/jobs`, { model }, server.newKey()));
+      };
       const separate = element("button", { type: "button", class: "quiet", click: again }, "Separate");
       separate.title = "With the model that is chosen above";
       const remove = sureButton("Delete", "Delete for good?", () => library.act(server.delete(`/api/songs/${song.id}`)));

@@ -3,6 +3,7 @@
 
 (function () {
   const $ = (id) => document.getElementById(id);
+  const TOLD_MS = 12000;
   const sections = ["login", "library", "player"];
   let player = null;
 
@@ -10,14 +11,12 @@
     for (const section of sections) $(section).hidden = section !== name;
   }
 
+  /* One sentence at the window's lower edge, which goes by itself. */
+  let telling = null;
   function tell(text) {
-    const line = $("empty");
-    let problem = $("library-problem");
-    if (!problem) {
-      problem = partita.element("p", { id: "library-problem", class: "problem", role: "alert" });
-      line.before(problem);
-    }
-    problem.textContent = text;
+    clearTimeout(telling);
+    $("library-problem").textContent = text;
+    telling = setTimeout(() => ($("library-problem").textContent = ""), TOLD_MS);
   }
 
   async function route() {
@@ -42,10 +41,16 @@
 
   function takeFiles(uploads) {
     const drop = $("drop");
+    const add = (files, isFolder) => {
+      const songs = isFolder ? files.filter(partita.mayBeSong) : files;
+      uploads.add(songs);
+      const left = files.length - songs.length;
+      if (left) tell(`${left} ${left === 1 ? "file that is" : "files that are"} no song left out.`);
+    };
     const choose = (button, input) => {
       $(button).addEventListener("click", () => $(input).click());
       $(input).addEventListener("change", () => {
-        uploads.add([...$(input).files].filter((file) => !file.name.startsWith(".")));
+        add([...$(input).files], input === "folder");
         $(input).value = "";
       });
     };
@@ -61,7 +66,8 @@
       event.preventDefault();
       depth = 0;
       drop.classList.remove("over");
-      uploads.add(await partita.droppedFiles(event.dataTransfer));
+      const { files, isFolder } = await partita.droppedFiles(event.dataTransfer);
+      add(files, isFolder);
     });
   }
 
