@@ -299,6 +299,37 @@ def test_keys_and_a_region(player):
     assert page.get_by_label("Mute residual").get_attribute("aria-pressed") == "true"
 
 
+def test_zoom_and_spectrograms(player):
+    page = player.page
+    page.click("#reset")
+    page.keyboard.press("Escape")
+    page.evaluate(f"() => {{ document.activeElement.blur(); return {ENGINE}.seek(4); }}")
+    picture = "() => document.querySelector('.lane canvas').toDataURL()"
+    whole = page.evaluate(picture)
+    page.evaluate("() => document.player.lanes.zoom({ start: 3, end: 5 })")
+    assert page.evaluate(picture) != whole
+    box = page.locator(".lane-view").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    assert page.evaluate(f"() => {ENGINE}.time") == pytest.approx(4, abs=0.01)
+    page.keyboard.press("z")
+    page.wait_for_function(f"(whole) => ({picture})() === whole", arg=whole)
+    page.keyboard.press("v")
+    # Below 1 kHz there is noise, above are clicks: the picture is light at the bottom.
+    page.wait_for_function("""() => {
+      const canvas = document.querySelector(".lane canvas");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height);
+      const context = copy.getContext("2d", { willReadFrequently: true });
+      context.drawImage(canvas, 0, 0);
+      const light = (y) => {
+        const row = context.getImageData(0, y, canvas.width, 1).data;
+        return row.reduce((sum, value, n) => sum + (n % 4 < 3 ? value : 0), 0) / canvas.width;
+      };
+      return light(canvas.height - 3) > 2 * light(3);
+    }""")
+    page.keyboard.press("v")
+    assert not player.problems
+
+
 @pytest.mark.parametrize("width", [390, 1400])
 def test_nothing_is_wider_than_the_window(browser, server, job, width):
     found = Watched(browser, server.address, viewport={"width": width, "height": 800})

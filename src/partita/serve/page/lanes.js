@@ -5,6 +5,7 @@
   const { element } = partita;
   const SHORTEST_DRAG_PX = 5;
   const LOWEST_DB = -40;
+  const SHORTEST_VIEW_S = 1;
 
   /** Level of a slider from 0 to 100 % and on to +6 dB; 0: silence. */
   function levelOf(decibels) {
@@ -64,14 +65,22 @@
       this.solo.setAttribute("aria-pressed", this.isSolo);
     }
 
-    draw(signal, seconds) {
+    /** Draw what lies in a stretch of time.
+     *
+     * @param state  {view: {start, end}, seconds: of the song, loudest, hasPictures, pieces}
+     */
+    async draw(signal, state) {
+      const wanted = (this.drawn = {});
+      const isWanted = () => this.drawn === wanted;
       const { width, height } = this.view.getBoundingClientRect();
       const scale = window.devicePixelRatio || 1;
       this.canvas.width = Math.max(1, Math.round(width * scale));
       this.canvas.height = Math.max(1, Math.round(height * scale));
+      const context = this.canvas.getContext("2d");
       const hue = getComputedStyle(document.documentElement).getPropertyValue(this.hue);
-      const loudest = this.loudest;
-      partita.drawWaveform(this.canvas.getContext("2d"), signal, { view: { start: 0, end: seconds }, seconds, hue, loudest });
+      if (state.hasPictures) return partita.drawSpectrogram(context, state.pieces, signal, state.view, isWanted);
+      partita.drawWaveform(context, signal, { ...state, hue });
+      return partita.refineWaveform(context, state.pieces, signal, { ...state, hue }, isWanted);
     }
 
     _toggle(letter, label, name) {
@@ -103,8 +112,8 @@
 
   /** All lanes: where a pointer goes, a click seeks, and a drag marks a region. */
   class Lanes {
-    constructor(frame, { seek, mark, choose }) {
-      Object.assign(this, { frame, seek, mark, choose, lanes: [], seconds: 1 });
+    constructor(frame, { seek, mark, choose, tell }) {
+      Object.assign(this, { frame, seek, mark, choose, tell, lanes: [], seconds: 1, view: { start: 0, end: 1 } });
       this.cursor = frame.querySelector(".cursor");
       this.shade = frame.querySelector(".region");
       this.dragged = null;
@@ -115,25 +124,41 @@
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     }
 
-    load(lanes, signals, seconds) {
+    /** Take the lanes of a song, their signals, and what holds the pieces of these. */
+    load(lanes, signals, seconds, pieces) {
       for (const lane of this.lanes) lane.item.remove();
-      Object.assign(this, { lanes, signals, seconds });
-      const loudest = Math.max(0.05, ...signals.map((signal) => Math.max(...partita.peaksOf(signal))));
-      for (const lane of lanes) lane.loudest = loudest;
+      Object.assign(this, { lanes, signals, seconds, pieces, view: { start: 0, end: seconds }, hasPictures: false });
+      this.loudest = Math.max(0.05, ...signals.map((signal) => Math.max(...partita.peaksOf(signal))));
       this.frame.append(...lanes.map((lane) => lane.item));
       this.draw();
     }
 
+    get isZoomed() {
+      return this.view.end - this.view.start < this.seconds;
+    }
+
+    /** Show a stretch of time; null: all of the song. */
+    zoom(view) {
+      const long = view ? Math.min(this.seconds, Math.max(SHORTEST_VIEW_S, view.end - view.start)) : this.seconds;
+      const start = view ? Math.max(0, Math.min(view.start, this.seconds - long)) : 0;
+      this.view = { start, end: start + long };
+      this.draw();
+    }
+
     draw() {
-      this.lanes.forEach((lane, n) => lane.draw(this.signals[n], this.seconds));
+      const { view, seconds, loudest, hasPictures, pieces } = this;
+      const state = { view, seconds, loudest, hasPictures, pieces };
+      this.lanes.forEach((lane, n) => lane.draw(this.signals[n], state).catch((error) => this.tell(error.message)));
     }
 
     show(time, region, isLooping) {
       const box = this._box();
       if (!box) return;
-      const x = (seconds) => box.left + (seconds / this.seconds) * box.width;
+      const { start, end } = this.view;
+      const x = (seconds) => box.left + ((Math.max(start, Math.min(end, seconds)) - start) / (end - start)) * box.width;
+      this.cursor.hidden = time < start || time > end;
       this.cursor.style.transform = `translateX(${x(time)}px)`;
-      this.shade.hidden = !region;
+      this.shade.hidden = !region || region.end < start || region.start > end;
       if (!region) return;
       this.shade.style.left = `${x(region.start)}px`;
       this.shade.style.width = `${x(region.end) - x(region.start)}px`;
@@ -150,7 +175,8 @@
 
     _timeOf(event) {
       const { page, width } = this._box();
-      return Math.max(0, Math.min(1, (event.clientX - page) / width)) * this.seconds;
+      const { start, end } = this.view;
+      return start + Math.max(0, Math.min(1, (event.clientX - page) / width)) * (end - start);
     }
 
     _down(event) {

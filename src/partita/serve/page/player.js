@@ -4,6 +4,7 @@
 (function () {
   const SEEK_S = 5;
   const FINE_SEEK_S = 1;
+  const ZOOM_S = 20;
   const PAUSES_S = [0.5, 1, 2, 5, 10];
   const MIXTURE = "\0mixture"; // a stem may be called anything
   const { clock } = partita;
@@ -46,6 +47,7 @@
         seek: (time) => this.engine.seek(time),
         mark: (region, isFinal) => this.setRegion(region, isFinal),
         choose: (lane) => this.choose(lane),
+        tell: (text) => this.tell(text),
       });
       this.exports = new partita.Exports(this);
       this._listen();
@@ -68,11 +70,14 @@
       const pieces = Math.ceil(samples / coding.piece);
       const signal = (folder) => ({ folder, samples, pieces, scale: this.headroom });
       const signals = { [MIXTURE]: signal(`songs/${song.id}`) };
-      for (const stem of job.result.stems) signals[stem.name] = signal(`jobs/${job.id}/stems/${encodeURIComponent(stem.name)}`);
+      for (const stem of job.result.stems) {
+        const folder = `jobs/${job.id}/stems/${encodeURIComponent(stem.name)}`;
+        signals[stem.name] = { ...signal(folder), peaks: stem.peaks, peak: 1 };
+      }
       this.engine.load(signals);
       this.engine.volume = $("volume").value / 100;
       const lanes = job.result.stems.map((stem, n) => new partita.Lane(stem, n, () => this._balanceChanged()));
-      this.lanes.load(lanes, job.result.stems.map((stem) => ({ peaks: stem.peaks, peak: 1 })), this.engine.duration);
+      this.lanes.load(lanes, job.result.stems.map((stem) => signals[stem.name]), this.engine.duration, this.engine.pieces);
       this.choose(lanes[0]);
       this._setTempo(1, 0);
       this.tell("");
@@ -90,7 +95,7 @@
       if (this.engine.context) this.engine.context.close();
       this.engine = null;
       cancelAnimationFrame(this.frame);
-      this.lanes.load([], [], 1);
+      this.lanes.load([], [], 1, null);
       for (const id of ["song-name", "song-facts", "downloads", "player-status"]) $(id).replaceChildren();
     }
 
@@ -135,6 +140,20 @@
       this._heardChanged();
     }
 
+    /** Show the region, or the seconds around the cursor; then all of the song again. */
+    toggleZoom() {
+      const start = this.engine.time - ZOOM_S / 4;
+      if (this.lanes.isZoomed) this.lanes.zoom(null);
+      else this.lanes.zoom(this.region || { start, end: start + ZOOM_S });
+      this.render();
+    }
+
+    togglePictures() {
+      this.lanes.hasPictures = !this.lanes.hasPictures;
+      this.lanes.draw();
+      this.render();
+    }
+
     reset() {
       for (const lane of this.lanes.lanes) lane.reset();
       this.isNull = this.isOriginal = false;
@@ -149,7 +168,11 @@
     /* What else the page draws, which follows the audio clock. */
     _frame() {
       this.frame = requestAnimationFrame(() => this._frame());
-      if (this.engine.playing) this._showTime();
+      if (!this.engine.playing) return;
+      const { start, end } = this.lanes.view;
+      const { time } = this.engine;
+      if (this.lanes.isZoomed && (time < start || time > end)) this.lanes.zoom({ start: time, end: time + end - start });
+      this._showTime();
     }
 
     _showTime() {
@@ -162,6 +185,8 @@
       $("play").classList.toggle("playing", isPlaying);
       $("play").setAttribute("aria-label", isPlaying ? "Pause" : "Play");
       $("loop").setAttribute("aria-pressed", this.isLooping);
+      $("zoom").setAttribute("aria-pressed", this.lanes.isZoomed);
+      $("pictures").setAttribute("aria-pressed", this.lanes.hasPictures);
       $("null").setAttribute("aria-pressed", this.isNull);
       $("original").setAttribute("aria-pressed", this.isOriginal);
       for (const lane of this.lanes.lanes) lane.item.classList.toggle("silent", this.isNull || this.isOriginal || !this.isHeard(lane));
@@ -239,6 +264,8 @@
       on("loop", () => this.toggleLoop());
       on("null", () => this.toggleNull());
       on("original", () => this.toggleOriginal());
+      on("zoom", () => this.toggleZoom());
+      on("pictures", () => this.togglePictures());
       on("reset", () => this.reset());
       on("volume", () => (this.engine.volume = $("volume").value / 100), "input");
       for (const id of ["speed", "pitch"]) on(id, () => this._setTempo($("speed").value / 100, Number($("pitch").value)), "input");
@@ -267,6 +294,8 @@
         l: () => this.toggleLoop(),
         n: () => this.toggleNull(),
         o: () => this.toggleOriginal(),
+        z: () => this.toggleZoom(),
+        v: () => this.togglePictures(),
         Escape: () => this.setRegion(null, true),
       };
       lanes.slice(0, 9).forEach((lane, n) => (keys[n + 1] = () => lane.toggle("isSolo")));

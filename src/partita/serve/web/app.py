@@ -21,7 +21,7 @@ from partita.serve.web.guard import Guard
 from partita.serve.web.routes import Service
 
 #: Scripts that the pages of reports use too.
-_SHARED = (*ENGINE, "scripts/waveform.js")
+_SHARED = (*ENGINE, "scripts/waveform.js", "scripts/spectrogram.js")
 _REVALIDATE = {"cache-control": "no-cache"}
 
 
