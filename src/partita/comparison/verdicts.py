@@ -112,7 +112,7 @@ def additive_verdict(depths: Mapping[str, Mapping[str, float]]) -> str:
     bad = [name for name, value in plain.items() if value > _NEGLIGIBLE_DB]
     text = (
         f"Hypothesis 3: as they are, the estimates of {len(good)} of {len(plain)} systems add up "
-        f"to within {_NEGLIGIBLE_DB:g} dB of the mixture"
+        f"to within −{abs(_NEGLIGIBLE_DB):g} dB of the mixture"
     )
     if bad:
         listed = ", ".join(f"{name} {db(plain[name])}" for name in bad)
@@ -128,7 +128,7 @@ def additive_verdict(depths: Mapping[str, Mapping[str, float]]) -> str:
     exact = [each[EXACT] for each in depths.values() if EXACT in each]
     if exact:
         text += f"; with sum_to_mix at most {db(max(exact))} are left"
-    return f"{text}.".replace("-", "−")
+    return f"{text}."
 
 
 def db(value: float, *, sign: bool = False) -> str:

@@ -89,13 +89,13 @@ def test_additivity():
     text = additive_verdict(
         {
             "a": {AS_IS: -60.0, BARE: -12.0, EXACT: -120.0},
-            "b": {AS_IS: -10.0, FILTERED: -40.0, EXACT: -110.0},
+            "b-c": {AS_IS: -10.0, FILTERED: -40.0, EXACT: -110.0},
             "c": {AS_IS: -90.0},
         }
     )
     assert text == (
         "Hypothesis 3: as they are, the estimates of 2 of 3 systems add up to within −30 dB of the "
-        "mixture; not those of b −10.0 dB. A filter lowers what is left in 2 of 2; with sum_to_mix "
-        "at most −110.0 dB are left."
+        "mixture; not those of b-c −10.0 dB. A filter lowers what is left in 2 of 2; with "
+        "sum_to_mix at most −110.0 dB are left."
     )
     assert "not measured" in additive_verdict({})
