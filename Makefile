@@ -14,7 +14,7 @@ GPU_PACK ?=
 PLUGINS := $(wildcard packages/*)
 EDITABLE_PLUGINS := $(addprefix --editable ,$(PLUGINS))
 
-.PHONY: demo test quick test-matrix fuzz check bench gpu-pack clean
+.PHONY: demo test quick test-matrix fuzz check docs bench gpu-pack clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
@@ -36,6 +36,9 @@ check: $(VENV)/dev.stamp  ## lint, format, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp  ## build the documentation site: build/site/index.html
+	$(BIN)/python scripts/docs_site
 
 bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
@@ -62,5 +65,9 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(INSTALL) --editable ".[dev]" $(EDITABLE_PLUGINS)
 	@touch $@
 
+$(VENV)/docs.stamp: $(VENV)/demo.stamp
+	$(INSTALL) --editable ".[docs]" $(EDITABLE_PLUGINS)
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .matrix demo separated
+	rm -rf $(VENV) .matrix build demo separated

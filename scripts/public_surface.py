@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import functools
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ def public_names(module: str) -> list[str]:
         own = (name for name, each in vars(found).items() if inspect.isclass(each))
         return [name for name in own if vars(found)[name].__module__ == module]
     names = tuple(found.__all__)
-    return [name for name in names if module == "partita" or name not in _root_names()]
+    return [name for name in names if module == "partita" or name not in root_names()]
 
 
 def surface() -> list[str]:
@@ -87,7 +88,8 @@ def surface() -> list[str]:
     return sorted({*_python(), *_commands()})
 
 
-def _root_names() -> list[str]:
+def root_names() -> list[str]:
+    """Return the names of ``partita`` itself."""
     return list(import_module("partita").__all__)
 
 
@@ -97,34 +99,42 @@ def _python() -> Iterator[str]:
         for module in PUBLIC
         for name in public_names(module)
     }
-    classes = [each for each in objects.values() if inspect.isclass(each)]
     for name, found in objects.items():
         module = name.rpartition(".")[0]
         if inspect.isclass(found):
             bases = ", ".join(base.__name__ for base in found.__bases__)
             yield f"{name} | class({bases}){_signature(found)}"
-            yield from _members(name, found, classes)
+            for member in member_names(found):
+                value = inspect.getattr_static(found, member)
+                function = getattr(value, "__func__", value)
+                is_function = inspect.isfunction(function)
+                yield f"{name} | {member}{_signature(function) if is_function else ''}"
         elif callable(found):
             yield f"{module} | {name.rpartition('.')[2]}{_signature(found)}"
         else:
             yield f"{module} | {name.rpartition('.')[2]}"
 
 
-def _members(name: str, found: type, classes: list[type]) -> Iterator[str]:
-    """Yield public members, without those of bases that are listed themselves."""
-    seen = set()
+def member_names(found: type) -> list[str]:
+    """Return public methods and properties, without those of bases that are public themselves."""
+    names: dict[str, None] = {}
     for base in found.__mro__:
-        if base is not found and (base in classes or not base.__module__.startswith("partita")):
+        if base is not found and (base in _classes() or not base.__module__.startswith("partita")):
             continue
         for member, value in vars(base).items():
-            if member in seen or (member.startswith("_") and member != "__call__"):
-                continue
-            seen.add(member)
             function = getattr(value, "__func__", value)
-            if isinstance(value, property):
-                yield f"{name} | {member}"
-            elif inspect.isfunction(function):
-                yield f"{name} | {member}{_signature(function)}"
+            is_public = not member.startswith("_") or member == "__call__"
+            if is_public and (isinstance(value, property) or inspect.isfunction(function)):
+                names[member] = None
+    return list(names)
+
+
+@functools.cache
+def _classes() -> list[type]:
+    found = (
+        getattr(import_module(module), name) for module in PUBLIC for name in public_names(module)
+    )
+    return [each for each in found if inspect.isclass(each)]
 
 
 def _signature(found: Any) -> str:

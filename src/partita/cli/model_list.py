@@ -16,7 +16,7 @@ from partita.weights.resolve import part_cards
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADINGS = ("", "MUSDB18", "ours", "speed", "memory", "licence", "commercial", "size", "from")
+HEADINGS = ("", "MUSDB18", "ours", "speed", "memory", "licence", "commercial", "size", "from")
 _RIGHT = ("MUSDB18", "ours", "speed", "memory", "size")
 #: Left out on narrow terminals, in that order.
 _DISPENSABLE = ("memory", "licence", "size", "from", "speed")
@@ -29,23 +29,23 @@ COMMERCIAL_USE = {True: "yes", False: "no", None: "unknown"}
 
 def print_cards(cards: Iterable[Card], console: Console) -> None:
     """Print a table of cards, grouped by stems, with notes on its figures."""
-    groups = list(_groups(cards))
+    groups = list(grouped(cards))
     cards = [card for group in groups for card in group]  # as they are printed
-    marks = _marks(cards)
-    rows = {card.name: _row(card, marks) for card in cards}
+    marks = marks_of(cards)
+    rows = {card.name: row_of(card, marks) for card in cards}
     columns = terminal_columns()
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows.values(), strict=True)]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows.values(), strict=True)]
     if columns is not None:
         widths[0] = min(widths[0], max(_LABEL_CHARS, columns // _LABEL_SHARE))
-    shown = fitting(widths, [_HEADINGS.index(each) for each in _DISPENSABLE], columns)
-    console.print(_line(_HEADINGS, widths, shown), style="dim", soft_wrap=True)
+    shown = fitting(widths, [HEADINGS.index(each) for each in _DISPENSABLE], columns)
+    console.print(_line(HEADINGS, widths, shown), style="dim", soft_wrap=True)
     for group in groups:
-        console.print(wrapped(_task(group[0]), 2, columns), style="bold", soft_wrap=True)
+        console.print(wrapped(task_of(group[0]), 2, columns), style="bold", soft_wrap=True)
         for card in group:
             console.print(_line(rows[card.name], widths, shown), soft_wrap=True)
-    notes = list(_notes(marks))
+    notes = list(notes_on(marks))
     if len(shown) < len(widths):
-        left_out = ", ".join(_HEADINGS[i] for i in range(len(widths)) if i not in shown)
+        left_out = ", ".join(HEADINGS[i] for i in range(len(widths)) if i not in shown)
         notes.append(f"Columns that do not fit: {left_out}. See partita models show NAME.")
     for note in ("", *notes):
         console.print(wrapped(note, 2, columns), style="dim", soft_wrap=True)
@@ -59,13 +59,13 @@ def print_recommendations(console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _marks(cards: Iterable[Card]) -> dict[str, str]:
+def marks_of(cards: Iterable[Card]) -> dict[str, str]:
     """Return a footnote mark for each caveat of measured scores."""
     found = (MEASURED[card.name].caveat for card in cards if card.name in MEASURED)
     return dict(zip(dict.fromkeys(filter(None, found)), _MARKS, strict=False))
 
 
-def _groups(cards: Iterable[Card]) -> Iterable[list[Card]]:
+def grouped(cards: Iterable[Card]) -> Iterable[list[Card]]:
     """Group the cards by input stem and set of stems."""
     groups: dict[tuple[str, frozenset[str]], list[Card]] = {}
     for card in cards:
@@ -73,12 +73,14 @@ def _groups(cards: Iterable[Card]) -> Iterable[list[Card]]:
     return groups.values()
 
 
-def _task(card: Card) -> str:
+def task_of(card: Card) -> str:
+    """Return what the weights separate, as the heading of their group."""
     stems = ", ".join(card.sources)
     return f"{card.input_stem} → {stems}" if card.input_stem else stems
 
 
-def _row(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
+def row_of(card: Card, marks: Mapping[str, str]) -> Sequence[str]:
+    """Return the cells of a card, in the order of `HEADINGS`."""
     has_licence = card.has_weights or card.has_parts
     return (
         f"  {card.name}" + " (default)" * (card.name == DEFAULT_MODEL),
@@ -123,15 +125,14 @@ def _fitted(licence: str) -> str:
 
 def _line(row: Sequence[str], widths: Sequence[int], shown: Sequence[int]) -> str:
     cells = [
-        row[i].rjust(widths[i]) if _HEADINGS[i] in _RIGHT else row[i].ljust(widths[i])
-        for i in shown
+        row[i].rjust(widths[i]) if HEADINGS[i] in _RIGHT else row[i].ljust(widths[i]) for i in shown
     ]
     if len(cells[0]) > widths[0]:
         cells[0] += "\n" + " " * widths[0]
     return "  ".join(cells).rstrip()
 
 
-def _notes(marks: Mapping[str, str]) -> Iterable[str]:
+def notes_on(marks: Mapping[str, str]) -> Iterable[str]:
     """Return notes on the figures."""
     yield (
         "MUSDB18, ours: SDR in dB (BSS Eval v4), medians over windows, then over songs; mean over "
