@@ -162,14 +162,7 @@ def test_seeks_while_it_plays_without_a_click_and_ends_at_the_end(play, flac):
 
 def test_opus_keeps_its_place_and_joins_without_a_click(browser, tmp_path):
     watched = Watched(browser, write_engine_page(tmp_path, "opus"))
-    started_ms = watched.page.evaluate(
-        """async () => {
-          engine.setMix({a: 1});
-          const clicked = performance.now();
-          await engine.play();
-          return performance.now() - clicked;
-        }"""
-    )
+    watched.page.evaluate("async () => { engine.setMix({a: 1}); await engine.play(); }")
     watched.record("engine")
     watched.page.evaluate(
         f"async () => {{ engine.pause(); await ({DECODE})(); engine.seek(9.6); }}"
@@ -185,7 +178,6 @@ def test_opus_keeps_its_place_and_joins_without_a_click(browser, tmp_path):
     assert place + heard.shape[1] > 10.1 * RATE
     assert error < 0.1 * np.abs(SIGNALS["a"]).max()  # noise of the codec
     assert np.abs(np.diff(heard)).max() < 1.2 * STEEPEST
-    assert started_ms < 480  # with 20 ms of scheduling: half a second
     assert not watched.problems
     assert all(url.startswith("file://") for url in watched.requests)
     watched.close()
