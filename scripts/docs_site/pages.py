@@ -1,6 +1,7 @@
 """Gather the pages of the site: the repository's own, and an index for each section.
 
-Pages keep their paths, so that links between them go on working.
+Pages keep their paths, so that links between them go on working. Sections and their pages are those
+of ``docs/README.md``, to which the generated references are added.
 """
 
 from __future__ import annotations
@@ -11,66 +12,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTENTS = "docs/README.md"
+CONTENTS = ROOT / "docs/README.md"
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
-_ENTRY = re.compile(r"\[[^]]+\]\(([^)]+)\)(?:: (.+))?")
+_ENTRY = re.compile(r"\[[^]]+\]\(([^)\s]+)\)(?:: (.+))?")
 _CODE = re.compile(r"(```.*?```)", re.S)
-
-_GUIDE = (
-    *("separate", "mix", "serve", "combining", "checkpoints", "python", "evaluation", "compare"),
-    *("report_page", "listening", "paper", "datasets", "training", "augmentation"),
-    "troubleshooting",
-)
-_CONCEPTS = ("spectrograms", "masks", "overlap_add", "scores")
-_DEVELOPMENT = (
-    *("architecture", "decisions", "add_a_model", "add_weights", "add_a_reader", "add_a_metric"),
-    "add_a_recipe",
-)
-_SYNTHESIS = "packages/partita-synthesis"
-#: Section → its title and its pages, without suffix; a reader's order.
-SECTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "start": (
-        "Start",
-        ("README", *(f"docs/{name}" for name in ("start/install", "start/first_song")),
-         "docs/guide/models", "docs/terms"),
-    ),
-    "how_to": (
-        "How to",
-        (*(f"docs/guide/{name}" for name in _GUIDE), f"{_SYNTHESIS}/README",
-         f"{_SYNTHESIS}/docs/synthesis", f"{_SYNTHESIS}/docs/gpu"),
-    ),
-    "concepts": (
-        "Concepts",
-        tuple(f"docs/concepts/{name}" for name in _CONCEPTS),
-    ),
-    "reference": (
-        "Reference",
-        ("reference/commands", "reference/python", "reference/weights", "reference/recipes",
-         "docs/guide/architectures", "docs/reference/stability", "CHANGELOG"),
-    ),
-    "research": ("Research log", ("docs/research/results", "docs/research/four_stems")),
-    "development": (
-        "Development",
-        ("CONTRIBUTING", *(f"docs/development/{name}" for name in _DEVELOPMENT),
-         f"{_SYNTHESIS}/docs/architecture"),
-    ),
-}  # fmt: skip
-
-
-_TITLES = {"README": "Overview"}
-#: Of pages that the table of contents lacks.
-_SUMMARIES = {
-    "README": "what partita does, and how well",
-    "reference/commands": "every command, option and exit status",
-    "reference/python": "every public name",
-    "reference/weights": "all weights: licence, scores, speed, memory, where they come from",
-    "reference/recipes": "the files of trainings and mixes that come with partita",
-    "CHANGELOG": "what changed",
-    "CONTRIBUTING": "tests, checks, the rules of the house",
-    "packages/partita-synthesis/docs/synthesis": "how songs are composed, played, sung and mixed",
-    "packages/partita-synthesis/docs/gpu": "some minutes of training on a GPU from one folder",
-    "packages/partita-synthesis/docs/architecture": "parts of partita-synthesis",
+#: First word of a section of the contents → its path and its title on the site.
+_SECTIONS = {
+    "Start": ("start", "Start"),
+    "Guide": ("how_to", "How to"),
+    "Concepts": ("concepts", "Concepts"),
+    "Reference": ("reference", "Reference"),
+    "Research": ("research", "Research log"),
+    "Development": ("development", "Development"),
 }
+#: Pages of a section that the contents do not list, in front of the others → what they are.
+_MORE = {
+    "start": {"README.md": "what partita does, and how well"},
+    "reference": {
+        "reference/commands.md": "every command, option and exit status",
+        "reference/python.rst": "every public name",
+        "reference/weights.md": "all weights: licence, scores, speed, memory, where they come from",
+        "reference/recipes.md": "the files of trainings and mixes that come with partita",
+        "CHANGELOG.md": "what is new",
+    },
+    "development": {"CONTRIBUTING.md": "tests, checks, rules"},
+}
+_TITLES = {"README.md": "Overview"}
 
 
 def gather(folder: Path, generated: Mapping[str, str]) -> None:
@@ -84,18 +51,26 @@ def gather(folder: Path, generated: Mapping[str, str]) -> None:
     """
     for name, text in generated.items():
         _write(folder / name, text)
-    for name in (name for _, names in SECTIONS.values() for name in names):
-        if f"{name}.md" not in generated and f"{name}.rst" not in generated:
-            _write(folder / f"{name}.md", _linked(ROOT / f"{name}.md", folder))
-    for page in (ROOT / "docs").rglob("*.md"):  # those that no section has: Sphinx says so
-        name = str(page.relative_to(ROOT))
-        if name != CONTENTS and not (folder / name).exists():
-            _write(folder / name, _linked(page, folder))
-    summaries = _summaries()
-    for section, (title, names) in SECTIONS.items():
-        _write(folder / f"{section}.md", _index(title, names, folder, summaries))
-    home = (Path(__file__).parent / "home.md").read_text()
-    _write(folder / "index.md", home + _toctree(SECTIONS))
+    for section, (title, names) in sections().items():
+        for name in names:
+            if name not in generated:
+                _write(folder / name, _linked(ROOT / name, folder))
+        _write(folder / f"{section}.md", _index(title, names, folder))
+    home = (Path(__file__).parent / "home.md").read_text(encoding="utf-8")
+    _write(folder / "index.md", home + _toctree([f"{section}.md" for section in sections()]))
+
+
+def sections() -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the path of each section, its title, and its pages with a line on each."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for block in CONTENTS.read_text(encoding="utf-8").split("\n## ")[1:]:
+        section, title = _SECTIONS[re.split(r"\W", block, maxsplit=1)[0]]
+        listed = {
+            str((CONTENTS.parent / link).resolve().relative_to(ROOT)): text
+            for link, text in _ENTRY.findall(block)
+        }
+        found[section] = (title, {**_MORE.get(section, {}), **listed})
+    return found
 
 
 def _linked(page: Path, folder: Path) -> str:
@@ -107,38 +82,28 @@ def _linked(page: Path, folder: Path) -> str:
         if re.match(r"\w+:", target):
             return match[0]
         path = (page.parent / target).resolve()
-        name = path.relative_to(ROOT)
-        if str(name) == CONTENTS:
+        if path == CONTENTS:
             return f"{match[1]}{root / 'index.md'})"
         if path.is_file() and path.suffix != ".md":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / name)
+            copy = folder / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
         return match[0]
 
     parts = _CODE.split(page.read_text(encoding="utf-8"))
     return "".join(part if part.startswith("```") else _LINK.sub(replaced, part) for part in parts)
 
 
-def _summaries() -> dict[str, str]:
-    """Return what the table of contents says of each page."""
-    found = _ENTRY.findall((ROOT / CONTENTS).read_text(encoding="utf-8"))
-    paths = (((ROOT / "docs" / link).resolve().relative_to(ROOT), text) for link, text in found)
-    return {str(path.with_suffix("")): text for path, text in paths}
-
-
-def _index(title: str, names: Sequence[str], folder: Path, summaries: Mapping[str, str]) -> str:
+def _index(title: str, names: Mapping[str, str], folder: Path) -> str:
     lines = [f"# {title}", ""]
-    for name in names:
-        summary = summaries.get(name, _SUMMARIES.get(name, ""))
-        page = folder / f"{name}.md"
-        page = page if page.exists() else page.with_suffix(".rst")
-        heading = page.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
-        link = f"[{_TITLES.get(name, heading)}]({page.relative_to(folder)})"
+    for name, summary in names.items():
+        heading = (folder / name).read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+        link = f"[{_TITLES.get(name, heading)}]({name})"
         lines.append(f"- {link}: {summary}" if summary else f"- {link}")
-    return "\n".join(lines) + "\n\n" + _toctree(names)
+    return "\n".join(lines) + "\n\n" + _toctree(list(names))
 
 
-def _toctree(names: Sequence[str] | Mapping[str, object]) -> str:
+def _toctree(names: Sequence[str]) -> str:
     shown = (f"{_TITLES[name]} <{name}>" if name in _TITLES else name for name in names)
     return "```{toctree}\n:hidden:\n:maxdepth: 2\n\n" + "\n".join(shown) + "\n```\n"
 

@@ -1,5 +1,6 @@
 """``scripts/docs_site``: the site builds without a warning, and its references are complete."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_the_site_builds_without_a_warning(tmp_path, reference):
     home = (tmp_path / "index.html").read_text()
     assert 'href="docs/start/install.html"' in home
     assert (tmp_path / "docs/guide/separate.html").is_file()
+
+
+@pytest.mark.slow
+def test_links_of_the_gathered_pages_lead_into_the_site(tmp_path, reference, monkeypatch):
+    load_script("pages", monkeypatch, SITE).gather(tmp_path, reference.pages())
+    gathered = [*tmp_path.rglob("*.md")]
+    assert {path.name for path in (ROOT / "docs").rglob("*.md")} <= {each.name for each in gathered}
+    for page in gathered:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.S)
+        for link in re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", text):
+            assert re.match(r"\w+:", link) or (page.parent / link).is_file(), (page, link)
 
 
 def test_every_option_is_in_the_reference(reference):
