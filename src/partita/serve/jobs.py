@@ -34,6 +34,7 @@ class JobQueue:
         self._library, self._limits = library, limits
         self._worker: Worker | None = None
         self._ended, self._news = threading.Event(), threading.Event()
+        self._is_expecting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,6 +45,11 @@ class JobQueue:
         self._ended.set()
         self._news.set()
         self._thread.join()
+
+    def expect(self) -> None:
+        """Start the process that separates, which takes seconds: a song is on its way."""
+        self._is_expecting.set()
+        self._news.set()
 
     def add(self, song_id: str, model: str, request: str | None = None) -> JobRecord:
         """Add a job, or return that of the same request.
@@ -91,7 +97,8 @@ class JobQueue:
             while not self._ended.is_set():
                 self._news.clear()
                 try:
-                    self._ready_worker()  # it loads PyTorch while there is nothing else to do
+                    if self._is_expecting.is_set():
+                        self._ready_worker()
                     waiting = self._next()
                     if waiting is None:
                         self._news.wait()

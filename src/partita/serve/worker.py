@@ -24,6 +24,7 @@ from partita.serve.limits import DiskFullError
 
 _PATIENCE_S = 5.0
 _INTERVAL_S = 0.2  # between messages about progress
+_KILLED = -9
 _log = logging.getLogger(__name__)
 
 #: Called with a phase, how much of it is done, and of how much; None: unknown.
@@ -58,7 +59,7 @@ class Worker:
         """Return a sentence for a process that ended without an answer."""
         self.process.join(_PATIENCE_S)
         code = self.process.exitcode
-        if code == -signal.SIGKILL:
+        if code == _KILLED:
             return "The system ended it, as it does when memory runs out."
         return f"Its process ended unexpectedly (status {code})."
 

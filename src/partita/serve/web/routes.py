@@ -159,6 +159,7 @@ class Service:
         stated = request.headers.get("content-length", "")
         size = int(stated) if stated.isascii() and stated.isdecimal() else None
         with Intake(self.library, self.limits, name, size) as intake:
+            self.queue.expect()
             async for block in _gathered(chunks(request)):
                 await run_in_threadpool(intake.write, block)
             song = await run_in_threadpool(intake.finish, key)
