@@ -4,7 +4,8 @@
     python scripts/public_surface.py --write  records it: when a release is made
 
 ``tests/unit/test_public_surface.py`` compares the record with the code: what differs has to be
-named in the changelog under "Unreleased". `PUBLIC` is also what the API reference documents.
+named in a new entry of the changelog under "Unreleased"; entries that were there when the surface
+was recorded do not count. `PUBLIC` is also what the API reference documents.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import enum
 import functools
 import inspect
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -68,6 +70,8 @@ PROVISIONAL: Mapping[str, tuple[str, ...]] = {
     "partita.dsp.levels": ("power_ratio_db",),
 }
 PUBLIC = {**STABLE, **PROVISIONAL}
+#: Begins the record: checksums of the entries that tell of earlier changes.
+_TOLD = "CHANGELOG.md | "
 _EXIT = re.compile(r"Exit status: (.+?)\.?(?:\n\s*\n|$)", re.S)
 
 
@@ -208,15 +212,24 @@ def _parameter(param: Any) -> str:
     return f"{value} = {default}" if is_plain else value
 
 
+def changelog_entries(text: str) -> dict[str, str]:
+    """Return the entries of a changelog under "Unreleased": checksum → entry on one line."""
+    section = text.partition("## Unreleased")[2].partition("\n## ")[0]
+    entries = (" ".join(entry.split()) for entry in re.split(r"\n(?=[-#])", section))
+    return {f"{zlib.crc32(entry.encode()):08x}": entry for entry in entries}
+
+
 def main() -> None:
     """Print or record the surface."""
     parser = argparse.ArgumentParser(description="What programs and scripts may rely on.")
     parser.add_argument("--write", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
-    text = "\n".join(surface()) + "\n"
+    lines = surface()
     if parser.parse_args().write:
-        RECORD.write_text(text)
+        told = changelog_entries((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+        text = "\n".join([_TOLD + " ".join(told), *lines])
+        RECORD.write_text(f"{text}\n", encoding="utf-8")
     else:
-        print(text, end="")
+        print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

@@ -8,21 +8,20 @@ import pytest
 from common import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORD = ROOT / "tests/unit/public_surface.txt"
 ADVICE = """
 The public surface differs from tests/unit/public_surface.txt, and CHANGELOG.md does not say so:
 {lines}
-Was that meant? Then name each in CHANGELOG.md under "Unreleased", in backticks: the option beside
-its command (`partita mix --gain`, or both in one entry), the function, the method as `Audio.save`.
+Was that meant? Then name each in a new entry of CHANGELOG.md under "Unreleased", in backticks: the
+option beside its command (`partita mix --gain`, or both in one entry), the function, the method as
+`Audio.save`.
 docs/reference/stability.md says what may change in which version. When a release is made:
 python scripts/public_surface.py --write
 """
 
 
-def entries(changelog):
-    """Return the entries under "Unreleased", each on one line."""
-    text = changelog.partition("## Unreleased")[2].partition("\n## ")[0]
-    return [" ".join(entry.split()) for entry in re.split(r"\n(?=[-*#] ?)", text)]
+@pytest.fixture
+def script(monkeypatch):
+    return load_script("public_surface", monkeypatch)
 
 
 def subject(line):
@@ -53,19 +52,21 @@ def covered(line, others, changelog):
     )
 
 
-def unnamed(before, after, changelog):
-    """Return the lines that differ and that no entry names: gone with −, new with +."""
-    before, after, told = set(before), set(after), entries(changelog)
-    gone = [f"- {line}" for line in sorted(before - after) if not covered(line, after, told)]
-    return gone + [
-        f"+ {line}" for line in sorted(after - before) if not covered(line, before, told)
-    ]
+def unnamed(record, now, entries):
+    """Return the lines that differ and that no new entry names: gone with −, new with +.
+
+    Entries that were there when the surface was recorded tell of earlier changes.
+    """
+    told, before, now = set(record[0].split()), set(record[1:]), set(now)
+    new = [entry for checksum, entry in entries.items() if checksum not in told]
+    gone = [f"- {line}" for line in sorted(before - now) if not covered(line, now, new)]
+    return gone + [f"+ {line}" for line in sorted(now - before) if not covered(line, before, new)]
 
 
 @pytest.mark.slow
-def test_changes_are_in_the_changelog(monkeypatch):
-    found = load_script("public_surface", monkeypatch).surface()
-    lines = unnamed(RECORD.read_text().splitlines(), found, (ROOT / "CHANGELOG.md").read_text())
+def test_changes_are_in_the_changelog(script):
+    entries = script.changelog_entries((ROOT / "CHANGELOG.md").read_text())
+    lines = unnamed(script.RECORD.read_text().splitlines(), script.surface(), entries)
     if lines:
         pytest.fail(ADVICE.format(lines="\n".join(lines)), pytrace=False)
 
@@ -91,16 +92,20 @@ SURFACE = (
         ("mix(song)", "mix(folder)", "`mix` takes a folder"),
     ],
 )
-def test_a_change_needs_an_entry(before, after, entry):
+def test_a_change_needs_an_entry(before, after, entry, script):
     changed = [
         line.replace(before, after or "") for line in SURFACE if after is not None or line != before
     ]
-    assert unnamed(SURFACE, changed, f"## Unreleased\n\n- {entry}.\n\n## 0.1.0\n") == []
+    entries = script.changelog_entries(f"## Unreleased\n\n- {entry}.\n\n## 0.1.0\n")
+    assert unnamed(["", *SURFACE], changed, entries) == []
+    earlier = f"CHANGELOG.md | {' '.join(entries)}"
+    assert unnamed([earlier, *SURFACE], changed, entries)
     for other in ("- `--gains` of `partita mixed`, `Audio.saved`, `mixer`.", "", "- nothing"):
-        assert unnamed(SURFACE, changed, f"## Unreleased\n\n{other}\n\n## 0.1.0\n- {entry}\n")
+        entries = script.changelog_entries(f"## Unreleased\n\n{other}\n\n## 0.1.0\n- {entry}\n")
+        assert unnamed(["", *SURFACE], changed, entries)
 
 
-def test_a_new_command_and_a_new_class_cover_what_they_have():
+def test_a_new_command_and_a_new_class_cover_what_they_have(script):
     new = [
         *SURFACE,
         "$ partita sing | command",
@@ -108,10 +113,12 @@ def test_a_new_command_and_a_new_class_cover_what_they_have():
         "partita.Voice | class(object)()",
         "partita.Voice | sing(self)",
     ]
-    assert unnamed(SURFACE, new, "## Unreleased\n- `partita sing`.\n- `Voice`.\n") == []
-    assert len(unnamed(SURFACE, new, "## Unreleased\n- `Voice`.\n")) == 2
-    assert unnamed(new, SURFACE, "## Unreleased\n- `Voice` and `partita sing` are gone.\n") == []
+    entries = script.changelog_entries("## Unreleased\n- `partita sing`.\n- `Voice`.\n")
+    assert unnamed(["", *SURFACE], new, entries) == []
+    assert unnamed(["", *new], SURFACE, entries) == []
+    entries = script.changelog_entries("## Unreleased\n- `Voice`.\n")
+    assert len(unnamed(["", *SURFACE], new, entries)) == 2
 
 
 def test_no_change_needs_nothing():
-    assert unnamed(SURFACE, SURFACE, "## Unreleased\n") == []
+    assert unnamed(["", *SURFACE], SURFACE, {}) == []
