@@ -103,7 +103,9 @@ def test_every_entrant_has_a_result_or_says_why(comparison):
         for stem, path in result.stems[names[0]].items():
             info = soundfile.info(path)
             assert (info.samplerate, info.channels, info.subtype) == (44100, 2, "FLOAT"), stem
-    assert trained.run.is_dir()
+    described = json.loads((trained.run / "run.json").read_text())
+    learned = described["train_tracks"] + described["valid_tracks"]
+    assert sorted(learned) == sorted(comparison.trained_on)
     assert len(trained.losses) == 1
     assert trained.costs.training_s > 0
 
