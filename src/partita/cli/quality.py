@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,7 @@ from partita.files import whole_file
 from partita.separation.batch import Extra, OutputPlan, Song
 
 if TYPE_CHECKING:
-    from partita.evaluation.quality.estimate import Quality, StemQuality
     from partita.evaluation.quality.meter import QualityMeter
-    from partita.evaluation.quality.suspects import Suspect
     from partita.separation.stem_files import Watch
 
 _SHOWN_PERCENT = 80
@@ -65,6 +62,7 @@ class QualityReports:
         return meter.add
 
     def _make(self, song: Song, _: Mapping[str, Path]) -> None:
+        from partita.evaluation.quality.as_json import as_json
         from partita.evaluation.quality.estimate import estimate_quality
 
         report = as_json(estimate_quality(self._meters.pop(song).finish(), self._model))
@@ -74,38 +72,6 @@ class QualityReports:
                 partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise write_error(path, error) from error
-
-
-def as_json(quality: Quality) -> dict[str, Any]:
-    """Return the content of a report's file; JSON has no NaN: null is what cannot be told."""
-    return {
-        "metric": "uSDR",
-        "stems": {each.stem: _stem(each) for each in quality.stems},
-        "suspects": [asdict(each) for each in map(_rounded, quality.suspects)],
-    }
-
-
-def _stem(quality: StemQuality) -> dict[str, Any]:
-    return {
-        "sdr_db": _number(quality.sdr_db),
-        "intervals_db": {
-            str(percent): [_number(end) for end in ends]
-            for percent, ends in quality.intervals_db.items()
-        },
-        "known_stem": quality.is_known_stem,
-        "known_model": quality.is_known_model,
-        "quiet": quality.is_quiet,
-        "level_db": _number(quality.level_db),
-        "implied_sdr_db": _number(quality.implied_db),
-    }
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 2)
-
-
-def _rounded(suspect: Suspect) -> Suspect:
-    return replace(suspect, drop_db=_number(suspect.drop_db))
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from partita.serve.states import State
 
@@ -83,6 +84,8 @@ class JobResult:
     elapsed_s : float
         Wall-clock time of separating and writing.
     warnings : tuple of str
+    quality : dict or None
+        The report without references, see `partita.evaluation.quality.as_json`.
     """
 
     stems: tuple[StemRecord, ...]
@@ -90,6 +93,7 @@ class JobResult:
     null_depth_db: float | None
     elapsed_s: float
     warnings: tuple[str, ...] = ()
+    quality: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,8 @@ class JobRecord:
     attempts : int
         How often it was started.
     phase : str
-        While it runs: ``loading``, ``fetching``, ``separating`` or ``writing``.
+        While it runs: ``loading``, ``fetching``, ``separating``,
+        ``writing`` or ``estimating``.
     done, total : float
         Progress of the phase, in bytes or in seconds of audio; total 0: unknown.
     error : str

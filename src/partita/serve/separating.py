@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from partita.errors import PartitaError
 from partita.serve.records import JobResult, StemRecord
 from partita.serve.worker import Report, in_peoples_words
 
 if TYPE_CHECKING:
     from partita.separation.separator import Separator
 
+_log = logging.getLogger(__name__)
 _MOST_MODELS = 2  # in memory
+_BLOCK_SAMPLES = 1 << 18
 #: Stems as files: exact to 24 bits, and half the size of wav.
 FORMAT, BITS = "flac", "24"
 
@@ -71,12 +79,15 @@ class Separation:
             )
             for stem, path in outcome.paths.items()
         )
+        report("estimating", 0.0, None)
+        gain = 10.0 ** (outcome.files.gain_db / 20.0)
         return JobResult(
             stems=stems,
             gain_db=outcome.files.gain_db,
             null_depth_db=outcome.files.null_depth_db,
             elapsed_s=outcome.files.elapsed_s,
             warnings=tuple(in_peoples_words(self, each) for each in outcome.warnings),
+            quality=_quality(self.song, outcome.paths, gain, self.model),
         )
 
 
@@ -97,3 +108,29 @@ def _separator(name: str, kept: OrderedDict[str, Separator], report: Report) -> 
         kept[name] = Separator(plan)
     kept.move_to_end(name)
     return kept[name]
+
+
+def _quality(
+    song: Path, stems: Mapping[str, Path], gain: float, model: str
+) -> dict[str, Any] | None:
+    """Return the report without references; None: it cannot be made."""
+    import torch
+
+    from partita.audio.audio_reader import rechunk
+    from partita.audio.reader import open_audio
+    from partita.evaluation.quality.as_json import as_json
+    from partita.evaluation.quality.estimate import estimate_quality
+    from partita.evaluation.quality.meter import QualityMeter
+
+    try:
+        with contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(open_audio(path)) for path in (song, *stems.values())]
+            meter = QualityMeter(list(stems), readers[0].sample_rate)
+            signals = [rechunk(reader.blocks(), _BLOCK_SAMPLES) for reader in readers]
+            for mixture, *parts in zip(*signals, strict=True):
+                estimates = torch.from_numpy(np.stack(parts) / np.float32(gain))
+                meter.add(torch.from_numpy(mixture), estimates)
+            return as_json(estimate_quality(meter.finish(), model))
+    except (PartitaError, ValueError) as error:
+        _log.warning("no report without references: %s", error)
+        return None

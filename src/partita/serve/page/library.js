@@ -3,7 +3,7 @@
 
 (function () {
   const { element, sureButton } = partita;
-  const PHASES = { loading: "loads the model", fetching: "fetches the model's weights", separating: "separates", writing: "writes the stems" };
+  const PHASES = { loading: "loads the model", fetching: "fetches the model's weights", separating: "separates", writing: "writes the stems", estimating: "estimates their quality" };
   const USE = new Map([[true, "commercial use allowed"], [false, "no commercial use"], [null, "commercial use unclear"]]);
 
   /** What a model is, in a sentence. */

@@ -5,9 +5,10 @@
   const SEEK_S = 5;
   const FINE_SEEK_S = 1;
   const ZOOM_S = 20;
+  const MOST_SUSPECTS = 5;
   const PAUSES_S = [0.5, 1, 2, 5, 10];
   const MIXTURE = "\0mixture"; // a stem may be called anything
-  const { clock } = partita;
+  const { clock, element } = partita;
   const $ = (id) => document.getElementById(id);
 
   /* Pieces come as FLAC; a connection that breaks is tried again. */
@@ -81,6 +82,7 @@
       this.choose(lanes[0]);
       this._setTempo(1, 0);
       this.tell("");
+      this._tellQuality();
       this.exports.open(job, song).catch((error) => this.tell(error.message));
       this._heardChanged();
       this._warm();
@@ -96,7 +98,7 @@
       this.engine = null;
       cancelAnimationFrame(this.frame);
       this.lanes.load([], [], 1, null);
-      for (const id of ["song-name", "song-facts", "downloads", "player-status"]) $(id).replaceChildren();
+      for (const id of ["song-name", "song-facts", "downloads", "player-status", "suspects"]) $(id).replaceChildren();
     }
 
     tell(text) {
@@ -256,6 +258,26 @@
       if (model && model.licence) facts.push(`licence of the model: ${model.licence}`);
       if (job.result.gain_db < -0.005) facts.push(`stems ${job.result.gain_db.toFixed(1).replace("-", "−")} dB against clipping`);
       $("song-facts").textContent = [...facts, ...job.result.warnings].join(" · ");
+    }
+
+    /* Beside each stem how good it probably is; below, seconds to listen to. */
+    _tellQuality() {
+      const { quality } = this.job.result;
+      const round = (value) => String(Math.round(value)).replace("-", "−");
+      for (const lane of this.lanes.lanes) {
+        const found = quality && quality.stems[lane.stem.name];
+        if (!found || found.sdr_db === null || !found.known_stem) continue;
+        const [low, high] = found.intervals_db["80"];
+        const estimate = `SDR about ${round(found.sdr_db)} dB (${round(low)} to ${round(high)})`;
+        lane.tellQuality(found.quiet ? "quiet: the song may not have it" : estimate);
+      }
+      const suspects = quality ? quality.suspects : [];
+      const worst = [...suspects].sort((one, other) => (other.drop_db || 0) - (one.drop_db || 0)).slice(0, MOST_SUSPECTS);
+      worst.sort((one, other) => one.start_s - other.start_s);
+      const buttons = worst.map((each) =>
+        element("button", { type: "button", class: "quiet", click: () => this.engine.seek(each.start_s) },
+          `${clock(each.start_s)} ${each.stem || "all stems"}: ${each.reason}`));
+      $("suspects").replaceChildren(...(buttons.length ? ["Listen closely:", ...buttons] : []));
     }
 
     _listen() {

@@ -84,7 +84,7 @@ def song_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any]:
 
 
 def job_json(job: JobRecord, *, whole: bool = False) -> dict[str, Any]:
-    """Return a job; `whole`: with waveforms."""
+    """Return a job; `whole`: with waveforms and the report without references."""
     found: dict[str, Any] = {
         "id": job.id,
         "song_id": job.song_id,
@@ -107,4 +107,6 @@ def job_json(job: JobRecord, *, whole: bool = False) -> dict[str, Any]:
             "elapsed_s": round(job.result.elapsed_s, 1),
             "warnings": list(job.result.warnings),
         }
+        if whole:
+            found["result"]["quality"] = job.result.quality
     return found

@@ -41,7 +41,7 @@ _SCHEMAS = {
         song_id=_TEXT,
         model=_TEXT,
         state={**_TEXT, "enum": list(_STATES)},
-        phase={**_TEXT, "enum": ["", "loading", "fetching", "separating", "writing"]},
+        phase={**_TEXT, "enum": ["", "loading", "fetching", "separating", "writing", "estimating"]},
         progress={**_MAYBE_NUMBER, "description": "0 to 1, of the phase."},
         error={**_TEXT, "description": "One sentence, when failed."},
         created_at=_NUMBER,
@@ -209,7 +209,11 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/api/jobs": {"get": _operation(
             "All separations, the oldest first", {200: _json(_object(jobs=_list(_ref("Job"))))})},
         "/api/jobs/{job}": {
-            "get": _operation("A separation", job, failures=(404,)),
+            "get": _operation(
+                "A separation, with waveforms and the report without references",
+                job,
+                failures=(404,),
+            ),
             "delete": _operation(
                 "Delete a separation and its stems", {204: None}, failures=(404, 409)),
         },
