@@ -1,4 +1,4 @@
-"""Draw the pictures of ``docs/concepts`` from the example song, and print the figures of its pages.
+"""Make the pictures and sounds of ``docs/concepts`` of the example song; print its figures.
 
     python scripts/concept_pictures.py
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from partita import Audio
 from partita.dsp.masks import apply_masks, ratio_masks
 from partita.dsp.overlap_add import Window, overlap_add
 from partita.dsp.stft import Stft
@@ -49,6 +50,11 @@ def ideal_masks(stems: Tensor, exponent: float = 2.0) -> Tensor:
     return ratio_masks(STFT.analyse(stems).abs().unsqueeze(0), exponent)[0]
 
 
+def binary_masks(ratio: Tensor) -> Tensor:
+    """Give each point to the stem with the largest mask."""
+    return (ratio == ratio.amax(dim=0, keepdim=True)).float()
+
+
 def masked(stems: Tensor, masks: Tensor) -> Tensor:
     """Apply masks to the mixture; return the estimates in the form of the stems."""
     mixture = STFT.analyse(stems.sum(dim=0))
@@ -59,10 +65,9 @@ def masked(stems: Tensor, masks: Tensor) -> Tensor:
 def mask_scores(stems: Tensor) -> dict[str, float]:
     """Return the uSDR of the vocals in dB: the mixture, a binary mask, a ratio mask."""
     ratio = ideal_masks(stems)
-    binary = (ratio == ratio.amax(dim=0, keepdim=True)).float()
     found = {
         "the mixture itself": stems.sum(dim=0),
-        "binary mask": masked(stems, binary)[0],
+        "binary mask": masked(stems, binary_masks(ratio))[0],
         "ratio mask": masked(stems, ratio)[0],
     }
     return {name: sdr_db(stems[0], estimate) for name, estimate in found.items()}
@@ -248,11 +253,25 @@ def _draw_scores(scores: Mapping[str, tuple[float, ...]]) -> None:
     _save(figure, "scores")
 
 
+def write_sounds(stems: Tensor) -> None:
+    """Write the mixture, the vocals, and the vocals from both ideal masks."""
+    ratio = ideal_masks(stems)
+    sounds = {
+        "mixture": stems.sum(dim=0),
+        "vocals": stems[0],
+        "vocals_binary_mask": masked(stems, binary_masks(ratio))[0],
+        "vocals_ratio_mask": masked(stems, ratio)[0],
+    }
+    for name, samples in sounds.items():
+        Audio(samples.mean(dim=0, keepdim=True), RATE).save(FOLDER / f"{name}.mp3", bitrate="96k")
+
+
 def main() -> None:
-    """Draw, and print the figures of the pages."""
+    """Draw, write sounds, and print the figures of the pages."""
     stems = song()
     FOLDER.mkdir(exist_ok=True)
     draw(stems)
+    write_sounds(stems)
     for name, value in mask_scores(stems).items():
         print(f"{name}: {value:.1f} dB")
     for name, value in seam_levels(stems).items():

@@ -30,11 +30,15 @@ def main() -> int:
     except ImportError:
         print('the site needs Sphinx: pip install -c constraints.txt ".[docs]"', file=sys.stderr)
         return 2
+    if site.exists() and any(site.iterdir()) and not (site / ".buildinfo").exists():
+        print(f"{site} is no site: it is kept; name another folder", file=sys.stderr)
+        return 2
     shutil.rmtree(site, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         source = Path(name)
         pages.gather(source, reference.pages())
         options = ["-q", "-E", "-W", "--keep-going", "-b", "html", "-c", str(HERE)]
+        options += ["-D", f"html_extra_path={source / pages.EXTRA}"]
         status = sphinx([*options, "-d", f"{name}/.doctrees", name, str(site)])
     problems = list(links.broken_links(site)) if site.exists() else []
     for problem in problems:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENTS = ROOT / "docs/README.md"
+#: Folder below the sources whose files go to the site as they are.
+EXTRA = "extra"
+_SOUND = re.compile(r"\[[^]]*\]\(([^)\s]+\.mp3)\)")
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 _ENTRY = re.compile(r"\[[^]]+\]\(([^)\s]+)\)(?:: (.+))?")
 _CODE = re.compile(r"(```.*?```)", re.S)
@@ -74,7 +77,7 @@ def sections() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def _linked(page: Path, folder: Path) -> str:
-    """Return a page whose links lead into the site; copy other files that it links to."""
+    """Return a page whose links lead into the site, with players; copy the files it links to."""
     root = Path(*[".."] * (len(page.relative_to(ROOT).parts) - 1))
 
     def replaced(match: re.Match[str]) -> str:
@@ -90,8 +93,18 @@ def _linked(page: Path, folder: Path) -> str:
             shutil.copyfile(path, copy)
         return match[0]
 
+    def played(match: re.Match[str]) -> str:
+        path = (page.parent / match[1]).resolve()
+        copy = folder / EXTRA / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        return f'<audio controls preload="none" src="{match[1]}"></audio>'
+
     parts = _CODE.split(page.read_text(encoding="utf-8"))
-    return "".join(part if part.startswith("```") else _LINK.sub(replaced, part) for part in parts)
+    return "".join(
+        part if part.startswith("```") else _LINK.sub(replaced, _SOUND.sub(played, part))
+        for part in parts
+    )
 
 
 def _index(title: str, names: Mapping[str, str], folder: Path) -> str:

@@ -36,14 +36,29 @@ def commands():
         )
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path, reference):
+def build(folder):
     pytest.importorskip("sphinx", reason="Sphinx is not installed: make docs")
     pytest.importorskip("myst_parser", reason="myst-parser is not installed: make docs")
     pytest.importorskip("pydata_sphinx_theme", reason="the theme is not installed: make docs")
-    found = subprocess.run(
-        [sys.executable, SITE, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
+    return subprocess.run(
+        [sys.executable, SITE, folder], cwd=ROOT, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_no_site_is_kept(tmp_path):
+    (tmp_path / "song.mp3").write_bytes(b"mine")
+    found = build(tmp_path)
+    assert (found.stderr, found.returncode) == (
+        f"{tmp_path} is no site: it is kept; name another folder\n",
+        2,
+    )
+    assert (tmp_path / "song.mp3").exists()
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path, reference):
+    found = build(tmp_path)
     assert (found.stderr, found.returncode) == ("", 0)
     surface = reference.public_surface
     for module in surface.PUBLIC:
@@ -53,6 +68,8 @@ def test_the_site_builds_without_a_warning(tmp_path, reference):
     home = (tmp_path / "index.html").read_text()
     assert 'href="docs/start/install.html"' in home
     assert (tmp_path / "docs/guide/separate.html").is_file()
+    masks = (tmp_path / "docs/concepts/masks.html").read_text()
+    assert masks.count("<audio") == len([*(tmp_path / "docs/concepts").glob("*.mp3")]) > 0
 
 
 @pytest.mark.slow
