@@ -123,7 +123,8 @@ def commands(page):
     return [shlex.split(found) for found in COMMAND.findall(lines)]
 
 
-WITH_COMMANDS = [page for page in PAGES if commands(page)]
+HOME = ROOT / "scripts/docs_site/home.md"
+WITH_COMMANDS = [page for page in (*PAGES, HOME) if commands(page)]
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=ids(WITH_COMMANDS))
