@@ -47,6 +47,7 @@ PROVISIONAL: Mapping[str, tuple[str, ...]] = {
     "partita.evaluation.oracles": ("Oracle", "get_oracle"),
     "partita.evaluation.aggregate": ("Summary", "summarise", "bootstrap_interval"),
     "partita.evaluation.paired": ("PairedDifference", "paired_differences"),
+    "partita.evaluation.quality.estimate": ("Quality", "StemQuality", "quality_of"),
     "partita.comparison.run": ("compare",),
     "partita.comparison.options": ("CompareOptions",),
     "partita.comparison.entrants": ("named_entrants", "read_entrants"),
@@ -68,6 +69,7 @@ PROVISIONAL: Mapping[str, tuple[str, ...]] = {
     "partita.dsp.nmf": ("nmf",),
     "partita.dsp.nmfd": ("nmfd",),
     "partita.dsp.levels": ("power_ratio_db",),
+    "partita.validation": ("bounded",),
 }
 PUBLIC = {**STABLE, **PROVISIONAL}
 #: Begins the record: checksums of the entries that tell of earlier changes.

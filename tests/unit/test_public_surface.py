@@ -1,5 +1,6 @@
 """What others rely on changes only together with a line in the changelog."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def test_changes_are_in_the_changelog(script):
     lines = unnamed(script.RECORD.read_text().splitlines(), script.surface(), entries)
     if lines:
         pytest.fail(ADVICE.format(lines="\n".join(lines)), pytrace=False)
+
+
+@pytest.mark.slow
+def test_what_the_pages_import_is_public(script):
+    public = {
+        id(getattr(importlib.import_module(module), name))
+        for module in script.PUBLIC
+        for name in script.public_names(module)
+    }
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    imported = {
+        (module, name.strip())
+        for page in pages
+        for module, names in re.findall(
+            r"^from (partita(?:\.\w+)*) import (.+)$", page.read_text(), re.M
+        )
+        for name in names.strip("()").split(",")
+    }
+    assert len(imported) > 15
+    for module, name in imported:
+        found = getattr(importlib.import_module(module), name)
+        assert id(found) in public, (
+            f"{module}.{name}: add it to PUBLIC of scripts/public_surface.py"
+        )
 
 
 SURFACE = (
