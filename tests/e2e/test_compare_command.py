@@ -1,6 +1,7 @@
 """``partita compare`` on songs of a second."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -103,3 +104,12 @@ def test_missing_packages_are_found_before_anything_is_computed(run, album, monk
     result = run("compare", "--data", album, "-n", "mixture")
     assert result.status == 2
     assert 'a comparison needs jinja2: pip install "partita[compare]"' in result.err
+
+
+def test_a_problem_of_the_data_set_is_a_failure(run, album, tmp_path):
+    for subset in ("train", "test"):
+        shutil.copytree(album / "song 0", tmp_path / "both" / subset / "song 0")
+    result = run("compare", "--data", "both", "-n", "mixture", "--subset", "train")
+    assert result.status == 1
+    assert "partita: song 0: two tracks have this name" in result.err
+    assert "1 track scored" in result.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from partita.reports.content import Section
 
 _PRESETS = ("paper",)
+_log = logging.getLogger(__name__)
 
 
 def compare(
@@ -178,6 +180,7 @@ def compare(
                 raise UsageError("--preset chooses entrants, tracks and targets by itself")
             found = run.preset(preset, budget)
     status = tell_comparison(found.comparison, as_json=as_json, quiet=quiet)
+    status |= bool(found.dataset.problems)
     heard = [] if answers is None else listening_sections(found.comparison, answers)
     with ProgressDisplay(enabled=not (quiet or as_json)) as display:
         blind = quality_sections(
@@ -257,8 +260,10 @@ class _Run:
         chosen += trained_entrants(recipes, settings, _numbers(seeds))
         check_entrants(chosen)
         dataset = open_dataset(self.data)
-        for problem in (*dataset.problems, *dataset.warnings):
-            self.display.print(f"partita: warning: {problem}", error=True)
+        for problem in dataset.problems:
+            self.display.print(f"partita: {problem}", error=True)
+        for warning in dataset.warnings:
+            _log.warning("warning: %s", warning)
         return _Found(self._comparison(dataset, chosen), dataset)
 
     def preset(self, name: str, budget: str) -> _Found:
