@@ -89,6 +89,8 @@ def test_what_is_no_data_set_of_songs(write_tracks, tmp_path):
 def test_a_table_is_written_once(write_tracks, tmp_path):
     root = write_tracks(dict.fromkeys(["a", "b"], FOUR))
     data = prepare_data(root, BUDGETS["minutes"], tmp_path)
+    assert data.words == "songs: 1 track scored (0.0 min), 1 track to learn from (0.0 min)"
+    assert data.seconds == {"test": 2.0, "train": 2.0, "valid": 0.0}
     before = data.table.stat().st_mtime_ns
     assert prepare_data(root, BUDGETS["minutes"], tmp_path).table.stat().st_mtime_ns == before
     soundfile.write(root / "a/bass.wav", np.full((3 * RATE, 2), 0.1), RATE)

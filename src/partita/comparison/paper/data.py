@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from partita.comparison.paper.budgets import Budget
@@ -41,6 +41,8 @@ class PaperData:
         The one that the tables of one track are about.
     sources : tuple of str
         The stems that models are asked for.
+    seconds : mapping of str to float
+        Subset → length of its tracks together.
     """
 
     root: Path
@@ -48,6 +50,7 @@ class PaperData:
     tracks: tuple[Track, ...]
     track: str
     sources: tuple[str, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[Track, ...]:
@@ -85,7 +88,7 @@ class PaperData:
         for subset, verb in ((_TEST, "scored"), (_TRAIN, "to learn from"), (_VALID, "to validate")):
             chosen = [track for track in self.tracks if track.subset == subset]
             if chosen:
-                minutes = sum(track.duration_s for track in chosen) / 60
+                minutes = self.seconds.get(subset, 0.0) / 60
                 noun = "excerpt" if any(_is_part(track) for track in chosen) else "track"
                 several = "" if len(chosen) == 1 else "s"
                 parts.append(f"{len(chosen)} {noun}{several} {verb} ({minutes:.1f} min)")
@@ -128,12 +131,17 @@ def prepare_data(data: Path, budget: Budget, folder: Path) -> PaperData:
             f"{one_line(error.filename)}: cannot be read: {error.strerror}"
         ) from error
     key = digest_of(1, mark, [[t.name, t.subset] for t in chosen], *_lengths(budget))
-    if not (table.exists() and _read_key(note) == key):
-        write_table(table, [part for track in chosen for part in _excerpts(track, budget)])
-        _write_key(note, key)
+    seconds = _read_note(note, key) if table.exists() else None
+    if seconds is None:
+        parts = [part for track in chosen for part in _excerpts(track, budget)]
+        write_table(table, parts)
+        seconds = dict.fromkeys((_TEST, _TRAIN, _VALID), 0.0)
+        for part in parts:
+            seconds[part.subset] += part.duration_s
+        _write_note(note, {"key": key, "seconds": seconds})
     tracks = open_dataset(table).tracks
     scored = [track for track in tracks if track.subset == _TEST]
-    return PaperData(data, table, tuple(tracks), _one(scored).name, _sources(tracks))
+    return PaperData(data, table, tuple(tracks), _one(scored).name, _sources(tracks), seconds)
 
 
 def _chosen(dataset: Dataset, budget: Budget) -> list[Track]:
@@ -188,16 +196,19 @@ def _is_part(track: Track) -> bool:
     return any(file.duration_s is not None for file in track.files.values())
 
 
-def _read_key(path: Path) -> str:
+def _read_note(path: Path, key: str) -> dict[str, float] | None:
+    """Return the length of each subset; None if the table is of other tracks or budgets."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        note = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {str(name): float(value) for name, value in note["seconds"].items()}
+        return seconds if note["key"] == key else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
-def _write_key(path: Path, key: str) -> None:
+def _write_note(path: Path, note: Mapping[str, object]) -> None:
     try:
         with whole_file(path) as partial:
-            partial.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(note) + "\n", encoding="utf-8")
     except OSError as error:
         raise write_error(path, error) from error
