@@ -240,8 +240,7 @@ class Hypotheses:
         ]
         variants: dict[str, dict[str, Entrant]] = {}
         for result in systems:
-            is_exact = _depth(result) < _ADDS_UP_DB  # masks share out the mixture
-            if result.entrant.name not in TODAY and _has_weights(result) and not is_exact:
+            if result.entrant.name not in TODAY and _has_weights(result):
                 variants[result.entrant.name] = self._variants(result)
         entrants = [entrant for each in variants.values() for entrant in each.values()]
         more = self.compare(open_dataset(self.data.table), entrants) if entrants else None
@@ -278,18 +277,22 @@ class Hypotheses:
     def _variants(self, result: EntrantResult) -> dict[str, Entrant]:
         """Return the same system without and with a filter, and with exact sums."""
         name, model = result.entrant.name, _model_of(result)
-        kinds = {EXACT: Entrant(f"{name}, exact sums", model, settings={"sum_to_mix": True})}
+        adds_up = _depth(result) < _ADDS_UP_DB
+        kinds = {
+            FILTERED: Entrant(f"{name}, filter", model, settings={"wiener": 1}),
+            EXACT: Entrant(f"{name}, exact sums", model, settings={"sum_to_mix": True}),
+        }
         try:
             loaded = load_model(model)
         except PartitaError:
-            return kinds
+            return {} if adds_up else kinds
         if isinstance(loaded, MagnitudeModel) and loaded.config.wiener_iterations:
             plain = dataclasses.replace(loaded.config, wiener_iterations=0)
             bare = create_model(loaded.registry_name, plain.to_dict())
             bare.load_state_dict(loaded.state_dict())
             path = write_model(bare, self.folder / f"{name}-unfiltered.safetensors")
-            return {BARE: Entrant(f"{name}, no filter", str(path)), **kinds}
-        return {FILTERED: Entrant(f"{name}, filter", model, settings={"wiener": 1}), **kinds}
+            return {BARE: Entrant(f"{name}, no filter", str(path)), EXACT: kinds[EXACT]}
+        return {} if adds_up else kinds
 
 
 def other_stems(sources: Sequence[str]) -> Stems | None:
