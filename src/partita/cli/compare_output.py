@@ -83,14 +83,14 @@ def _print_costs(results: Sequence[EntrantResult]) -> None:
     """Print the costs of all entrants; columns that do not fit are left out."""
     rows = [["entrant", "× real time", "memory MB", "parameters", "null dB", "licence"]]
     for result in results:
-        costs, depths = result.costs, list(result.null_depth_db.values())
+        costs = result.costs
         rows.append(
             [
                 one_line(result.entrant.name),
                 _figure(costs.times_realtime, ".3g"),
                 _figure(costs.memory_mb, ".0f"),
                 _figure(costs.parameters, ","),
-                _figure(max(depths, default=None), ".1f"),
+                _figure(result.median_null_depth_db, ".1f"),
                 one_line(costs.licence or "–"),
             ]
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from partita.cli.console import format_time
 from partita.errors import write_error
-from partita.files import whole_file
+from partita.files import write_text
 from partita.separation.batch import Extra, OutputPlan, Song
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class QualityReports:
         report = as_json(estimate_quality(self._meters.pop(song).finish(), self._model))
         path = self._path(song)
         try:
-            with whole_file(path) as partial:
-                partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(report, indent=1) + "\n")
         except OSError as error:
             raise write_error(path, error) from error
 

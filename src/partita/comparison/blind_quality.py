@@ -18,7 +18,7 @@ from partita.evaluation.oracles import ORACLES
 from partita.evaluation.quality.estimate import StemQuality, quality_of, stem_quality
 from partita.evaluation.scores import TrackScores
 from partita.progress import Progress
-from partita.reports.content import Block, Cell, Column, Section, Table, Text
+from partita.reports.content import Block, Cell, Column, Section, Table, Text, finite_cell
 from partita.separation.result_cache import Cache
 from partita.weights.identity import digest_of
 
@@ -72,12 +72,12 @@ def quality_sections(
         for track in comparison.tracks
         if track.name in result.stems
     ]
-    rows, notes = [], []
+    rows, notes, kept = [], [], Cache(cache)
     for done, (result, track) in enumerate(places):
         if progress is not None:
             progress(done, len(places))
         try:
-            rows += _rows(result, track, Cache(cache))
+            rows += _rows(result, track, kept)
         except PartitaError as error:
             notes.append(f"{result.entrant.name}, {track.name}: {error}")
     if not rows:
@@ -105,7 +105,9 @@ def _qualities(result: EntrantResult, track: Track, cache: Cache) -> list[StemQu
         estimates = load_estimates(Track(track.name, cache.root, "", files), list(stems))
         mixture = track.load("mixture").samples
         found = quality_of(mixture, estimates.stems, estimates.sample_rate).stems
-        facts = {each.stem: [_finite(each.implied_db), _finite(each.level_db)] for each in found}
+        facts = {
+            each.stem: [finite_cell(each.implied_db), finite_cell(each.level_db)] for each in found
+        }
         cache.remember(_KIND, key, facts)
     else:
         facts = entry.facts
@@ -117,10 +119,6 @@ def _qualities(result: EntrantResult, track: Track, cache: Cache) -> list[StemQu
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _true_db(scores: TrackScores | None, stem: str) -> float:
@@ -161,7 +159,6 @@ def _table(rows: Sequence[_Row], comparison: Comparison) -> Table:
 
 def _cells(row: _Row) -> list[Cell]:
     low, high = row.quality.intervals_db.get(_PERCENT, (None, None))
-    true_db = row.true_db if math.isfinite(row.true_db) else None
     seen = "yes" if row.quality.is_known_stem and row.quality.is_known_model else "no"
     names = [row.system, row.track, row.quality.stem]
-    return [*names, row.quality.sdr_db, low, high, true_db, seen]
+    return [*names, row.quality.sdr_db, low, high, finite_cell(row.true_db), seen]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from partita.datasets.tracks import order_stems
 from partita.evaluation.scores import TrackScores
 
 _VARYING = "different in some tracks"
-_SEED = re.compile(r"(training\.)?seed=")
 
 
 def conditions(comparison: Comparison) -> list[str]:
@@ -122,8 +120,7 @@ def _trainings(comparison: Comparison) -> str:
 def _budget(result: EntrantResult) -> str:
     plan = result.entrant.training
     assert plan is not None
-    seeds = [text.partition("=")[2] for text in plan.settings if _SEED.match(text)]
-    facts = [f"seed {seeds[-1] if seeds else 0}"]
+    facts = [f"seed {plan.seed or 0}"]
     if result.losses:
         facts.insert(0, f"{result.losses[-1]['step']:g} steps")
     return ", ".join(facts)

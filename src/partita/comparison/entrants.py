@@ -177,10 +177,9 @@ def _seeded(entrant: Entrant, seeds: Sequence[int]) -> list[Entrant]:
     assert plan is not None
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"`seeds` name a seed twice: {', '.join(map(str, seeds))}")
-    has_seed = any(text.startswith("seed=") for text in plan.settings)
-    if has_seed and len(seeds) > 1:
+    if plan.seed is not None and len(seeds) > 1:
         raise UsageError(f"{entrant.name}: seed is given twice, among the settings and in `seeds`")
-    if has_seed:
+    if plan.seed is not None:
         return [entrant]
     return [
         replace(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from partita.comparison.paper.agreement import figures_of, mean
+from partita.comparison.paper.agreement import figures_of
 from partita.comparison.paper.budgets import Budget
 from partita.comparison.paper.data import PaperData
 from partita.comparison.paper.entrants import FLOOR, TODAY, training_plan, write_model
@@ -34,9 +34,10 @@ from partita.comparison.verdicts import (
 from partita.datasets import Dataset, open_dataset
 from partita.errors import PartitaError, one_line
 from partita.evaluation.oracles import ORACLES
+from partita.evaluation.scores import mean
 from partita.models import create_model
 from partita.models._magnitudes import MagnitudeModel
-from partita.reports.content import Block, Cell, Column, Section, Table, Text
+from partita.reports.content import Block, Cell, Column, Section, Table, Text, finite_cell
 from partita.training.recipes import load_recipe
 from partita.training.run import Start
 from partita.weights.store import load_model
@@ -156,7 +157,7 @@ class Hypotheses:
             figures = figures_of(result)
             values[result.entrant.name] = {s: figures[s][0] for s in sources if s in figures}
             sdr = [values[result.entrant.name].get(source, math.nan) for source in sources]
-            rows.append([result.entrant.name, *map(_cell, (*sdr, mean(sdr)))])
+            rows.append([result.entrant.name, *map(finite_cell, (*sdr, mean(sdr)))])
         caption = (
             f"Any instruments, {kind}: SDR of {_RECIPE}, trained for {' and '.join(sources)}, and "
             f"of floors. {words}; budget {self.budget.name}; {seeds(found)}; {convention(found)}."
@@ -214,7 +215,7 @@ class Hypotheses:
         rows: list[list[Cell]] = []
         for system, (result, target) in of_sum.items():
             figures = _figures_on(result, target, has_both)
-            rows.append([system, *map(_cell, figures)])
+            rows.append([system, *map(finite_cell, figures)])
         trained, summed = of_sum[_SUM], of_sum[_SINGLES]
         differences = _window_differences(trained, summed, has_both)
         caption = (
@@ -255,7 +256,7 @@ class Hypotheses:
             depths[name] = {kind: _depth(each) for kind, each in of_kinds.items()}
             shown = [depths[name].get(kind, math.nan) for kind in KINDS]
             sdrs = [_mean_sdr(of_kinds[k]) if k in of_kinds else math.nan for k in KINDS]
-            rows.append([name, *map(_cell, (*shown, *sdrs))])
+            rows.append([name, *map(finite_cell, (*shown, *sdrs))])
         caption = (
             "Additivity: null depth, the level of the mixture minus the sum of all estimates "
             "relative to the mixture, median over tracks, and mean SDR over sources. "
@@ -367,13 +368,9 @@ def _model_of(result: EntrantResult) -> str:
 
 
 def _depth(result: EntrantResult) -> float:
-    values = sorted(result.null_depth_db.values())
-    return values[len(values) // 2] if values else math.nan
+    depth = result.median_null_depth_db
+    return math.nan if depth is None else depth
 
 
 def _mean_sdr(result: EntrantResult) -> float:
     return mean([figures[0] for figures in figures_of(result).values()])
-
-
-def _cell(value: float) -> float | None:
-    return value if math.isfinite(value) else None

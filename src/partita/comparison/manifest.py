@@ -15,7 +15,7 @@ import torch
 from partita import __version__
 from partita.comparison.results import Comparison, EntrantResult
 from partita.comparison.tracks import content_digest
-from partita.datasets import Dataset
+from partita.datasets import Dataset, Track
 from partita.devices import choose_device
 from partita.errors import PartitaError
 from partita.evaluation.oracles import ORACLES
@@ -62,7 +62,7 @@ def manifest_of(
                     "name": track.name,
                     "subset": track.subset,
                     "used": "scored" if track.name in scored else "trained on",
-                    "sha256": _digest(there, dataset, track.name),
+                    "sha256": _digest(there, track),
                 }
                 for track in dataset
                 if track.name in scored | trained
@@ -103,8 +103,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _digest(cache: Cache, dataset: Dataset, name: str) -> str | None:
-    track = next(each for each in dataset if each.name == name)
+def _digest(cache: Cache, track: Track) -> str | None:
     try:
         return content_digest(cache, track)
     except PartitaError:  # a track that cannot be read, as the results say

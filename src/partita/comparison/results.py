@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from partita.datasets import Track
-from partita.evaluation.scores import TrackScores
+from partita.evaluation.scores import TrackScores, median
 from partita.evaluation.scoring import ScoreOptions
+
+_SEED = re.compile(r"(training\.)?seed=")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class TrainingPlan:
     recipe: str
     settings: tuple[str, ...] = ()
     subset: str | None = "train"
+
+    @property
+    def seed(self) -> str | None:
+        """The seed that the settings name, the last one of several; None: they name none."""
+        seeds = [text.partition("=")[2] for text in self.settings if _SEED.match(text)]
+        return seeds[-1] if seeds else None
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,12 @@ class EntrantResult:
     costs: Costs = field(default_factory=Costs)
     losses: Sequence[Mapping[str, float]] = ()
     run: Path | None = None
+
+    @property
+    def median_null_depth_db(self) -> float | None:
+        """Median over tracks of the null depth; None: of no track."""
+        depths = list(self.null_depth_db.values())
+        return median(depths) if depths else None
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failures" if self.failures else ""

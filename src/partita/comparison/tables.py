@@ -12,7 +12,7 @@ from partita.datasets.tracks import order_stems
 from partita.evaluation.aggregate import Summary, summarise, track_values
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.paired import PairedDifference, least_p
-from partita.evaluation.scores import METRICS, WHOLE_TRACK_METRICS, median
+from partita.evaluation.scores import METRICS, WHOLE_TRACK_METRICS
 from partita.evaluation.tables import comparison_rows
 from partita.reports.content import Cell, Column, Table
 
@@ -134,14 +134,14 @@ def costs_table(comparison: Comparison) -> Table:
     for result in comparison.results:
         costs = result.costs
         training = None if costs.training_s is None else costs.training_s / 60
-        depths = list(result.null_depth_db.values())
+        depth = result.median_null_depth_db
         rows.append(
             [
                 result.entrant.name,
                 *_costs(costs),
                 _USE[costs.commercial],
                 training,
-                _value(median(depths)) if depths else None,
+                None if depth is None else _value(depth),
             ]
         )
     return Table(

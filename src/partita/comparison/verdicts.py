@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from partita.comparison.paper.agreement import mean
 from partita.evaluation.aggregate import bootstrap_interval
+from partita.evaluation.scores import mean
 
 #: How a system's estimates are made: with its own settings, without and with a Wiener filter, and
 #: with what is left shared out.

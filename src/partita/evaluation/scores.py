@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,6 +198,12 @@ def median(values: Sequence[float]) -> float:
         return float(statistics.median(finite))
     infinite = [value for value in values if math.isinf(value)]  # such as of a perfect estimate
     return infinite[0] if infinite else math.nan
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of the finite values, NaN if there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(finite) if finite else math.nan
 
 
 def _rounded(value: float) -> float:

@@ -23,6 +23,7 @@ from partita.audio.stem_mp4 import check_stem_count
 from partita.audio.stem_writer import StemWriter
 from partita.audio.tags import Tags
 from partita.audio.work_folder import work_folder
+from partita.dsp.levels import power_ratio_db
 from partita.errors import UsageError, one_line, write_error
 from partita.files import sync_file
 from partita.mixing.balance import Balance
@@ -203,7 +204,7 @@ def mix_song(
         duration_s=writer.frames / reader.sample_rate,
         gain_db=gain_db,
         loudness_lufs=None if meter is None else meter.loudness_lufs + gain_db,
-        true_peak_db=None if meter is None else _db(meter.true_peak) + gain_db,
+        true_peak_db=None if meter is None else power_ratio_db(meter.true_peak**2, 1.0) + gain_db,
         elapsed_s=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
@@ -310,10 +311,6 @@ def _level(writer: StemWriter, recipe: Recipe, meter: LoudnessMeter | None) -> l
             '`bits="float"` does not'
         ]
     return []
-
-
-def _db(peak: float) -> float:
-    return 20.0 * math.log10(peak) if peak else -math.inf
 
 
 def _write_archive(files: Mapping[str, Path], out: Path, folder: Path) -> None:

@@ -15,7 +15,8 @@ from partita.validation import bounded, value_fault
 
 _FOLDER = Path(__file__).parent / "recipe_files"
 _SUFFIX = ".toml"
-_PLACE = "STEM"  # in the names and texts of recipes for any stem
+#: In the names and texts of recipes for any stem.
+PLACE = "STEM"
 _TABLES = ("gain", "pan", "tracks")
 #: What `stems` and `practice` may hold instead of names: every stem.
 EVERY = "*"
@@ -227,10 +228,10 @@ def load_recipe(name: str) -> Recipe:
         path = Path(name)
         return _recipe(read_toml(path), path.stem, one_line(path.name))
     files = _files()
-    if name in files and _PLACE not in name:
+    if name in files and PLACE not in name:
         return _recipe(read_toml(files[name]), name, name)
     for pattern, path in files.items():
-        before, place, after = pattern.partition(_PLACE)
+        before, place, after = pattern.partition(PLACE)
         stem = name.removeprefix(before).removesuffix(after)
         if place and stem and name == before + stem + after:
             return _recipe(_filled(read_toml(path), stem), name, name)
@@ -240,7 +241,7 @@ def load_recipe(name: str) -> Recipe:
 def _filled(value: Any, stem: str) -> Any:
     """Return a value of a file with a stem's name in its place."""
     if isinstance(value, str):
-        return value.replace(_PLACE, stem)
+        return value.replace(PLACE, stem)
     if isinstance(value, list):
         return [_filled(each, stem) for each in value]
     if isinstance(value, dict):

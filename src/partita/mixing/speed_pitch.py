@@ -31,11 +31,6 @@ _SAME = 1e-9
 _FLOOR = 1e-3  # of the mean level: below, nobody hears a difference
 
 
-def is_unchanged(speed: float, semitones: float) -> bool:
-    """Return whether speed and pitch stay as they are, which needs no library."""
-    return speed == 1.0 and semitones == 0.0
-
-
 def require_stretch() -> Any:
     """Import the library.
 

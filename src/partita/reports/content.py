@@ -5,12 +5,18 @@ Values only: who makes a report fills these in, who writes one reads nothing els
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 #: A number keeps its digits until it is written; None is a figure that does not exist.
 Cell = str | float | int | None
+
+
+def finite_cell(value: float) -> float | None:
+    """Return a figure as a cell: None if it is NaN or infinite."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

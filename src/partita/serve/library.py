@@ -133,7 +133,6 @@ class Library:
         file : Path
             In `incoming`.
         record : SongRecord
-            From `new_song`.
         request : str, optional
             Key of the request; where it has brought a song already, that one is returned, and the
             file stays.

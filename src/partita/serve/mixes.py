@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from partita.audio.formats import FORMATS, STEM_MP4, stem_format
 from partita.errors import PartitaError, UnknownNameError, UsageError
-from partita.mixing.recipe import Recipe, load_recipe, recipe_names
+from partita.mixing.recipe import PLACE, Recipe, load_recipe, recipe_names
 from partita.serve.library import Library, NotFoundError
 from partita.serve.limits import QueueFullError
 from partita.serve.mixing import Mixdown, MixResult
@@ -27,7 +27,6 @@ _FOLDER = "mixes"
 _MOST_KEPT = 8
 _MOST_WAITING = 8
 _AWAKE_S = 0.1
-_STEM = "STEM"  # in the names of recipes for any stem
 #: What a client may set; tracks and files of recipes are the recipes' own.
 _MAPPINGS, _LISTS, _NUMBERS = ("gain", "pan"), ("mute", "solo"), ("speed", "pitch", "loudness")
 
@@ -59,8 +58,8 @@ def recipes_for(stems: Sequence[str]) -> list[tuple[str, str]]:
     """Return name and summary of each recipe that fits these stems."""
     found = []
     for pattern in recipe_names():
-        for stem in stems if _STEM in pattern else [_STEM]:
-            recipe = load_recipe(pattern.replace(_STEM, stem))
+        for stem in stems if PLACE in pattern else [PLACE]:
+            recipe = load_recipe(pattern.replace(PLACE, stem))
             with contextlib.suppress(UsageError):  # it names stems that are not there
                 recipe.balance(stems)
                 found.append((recipe.name, recipe.summary))

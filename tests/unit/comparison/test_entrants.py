@@ -116,3 +116,12 @@ def test_a_missing_checkpoint_is_no_reason_to_stop_the_others(tmp_path):
 def test_an_ensemble_that_was_meant_as_two_is_explained():
     with pytest.raises(UsageError, match="a comma makes an ensemble: repeat `entrants`"):
         check_entrants(named_entrants(["hpss,repet"]))
+
+
+@pytest.mark.parametrize("setting", ["seed=7", "training.seed=7"])
+def test_a_seed_among_the_settings_stays(setting):
+    (entrant,) = trained_entrants(["umx-tiny"], [setting])
+    assert entrant.training.seed == "7"
+    assert entrant.training.settings == (setting,)
+    with pytest.raises(UsageError, match="seed is given twice"):
+        trained_entrants(["umx-tiny"], [setting], [0, 1])

@@ -308,3 +308,10 @@ def test_infinite_and_missing_figures_are_left_out_of_plots():
     table, plot = blocks_of(comparison)["Paired differences"]
     assert plot.differences["a − b"]["vocals"] == {"song 0": 0.0}
     assert "Up to 2 tracks are left out, where one of two has no SDR." in table.notes
+
+
+def test_null_depths_are_medians_of_tracks_everywhere():
+    found = result("umx", [1.0] * 4, null_depth_db={"a": -10.0, "b": -20.0, "c": -40.0, "d": -50.0})
+    assert found.median_null_depth_db == -30.0
+    assert tables_of(compared(found))["costs"][0]["null depth"] == "-30.0"
+    assert result("umx", [1.0]).median_null_depth_db is None

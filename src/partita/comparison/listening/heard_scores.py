@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from partita.comparison.listening.ratings import Rating
 from partita.comparison.results import Comparison
-from partita.evaluation.scores import TrackScores, median
+from partita.evaluation.scores import TrackScores, mean, median
 from partita.reports.listening import Trial
 
 _FEWEST = 3  # points of a correlation
@@ -65,15 +65,8 @@ def mean_sdrs(comparison: Comparison, ratings: Iterable[Rating]) -> dict[str, Sd
     means = {}
     for entrant, trials in places.items():
         found = [sdr_of(comparison, trial, entrant) for trial in trials.values()]
-        means[entrant] = Sdr(
-            _mean(each.heard for each in found), _mean(each.song for each in found)
-        )
+        means[entrant] = Sdr(mean(each.heard for each in found), mean(each.song for each in found))
     return means
-
-
-def _mean(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return statistics.fmean(finite) if finite else math.nan
 
 
 class Correlation(NamedTuple):
@@ -112,17 +105,17 @@ def correlations(comparison: Comparison, ratings: Sequence[Rating]) -> list[Corr
     found = [
         _correlate(
             "entrants, SDR heard",
-            [(mean, sdrs[entrant].heard) for entrant, mean in of_entrants.items()],
+            [(rating, sdrs[entrant].heard) for entrant, rating in of_entrants.items()],
         ),
         _correlate(
             "entrants, SDR of songs",
-            [(mean, sdrs[entrant].song) for entrant, mean in of_entrants.items()],
+            [(rating, sdrs[entrant].song) for entrant, rating in of_entrants.items()],
         ),
         _correlate(
             "single excerpts, SDR heard",
             [
-                (mean, sdr_of(comparison, excerpts[place], place[0]).heard)
-                for place, mean in of_excerpts.items()
+                (rating, sdr_of(comparison, excerpts[place], place[0]).heard)
+                for place, rating in of_excerpts.items()
             ],
         ),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from partita.comparison.listening.answers import Collected
 from partita.comparison.listening.ratings import ratings_of
 from partita.errors import write_error
-from partita.files import whole_file
+from partita.files import write_text
 from partita.reports.content import Cell, Column, Table
 from partita.reports.table_files import as_csv
 
@@ -38,9 +38,7 @@ def write_answers(collected: Collected, folder: Path) -> list[Path]:
         if table.rows:
             path = folder / f"{table.name}.csv"
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with whole_file(path) as partial:
-                    partial.write_text(as_csv(table), encoding="utf-8", newline="")
+                write_text(path, as_csv(table))
             except OSError as error:
                 raise write_error(path, error) from error
             written.append(path)

@@ -22,7 +22,7 @@ from partita.comparison.listening.ratings import (
 )
 from partita.comparison.results import Comparison
 from partita.datasets.tracks import order_stems
-from partita.reports.content import Block, BoxPlot, Cell, Column, Section, Table, Text
+from partita.reports.content import Block, BoxPlot, Cell, Column, Section, Table, Text, finite_cell
 
 _NAMES = {
     "reference": "hidden reference",
@@ -125,10 +125,6 @@ def _range(interval: tuple[float, float]) -> str:
     return " to ".join(f"{bound:.1f}".replace("-", "−") for bound in interval)
 
 
-def _cell(value: float) -> Cell:
-    return value if math.isfinite(value) else None
-
-
 def _counts(ratings: Sequence[Rating], screened: Sequence[Screened]) -> str:
     listeners = len({rating.listener for rating in ratings})
     places = len({(rating.trial.song, rating.trial.stem) for rating in ratings})
@@ -164,7 +160,7 @@ def _summary_table(
         first, middle, third = each.quartiles
         figures = (each.mean, *each.t_interval, *each.bootstrap, middle, first, third)
         sdr = sdrs.get(each.item.entrant, _NO_SDR)
-        rows.append([_name(each), *map(_cell, (*figures, *sdr))])
+        rows.append([_name(each), *map(finite_cell, (*figures, *sdr))])
     listeners = max(len(each.listeners) for each in heard)
     notes = [_ANCHORS] if any(each.item.kind in _ANCHOR_KINDS for each in heard) else []
     if listeners < 2:
@@ -202,7 +198,7 @@ def _stem_table(
         for stem in stems:
             means = list(listener_means(_of(ratings, system, stem)).values())
             low, high = t_interval(means)
-            row += [sum(means) / len(means) if means else None, _cell((high - low) / 2)]
+            row += [sum(means) / len(means) if means else None, finite_cell((high - low) / 2)]
         rows.append(row)
     return Table(
         name="listening-stems",
@@ -255,7 +251,7 @@ def _correlation_table(found: Sequence[Correlation], comparison: Comparison) -> 
             Column("Spearman"),
         ],
         rows=[
-            [each.what, each.points, each.pearson, *map(_cell, each.interval), each.spearman]
+            [each.what, each.points, each.pearson, *map(finite_cell, each.interval), each.spearman]
             for each in found
         ],
         notes=["Excerpts of one entrant are not independent: their interval is too narrow."],

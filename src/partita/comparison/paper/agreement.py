@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from partita.comparison.paper.numbers import FIGURES, OVERALL, SOURCES, Figures, PaperTable
 from partita.comparison.results import EntrantResult
 from partita.evaluation.aggregate import summarise
-from partita.evaluation.scores import TrackScores
+from partita.evaluation.scores import TrackScores, mean
 
 #: Source → SDR, SIR and SAR in dB; NaN where there is none.
 BySource = Mapping[str, Figures]
@@ -51,12 +50,6 @@ def overall(figures: Mapping[Any, Figures]) -> Figures:
     """Return the means over sources, of those that have a figure."""
     sdr, sir, sar = (mean([each[column] for each in figures.values()]) for column in range(3))
     return sdr, sir, sar
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of the finite values, NaN if there are none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return statistics.fmean(finite) if finite else math.nan
 
 
 def same_order(

@@ -15,7 +15,7 @@ from partita.datasets import Dataset, Track, open_dataset
 from partita.datasets.tracks import order_stems
 from partita.errors import AudioReadError, UsageError, one_line, write_error
 from partita.evaluation.loading import files_mark
-from partita.files import whole_file
+from partita.files import write_text
 from partita.stem_names import normal_name
 from partita.weights.identity import digest_of
 
@@ -208,7 +208,6 @@ def _read_note(path: Path, key: str) -> dict[str, float] | None:
 
 def _write_note(path: Path, note: Mapping[str, object]) -> None:
     try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(note) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(note) + "\n")
     except OSError as error:
         raise write_error(path, error) from error

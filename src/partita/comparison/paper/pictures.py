@@ -8,7 +8,7 @@ from pathlib import Path
 
 from partita.datasets import Track
 from partita.datasets.tracks import MIXTURE, StemFile
-from partita.errors import AudioReadError, PartitaError, one_line
+from partita.errors import PartitaError, one_line
 from partita.reports.content import Picture, Text
 from partita.reports.figures import draw_signals
 from partita.weights.identity import digest_of
@@ -46,6 +46,6 @@ def picture(
                     old.unlink()
             folder.mkdir(parents=True, exist_ok=True)
             draw_signals(signals, path, title=track.name)
-    except (PartitaError, AudioReadError, OSError) as error:
+    except (PartitaError, OSError) as error:
         return Text(f"{caption}: cannot be drawn: {one_line(error)}")
     return Picture(name, caption, path)

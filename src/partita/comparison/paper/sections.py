@@ -30,7 +30,16 @@ from partita.comparison.paper.numbers import (
 )
 from partita.comparison.paper.pictures import picture
 from partita.comparison.results import Comparison, EntrantResult
-from partita.reports.content import Block, Cell, Column, LineChart, Section, Table, Text
+from partita.reports.content import (
+    Block,
+    Cell,
+    Column,
+    LineChart,
+    Section,
+    Table,
+    Text,
+    finite_cell,
+)
 
 _NOTHING: Figures = (math.nan, math.nan, math.nan)
 #: Of the paper's training curves: the source with the highest loss.
@@ -147,8 +156,10 @@ class PaperSections:
             theirs = paper.rows.get(label, _NOTHING)
             if label in paper.rows:
                 ours[label] = here[0]
-            rows.append([name, label if label in paper.rows else "", *map(_cell, (*theirs, *here))])
-            rows[-1] += [_cell(everywhere[0]), len(result.scores)]
+            rows.append(
+                [name, label if label in paper.rows else "", *map(finite_cell, (*theirs, *here))]
+            )
+            rows[-1] += [finite_cell(everywhere[0]), len(result.scores)]
         columns = [
             Column("entrant", digits=None),
             Column("in the paper", digits=None, meaning="what table 6 of the paper calls it"),
@@ -186,8 +197,8 @@ class PaperSections:
         rows: list[list[Cell]] = []
         for source in dict.fromkeys((*SOURCES, *self._data.sources)):
             theirs = paper.rows.get(source, _NOTHING)
-            rows.append([source, *map(_cell, (*theirs, *ours.get(source, _NOTHING)))])
-        rows.append([OVERALL, *map(_cell, (*paper.rows[OVERALL], *overall(ours)))])
+            rows.append([source, *map(finite_cell, (*theirs, *ours.get(source, _NOTHING)))])
+        rows.append([OVERALL, *map(finite_cell, (*paper.rows[OVERALL], *overall(ours)))])
         caption = words.caption(
             f"Table {number}: {paper.about}; ours is {name} on {where}", self._data,
             self._comparison, self._budget,
@@ -266,10 +277,6 @@ def paper_sections(
 
 def _columns(whose: str) -> list[Column]:
     return [Column(f"{figure}, {whose}", "dB") for figure in FIGURES]
-
-
-def _cell(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _best(rows: Sequence[Sequence[Cell]], columns: range) -> Mapping[int, Sequence[int]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from partita.datasets import Track
 from partita.datasets.tracks import MIXTURE, StemFile
 from partita.errors import write_error
-from partita.files import whole_file
+from partita.files import write_text
 
 _COLUMNS = ("track", "subset", "stem", "path", "stream", "start_s", "duration_s")
 #: Of the power of a stem's loudest second: fainter ones are pauses, far fainter ones silence.
@@ -42,11 +42,7 @@ def write_table(path: Path, tracks: Iterable[Track]) -> None:
                 for part in file.parts
             )
     try:
-        if path.exists() and path.read_text(encoding="utf-8") == text.getvalue():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
-            partial.write_text(text.getvalue(), encoding="utf-8")
+        write_text(path, text.getvalue())
     except OSError as error:
         raise write_error(path, error) from error
 

@@ -13,7 +13,6 @@ from partita.comparison.paper.numbers import SOURCES, TRACK
 from partita.comparison.results import Comparison, EntrantResult, TrainingPlan
 from partita.training.recipes import DICTIONARIES, load_recipe
 
-_SEED = "seed="
 #: Settings that say nothing about how much was trained.
 _PLAIN = frozenset({"sources", "seed"})
 
@@ -37,13 +36,8 @@ def convention(comparison: Comparison) -> str:
 
 def seeds(comparison: Comparison) -> str:
     """Return the seeds of the trainings."""
-    found = {
-        text.removeprefix(_SEED)
-        for result in comparison.results
-        if result.entrant.training is not None
-        for text in result.entrant.training.settings
-        if text.startswith(_SEED)
-    }
+    plans = [result.entrant.training for result in comparison.results]
+    found = {plan.seed for plan in plans if plan is not None and plan.seed is not None}
     if not found:
         return "nothing was trained"
     return f"{'seed' if len(found) == 1 else 'seeds'} {', '.join(sorted(found))}"
