@@ -7,14 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
-
 from partita.cli.comparison import first_names, print_comparison
 from partita.cli.console import print_error
-from partita.cli.terminal import fitting, terminal_columns
+from partita.cli.terminal import table_lines, terminal_columns
 from partita.errors import one_line
 
-_LEFT = (0, 5)  # columns of names
+_RIGHT = (1, 2, 3, 4)  # columns of figures
 
 if TYPE_CHECKING:
     from partita.comparison.results import Comparison, EntrantResult
@@ -94,13 +92,9 @@ def _print_costs(results: Sequence[EntrantResult]) -> None:
                 one_line(costs.licence or "–"),
             ]
         )
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    shown = fitting(widths, [5, 4, 3, 2], terminal_columns())
+    columns = terminal_columns()
     print()
-    for row in rows:
-        room = [" " * (widths[i] - cell_len(row[i])) for i in range(len(row))]
-        cells = [row[i] + room[i] if i in _LEFT else room[i] + row[i] for i in shown]
-        print("  ".join(cells).rstrip())
+    print("\n".join(table_lines(rows, right=_RIGHT, dispensable=[5, 4, 3, 2], columns=columns)))
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from partita.cli.console import print_error
-from partita.cli.terminal import fitting, terminal_columns, wrapped
+from partita.cli.terminal import table_lines, terminal_columns, wrapped
 from partita.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -121,12 +119,6 @@ def _print_table(table: Table, dispensable: Sequence[int]) -> None:
     rows += [
         [cell_text(*each) for each in zip(row, table.columns, strict=True)] for row in table.rows
     ]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    shown = fitting(widths, dispensable, terminal_columns())
-    right = [is_numeric(table, index) for index in range(len(widths))]
-    for row in rows:
-        cells = []
-        for index in shown:
-            room = " " * (widths[index] - cell_len(row[index]))
-            cells.append(room + row[index] if right[index] else row[index] + room)
-        print("  ".join(cells).rstrip())
+    right = [index for index in range(len(table.columns)) if is_numeric(table, index)]
+    columns = terminal_columns()
+    print("\n".join(table_lines(rows, right=right, dispensable=dispensable, columns=columns)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _NARROWEST = 20
 
@@ -65,3 +65,34 @@ def fitting(widths: Sequence[int], dispensable: Sequence[int], columns: int | No
             break
         shown.remove(index)
     return shown
+
+
+def table_lines(
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int],
+    dispensable: Sequence[int],
+    columns: int | None,
+) -> list[str]:
+    """Return the lines of a table, with the columns that fit.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The headings are the first row.
+    right : collection of int
+        Columns whose cells end at one place.
+    dispensable : sequence of int
+    columns : int or None
+        As for `fitting`.
+    """
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    shown = fitting(widths, dispensable, columns)
+    lines = []
+    for row in rows:
+        room = [" " * (width - cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        cells = [room[i] + row[i] if i in right else row[i] + room[i] for i in shown]
+        lines.append("  ".join(cells).rstrip())
+    return lines

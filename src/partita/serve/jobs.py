@@ -14,7 +14,7 @@ from partita.serve.limits import Limits, QueueFullError
 from partita.serve.records import JobRecord
 from partita.serve.separating import Separation
 from partita.serve.states import Event, ImpossibleError, State
-from partita.serve.worker import Worker
+from partita.serve.worker import Worker, WorkerSlot
 
 _AWAKE_S = 0.1
 _PAUSE_S = 5.0  # before another try, when the disk is full
@@ -32,7 +32,7 @@ class JobQueue:
 
     def __init__(self, library: Library, limits: Limits) -> None:
         self._library, self._limits = library, limits
-        self._worker: Worker | None = None
+        self._slot = WorkerSlot("partita-separation")
         self._ended, self._news = threading.Event(), threading.Event()
         self._is_expecting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
@@ -98,7 +98,7 @@ class JobQueue:
                 self._news.clear()
                 try:
                     if self._is_expecting.is_set():
-                        self._ready_worker()
+                        self._slot.ready()
                     waiting = self._next()
                     if waiting is None:
                         self._news.wait()
@@ -106,13 +106,13 @@ class JobQueue:
                         self._run_job(waiting)
                 except PartitaError as error:  # it was cancelled or deleted in between
                     _log.debug("%s", error)
-                    self._end_worker()
+                    self._slot.end()
                 except (sqlite3.Error, OSError) as error:
                     _log.error("the library cannot be written: %s", error)
-                    self._end_worker()
+                    self._slot.end()
                     self._ended.wait(_PAUSE_S)
         finally:
-            self._end_worker()
+            self._slot.end()
 
     def _next(self) -> JobRecord | None:
         """Return the job to run; one whose end could not be recorded waits again."""
@@ -125,29 +125,29 @@ class JobQueue:
         song = self._library.song(job.song_id)
         folder = self._library.job_folder(job)
         task = Separation(self._library.song_path(song), song.name, folder, job.model)
-        self._ready_worker().connection.send(task)
+        worker = self._slot.ready()
+        worker.connection.send(task)
         while True:
             if self._ended.is_set():
-                self._end_worker()
+                self._slot.end()
                 self._library.apply(job.id, Event.PUT_BACK)
                 return
             if self._library.job(job.id).state is not State.RUNNING:  # cancelled
-                self._end_worker()
+                self._slot.end()
                 self._library.remove_stems(job)
                 return
-            if self._take_message(job.id):
+            if self._take_message(worker, job.id):
                 return
 
-    def _take_message(self, job_id: str) -> bool:
+    def _take_message(self, worker: Worker, job_id: str) -> bool:
         """Wait a moment for the worker; return whether the job has ended."""
-        assert self._worker is not None
         try:
-            if not self._worker.connection.poll(_AWAKE_S):
+            if not worker.connection.poll(_AWAKE_S):
                 return False
-            kind, *rest = self._worker.connection.recv()
+            kind, *rest = worker.connection.recv()
         except (EOFError, OSError):
-            why = self._worker.why_it_ended()
-            self._end_worker()
+            why = worker.why_it_ended()
+            self._slot.end()
             self._library.apply(job_id, Event.FAIL, error=why)
             return True
         if kind == "progress":
@@ -161,14 +161,3 @@ class JobQueue:
         else:
             self._library.apply(job_id, Event.FAIL, error=rest[0])
         return bool(kind != "progress")
-
-    def _ready_worker(self) -> Worker:
-        if self._worker is None or not self._worker.process.is_alive():
-            self._end_worker()
-            self._worker = Worker("partita-separation")
-        return self._worker
-
-    def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None

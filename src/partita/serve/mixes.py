@@ -21,7 +21,7 @@ from partita.serve.limits import QueueFullError
 from partita.serve.mixing import Mixdown, MixResult
 from partita.serve.names import download_name
 from partita.serve.records import JobRecord
-from partita.serve.worker import Worker
+from partita.serve.worker import WorkerSlot
 
 _FOLDER = "mixes"
 _MOST_KEPT = 8
@@ -115,7 +115,7 @@ class Mixes:
         self._folder = library.folder / _FOLDER
         self._kept: OrderedDict[str, Mix] = OrderedDict()
         self._turn, self._waiting = threading.Lock(), threading.Semaphore(_MOST_WAITING)
-        self._worker: Worker | None = None
+        self._slot = WorkerSlot("partita-mixing")
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class Mixes:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         with self._turn:
-            self._end_worker()
+            self._slot.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def get(self, mix_id: str) -> Mix:
@@ -202,25 +202,23 @@ class Mixes:
             self._waiting.release()
 
     def _run(self, task: Mixdown, is_gone: threading.Event) -> MixResult:
-        if self._worker is None or not self._worker.process.is_alive():
-            self._end_worker()
-            self._worker = Worker("partita-mixing")
+        worker = self._slot.ready()
         try:
-            self._worker.connection.send(task)
+            worker.connection.send(task)
             while not (is_gone.is_set() or self._ended.is_set()):
-                if not self._worker.connection.poll(_AWAKE_S):
+                if not worker.connection.poll(_AWAKE_S):
                     continue
-                kind, *rest = self._worker.connection.recv()
+                kind, *rest = worker.connection.recv()
                 if kind == "done":
                     result: MixResult = rest[0]
                     return result
                 if kind == "failed":
                     raise MixError(rest[0])
         except (EOFError, OSError):
-            why = self._worker.why_it_ended()
-            self._end_worker()
+            why = worker.why_it_ended()
+            self._slot.end()
             raise MixError(why) from None
-        self._end_worker()
+        self._slot.end()
         raise MixError("The mix was given up.")
 
     def _keep(self, mix: Mix) -> None:
@@ -228,11 +226,6 @@ class Mixes:
         while len(self._kept) > _MOST_KEPT:
             _, oldest = self._kept.popitem(last=False)
             oldest.path.unlink(missing_ok=True)
-
-    def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
 
 
 def _form_of(wish: Mapping[str, Any]) -> Any:

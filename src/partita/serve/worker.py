@@ -75,6 +75,33 @@ class Worker:
         self.process.close()
 
 
+class WorkerSlot:
+    """A place for one worker, which starts when it is needed and again after it has died.
+
+    Parameters
+    ----------
+    name : str
+        Of the process.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._worker: Worker | None = None
+
+    def ready(self) -> Worker:
+        """Return a worker that lives."""
+        if self._worker is None or not self._worker.process.is_alive():
+            self.end()
+            self._worker = Worker(self._name)
+        return self._worker
+
+    def end(self) -> None:
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+
 def do_tasks(connection: Connection) -> None:
     """Do what comes through a connection until it closes; the main function of the process.
 
