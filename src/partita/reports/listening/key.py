@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from partita.errors import ScoresError, one_line
-from partita.files import whole_file
+from partita.files import write_text
 
 #: In the folder of the comparison, outside the folder that listeners get.
 KEY_FILE = "listening-key.json"
@@ -105,10 +105,7 @@ class ListeningKey:
     def save(self, path: Path) -> None:
         """Write it as JSON."""
         content = {"format": _FORMAT, "version": _VERSION, **asdict(self)}
-        with whole_file(path) as partial:
-            partial.write_text(
-                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_key(path: Path) -> ListeningKey:

@@ -12,7 +12,7 @@ import numpy as np
 
 from partita.audio.reader import open_audio
 from partita.errors import ScoresError, UsageError, write_error
-from partita.files import whole_file
+from partita.files import write_text
 from partita.reports.content import Report
 from partita.reports.listening.excerpts import (
     Samples,
@@ -265,5 +265,4 @@ def _write_page(path: Path, test: Mapping[str, Any]) -> None:
             test=test,
         )
     )
-    with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    write_text(path, page)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partita.errors import write_error
-from partita.files import whole_file
+from partita.files import whole_file, write_text
 from partita.progress import Progress
 from partita.reports.content import (
     Block,
@@ -100,9 +100,7 @@ def write_page(
         elif (folder / _AUDIO).is_dir():
             remove_unused(folder / _AUDIO, set())
         pictures = _copy_pictures(report.sections, folder)
-        text = _render(environment, report, player, pictures)
-        with whole_file(page) as partial:
-            partial.write_text(text, encoding="utf-8", newline="\n")
+        write_text(page, _render(environment, report, player, pictures))
     except OSError as error:
         raise write_error(page, error) from error
     return page
