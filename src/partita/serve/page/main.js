@@ -39,38 +39,6 @@
     }
   }
 
-  function takeFiles(uploads) {
-    const drop = $("drop");
-    const add = (files, isFolder) => {
-      const songs = isFolder ? files.filter(partita.mayBeSong) : files;
-      uploads.add(songs);
-      const left = files.length - songs.length;
-      if (left) tell(`${left} ${left === 1 ? "file that is" : "files that are"} no song left out.`);
-    };
-    const choose = (button, input) => {
-      $(button).addEventListener("click", () => $(input).click());
-      $(input).addEventListener("change", () => {
-        add([...$(input).files], input === "folder");
-        $(input).value = "";
-      });
-    };
-    choose("choose-files", "files");
-    choose("choose-folder", "folder");
-    let depth = 0; // of elements that a drag is over
-    const isFiles = (event) => [...event.dataTransfer.types].includes("Files") && !$("library").hidden;
-    addEventListener("dragenter", (event) => isFiles(event) && ++depth && drop.classList.add("over"));
-    addEventListener("dragleave", (event) => isFiles(event) && --depth <= 0 && drop.classList.remove("over"));
-    addEventListener("dragover", (event) => isFiles(event) && event.preventDefault());
-    addEventListener("drop", async (event) => {
-      if (!isFiles(event)) return;
-      event.preventDefault();
-      depth = 0;
-      drop.classList.remove("over");
-      const { files, isFolder } = await partita.droppedFiles(event.dataTransfer);
-      add(files, isFolder);
-    });
-  }
-
   async function showStorage() {
     const found = await partita.server.get("/api/server").catch(() => null);
     if (found) $("storage").textContent = `${partita.bytes(found.library_bytes)} of songs and stems; ${partita.bytes(found.free_bytes)} free on the disk.`;
@@ -84,8 +52,13 @@
     const choice = new partita.ModelChoice($("model"), $("model-facts"), models);
     new partita.Library($("songs"), store, choice, tell);
     const arrived = (song, key) => server.post(`/api/songs/${song.id}/jobs`, { model: choice.name }, key);
-    takeFiles(new partita.Uploads($("uploads"), facts, arrived));
-    player = new partita.Player({ headroom: facts.headroom, models: new Map(models.map((model) => [model.name, model])) });
+    const uploads = new partita.Uploads($("uploads"), facts, arrived);
+    partita.takeFiles((files) => uploads.add(files), tell);
+    player = new partita.Player({
+      headroom: facts.headroom,
+      models: new Map(models.map((model) => [model.name, model])),
+      source: server,
+    });
     store.addEventListener("away", () => ($("connection").hidden = false));
     store.addEventListener("back", () => ($("connection").hidden = true));
     let storing = null;

@@ -6,44 +6,17 @@
   const FINE_SEEK_S = 1;
   const ZOOM_S = 20;
   const MOST_SUSPECTS = 5;
-  const PAUSES_S = [0.5, 1, 2, 5, 10];
   const MIXTURE = "\0mixture"; // a stem may be called anything
   const { clock, element } = partita;
   const $ = (id) => document.getElementById(id);
 
-  /* Pieces come as FLAC; a connection that breaks is tried again. */
-  async function loadPiece(base, key) {
-    const cut = key.lastIndexOf("/");
-    const path = `/api/${key.slice(0, cut)}/pieces${key.slice(cut)}`;
-    for (const pause of [...PAUSES_S, null]) {
-      let answer = null;
-      try {
-        answer = await fetch(path);
-        if (answer.ok) {
-          const bytes = await answer.arrayBuffer();
-          return { head: { lead: 0, delay: 0, frames: framesOf(bytes) }, bytes };
-        }
-      } catch (error) {
-        answer = null; // no connection
-      }
-      if (answer && answer.status < 500) throw new Error((await answer.json()).error);
-      if (pause !== null) await new Promise((resolve) => setTimeout(resolve, 1000 * pause));
-    }
-    throw new Error("The server does not answer.");
-  }
-
-  /* The length that a FLAC file states: the last 36 bits before its checksum. */
-  function framesOf(bytes) {
-    const view = new DataView(bytes);
-    return (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
-  }
-
   class Player {
     /** @param headroom  by what pieces are quieter
      * @param models  name → facts
+     * @param source  where separations come from: find(id) promises {job, song}, loadPiece is for pieces.js
      */
-    constructor({ headroom, models }) {
-      Object.assign(this, { headroom, models, engine: null, job: null, turn: 0 });
+    constructor({ headroom, models, source }) {
+      Object.assign(this, { headroom, models, source, engine: null, job: null, turn: 0 });
       this.lanes = new partita.Lanes($("lanes"), {
         seek: (time) => this.engine.seek(time),
         mark: (region, isFinal) => this.setRegion(region, isFinal),
@@ -58,14 +31,12 @@
     async open(id) {
       this.close();
       const { turn } = this;
-      const job = await partita.server.get(`/api/jobs/${id}`);
-      if (!job.result) throw new Error("This song is not separated yet.");
-      const song = await partita.server.get(`/api/songs/${job.song_id}`);
+      const { job, song } = await this.source.find(id);
       if (turn !== this.turn) return; // somewhere else meanwhile
       Object.assign(this, { job, song, region: null, isLooping: false, isNull: false, isOriginal: false });
       this._tellFacts();
       const { samples, ...coding } = song.player;
-      this.engine = new partita.Engine("", coding, loadPiece);
+      this.engine = new partita.Engine("", coding, this.source.loadPiece);
       this.engine.addEventListener("change", () => this.render());
       this.engine.addEventListener("error", (event) => this.tell(event.message));
       const pieces = Math.ceil(samples / coding.piece);

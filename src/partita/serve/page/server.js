@@ -5,6 +5,7 @@ window.partita = window.partita || {};
 
 (function () {
   const AWAY = "The server does not answer.";
+  const PAUSES_S = [0.5, 1, 2, 5, 10];
 
   async function request(method, path, { body, key } = {}) {
     const headers = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -19,6 +20,40 @@ window.partita = window.partita || {};
     const content = await answer.json().catch(() => ({}));
     if (!answer.ok) throw Object.assign(new Error(content.error || AWAY), { status: answer.status });
     return content;
+  }
+
+  /* A separation and its song, for the player. */
+  async function find(id) {
+    const job = await request("GET", `/api/jobs/${id}`);
+    if (!job.result) throw new Error("This song is not separated yet.");
+    return { job, song: await request("GET", `/api/songs/${job.song_id}`) };
+  }
+
+  /* Pieces come as FLAC; a connection that breaks is tried again. */
+  async function loadPiece(base, key) {
+    const cut = key.lastIndexOf("/");
+    const path = `/api/${key.slice(0, cut)}/pieces${key.slice(cut)}`;
+    for (const pause of [...PAUSES_S, null]) {
+      let answer = null;
+      try {
+        answer = await fetch(path);
+        if (answer.ok) {
+          const bytes = await answer.arrayBuffer();
+          return { head: { lead: 0, delay: 0, frames: framesOf(bytes) }, bytes };
+        }
+      } catch (error) {
+        answer = null; // no connection
+      }
+      if (answer && answer.status < 500) throw new Error((await answer.json()).error);
+      if (pause !== null) await new Promise((resolve) => setTimeout(resolve, 1000 * pause));
+    }
+    throw new Error(AWAY);
+  }
+
+  /* The length that a FLAC file states: the last 36 bits before its checksum. */
+  function framesOf(bytes) {
+    const view = new DataView(bytes);
+    return (view.getUint8(21) & 15) * 2 ** 32 + view.getUint32(22);
   }
 
   /* Keys of requests, which may be repeated. crypto.randomUUID is for https and localhost only. */
@@ -78,6 +113,8 @@ window.partita = window.partita || {};
 
   partita.server = {
     newKey,
+    find,
+    loadPiece,
     get: (path) => request("GET", path),
     post: (path, body, key) => request("POST", path, { body, key }),
     delete: (path) => request("DELETE", path),

@@ -3,7 +3,7 @@
 "use strict";
 
 (function () {
-  const SCRIPT = "/static/SignalsmithStretch.js";
+  const SCRIPT = new URL("SignalsmithStretch.js", document.currentScript.src).href;
   const stretches = new WeakMap(); // AudioContext → promise of the node
   let script = null;
 
@@ -14,7 +14,7 @@
       tag.onload = resolve;
       tag.onerror = () => {
         script = null;
-        reject(new Error("Speed and pitch cannot be changed: the server does not answer."));
+        reject(new Error("Speed and pitch cannot be changed: SignalsmithStretch.js cannot be loaded."));
       };
       document.head.append(tag);
     });

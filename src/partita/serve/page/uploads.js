@@ -112,32 +112,5 @@
     }
   }
 
-  /** Whether a file of a folder may be a song: folders hold covers, lists and logs as well. */
-  partita.mayBeSong = function (file) {
-    const isOther = /^(image|text)\/|^application\/(pdf|json|zip|xml)/.test(file.type);
-    return !isOther && !/^\.|\.(cue|toc|m3u8?|pls|lrc|log|nfo|sfv|md5|ffp|db|ini|url|lnk|part|tmp)$/i.test(file.name);
-  };
-
-  /** Promise of {files, isFolder} of a drop: those in folders too. */
-  partita.droppedFiles = async function (transfer) {
-    const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry());
-    const found = [];
-    const walk = async (entry) => {
-      if (!entry) return;
-      if (entry.isFile) found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
-      else {
-        const reader = entry.createReader();
-        for (;;) {
-          const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-          if (!some.length) break;
-          for (const each of some) await walk(each);
-        }
-      }
-    };
-    for (const entry of entries) await walk(entry);
-    if (!entries.some(Boolean)) return { files: [...transfer.files], isFolder: false };
-    return { files: found, isFolder: entries.some((entry) => entry && entry.isDirectory) };
-  };
-
   partita.Uploads = Uploads;
 })();
