@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,3 +146,12 @@ def start_threads(device: torch.device) -> None:
         )
     if device.type != "cpu" or torch.get_num_threads() > 1:
         _Forks.started = True
+
+
+def processor_name() -> str:
+    """Return the name of the processor, which Python itself knows on some systems only."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -107,14 +107,35 @@ def test_published_and_measured_scores_say_how_they_are_counted(run):
     assert "published" not in ours
 
 
-def test_doctor(run):
+def test_doctor(run, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.invalid")
     result = run("doctor", "--json")
     report = json.loads(result.out)
     assert result.status == 0, report
     assert report["self_test"]["result"] == "ok"
     assert set(report["formats"].values()) == {"ok"}
-    text = run("doctor").out
-    assert "used by auto" in text
+    assert report["devices"]["cpu"].startswith("ok, ")
+    assert {"train", "serve"} <= set(report["extras"])
+    assert not {"dev", "docs", "test"} & set(report["extras"])
+    assert "mp3" in report["decoders"]["there"]
+    assert report["environment"]["HTTPS_PROXY"] == "set, not shown"
+    assert "secret" not in result.out
+
+
+def test_doctor_says_what_is_amiss(run, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    (home / "excerpts").mkdir(parents=True)
+    (home / "excerpts" / "song.bin").write_bytes(bytes(200_000))
+    monkeypatch.setenv("PARTITA_HOME", str(home))
+    monkeypatch.setattr("partita.cli.diagnosis._state", lambda device: "fails: RuntimeError: no")
+    monkeypatch.setattr("partita.cli.diagnosis._missing", lambda names: names[:1])
+    result = run("doctor")
+    assert result.status == 1
+    assert "  cpu            fails: RuntimeError: no, " in result.out
+    assert "  train          no: lightning-fabric" in result.out
+    assert "  excerpts       200 kB of decoded training data, may be deleted" in result.out
+    assert f"  PARTITA_HOME   {home}" in result.out
+    assert "used by auto" in result.out
 
 
 def test_help_and_version(run):

@@ -16,7 +16,7 @@ from partita import __version__
 from partita.comparison.results import Comparison, EntrantResult
 from partita.comparison.tracks import content_digest
 from partita.datasets import Dataset, Track
-from partita.devices import choose_device
+from partita.devices import choose_device, processor_name
 from partita.errors import PartitaError
 from partita.evaluation.oracles import ORACLES
 from partita.separation.result_cache import Cache
@@ -88,19 +88,11 @@ def hardware(device: str = "auto") -> dict[str, Any]:
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else str(chosen)
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": name,
     }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _digest(cache: Cache, track: Track) -> str | None:
