@@ -1,0 +1,127 @@
+"""What an engine has to do, and what follows from a failure: the same for all engines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from partita.catalogue.records import FailureKind, Outcome, PlannedSong, SongRecord
+
+#: Another attempt may go better; all others are the song's own fault, or of the whole catalogue.
+_WORTH_ANOTHER = frozenset({"timeout", "memory", "crash", "disk", "store", "unexpected"})
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A song to be tried.
+
+    Attributes
+    ----------
+    song : PlannedSong
+    number : int
+        The number of its next record, from 1.
+    tries : int
+        How many failed since it was planned, or since somebody asked for another try.
+    """
+
+    song: PlannedSong
+    number: int = 1
+    tries: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Limits of a song, and what follows when it exceeds them or fails.
+
+    Attributes
+    ----------
+    most_tries : int
+        A song that failed that often is quarantined.
+    timeout_s : float or None
+        Longest time of one attempt: this and `timeout_ratio` times the song's length; None: none.
+    timeout_ratio : float
+    memory_mb : int or None
+        Largest resident memory of one worker, in megabytes; None: no limit.
+    delay_s : float
+        Pause before the second attempt; it doubles for each further one.
+    """
+
+    most_tries: int = 3
+    timeout_s: float | None = 600.0
+    timeout_ratio: float = 10.0
+    memory_mb: int | None = None
+    delay_s: float = 0.5
+
+    def limit_s(self, song: PlannedSong) -> float | None:
+        """Return how long one attempt at a song may take."""
+        if self.timeout_s is None:
+            return None
+        return self.timeout_s + self.timeout_ratio * (song.duration_s or 0.0)
+
+    def outcome(self, kind: FailureKind, tries: int) -> Outcome:
+        """Return what a failure makes of a song.
+
+        Parameters
+        ----------
+        kind : str
+        tries : int
+            How many attempts have failed, this one included.
+        """
+        if kind not in _WORTH_ANOTHER:
+            return "failed"
+        return "quarantined" if tries >= self.most_tries else "tried"
+
+    def pause_s(self, tries: int) -> float:
+        """Return how long to wait after so many failed attempts."""
+        return float(self.delay_s * 2 ** max(0, tries - 1))
+
+
+class SongWorker(Protocol):
+    """What separates songs in one process."""
+
+    def process(self, attempt: Attempt) -> SongRecord:
+        """Separate a song into its destination, verify it, write its record, return it.
+
+        What is wrong with the song becomes a record; what is wrong with the whole catalogue
+        (weights that cannot be fetched, options out of range) is raised as a PartitaError.
+        """
+
+
+class Work(Protocol):
+    """What has to be done with each song. It can be pickled, and is small."""
+
+    policy: Policy
+
+    def open(self) -> SongWorker:
+        """Return a worker for this process, its model loaded.
+
+        Raises
+        ------
+        UsageError
+            This machine's partita or weights are not those of the catalogue.
+        """
+
+    def ended(
+        self, attempt: Attempt, kind: FailureKind, cause: str, elapsed_s: float
+    ) -> SongRecord:
+        """Write and return the record of an attempt whose worker could not write one.
+
+        Called by the engine where a worker was killed, took too long or too much memory.
+        """
+
+
+class Engine(Protocol):
+    """Something that has workers."""
+
+    def run(
+        self, attempts: Iterable[Attempt], work: Work, cancel: threading.Event
+    ) -> Iterator[SongRecord]:
+        """Process songs; yield each record as it comes.
+
+        `attempts` is read as workers become free, never far ahead (memory stays flat). A record
+        with the outcome ``tried`` is yielded too; the engine then tries that song again, after
+        ``work.policy.pause_s``, until another outcome comes. When `cancel` is set, nothing new
+        begins; running songs are ended, without records.
+        """
