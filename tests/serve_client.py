@@ -104,6 +104,26 @@ class Server:
                 elif name == "data":
                     yield number, json.loads(value)
 
+    @contextlib.contextmanager
+    def little_room(self, size, *, of_children=False):
+        """Let no file of the server, or of its processes, grow beyond that many bytes."""
+        resource = pytest.importorskip("resource", reason="limits of files are POSIX's")
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("limits of other processes are Linux's")
+        found = [self.process.pid]
+        if of_children:
+            of_threads = Path(f"/proc/{found[0]}/task").glob("*/children")
+            found = [int(pid) for each in of_threads for pid in each.read_text().split()]
+        before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in found}
+        for pid, (_, hard) in before.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            for pid, limits in before.items():
+                with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
     def stop(self):
         """Ctrl-C; return what it has written to standard error, and its status."""
         self.process.send_signal(signal.SIGINT)

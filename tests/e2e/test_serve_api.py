@@ -310,6 +310,45 @@ def test_a_connection_that_breaks_leaves_nothing(server, library):
     assert not leftovers(library)
 
 
+def test_a_disk_that_fills_in_the_middle_is_one_sentence_and_the_rest_goes_on(
+    server, library, separated, wav
+):
+    song, job = separated
+    full = "The library's disk is full: delete songs or free some space."
+    server.post(f"/api/jobs/{job['id']}/mixes", {"bits": "24"})  # both processes live
+    with server.little_room(200_000):
+        answer = server.upload(wav)
+        assert (answer.status, answer.json["error"]) == (507, full)
+    assert not leftovers(library)
+    with server.little_room(200_000, of_children=True):
+        lost = server.post(f"/api/songs/{song['id']}/jobs", {"model": "hpss"}).json["id"]
+        assert server.wait_for(lost, "failed", "done")["error"] == full
+        answer = server.post(f"/api/jobs/{job['id']}/mixes", {"pitch": 1})
+        assert (answer.status, answer.json["error"]) == (507, full)
+    assert not list((library / "songs").glob(f"*/hpss-{lost}/*"))
+    assert not [path for path in (library / "mixes").iterdir() if path.name.startswith(".")]
+    server.post(f"/api/jobs/{lost}/retry")
+    server.wait_for(lost, "done")
+    assert server.post(f"/api/jobs/{job['id']}/mixes", {"pitch": 1}).status == 201
+    server.ask("DELETE", f"/api/jobs/{lost}")
+
+
+def test_the_oldest_songs_are_offered_where_there_is_no_room(server, wav):
+    songs = [server.upload(wav, f"{n}.wav").json for n in range(2)]
+    found = server.get("/api/storage?bytes=1000000000").json
+    assert found["quota_bytes"] == 50e9
+    assert not found["is_nearly_full"]
+    oldest = {each["id"]: each["bytes"] for each in found["oldest"]}
+    assert [each for each in oldest if each in [song["id"] for song in songs]] == [
+        song["id"] for song in songs
+    ]
+    assert sum(oldest.values()) == found["library_bytes"]
+    assert server.get("/api/storage?bytes=1").json["oldest"] == found["oldest"][:1]
+    assert server.get("/api/storage?bytes=x").status == 400
+    for song in songs:
+        server.ask("DELETE", f"/api/songs/{song['id']}")
+
+
 def test_damaged_uploads_are_never_the_servers_fault(server, library, wav):
     rng = random.Random(0)
     before = {song["id"] for song in server.get("/api/songs").json["songs"]}

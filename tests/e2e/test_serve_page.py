@@ -175,6 +175,31 @@ def test_what_is_no_song_is_said_and_can_be_dismissed(watched, tmp_path):
     assert page.locator("#uploads li").count() == 0
 
 
+def test_a_full_library_offers_its_oldest_songs(browser, tmp_path, wav):
+    data = wav.read_bytes()
+    server = Server(tmp_path, "--quota", str(2.5 * len(data) / 1e9))
+    found = Watched(browser, server.address)
+    page = found.page
+    try:
+        for name in ("first.wav", "second.wav"):
+            server.upload(data, name)
+        page.get_by_text("second").wait_for()
+        page.set_input_files("#files", str(wav))
+        page.get_by_role("alert").get_by_text("There is no room for it").wait_for()
+        boxes = page.get_by_role("list", name="The oldest songs").get_by_role("checkbox")
+        assert boxes.count() == 1
+        page.get_by_text("Delete 1 song", exact=True).click()
+        page.get_by_text("Delete 1 song for good?").click()
+        page.locator("#songs").get_by_text("first").wait_for(state="detached")
+        assert [song["name"] for song in server.get("/api/songs").json["songs"]] == ["second"]
+        page.get_by_label(f"Dismiss {wav.name}").click()
+        page.set_input_files("#files", str(wav))
+        page.locator("#songs").get_by_text("Ein Lied").wait_for()
+    finally:
+        found.close()
+        server.stop()
+
+
 def test_a_folder_is_searched_for_songs(watched, wav, tmp_path):
     (tmp_path / "album/disc 1").mkdir(parents=True)
     (tmp_path / "album/disc 1/first.wav").write_bytes(wav.read_bytes())

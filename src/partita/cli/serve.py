@@ -41,6 +41,12 @@ def serve(
     most_minutes: Annotated[
         int, typer.Option("--most-minutes", min=1, help="Longest song, in minutes.")
     ] = Limits.most_minutes,
+    quota: Annotated[
+        float,
+        typer.Option(
+            "--quota", min=0.001, metavar="GB", help="Most that songs and stems may take."
+        ),
+    ] = Limits.quota_gb,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
 ) -> None:
     """Separate, listen and mix in a browser; an API for programs.
@@ -67,7 +73,7 @@ def serve(
         host=host,
         port=port,
         token=token,
-        limits=Limits(most_mb=most_mb, most_minutes=most_minutes),
+        limits=Limits(most_mb=most_mb, most_minutes=most_minutes, quota_gb=quota),
         open_page=open_page,
         ready=ready,
     )

@@ -34,6 +34,8 @@ class Intake:
     ------
     TooLargeError
         The stated size is beyond the limit; nothing has been stored.
+    QuotaError
+        So is the library with it.
     DiskFullError
     """
 
@@ -41,6 +43,7 @@ class Intake:
         self._library, self._limits, self._name = library, limits, name
         if size is not None and size > limits.most_bytes:
             raise self._too_large()
+        library.require_room(size or 0)
         free = shutil.disk_usage(library.incoming).free
         if free - (size or 0) < limits.spare_bytes:
             raise DiskFullError
@@ -85,7 +88,7 @@ class Intake:
             It cannot be decoded; the message names the client's file.
         TooLargeError
             It is too long.
-        DiskFullError
+        QuotaError, DiskFullError
         """
         with _disk_errors():
             self._file.close()
@@ -127,7 +130,7 @@ class Intake:
     def _too_large(self) -> TooLargeError:
         return TooLargeError(
             f"{shown_name(self._name)} is too large: this server takes files of up to "
-            f"{self._limits.most_mb} MB"
+            f"{self._limits.most_bytes / 1e6:.0f} MB"
         )
 
 

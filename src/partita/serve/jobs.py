@@ -11,10 +11,11 @@ from typing import Self
 from partita.errors import PartitaError
 from partita.serve.library import Library
 from partita.serve.limits import Limits, QueueFullError
-from partita.serve.records import JobRecord
-from partita.serve.separating import Separation
+from partita.serve.records import JobRecord, SongRecord
+from partita.serve.separating import BYTES_PER_SAMPLE, Separation
 from partita.serve.states import Event, ImpossibleError, State
 from partita.serve.worker import Worker, WorkerSlot
+from partita.weights.resolve import resolve
 
 _AWAKE_S = 0.1
 _PAUSE_S = 5.0  # before another try, when the disk is full
@@ -123,6 +124,11 @@ class JobQueue:
     def _run_job(self, job: JobRecord) -> None:
         job = self._library.apply(job.id, Event.START)
         song = self._library.song(job.song_id)
+        try:
+            self._library.require_room(_most_bytes(song, job.model))
+        except PartitaError as error:  # also a model that is not there any more
+            self._library.apply(job.id, Event.FAIL, error=str(error))
+            return
         folder = self._library.job_folder(job)
         task = Separation(self._library.song_path(song), song.name, folder, job.model)
         worker = self._slot.ready()
@@ -161,3 +167,9 @@ class JobQueue:
         else:
             self._library.apply(job_id, Event.FAIL, error=rest[0])
         return bool(kind != "progress")
+
+
+def _most_bytes(song: SongRecord, model: str) -> int:
+    """Return what the stems of a song may take: as if they could not be compressed."""
+    stems = len(resolve(model).sources)
+    return stems * song.samples * song.channels * BYTES_PER_SAMPLE

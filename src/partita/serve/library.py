@@ -17,13 +17,21 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from partita.errors import PartitaError, one_line, write_error
+from partita.serve.limits import QuotaError
 from partita.serve.names import folder_name
-from partita.serve.records import JobRecord, JobResult, SongRecord, StemRecord
+from partita.serve.records import JobRecord, JobResult, SongRecord, job_of, song_of
 from partita.serve.schema import LibraryError, open_database
-from partita.serve.states import Event, State, next_state, require_ended
+from partita.serve.states import ENDED, Event, State, next_state, require_ended
 
 _INDEX, _LOCK = "library.sqlite3", "library.lock"
 _SONGS, _INCOMING = "songs", "incoming"
+_SIZES = """
+SELECT songs.*, songs.size + coalesce(
+    (SELECT sum(json_extract(stem.value, '$.size'))
+     FROM jobs, json_each(jobs.result, '$.stems') AS stem WHERE jobs.song_id = songs.id), 0
+) AS bytes
+FROM songs ORDER BY added_at, id
+"""
 #: What events change in how often a job was started: one that is put back was not tried.
 _ATTEMPTS = {Event.START: 1, Event.PUT_BACK: -1}
 
@@ -42,6 +50,8 @@ class Library:
     ----------
     folder : Path
         Made if it is missing; one process at a time has it.
+    quota_bytes : int, optional
+        What songs and stems may take together; None: as much as the disk has.
 
     Raises
     ------
@@ -51,8 +61,8 @@ class Library:
         The folder cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path, quota_bytes: int | None = None) -> None:
+        self.folder, self.quota_bytes = folder.absolute(), quota_bytes
         try:
             for name in (_SONGS, _INCOMING):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -107,7 +117,7 @@ class Library:
     def songs(self) -> list[SongRecord]:
         """Return all songs, the newest first."""
         rows = self._read("SELECT * FROM songs ORDER BY added_at DESC, id")
-        return [_song(row) for row in rows]
+        return [song_of(row) for row in rows]
 
     def song(self, song_id: str) -> SongRecord:
         """Return a song.
@@ -117,13 +127,13 @@ class Library:
         NotFoundError
         """
         for row in self._read("SELECT * FROM songs WHERE id = ?", song_id):
-            return _song(row)
+            return song_of(row)
         raise NotFoundError("There is no such song: it was deleted.")
 
     def song_of_request(self, request: str | None) -> SongRecord | None:
         """Return the song that a request with this key has brought; None: none has."""
         rows = self._read("SELECT * FROM songs WHERE request = ?", request)
-        return _song(rows[0]) if rows else None
+        return song_of(rows[0]) if rows else None
 
     def add_song(self, file: Path, record: SongRecord, request: str | None = None) -> SongRecord:
         """Move a file into the library.
@@ -136,10 +146,15 @@ class Library:
         request : str, optional
             Key of the request; where it has brought a song already, that one is returned, and the
             file stays.
+
+        Raises
+        ------
+        QuotaError
         """
         with self._changing() as revision:
             if (earlier := self.song_of_request(request)) is not None:
                 return earlier
+            self.require_room(record.size)
             try:
                 self.song_folder(record).mkdir()
                 file.replace(self.song_path(record))
@@ -173,7 +188,7 @@ class Library:
     def jobs(self, song_id: str | None = None) -> list[JobRecord]:
         """Return all jobs, or those of a song, in the order in which they were made."""
         query = "SELECT * FROM jobs WHERE ?1 IS NULL OR song_id = ?1 ORDER BY number"
-        return [_job(row) for row in self._read(query, song_id)]
+        return [job_of(row) for row in self._read(query, song_id)]
 
     def job(self, job_id: str) -> JobRecord:
         """Return a job.
@@ -183,18 +198,18 @@ class Library:
         NotFoundError
         """
         for row in self._read("SELECT * FROM jobs WHERE id = ?", job_id):
-            return _job(row)
+            return job_of(row)
         raise NotFoundError("There is no such separation: it was deleted.")
 
     def job_of_request(self, request: str | None) -> JobRecord | None:
         """Return the job that a request with this key has added; None: none has."""
         rows = self._read("SELECT * FROM jobs WHERE request = ?", request)
-        return _job(rows[0]) if rows else None
+        return job_of(rows[0]) if rows else None
 
     def jobs_in(self, state: State) -> list[JobRecord]:
         """Return the jobs in a state, the oldest first."""
         rows = self._read("SELECT * FROM jobs WHERE state = ? ORDER BY number", state)
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def add_job(self, song_id: str, model: str, request: str | None = None) -> JobRecord:
         """Add a job to the queue, or return the one that the same request has added.
@@ -309,13 +324,43 @@ class Library:
             jobs = self._read("SELECT * FROM jobs WHERE revision > ? ORDER BY number", revision)
             deleted = self._read("SELECT id FROM deleted WHERE revision > ?", revision)
             ids = [row["id"] for row in deleted]
-            return self.revision, [*map(_song, songs)], [*map(_job, jobs)], ids
+            return self.revision, [*map(song_of, songs)], [*map(job_of, jobs)], ids
+
+    # Room
 
     def size(self) -> int:
         """Return the bytes of all songs and stems."""
-        songs = sum(song.size for song in self.songs())
-        results = (job.result for job in self.jobs() if job.result is not None)
-        return songs + sum(stem.size for result in results for stem in result.stems)
+        return sum(size for _, size in self.sizes())
+
+    def sizes(self) -> list[tuple[SongRecord, int]]:
+        """Return the songs, the oldest first, each with the bytes of it and its stems."""
+        rows = self._read(_SIZES)
+        return [(song_of(row), row["bytes"]) for row in rows]
+
+    def oldest(self, wanted_bytes: int) -> list[tuple[SongRecord, int]]:
+        """Return the oldest songs that free so much together, without those that are in use.
+
+        They are all songs that can be deleted, if these do not suffice.
+        """
+        busy = {job.song_id for job in self.jobs() if job.state not in ENDED}
+        found: list[tuple[SongRecord, int]] = []
+        for song, size in self.sizes():
+            if sum(each for _, each in found) >= wanted_bytes:
+                break
+            if song.id not in busy:
+                found.append((song, size))
+        return found
+
+    def require_room(self, new_bytes: int) -> None:
+        """Check that the library may grow by so much.
+
+        Raises
+        ------
+        QuotaError
+        """
+        size = self.size()
+        if self.quota_bytes is not None and size + new_bytes > self.quota_bytes:
+            raise QuotaError(size, self.quota_bytes)
 
     def _recover(self) -> None:
         """Queue the jobs that were running when the process ended; remove what they left."""
@@ -364,25 +409,6 @@ class Library:
 def new_id() -> str:
     """Return an identifier that no other song or job has, and that nobody can guess."""
     return secrets.token_hex(8)
-
-
-def _song(row: sqlite3.Row) -> SongRecord:
-    names = [field.name for field in dataclasses.fields(SongRecord)]
-    return SongRecord(**{name: row[name] for name in names})
-
-
-def _job(row: sqlite3.Row) -> JobRecord:
-    names = [field.name for field in dataclasses.fields(JobRecord)]
-    values = {name: row[name] for name in names}
-    values["state"] = State(values["state"])
-    values["result"] = None if values["result"] is None else _result(values["result"])
-    return JobRecord(**values)
-
-
-def _result(text: str) -> JobResult:
-    values = json.loads(text)
-    stems = tuple(StemRecord(**stem) for stem in values.pop("stems"))
-    return JobResult(stems=stems, warnings=tuple(values.pop("warnings")), **values)
 
 
 def _remove(path: Path) -> None:

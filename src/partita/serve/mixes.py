@@ -17,7 +17,7 @@ from partita.audio.formats import FORMATS, STEM_MP4, stem_format
 from partita.errors import PartitaError, UnknownNameError, UsageError
 from partita.mixing.recipe import PLACE, Recipe, load_recipe, recipe_names
 from partita.serve.library import Library, NotFoundError
-from partita.serve.limits import QueueFullError
+from partita.serve.limits import DiskFullError, QueueFullError
 from partita.serve.mixing import Mixdown, MixResult
 from partita.serve.names import download_name
 from partita.serve.records import JobRecord
@@ -157,7 +157,7 @@ class Mixes:
         ------
         UsageError
             The wish is malformed, or names what is not there.
-        QueueFullError
+        QueueFullError, DiskFullError
         MixError
             It could not be made.
         """
@@ -213,7 +213,7 @@ class Mixes:
                     result: MixResult = rest[0]
                     return result
                 if kind == "failed":
-                    raise MixError(rest[0])
+                    raise DiskFullError if rest[0] == str(DiskFullError()) else MixError(rest[0])
         except (EOFError, OSError):
             why = worker.why_it_ended()
             self._slot.end()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,3 +137,24 @@ class JobRecord:
     folder: str
     created_at: float
     result: JobResult | None
+
+
+def song_of(row: Mapping[str, Any]) -> SongRecord:
+    """Return the song of a row of the database."""
+    names = [field.name for field in dataclasses.fields(SongRecord)]
+    return SongRecord(**{name: row[name] for name in names})
+
+
+def job_of(row: Mapping[str, Any]) -> JobRecord:
+    """Return the job of a row of the database."""
+    names = [field.name for field in dataclasses.fields(JobRecord)]
+    values = {name: row[name] for name in names}
+    values["state"] = State(values["state"])
+    values["result"] = None if values["result"] is None else _result_of(values["result"])
+    return JobRecord(**values)
+
+
+def _result_of(text: str) -> JobResult:
+    values = json.loads(text)
+    stems = tuple(StemRecord(**stem) for stem in values.pop("stems"))
+    return JobResult(stems=stems, warnings=tuple(values.pop("warnings")), **values)

@@ -24,6 +24,7 @@ _MOST_MODELS = 2  # in memory
 _BLOCK_SAMPLES = 1 << 18
 #: Stems as files: exact to 24 bits, and half the size of wav.
 FORMAT, BITS = "flac", "24"
+BYTES_PER_SAMPLE = 3
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from common import little_room
 from partita.errors import AudioReadError
 from partita.serve.intake import Intake
 from partita.serve.library import Library
-from partita.serve.limits import DiskFullError, Limits, TooLargeError
+from partita.serve.limits import DiskFullError, Limits, QuotaError, TooLargeError
 
 LIMITS = Limits()
 
@@ -82,6 +82,24 @@ def test_a_song_that_is_too_long(library, write_song):
     with pytest.raises(TooLargeError, match="songs of up to 1 minutes"):
         upload(library, data, limits=Limits(most_minutes=1))
     assert_nothing_left(library)
+
+
+def test_a_library_never_grows_beyond_its_quota(tmp_path, write_song):
+    data = write_song().read_bytes()
+    quota = int(2.5 * len(data))
+    with Library(tmp_path / "library", quota) as library:
+        limits = Limits(quota_gb=quota / 1e9)
+        for _ in range(2):
+            upload(library, data)
+        for size in (len(data), None):  # before anything is stored, and when all of it is there
+            with pytest.raises(QuotaError, match=r"holds 0\.0\d+ of 0\.0\d+ GB"):
+                upload(library, data, size=size, limits=limits)
+        with pytest.raises(TooLargeError):
+            Intake(library, limits, "song.wav", 3 * len(data))
+        assert library.size() == 2 * len(data)
+        assert not list(library.incoming.iterdir())
+        library.delete_song(library.oldest(1)[0][0].id)
+        upload(library, data)
 
 
 def test_a_full_disk_is_one_sentence(library, write_song, monkeypatch):

@@ -1,9 +1,77 @@
 import sqlite3
+import time
 
 import pytest
 
-from partita.serve.library import Library, NotFoundError
+from partita.serve.jobs import JobQueue
+from partita.serve.library import Library, NotFoundError, new_id
+from partita.serve.limits import Limits
+from partita.serve.records import JobResult, SongRecord, StemRecord
 from partita.serve.schema import LibraryError
+from partita.serve.states import ENDED, Event
+
+
+def add_song(library, size=4, added_at=0.0):
+    identifier = new_id()
+    (library.incoming / identifier).touch()
+    record = SongRecord(
+        id=identifier,
+        name="a song",
+        folder=identifier,
+        file="song.wav",
+        size=size,
+        sample_rate=44100,
+        channels=2,
+        samples=441_000,
+        peaks="",
+        added_at=added_at,
+    )
+    return library.add_song(library.incoming / identifier, record)
+
+
+def finish(library, song, *sizes):
+    job = library.add_job(song.id, "hpss")
+    stems = [
+        StemRecord(name=str(n), file=f"{n}.flac", size=s, peaks="") for n, s in enumerate(sizes)
+    ]
+    result = JobResult(stems=tuple(stems), gain_db=0.0, null_depth_db=None, elapsed_s=1.0)
+    library.apply(job.id, Event.START)
+    library.apply(job.id, Event.FINISH, result=result)
+
+
+def test_sizes_are_those_of_songs_with_all_their_stems(tmp_path):
+    with Library(tmp_path) as library:
+        assert library.size() == 0
+        one, other = add_song(library, 5, 2.0), add_song(library, 7, 1.0)
+        finish(library, one, 10, 20)
+        finish(library, one, 100)
+        library.add_job(other.id, "hpss")
+        assert library.sizes() == [(other, 7), (one, 135)]
+        assert library.size() == 142
+
+
+def test_the_oldest_songs_that_nothing_waits_for_make_room(tmp_path):
+    with Library(tmp_path) as library:
+        songs = [add_song(library, 10, float(n)) for n in range(4)]
+        busy = library.add_job(songs[1].id, "hpss")
+        assert library.oldest(0) == []
+        assert library.oldest(1) == [(songs[0], 10)]
+        assert [song for song, _ in library.oldest(11)] == [songs[0], songs[2]]
+        assert [song for song, _ in library.oldest(10**9)] == [songs[0], songs[2], songs[3]]
+        library.apply(busy.id, Event.CANCEL)
+        assert [song for song, _ in library.oldest(11)] == songs[:2]
+
+
+def test_songs_whose_stems_would_not_fit_fail_one_after_the_other(tmp_path):
+    quota = 6 * 441_000 * 3  # stereo, 24 bits: three stems would fit, four do not
+    with Library(tmp_path, quota) as library, JobQueue(library, Limits()) as queue:
+        song = add_song(library, 1)
+        jobs = [queue.add(song.id, model).id for model in ("four-stems", "hpss")]
+        end = time.monotonic() + 20
+        while library.job(jobs[1]).state not in ENDED and time.monotonic() < end:
+            time.sleep(0.02)
+        for job in map(library.job, jobs):
+            assert "There is no room for it: the library holds 1e-09 of 0.00794 GB" in job.error
 
 
 def test_one_process_at_a_time_has_it(tmp_path):

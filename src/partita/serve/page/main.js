@@ -39,20 +39,16 @@
     }
   }
 
-  async function showStorage() {
-    const found = await partita.server.get("/api/server").catch(() => null);
-    if (found) $("storage").textContent = `${partita.bytes(found.library_bytes)} of songs and stems; ${partita.bytes(found.free_bytes)} free on the disk.`;
-  }
-
   async function start() {
     const { server } = partita;
     const facts = await server.get("/api/server");
     const { models } = await server.get("/api/models");
     const store = new partita.Store();
     const choice = new partita.ModelChoice($("model"), $("model-facts"), models);
-    new partita.Library($("songs"), store, choice, tell);
+    const library = new partita.Library($("songs"), store, choice, tell);
+    const storage = new partita.Storage(store, (promise) => library.act(promise));
     const arrived = (song, key) => server.post(`/api/songs/${song.id}/jobs`, { model: choice.name }, key);
-    const uploads = new partita.Uploads($("uploads"), facts, arrived);
+    const uploads = new partita.Uploads($("uploads"), facts, arrived, (size) => storage.offer(size));
     partita.takeFiles((files) => uploads.add(files), tell);
     player = new partita.Player({
       headroom: facts.headroom,
@@ -61,11 +57,6 @@
     });
     store.addEventListener("away", () => ($("connection").hidden = false));
     store.addEventListener("back", () => ($("connection").hidden = true));
-    let storing = null;
-    store.addEventListener("change", () => {
-      clearTimeout(storing);
-      storing = setTimeout(showStorage, 500);
-    });
     store.listen();
     addEventListener("hashchange", route);
     await route();

@@ -3,6 +3,7 @@
 
 (function () {
   const AT_ONCE = 2;
+  const NO_ROOM = 507;
   const PAUSES_S = [1, 3, 10, 30];
   const { element } = partita;
 
@@ -10,9 +11,10 @@
     /** @param list  the <ul> that shows them
      * @param limits  of /api/server
      * @param arrived  function (song, key): a song is in the library
+     * @param noRoom  function (bytes): the library has no room for a file
      */
-    constructor(list, limits, arrived) {
-      Object.assign(this, { list, limits, arrived, waiting: [], running: 0 });
+    constructor(list, limits, arrived, noRoom) {
+      Object.assign(this, { list, limits, arrived, noRoom, waiting: [], running: 0 });
     }
 
     add(files) {
@@ -37,7 +39,10 @@
         this.running++;
         row.send().then(
           (song) => this.arrived(song, row.key).then(() => row.item.remove(), (error) => row.fail(error.message)),
-          (error) => row.fail(error.message),
+          (error) => {
+            row.fail(error.message);
+            if (error.status === NO_ROOM) this.noRoom(row.file.size);
+          },
         ).finally(() => {
           this.running--;
           this._next();
@@ -95,7 +100,7 @@
             // no answer of ours
           }
           if (sending.status < 300 && content.id) resolve(content);
-          else reject(new Error(content.error || "The upload failed."));
+          else reject(Object.assign(new Error(content.error || "The upload failed."), { status: sending.status }));
         };
         sending.onerror = sending.onabort = () => resolve(null);
         sending.send(this.file);

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from partita.errors import AudioReadError, PartitaError, UnknownNameError, UsageError
 from partita.reports.page.coding import page_coding
 from partita.serve.library import NotFoundError
-from partita.serve.limits import DiskFullError, QueueFullError, TooLargeError
+from partita.serve.limits import DiskFullError, NoRoomError, QueueFullError, TooLargeError
 from partita.serve.mixes import MixError
 from partita.serve.records import JobRecord, SongRecord
 from partita.serve.states import ImpossibleError
@@ -26,7 +26,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (ImpossibleError, 409),
     (TooSlowError, 408),
     (TooLargeError, 413),
-    (DiskFullError, 507),
+    (NoRoomError, 507),
     (QueueFullError, 503),
     (AudioReadError, 422),
     (UnknownNameError, 422),

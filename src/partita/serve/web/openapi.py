@@ -99,6 +99,13 @@ _SCHEMAS = {
         loudness_lufs=_MAYBE_NUMBER,
         warnings=_list(_TEXT),
     ),
+    "Storage": _object(
+        library_bytes={**_INTEGER, "description": "Of all songs and stems."},
+        quota_bytes={**_INTEGER, "description": "What they may take."},
+        free_bytes={**_INTEGER, "description": "Of the disk."},
+        is_nearly_full={"type": "boolean"},
+        oldest=_list(_object(id=_TEXT, name=_TEXT, added_at=_NUMBER, bytes=_INTEGER)),
+    ),
     "Changes": _object(
         all={"type": "boolean", "description": "Whether what is not listed does not exist."},
         songs=_list(_ref("Song")),
@@ -117,7 +124,7 @@ _STATUS_TEXTS = {
     416: "The range lies outside the file.",
     422: "It cannot be decoded, made or found by that name.",
     503: "The queue is full.",
-    507: "The disk is full.",
+    507: "The library or its disk is full.",
 }
 _KEY = {
     "name": "Idempotency-Key",
@@ -180,6 +187,13 @@ def _paths() -> dict[str, dict[str, Any]]:
             body=_json(_object(token=_TEXT)), needs_token=False)},
         "/api/openapi.json": {"get": _operation("This description", {200: _json({})})},
         "/api/server": {"get": _operation("Limits, and what the library holds", {200: _json({})})},
+        "/api/storage": {"get": _operation(
+            "How full the library is, and the oldest songs, which may be deleted",
+            {200: _json(_ref("Storage"))},
+            failures=(400,),
+            parameters=({"name": "bytes", "in": "query", "required": False,
+                         "schema": {**_INTEGER, "minimum": 0},
+                         "description": "To be freed; by default a tenth of the quota."},))},
         "/api/models": {"get": _operation(
             "Models to choose from, the recommended ones first",
             {200: _json(_object(models=_list(_ref("Model"))))})},

@@ -36,7 +36,9 @@ from partita.serve.web.pieces import HEADROOM, song_piece, stem_piece
 from partita.weights.cards import DEFAULT_MODEL
 
 _WRITE_BYTES = 1 << 20
+_OFFERED = 0.1  # part of the quota that the oldest songs are to free, if a client states nothing
 _MOST_PIECES = 100_000
+_MOST_DIGITS = 16
 _LOOK_S = 0.5  # whether a client is still there
 _GONE = "The file is gone from the library's folder."
 _FOREVER = {"cache-control": "private, max-age=86400, immutable"}
@@ -72,6 +74,7 @@ class Service:
             Route("/api/session", self.open_session, methods=["POST"]),
             Route("/api/openapi.json", self.description),
             Route("/api/server", self.server),
+            Route("/api/storage", self.storage),
             Route("/api/models", self.models),
             Route("/api/events", self.events),
             Route("/api/songs", self.songs),
@@ -126,8 +129,28 @@ class Service:
             "most_seconds": self.limits.most_seconds,
             "most_waiting": self.limits.most_waiting,
             "library_bytes": self.library.size(),
+            "quota_bytes": self.limits.quota_bytes,
             "free_bytes": shutil.disk_usage(self.library.folder).free,
             "headroom": HEADROOM,
+        }
+        return JSONResponse(found, headers=_FRESH)
+
+    def storage(self, request: Request) -> Response:
+        """Return how full the library is, and the oldest songs, which would make room."""
+        size, quota = self.library.size(), self.limits.quota_bytes
+        free = shutil.disk_usage(self.library.folder).free
+        wanted = request.query_params.get("bytes", str(round(_OFFERED * quota)))
+        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < _MOST_DIGITS):
+            raise UsageError("'bytes' is not a number of bytes.")
+        found = {
+            "library_bytes": size,
+            "quota_bytes": quota,
+            "free_bytes": free,
+            "is_nearly_full": size > (1 - _OFFERED) * quota or free < self.limits.spare_bytes,
+            "oldest": [
+                {"id": song.id, "name": song.name, "added_at": song.added_at, "bytes": size}
+                for song, size in self.library.oldest(int(wanted))
+            ],
         }
         return JSONResponse(found, headers=_FRESH)
 

@@ -72,7 +72,7 @@ def serve(
     limits = limits or Limits()
     with (
         contextlib.closing(_listen(host, port)) as listener,
-        Library(library_folder) as library,
+        Library(library_folder, limits.quota_bytes) as library,
         JobQueue(library, limits) as queue,
         Mixes(library) as mixes,
     ):
