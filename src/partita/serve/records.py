@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,13 +139,13 @@ class JobRecord:
     result: JobResult | None
 
 
-def song_of(row: Mapping[str, Any]) -> SongRecord:
+def song_of(row: sqlite3.Row) -> SongRecord:
     """Return the song of a row of the database."""
     names = [field.name for field in dataclasses.fields(SongRecord)]
     return SongRecord(**{name: row[name] for name in names})
 
 
-def job_of(row: Mapping[str, Any]) -> JobRecord:
+def job_of(row: sqlite3.Row) -> JobRecord:
     """Return the job of a row of the database."""
     names = [field.name for field in dataclasses.fields(JobRecord)]
     values = {name: row[name] for name in names}
