@@ -92,7 +92,9 @@ class SongWorker(Protocol):
 class Work(Protocol):
     """What has to be done with each song. It can be pickled, and is small."""
 
-    policy: Policy
+    @property
+    def policy(self) -> Policy:
+        """Limits of a song."""
 
     def open(self) -> SongWorker:
         """Return a worker for this process, its model loaded.

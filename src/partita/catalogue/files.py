@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from partita.errors import UsageError, one_line
 from partita.files import sync_file, sync_folder
 
 
@@ -103,7 +105,8 @@ class LocalFiles:
     @contextlib.contextmanager
     def open_source(self, address: str) -> Iterator[Path]:
         """Give the path itself."""
-        yield Path(address)
+        with Path(address).open("rb"):  # says why not, as other stores do
+            yield Path(address)
 
     def read(self, address: str) -> bytes:
         """Return a file's content."""
@@ -166,7 +169,22 @@ def _name_once(partial: Path, path: Path) -> None:
         partial.replace(path)
 
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def is_local(address: str) -> bool:
+    """Return whether an address is a path of this machine."""
+    return _SCHEME.match(address) is None
+
+
 def files_of(address: str) -> Files:
-    """Return what accesses an address."""
-    del address  # other stores: partita.catalogue.transport
+    """Return what accesses an address.
+
+    Raises
+    ------
+    UsageError
+        Nothing does.
+    """
+    if not is_local(address):  # other stores: partita.catalogue.transport
+        raise UsageError(f"{one_line(address)}: no such store is known")
     return LocalFiles()

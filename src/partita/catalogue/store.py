@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -159,24 +159,26 @@ class Manifest:
         """Return how far the songs of one file of the plan are: id → state; one listing."""
         return {song: _state(sorted(attempts)) for song, attempts in self._attempts(shard).items()}
 
-    def left(self, *, retry: Collection[Outcome] = ()) -> Iterator[Attempt]:
-        """Yield what remains to be tried, in the order of the plan; one shard is in memory.
+    def left(self) -> Iterator[Attempt]:
+        """Yield what remains to be tried, in the order of the plan; one shard is in memory."""
+        for number in range(self.header().shards):
+            yield from self.left_of(number, self.states(number))
+
+    def left_of(self, shard: int, states: Mapping[str, State]) -> Iterator[Attempt]:
+        """Yield what remains to be tried of one file of the plan.
 
         Parameters
         ----------
-        retry : collection of str
-            Outcomes of which songs are tried again, beside those that have none yet.
+        shard : int
+        states : mapping of str to State
+            From `states`.
         """
-        wanted = {"tried", "waiting", *retry}
-        for number in range(self.header().shards):
-            states = self.states(number)
-            for song in self.shard(number):
-                state = states.get(song.id)
-                if state is None:
-                    yield Attempt(song)
-                elif state.outcome in wanted:
-                    again = state.outcome in retry
-                    yield Attempt(song, state.number + 1, 0 if again else state.tries)
+        for song in self.shard(shard):
+            state = states.get(song.id)
+            if state is None:
+                yield Attempt(song)
+            elif state.outcome in ("tried", "waiting"):
+                yield Attempt(song, state.number + 1, state.tries)
 
     def counts(self) -> Counter[Outcome]:
         """Return how many songs have each outcome; what has none yet is not counted."""
@@ -185,16 +187,20 @@ class Manifest:
             found.update(state.outcome for state in self.states(number).values())
         return found
 
-    def records(self, outcomes: Collection[Outcome] = ()) -> Iterator[SongRecord]:
+    def records(
+        self, outcomes: Collection[Outcome] = (), *, shards: Iterable[int] | None = None
+    ) -> Iterator[SongRecord]:
         """Yield the last record of each song that has one; one shard is in memory.
 
         Parameters
         ----------
         outcomes : collection of str
             Only these; by default all.
+        shards : iterable of int, optional
+            Of the files of the plan with these numbers; by default all.
         """
         with ThreadPoolExecutor(_READERS) as pool:
-            for number in range(self.header().shards):
+            for number in range(self.header().shards) if shards is None else shards:
                 names = [
                     self._at(
                         "records", f"{number:05}", f"{song}.{state.number}.{state.outcome}.json"
@@ -202,7 +208,7 @@ class Manifest:
                     for song, state in self.states(number).items()
                     if not outcomes or state.outcome in outcomes
                 ]
-                for some in _batches(names, 4 * _READERS):
+                for some in batched(names, 4 * _READERS):
                     yield from map(_record, pool.map(self._files.read, some))
 
     def _attempts(self, shard: int) -> dict[str, list[tuple[int, Outcome]]]:
@@ -301,7 +307,8 @@ def _known(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name in names}
 
 
-def _batches(items: list[_T], size: int) -> Iterator[list[_T]]:
+def batched(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yield items in lists of one length; the last may be shorter."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

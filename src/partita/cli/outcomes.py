@@ -14,8 +14,9 @@ from partita.audio.formats import StemFormat
 from partita.cli.console import ProgressDisplay, format_time, print_error
 from partita.cli.flags import with_flags
 from partita.cli.licensing import licence_facts
-from partita.cli.quality import QualityReports, report_lines
+from partita.cli.quality import report_lines
 from partita.errors import PartitaError, one_line
+from partita.evaluation.quality.reports import QualityReports
 from partita.progress import Progress
 from partita.separation.batch import BatchOptions, Outcome, Song
 from partita.weights.plan import ModelPlan

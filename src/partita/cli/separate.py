@@ -17,8 +17,8 @@ from partita.cli.console import parse_time, set_up_logging
 from partita.cli.hint import hint_at_better_weights
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.outcomes import BatchReport
-from partita.cli.quality import QualityReports
 from partita.errors import UnknownNameError, UsageError, one_line
+from partita.evaluation.quality.reports import QualityReports
 from partita.separation.batch import (
     DEFAULT_TEMPLATE,
     BatchOptions,

@@ -20,7 +20,8 @@ from partita.files import whole_file
 from partita.weights.download import file_sha256
 
 _FORMAT = "partita-stems-1"
-_RECORDS = ".stems-*.json"
+#: The files of records in a folder.
+RECORDS = ".stems-*.json"
 _HEAD_BYTES = 1 << 20
 _PROBE_BYTES = 1 << 16
 _PROBES = 16
@@ -304,7 +305,7 @@ def unfinished_stems(folder: Path) -> frozenset[str]:
     OSError
         The folder cannot be read.
     """
-    sets = [stems for path in folder.glob(_RECORDS) for stems in Manifest(path)._read() or []]
+    sets = [stems for path in folder.glob(RECORDS) for stems in Manifest(path)._read() or []]
     return frozenset(name for stems in sets if stems.making is None for name in stems.files)
 
 
