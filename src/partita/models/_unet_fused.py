@@ -62,10 +62,11 @@ class FusedUp(nn.Module):
         super().__init__()
         scale, shift = _affine(norm)
         assert conv.bias is not None
-        kernel = conv.weight * scale[:, None, None]  # [in, out, 5, 5]
-        phases = [_phase_kernel(kernel, row, column) for row, column in _PHASES]
         self.together = len(scale) < _MIN_CHANNELS
-        kernels = [torch.cat(phases)] if self.together else [_trimmed(phase) for phase in phases]
+        taps = _taps(conv.weight)
+        kernels = [_phase_kernel(taps, scale, row, column) for row, column in _PHASES]
+        if self.together:
+            kernels = [torch.cat([_in_three_rows(phase) for phase in kernels])]
         self.kernels = nn.ParameterList(
             nn.Parameter(k.contiguous(memory_format=_FORMAT), requires_grad=False) for k in kernels
         )
@@ -96,20 +97,31 @@ class FusedUp(nn.Module):
         return list(results[0].chunk(4, dim=1)) if self.together else results
 
 
-def _phase_kernel(kernel: Tensor, row_phase: int, column_phase: int) -> Tensor:
-    """Return the ``[out, in, 3, 3]`` of one phase of a transposed kernel ``[in, out, 5, 5]``."""
-    phase = kernel.new_zeros(*kernel.shape[1::-1], 3, 3)
-    for row, from_row in _TAPS[row_phase].items():
-        for column, from_column in _TAPS[column_phase].items():
-            phase[:, :, row, column] = kernel[:, :, from_row, from_column].T
-    return phase
+def _taps(kernel: Tensor) -> Tensor:
+    """Return the ``[out, 5, 5, in]`` of a transposed convolution's kernel ``[in, out, 5, 5]``."""
+    inputs, outputs, rows, columns = kernel.shape
+    # A matrix is transposed faster than four axes are permuted.
+    return kernel.reshape(inputs, -1).T.contiguous().view(outputs, rows, columns, inputs)
 
 
-def _trimmed(kernel: Tensor) -> Tensor:
-    """Cut off the last row and the last column if they are zero."""
-    rows = 3 if kernel[:, :, 2].any() else 2
-    columns = 3 if kernel[:, :, :, 2].any() else 2
-    return kernel[:, :, :rows, :columns]
+def _phase_kernel(taps: Tensor, scale: Tensor, row_phase: int, column_phase: int) -> Tensor:
+    """Return one phase of taps ``[out, 5, 5, in]``: ``[out, in, 2 or 3 rows, 2 or 3 columns]``.
+
+    A last row or column that would be zero is left out.
+    """
+    outputs, _, _, inputs = taps.shape
+    from_rows, from_columns = _TAPS[row_phase], _TAPS[column_phase]
+    phase = taps.new_empty(outputs, len(from_rows), len(from_columns), inputs)
+    for row, from_row in from_rows.items():
+        for column, from_column in from_columns.items():
+            place = phase[:, row, column]
+            torch.mul(taps[:, from_row, from_column], scale[:, None], out=place)
+    return phase.permute(0, 3, 1, 2)
+
+
+def _in_three_rows(phase: Tensor) -> Tensor:
+    """Return a phase with the rows and columns of zeros that `_phase_kernel` leaves out."""
+    return functional.pad(phase, (0, 3 - phase.shape[3], 0, 3 - phase.shape[2]))
 
 
 class FusedMaskNetwork(nn.Module):

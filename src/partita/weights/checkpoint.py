@@ -20,6 +20,7 @@ from partita.files import whole_file
 from partita.models import create_model
 from partita.models._protocol import SeparationModel
 from partita.models._registry import find_model
+from partita.weights.hash_cache import cached_digest
 from partita.weights.hub_mixin import mixin_metadata
 from partita.weights.safetensors_header import Header, read_header
 
@@ -129,7 +130,7 @@ def load_checkpoint(
             f"{name}: not a readable safetensors file ({one_line(error)})"
         ) from error
     digest = expected_digest or header.metadata.get("tensors_sha256")  # older files lack it
-    if digest and tensors_digest(tensors) != digest:
+    if digest and _cached_tensors_digest(path, tensors) != digest:
         raise WeightsCorruptError(f"{name}: the weights differ from the expected SHA-256")
     wanted = {key: tensor.dtype for key, tensor in model.state_dict().items()}
     tensors = {key: tensor.to(wanted[key]) for key, tensor in tensors.items()}
@@ -244,6 +245,14 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
         digest.update(_raw_bytes(tensor))
     return digest.hexdigest()
+
+
+def _cached_tensors_digest(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Return the digest of all tensors of a file, which is not read again until it changes."""
+    try:
+        return cached_digest(path, lambda: tensors_digest(tensors), kind="tensors")
+    except OSError:  # the file is gone; its tensors are mapped
+        return tensors_digest(tensors)
 
 
 def _raw_bytes(tensor: Tensor) -> Any:

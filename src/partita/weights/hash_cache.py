@@ -1,4 +1,4 @@
-"""SHA-256 of files, cached for large ones while they do not change.
+"""SHA-256 of files and of what is in them, cached for large files while they do not change.
 
 A record is valid while the file has the same device, inode, size, modification time and change
 time. The kernel sets the change time on every write, replacement and change of times, and no
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from partita.errors import WeightsUnavailableError
@@ -34,13 +35,32 @@ def cached_sha256(path: Path) -> str:
     OSError
         The file cannot be read.
     """
+    return cached_digest(path, lambda: file_sha256(path))
+
+
+def cached_digest(path: Path, compute: Callable[[], str], *, kind: str = "") -> str:
+    """Return a digest of a file; for large files it is cached.
+
+    Parameters
+    ----------
+    path : Path
+    compute : callable
+        Computes it; called if it is not known.
+    kind : str
+        What is digested, part of a file name; empty: the bytes.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
     before = _facts(path)
     if not _HAS_CHANGE_TIME or path.stat().st_size < _LEAST_BYTES:
-        return file_sha256(path)
-    record = _record(path)
+        return compute()
+    record = _record(path, kind)
     if record is not None and (known := _known(record, before)):
         return known
-    digest = file_sha256(path)
+    digest = compute()
     if record is not None and _facts(path) == before and _is_settled(path):
         with contextlib.suppress(OSError):  # without a writable cache it only takes longer
             record.parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +79,11 @@ def _is_settled(path: Path) -> bool:
     return time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED_S
 
 
-def _record(path: Path) -> Path | None:
+def _record(path: Path, kind: str) -> Path | None:
     """Return the path of a file's record; None: no cache."""
     try:
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()
-        return cache_folder() / "digests" / f"{name[:32]}.json"
+        return cache_folder() / "digests" / f"{name[:32]}{kind and '-'}{kind}.json"
     except (OSError, WeightsUnavailableError):
         return None
 

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from partita.weights import hash_cache
+from partita.errors import WeightsCorruptError
+from partita.weights import checkpoint, hash_cache
+from partita.weights.checkpoint import load_checkpoint, tensors_digest
 from partita.weights.hash_cache import cached_sha256
 
 
@@ -104,3 +106,26 @@ def test_caches_that_cannot_be_written(file, monkeypatch):
     assert cached_sha256(file) == sha256(file)
     with pytest.raises(FileNotFoundError):
         cached_sha256(file.with_name("nothing"))
+
+
+def test_weights_are_hashed_again_only_when_their_file_changes(file, tiny_model, monkeypatch):
+    count = 0
+
+    def counting(tensors):
+        nonlocal count
+        count += 1
+        return tensors_digest(tensors)
+
+    path = file.with_suffix(".safetensors")
+    path.write_bytes(tiny_model.read_bytes())
+    monkeypatch.setattr(checkpoint, "tensors_digest", counting)
+    for _ in range(3):
+        load_checkpoint(path)
+    assert count == 1
+    time.sleep(0.02)  # a tick of the file system's clock
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for _ in range(2):  # the record of the damaged file does not make it right
+        with pytest.raises(WeightsCorruptError, match="SHA-256"):
+            load_checkpoint(path)
