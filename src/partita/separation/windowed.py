@@ -20,14 +20,16 @@ from partita.dsp.overlap_add import OverlapAdd, Window, random_offsets
 from partita.dsp.wiener_refinement import refine
 from partita.errors import PartitaError, UsageError
 from partita.models._protocol import SeparationModel, SongFacts
+from partita.separation.shared_pool import SharedPool, StreamPool
 
 _LONGEST_SHIFT_S = 0.5
 _MOST_WINDOWS = 4  # on a CPU at once: each takes memory for its activations
-_DEVICE_BATCH = 4  # windows in one call on other devices
+_DEVICE_BATCH = 4  # windows of one stream in one call on other devices
+_SHARED_BATCH = 16  # and of several streams
 _UNKNOWN = SongFacts()
 #: The threads that compute windows, as `WindowedModel.pool` makes them. None: the stream is live,
 #: the calling thread computes each window as soon as it is complete.
-Pool = ThreadPoolExecutor | None
+Pool = ThreadPoolExecutor | StreamPool | None
 
 
 class Separation(Protocol):
@@ -140,8 +142,11 @@ class WindowedModel:
     workers : int
         Threads that run the model.
     batch : int
-        Most windows in one call: on a CPU usually one, which keeps a core busy; more on other
-        devices.
+        Most windows of a stream in one call: on a CPU usually one, which keeps a core busy; more on
+        other devices.
+    shared : SharedPool or None
+        Computes the windows of all streams that are separated at a time. None: on a CPU each stream
+        has threads of its own.
 
     Raises
     ------
@@ -166,6 +171,7 @@ class WindowedModel:
         is_cpu = self.device.type == "cpu"
         self.workers = min(self._threads, _MOST_WINDOWS) if is_cpu else 1
         self.batch = self.model.cpu_batch if is_cpu else _DEVICE_BATCH
+        self.shared = None if is_cpu else SharedPool(_SHARED_BATCH)
 
     def __repr__(self) -> str:
         name, window = getattr(self.model, "registry_name", type(self.model).__name__), self.window
@@ -198,13 +204,22 @@ class WindowedModel:
         return math.inf if self.window is None else (self.window.length + 1) / self.sample_rate
 
     def for_song(self, facts: SongFacts) -> WindowedModel:
-        """Return a copy whose model is adapted to one song, see `SeparationModel.for_song`."""
+        """Return a copy whose model is adapted to one song, see `SeparationModel.for_song`.
+
+        It is this object where there is nothing to adapt: so its windows can be computed together
+        with those of other songs.
+        """
+        adapted = self.model.for_song(facts)
+        if adapted is self.model:
+            return self
         other = copy.copy(self)
-        other.model = self.model.for_song(facts)
+        other.model = adapted
         return other
 
-    def pool(self) -> AbstractContextManager[ThreadPoolExecutor]:
+    def pool(self) -> AbstractContextManager[ThreadPoolExecutor | StreamPool]:
         """Return the pool of threads for one stream."""
+        if self.shared is not None:
+            return self.shared.stream()
         return worker_pool(self.workers, self._threads)
 
     def start(self, pool: Pool, facts: SongFacts = _UNKNOWN) -> Separation:
@@ -249,6 +264,8 @@ class WindowedModel:
                     'and `device="cpu"` has more'
                 ) from error
         half = len(windows) // 2
+        if self.shared is not None:
+            self.shared.most = min(self.shared.most, half)
         return self.estimate(windows[:half]) + self.estimate(windows[half:])
 
 
