@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -119,11 +119,11 @@ class Engine(Protocol):
 
     def run(
         self, attempts: Iterable[Attempt], work: Work, cancel: threading.Event
-    ) -> Iterator[SongRecord]:
+    ) -> Generator[SongRecord, None, None]:
         """Process songs; yield each record as it comes.
 
         `attempts` is read as workers become free, never far ahead (memory stays flat). A record
         with the outcome ``tried`` is yielded too; the engine then tries that song again, after
         ``work.policy.pause_s``, until another outcome comes. When `cancel` is set, nothing new
-        begins; running songs are ended, without records.
+        begins; running songs are ended, without records. The same follows when it is closed.
         """

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -43,7 +43,7 @@ class LocalEngine:
 
     def run(
         self, attempts: Iterable[Attempt], work: Work, cancel: threading.Event
-    ) -> Iterator[SongRecord]:
+    ) -> Generator[SongRecord, None, None]:
         """Process songs; yield each record as it comes: `partita.catalogue.engine.Engine`."""
         if work.policy.memory_mb is not None and not _STATM.exists():
             raise UsageError("`memory_mb` needs Linux: leave it out")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,8 +213,8 @@ class CatalogueRun:
         self.progress = Progress(found.left, found.left_s)
         self._running: dict[str, float | None] = {}
 
-    def records(self, cancel: threading.Event | None = None) -> Iterator[SongRecord]:
-        """Run what is left; yield each record as it comes.
+    def records(self, cancel: threading.Event | None = None) -> Generator[SongRecord, None, None]:
+        """Run what is left; yield each record as it comes; when closed, running songs are ended.
 
         Raises
         ------
@@ -221,12 +222,13 @@ class CatalogueRun:
             What concerns all songs: other weights on a worker, a manifest that cannot be written.
         """
         cancel = threading.Event() if cancel is None else cancel
-        for record in self._engine.run(self._attempts(), self._work, cancel):
-            planned_s = self._running.get(record.id)
-            if record.outcome != "tried":
-                self._running.pop(record.id, None)
-            self.progress.add(record, planned_s)
-            yield record
+        with contextlib.closing(self._engine.run(self._attempts(), self._work, cancel)) as records:
+            for record in records:
+                planned_s = self._running.get(record.id)
+                if record.outcome != "tried":
+                    self._running.pop(record.id, None)
+                self.progress.add(record, planned_s)
+                yield record
 
     def _attempts(self) -> Iterator[Attempt]:
         for attempt in self._manifest.left():
@@ -235,12 +237,26 @@ class CatalogueRun:
                 yield attempt
 
 
-def ask_again(manifest: Manifest, outcomes: Sequence[Outcome], cause: str) -> int:
-    """Record that songs with some outcomes shall be tried again; return how many there are."""
+def ask_again(
+    manifest: Manifest, outcomes: Sequence[Outcome], cause: str, *, kinds: Collection[str] = ()
+) -> int:
+    """Record that songs shall be tried again; return how many.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    outcomes : sequence of str
+        Of which songs.
+    cause : str
+        Why, for the record.
+    kinds : collection of str
+        Only failures of these kinds; by default all.
+    """
     count = 0
     for number in range(manifest.header().shards):
         for record in manifest.records(outcomes, shards=(number,)):
-            count += ask_again_for(manifest, record, number, cause)
+            if not kinds or record.kind in kinds:
+                count += ask_again_for(manifest, record, number, cause)
     return count
 
 

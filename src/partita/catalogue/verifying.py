@@ -38,6 +38,8 @@ class Verdict:
     Attributes
     ----------
     record : SongRecord
+    shard : int
+        Where the song stands in the plan.
     fault : str
         What is wrong with the stems, one line; empty: nothing.
     note : str
@@ -45,6 +47,7 @@ class Verdict:
     """
 
     record: SongRecord
+    shard: int
     fault: str = ""
     note: str = ""
 
@@ -151,13 +154,13 @@ def verdict(
                 decode(paths[stem], known.stream, form, known.samples)
                 found = paths[stem].stat().st_size, file_sha256(paths[stem])
             except FileNotFoundError:
-                return Verdict(record, f"{one_line(name)} is missing")
+                return Verdict(record, song.shard, f"{one_line(name)} is missing")
             except (OSError, PartitaError) as error:
-                return Verdict(record, f"{one_line(name)}: {_reason(error)}")
+                return Verdict(record, song.shard, f"{one_line(name)}: {_reason(error)}")
             if found != (known.size, known.sha256):
-                return Verdict(record, f"{one_line(name)} was changed")
+                return Verdict(record, song.shard, f"{one_line(name)} was changed")
         if not sums or record.null_depth_db is None:
-            return Verdict(record)
+            return Verdict(record, song.shard)
         return _sum_verdict(record, song, form, paths)
 
 
@@ -169,7 +172,7 @@ def _sum_verdict(
     try:
         found = source_files.find(song.address)
         if song.version and found.version != song.version:
-            return Verdict(record, note="the song was changed since it was planned")
+            return Verdict(record, song.shard, note="the song was changed since it was planned")
         with source_files.open_source(song.address) as source, ExitStack() as opened:
             mixture = opened.enter_context(open_audio(source))
             stems = [
@@ -178,16 +181,17 @@ def _sum_verdict(
             ]
             residual, energy = _energies(mixture, stems, 10 ** (-record.gain_db / 20))
     except (OSError, PartitaError) as error:
-        return Verdict(record, note=f"the song cannot be read: {_reason(error)}")
+        return Verdict(record, song.shard, note=f"the song cannot be read: {_reason(error)}")
     allowed = max(record.null_depth_db + _WORSE_DB, _floor_db(form, energy, len(stems), record))
     depth_db = 10 * math.log10(max(residual, 1e-30) / max(energy, 1e-30))
     if energy and depth_db > allowed:
         return Verdict(
             record,
+            song.shard,
             f"the stems do not add up: null depth {depth_db:.1f} dB, "
             f"{record.null_depth_db:.1f} dB when they were made",
         )
-    return Verdict(record)
+    return Verdict(record, song.shard)
 
 
 def _energies(mixture: AudioReader, stems: list[AudioReader], gain: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
+import logging
 import os
 import platform
 import tempfile
@@ -19,11 +19,12 @@ from partita._version import __version__
 from partita.audio.formats import stem_format
 from partita.audio.work_folder import work_folder
 from partita.catalogue.engine import Attempt, Policy
+from partita.catalogue.faults import SongError, song_error
 from partita.catalogue.files import files_of, is_local
 from partita.catalogue.records import FailureKind, RunSettings, SongRecord, StemRecord
 from partita.catalogue.store import Manifest
 from partita.catalogue.verifying import Decoded, decode, stem_record
-from partita.errors import AudioReadError, AudioWriteError, UsageError, one_line, write_error
+from partita.errors import AudioReadError, PartitaError, UsageError, one_line, write_error
 from partita.evaluation.quality.reports import QualityReports
 from partita.separation.batch import (
     BatchOptions,
@@ -39,6 +40,8 @@ from partita.weights.resolve import resolve
 if TYPE_CHECKING:
     from partita.separation.batch.separate import StreamMaker
 
+_log = logging.getLogger(__name__)
+
 #: Parameters of `partita.Separator` that change the sound, and their defaults.
 SOUND_OPTIONS: Mapping[str, Any] = {
     "segment_s": None,
@@ -49,23 +52,6 @@ SOUND_OPTIONS: Mapping[str, Any] = {
     "sum_to_mix": False,
     "wiener": 0,
 }
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-class SongError(Exception):
-    """What keeps one song from being done.
-
-    Parameters
-    ----------
-    kind : str
-    cause : str
-        One line.
-    """
-
-    def __init__(self, kind: FailureKind, cause: str) -> None:
-        super().__init__(cause)
-        self.kind, self.cause = kind, cause
 
 
 @dataclass(frozen=True)
@@ -216,10 +202,11 @@ class CatalogueWorker:
                 return self._separated(attempt, path, root)
         except SongError:
             raise
-        except OSError as error:
-            raise SongError(*_kind_of(error, song.address)) from error
-        except MemoryError:
-            raise SongError("memory", f"{one_line(song.address)}: not enough memory") from None
+        except PartitaError:  # what concerns all songs
+            raise
+        except Exception as error:
+            _log.debug("%s", song.address, exc_info=True)
+            raise song_error(error, song.address) from error
 
     def _check(self, attempt: Attempt) -> None:
         song = attempt.song
@@ -263,7 +250,7 @@ class CatalogueWorker:
             [song], plan, lambda: self._separator, self._options, extras=extras
         )
         if outcome.status == "failed":
-            raise SongError(*self._failure(outcome, attempt, path))
+            raise _failure(outcome, attempt.song.address, path)
         report = (reports.of(song.source) if reports else None) or {}
         record = self._record(attempt, outcome, root, report)
         if not is_local(settings.destination):
@@ -306,21 +293,12 @@ class CatalogueWorker:
             separating_s=0.0 if files is None else round(files.elapsed_s, 3),
         )
 
-    def _failure(self, outcome: Outcome, attempt: Attempt, path: Path) -> tuple[FailureKind, str]:
-        """Return kind and cause, with the song's address instead of a temporary path."""
-        error = outcome.exception
-        cause = outcome.error.replace(str(path), one_line(attempt.song.address))
-        number = getattr(error.__cause__, "errno", None) if error is not None else None
-        kind: FailureKind
-        if isinstance(error, AudioReadError):
-            kind = "unreadable"
-        elif isinstance(error, AudioWriteError):
-            kind = "disk" if number in _DISK else "denied" if number in _DENIED else "target"
-        elif isinstance(error, MemoryError) or "not enough memory" in cause.lower():
-            kind = "memory"
-        else:
-            kind = "unexpected"
-        return kind, cause
+
+def _failure(outcome: Outcome, address: str, path: Path) -> SongError:
+    """Return why a song failed, with its address instead of a temporary path."""
+    cause = outcome.error.replace(one_line(path), one_line(address))
+    kind = song_error(outcome.exception or AudioReadError(cause), address).kind
+    return SongError(kind, cause)
 
 
 def _asked_again(attempt: Attempt) -> bool:
@@ -332,14 +310,3 @@ def _is_below(address: str, folder: str) -> bool:
     if is_local(address) and is_local(folder):
         return Path(os.path.realpath(address)).is_relative_to(os.path.realpath(folder))
     return address.startswith(folder.rstrip("/") + "/")
-
-
-def _kind_of(error: OSError, address: str) -> tuple[FailureKind, str]:
-    """Return kind and cause of what the system or a store says about an address."""
-    name = one_line(address)
-    if isinstance(error, FileNotFoundError):
-        return "missing", f"{name}: no such file"
-    if isinstance(error, PermissionError):
-        return "denied", f"{name}: permission denied"
-    reason = one_line(error.strerror or error)
-    return ("disk" if error.errno in _DISK else "store"), f"{name}: {reason}"

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from partita import __version__
-from partita.cli import compare, data, doctor, evaluate, mix, models, separate, serve, train
+from partita.cli import (
+    catalogue,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    mix,
+    models,
+    separate,
+    serve,
+    train,
+)
 from partita.cli.commands import Command, Commands, Group, SeparateCommand, wrong_usage
 from partita.cli.console import print_error
 from partita.errors import PartitaError, UsageError, one_line
@@ -31,6 +42,7 @@ app.command("benchmark", cls=Command)(evaluate.benchmark)
 app.command("compare", cls=Command, context_settings={"allow_extra_args": True})(compare.compare)
 app.command("train", cls=Command)(train.train)
 app.add_typer(data.app, name="data", cls=Group)
+app.add_typer(catalogue.app, name="catalogue", cls=Group)
 app.command("serve", cls=Command)(serve.serve)
 app.command("doctor", cls=Command)(doctor.doctor)
 
