@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -45,48 +45,45 @@ class SharedPool:
     Notes
     -----
     Estimates depend in their last bits on how many windows a device gets at once. Calls of one
-    stream are never merged: alone, it gets what it would get without this pool.
+    stream are never merged: alone, it gets the same estimates every time.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[_Call] = []  # oldest first
         self._streams = 0
-        self._is_running = False
+        self._pool: ThreadPoolExecutor | None = None  # while there are streams
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[StreamPool]:
         """Take part with one stream; what it has not been given when the block ends, is dropped."""
-        with self._changed:
+        with self._lock:
             self._streams += 1
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name="partita-windows", daemon=True).start()
-        stream = StreamPool(self)
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "partita-windows")
+            stream = StreamPool(self, self._pool)
         try:
             yield stream
         finally:
             stream.close()
-            with self._changed:
+            with self._lock:
                 self._streams -= 1
-                self._changed.notify_all()
+                ended, self._pool = (None, self._pool) if self._streams else (self._pool, None)
+            if ended is not None:
+                ended.shutdown()
 
-    def add(self, call: _Call) -> None:
+    def add(self, call: _Call, pool: ThreadPoolExecutor) -> None:
         """Let a call wait for the device."""
-        with self._changed:
+        with self._lock:
             self._waiting.append(call)
-            self._changed.notify_all()
+        pool.submit(self._compute_next)
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or not self._streams)
-                if not self._waiting:
-                    self._is_running = False
-                    return
-                calls = self._take()
-            _compute([call for call in calls if call.result.set_running_or_notify_cancel()])
+    def _compute_next(self) -> None:
+        """Compute what waits longest; nothing if all has been merged into other calls."""
+        with self._lock:
+            calls = self._take() if self._waiting else []
+        _compute([call for call in calls if call.result.set_running_or_notify_cancel()])
 
     def _take(self) -> list[_Call]:
         """Take the oldest call, and those behind it that can be computed with it."""
@@ -108,15 +105,15 @@ class SharedPool:
 class StreamPool:
     """What one stream sees of a `SharedPool`; it hands in windows like to an executor."""
 
-    def __init__(self, shared: SharedPool) -> None:
-        self._shared = shared
+    def __init__(self, shared: SharedPool, pool: ThreadPoolExecutor) -> None:
+        self._shared, self._pool = shared, pool
         self._open: list[Future[list[Tensor]]] = []
 
     def submit(self, estimate: Estimate, windows: list[Tensor], /) -> Future[list[Tensor]]:
         """Return the future estimates of windows of equal shape."""
         call = _Call(self, estimate, windows)
         self._open = [result for result in self._open if not result.done()] + [call.result]
-        self._shared.add(call)
+        self._shared.add(call, self._pool)
         return call.result
 
     def close(self) -> None:
