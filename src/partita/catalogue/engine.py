@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,6 +79,52 @@ class Policy:
     def pause_s(self, tries: int) -> float:
         """Return how long to wait after so many failed attempts."""
         return float(self.delay_s * 2 ** max(0, tries - 1))
+
+
+class AttemptQueue:
+    """Songs still to be tried: those whose pause is over, then new ones.
+
+    Parameters
+    ----------
+    attempts : iterable of Attempt
+        Read one by one, as workers become free.
+    policy : Policy
+    """
+
+    def __init__(self, attempts: Iterable[Attempt], policy: Policy) -> None:
+        self._attempts, self._policy = iter(attempts), policy
+        self._again: list[tuple[float, int, Attempt]] = []
+        self._order = itertools.count()
+        self._is_over = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to be tried, now or later."""
+        return self._is_over and not self._again
+
+    def next(self) -> Attempt | None:
+        """Return a song to try now; None: there is none, or none yet."""
+        if self._again and self._again[0][0] <= time.monotonic():
+            return heapq.heappop(self._again)[2]
+        if not self._is_over:
+            found = next(self._attempts, None)
+            self._is_over = found is None
+            return found
+        return None
+
+    def take_back(self, attempt: Attempt, record: SongRecord) -> None:
+        """Keep a song that deserves another attempt."""
+        if record.outcome == "tried":
+            tries = attempt.tries + 1
+            again = Attempt(attempt.song, record.attempt + 1, tries)
+            self._keep(again, self._policy.pause_s(tries))
+
+    def put_back(self, attempt: Attempt) -> None:
+        """Keep an attempt that was ended for no fault of its song; it is the next."""
+        self._keep(attempt, 0.0)
+
+    def _keep(self, attempt: Attempt, pause_s: float) -> None:
+        heapq.heappush(self._again, (time.monotonic() + pause_s, next(self._order), attempt))
 
 
 class SongWorker(Protocol):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from partita.catalogue.engine import Attempt, Work
+from partita.catalogue.engine import Attempt, AttemptQueue, Work
 from partita.catalogue.records import FailureKind, SongRecord
 from partita.errors import ModelError, PartitaError, UsageError
 
@@ -47,7 +45,7 @@ class LocalEngine:
         """Process songs; yield each record as it comes: `partita.catalogue.engine.Engine`."""
         if work.policy.memory_mb is not None and not _STATM.exists():
             raise UsageError("`memory_mb` needs Linux: leave it out")
-        queue = _Queue(iter(attempts), work)
+        queue = AttemptQueue(attempts, work.policy)
         slots = [_Slot(work, self._jobs) for _ in range(self._jobs)]
         try:
             while not cancel.is_set():
@@ -65,38 +63,6 @@ class LocalEngine:
         finally:
             for slot in slots:
                 slot.end()
-
-
-class _Queue:
-    """Songs still to be tried: those whose pause is over, then new ones."""
-
-    def __init__(self, attempts: Iterator[Attempt], work: Work) -> None:
-        self._attempts, self._work = attempts, work
-        self._again: list[tuple[float, int, Attempt]] = []
-        self._order = itertools.count()
-        self._is_over = False
-
-    @property
-    def is_empty(self) -> bool:
-        return self._is_over and not self._again
-
-    def next(self) -> Attempt | None:
-        """Return a song to try now; None: there is none, or none yet."""
-        if self._again and self._again[0][0] <= time.monotonic():
-            return heapq.heappop(self._again)[2]
-        if not self._is_over:
-            found = next(self._attempts, None)
-            self._is_over = found is None
-            return found
-        return None
-
-    def take_back(self, attempt: Attempt, record: SongRecord) -> None:
-        """Keep a song that deserves another attempt."""
-        if record.outcome == "tried":
-            tries = attempt.tries + 1
-            due = time.monotonic() + self._work.policy.pause_s(tries)
-            again = Attempt(attempt.song, record.attempt + 1, tries)
-            heapq.heappush(self._again, (due, next(self._order), again))
 
 
 @dataclass
@@ -119,7 +85,7 @@ class _Slot:
             return []
         return [self._connection, self._process.sentinel]
 
-    def feed(self, queue: _Queue) -> None:
+    def feed(self, queue: AttemptQueue) -> None:
         """Give the process a song, if it is idle; start it if there is a song and no process."""
         if self.attempt is None:
             self.attempt = queue.next()
