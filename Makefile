@@ -14,7 +14,7 @@ GPU_PACK ?=
 PLUGINS := $(wildcard packages/*)
 EDITABLE_PLUGINS := $(addprefix --editable ,$(PLUGINS))
 
-.PHONY: demo test quick test-matrix fuzz check docs bench gpu-pack clean
+.PHONY: demo test quick test-matrix fuzz check docs release-check bench gpu-pack clean
 
 demo: $(VENV)/demo.stamp  ## separate a real song and show where the stems are
 	$(BIN)/python scripts/demo.py
@@ -39,6 +39,9 @@ check: $(VENV)/dev.stamp  ## lint, format, types, layers
 
 docs: $(VENV)/docs.stamp  ## build the documentation site: build/site/index.html
 	$(BIN)/python scripts/docs_site
+
+release-check: $(VENV)/release.stamp  ## build and check what a release consists of: dist
+	$(BIN)/python scripts/release_check.py
 
 bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
 	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
@@ -67,6 +70,10 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 
 $(VENV)/docs.stamp: $(VENV)/demo.stamp
 	$(INSTALL) --editable ".[docs]" $(EDITABLE_PLUGINS)
+	@touch $@
+
+$(VENV)/release.stamp: $(VENV)/demo.stamp
+	$(INSTALL) --editable ".[release]" $(EDITABLE_PLUGINS)
 	@touch $@
 
 clean:

@@ -33,7 +33,7 @@ _VARIABLES = (
 )
 #: Only whether these are set: their values are secrets, or may hold a password.
 _SECRET_VARIABLES = ("PARTITA_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "PIP_INDEX_URL")
-_FOR_DEVELOPERS = ("dev", "docs", "test")
+_FOR_DEVELOPERS = ("dev", "docs", "release", "test")
 #: What the names of some parts of the cache do not say.
 _ABOUT_PARTS = {"excerpts": " of decoded training data, may be deleted"}
 _TEST_RATE = 44100
