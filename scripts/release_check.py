@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/release", help="environments")
     arguments = parser.parse_args()
+    os.environ.pop("PYTHONPATH", None)  # what is installed is checked, not what lies here
     out, folder = arguments.out.resolve(), arguments.folder.resolve()
     for each in (out, folder):
         shutil.rmtree(each, ignore_errors=True)
@@ -84,8 +85,7 @@ def built(out: Path) -> list[Path]:
     moment = subprocess.run(commit, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     settings = {**os.environ, "SOURCE_DATE_EPOCH": moment.strip()}
     for source in _DISTRIBUTIONS.values():
-        run(sys.executable, "-m", "build", "--outdir", out, source, env=settings,
-            stdout=subprocess.DEVNULL)  # fmt: skip
+        run(sys.executable, "-m", "build", "--quiet", "--outdir", out, source, env=settings)
     return sorted(out.iterdir())
 
 
@@ -168,7 +168,7 @@ def check_readme(python: Path, work: Path) -> None:
     run(partita, "models", "fetch", "four-stems", cwd=work)
     no_network = dict.fromkeys(("PIP_INDEX_URL", "NPM_CONFIG_REGISTRY"), _NO_NETWORK)
     no_network |= dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), _NO_NETWORK)
-    settings = {**os.environ, **no_network, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    settings = {**os.environ, **no_network, "OMP_NUM_THREADS": "1"}
     for arguments in (["--version"], ["models"], ["doctor"]):
         run(partita, *arguments, cwd=work, env=settings, stdout=subprocess.DEVNULL)
     # Not the tests' own warnings are at stake here.

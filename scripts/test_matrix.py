@@ -153,7 +153,8 @@ def lend_torch(folder: Path) -> None:
             distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # for other systems
-        wanted += [_name(requirement) for requirement in distribution.requires or []]
+        needed = [each for each in distribution.requires or [] if "extra ==" not in each]
+        wanted += [_name(requirement) for requirement in needed]
         for top in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
             if not (target / top).exists():
                 (target / top).symlink_to(distribution.locate_file(top))
