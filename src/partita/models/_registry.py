@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 from partita.errors import ModelError, UnknownNameError, UsageError, one_line
+from partita.models._built_in import BUILT_IN
 from partita.models._protocol import ModelConfig, SeparationModel
 from partita.models._without_weights import build_without_weights
 from partita.plugins import MODELS, load_plugin, plugin_names
@@ -47,7 +49,7 @@ def register_model(name: str) -> Callable[[ModelType], ModelType]:
     """
 
     def register(cls: ModelType) -> ModelType:
-        if name in _MODELS and not _is_new_version(cls, _MODELS[name]):
+        if _is_taken(name, cls):
             raise ValueError(f"two models are called {name!r}")
         if not (isinstance(cls, type) and issubclass(cls, SeparationModel)):
             raise TypeError(
@@ -62,8 +64,21 @@ def register_model(name: str) -> Callable[[ModelType], ModelType]:
     return register
 
 
-def _is_new_version(new: type, old: type) -> bool:
-    return (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
+def _is_taken(name: str, new: type) -> bool:
+    """Return whether another class than a model's earlier version has its name."""
+    if name in _MODELS:
+        old = _MODELS[name].__module__, _MODELS[name].__qualname__
+    elif name in BUILT_IN:
+        old = _home(name)
+    else:
+        return False
+    return (new.__module__, new.__qualname__) != old
+
+
+def _home(name: str) -> tuple[str, str]:
+    """Return module and class of a model that comes with partita."""
+    file, class_name = BUILT_IN[name]
+    return f"partita.models.{file}", class_name
 
 
 def _state_config(cls: type[SeparationModel]) -> None:
@@ -85,19 +100,22 @@ def list_models() -> list[str]:
     """Return the names of all models, including installed plug-ins."""
     for name in plugin_names(MODELS):
         _load(name)
-    return sorted(_MODELS)
+    return sorted(_MODELS.keys() | BUILT_IN.keys())
 
 
 def find_model(name: str) -> type[SeparationModel] | None:
     """Return the class of a model, None if the name is unknown."""
-    if name not in _MODELS and name in plugin_names(MODELS):
+    if name not in _MODELS and name in BUILT_IN:
+        file, class_name = _home(name)
+        _MODELS.setdefault(name, getattr(import_module(file), class_name))
+    elif name not in _MODELS and name in plugin_names(MODELS):
         _load(name)
     return _MODELS.get(name)
 
 
 def _load(name: str) -> None:
     """Register a plug-in's model, unless the name is taken; warn if it cannot be imported."""
-    if name in _MODELS:
+    if name in _MODELS or name in BUILT_IN:
         return
     try:
         found = load_plugin(MODELS, name, f"model {name}")

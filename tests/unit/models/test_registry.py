@@ -1,7 +1,15 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import partita.models
 from partita.errors import ModelError, UnknownNameError
 from partita.models import create_model, list_models, register_model
+from partita.models._built_in import BUILT_IN
+from partita.models._registry import find_model
 from partita.models.unet import UNetConfig
 
 
@@ -9,6 +17,27 @@ def test_names_are_unique():
     assert "unet" in list_models()
     with pytest.raises(ValueError, match="two models"):
         register_model("unet")(object)
+
+
+def test_all_models_of_the_package_are_listed():
+    registered = {}
+    for file in Path(partita.models.__file__).parent.glob("[a-z]*.py"):
+        for name, model in re.findall(r'@register_model\("(.+)"\)\nclass (\w+)', file.read_text()):
+            registered[name] = (file.stem, model)
+    assert registered == BUILT_IN
+    for name, (_, model) in BUILT_IN.items():
+        assert find_model(name) is getattr(partita.models, model)
+        assert find_model(name).registry_name == name
+
+
+def test_only_the_models_that_are_used_are_imported():
+    code = (
+        "import sys; from partita.models import create_model; create_model('unet')\n"
+        "from partita.models._built_in import BUILT_IN\n"
+        "print(*(f for f, _ in BUILT_IN.values() if f'partita.models.{f}' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["unet"]
 
 
 def test_unknown_models_and_keys_get_suggestions():
