@@ -9,6 +9,8 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
+from partita.cli.quick import is_being_imported, quick
+
 _INTERRUPTED, _TERMINATED = 130, 143
 #: What the handlers raise → the signal.
 _SIGNALS = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}
@@ -19,6 +21,11 @@ def main() -> NoReturn:
 
     Everything else is imported here, so that Ctrl-C never prints a traceback.
     """
+    with quick(sys.argv[1:]):
+        _run()
+
+
+def _run() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _interrupt)
     sys.unraisablehook = _send_again
@@ -58,8 +65,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
     PyTorch's C++ code aborts on exceptions during its import. No file is open by then.
     """
-    spec = getattr(sys.modules.get("torch"), "__spec__", None)
-    if getattr(spec, "_initializing", False):
+    if is_being_imported(sys.modules.get("torch")):
         os.write(2, b"partita: interrupted\n")
         os._exit(_INTERRUPTED)
     signal.default_int_handler(number, frame)

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from partita.devices import worker_pool
+from partita.devices import intra_op_threads, worker_pool
 from partita.dsp.blocks import Aligner, until_last
 from partita.dsp.overlap_add import OverlapAdd, Window, random_offsets
 from partita.dsp.wiener_refinement import refine
@@ -160,7 +160,8 @@ class WindowedModel:
                 f"`wiener` shares the mixture out among sources: {model.registry_name} has one"
             )
         self.parameters = sum(each.numel() for each in model.parameters())
-        self.model = model.to(options.device).for_inference()
+        with intra_op_threads(1):  # copies of weights, which threads make no faster
+            self.model = model.to(options.device).for_inference()
         self.device, self._precision = options.device, options.precision
         self._wiener = options.wiener
         self.window = _choose_window(model, options)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from partita.devices import intra_op_threads
 from partita.errors import ModelError, WeightsCorruptError, one_line
 from partita.files import whole_file
 from partita.models import create_model
@@ -118,8 +119,12 @@ def load_checkpoint(
         The file is not a checkpoint, is damaged, has another digest, or has weights that are NaN or
         infinite.
     """
+    with intra_op_threads(1):  # for so little, threads wait longer for each other than they work
+        return _loaded(path, expected_digest, header or read_header(path))
+
+
+def _loaded(path: Path, expected_digest: str | None, header: Header) -> SeparationModel:
     name = one_line(path)
-    header = header or read_header(path)
     said = header.metadata if "model" in header.metadata else mixin_metadata(path, header)
     model = _described_model(name, said, header)
     try:
