@@ -21,8 +21,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-_WORDS = 32
-_LEAST_COMMON = 3  # unrelated songs: 0; mp3 at 64 kbit/s: 2 to 14 of 32
+_WORDS = 64
+_LEAST_COMMON = 4  # unrelated songs: 0; lossy copies: 6 to 56 of 64
 _MOST_OFFSET_FRAMES = 90  # a little over a second
 _APART_FRAMES = 2
 #: Words that so many songs have tell nothing: silence, a test tone.

@@ -106,7 +106,7 @@ class _Slot:
         limit_s = self.work.policy.limit_s(self.attempt.song) if self.attempt else None
         elapsed_s = time.monotonic() - self._begun
         if self._is_ready and limit_s is not None and elapsed_s > limit_s:
-            return self._cut("timeout", f"took longer than {limit_s:.0f} s")
+            return self._cut("timeout", f"took longer than {limit_s:g} s")
         most_mb = self.work.policy.memory_mb
         if self._is_ready and most_mb is not None and _resident_mb(self._process.pid) > most_mb:
             return self._cut("memory", f"needed more than {most_mb} MB of memory")
