@@ -20,29 +20,27 @@ import os, signal, time
 from dataclasses import dataclass
 
 import torch
-from partita.dsp.overlap_add import Window
-from partita.models import ModelConfig, SeparationModel
+from partita.models import ModelConfig, SeparationModel, Window, register_model
 
 held = []
 
 
 @dataclass(frozen=True)
 class PoisonConfig(ModelConfig):
-    sources: tuple = ("quiet", "loud")
+    sources: tuple[str, ...] = ("quiet", "loud")
 
 
+@register_model("poison")
 class Poison(SeparationModel):
     """Shares the mixture out; songs of a constant level harm it."""
 
-    registry_name = "poison"
     config_type = PoisonConfig
-
-    def __init__(self, config):
-        super().__init__()
-        self.config = config
-        self.window = Window(44100, 0.25)
+    window = Window(44100, 0)
 
     def forward(self, mixture):
+        if notes := os.environ.get("POISON_NOTES"):
+            with open(notes, "a") as file:
+                file.write(f"{float(mixture.square().sum()):.6f}\\n")
         level = float(mixture.mean())
         if level > 0.6:
             time.sleep(3600)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 #: ``waiting``: somebody asked for another try. ``tried``: failed, worth another attempt.
 Outcome = Literal["done", "failed", "quarantined", "tried", "waiting"]
+OUTCOMES: tuple[Outcome, ...] = ("done", "failed", "quarantined", "tried", "waiting")
 
 #: Kinds of failures, for counts: what the song is to blame for (``unreadable``, ``missing``,
 #: ``denied``, ``changed``, ``target``), what the machine or the store is (``timeout``, ``memory``,

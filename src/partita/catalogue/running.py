@@ -15,7 +15,7 @@ from partita._version import __version__
 from partita.audio.formats import stem_format
 from partita.catalogue.engine import Attempt, Engine, Policy
 from partita.catalogue.files import is_local
-from partita.catalogue.records import FailureKind, Outcome, RunSettings, SongRecord
+from partita.catalogue.records import OUTCOMES, FailureKind, Outcome, RunSettings, SongRecord
 from partita.catalogue.store import Manifest
 from partita.catalogue.worker import SOUND_OPTIONS, CatalogueWork
 from partita.separation.batch import DEFAULT_TEMPLATE, OutputPlan
@@ -86,7 +86,7 @@ class Survey:
     songs : int
         In the plan.
     outcomes : mapping of str to int
-        How many songs have each; songs without a record are ``planned``.
+        How many songs have each, in this order; songs without a record are ``planned``.
     total_s, left_s : float
         Seconds of audio of all songs, and of those that a run would try; songs of unknown length
         count nothing.
@@ -107,7 +107,7 @@ class Survey:
 def survey(manifest: Manifest, *, skip_duplicates: bool = False) -> Survey:
     """Look how far a catalogue is; memory does not grow with it."""
     header = manifest.header()
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
     left, left_s = 0, 0.0
     for number in range(header.shards):
         states = manifest.states(number)

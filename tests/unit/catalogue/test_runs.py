@@ -46,7 +46,9 @@ def manifest(tmp_path):
 
 def test_a_survey_counts_songs_and_what_is_left(manifest):
     found = survey(manifest)
-    assert found.outcomes == {"done": 1, "failed": 1, "quarantined": 1, "planned": 2}
+    assert {name: count for name, count in found.outcomes.items() if count} == {
+        **{"done": 1, "failed": 1, "quarantined": 1, "planned": 2}
+    }
     assert (found.songs, found.left, found.left_s, found.duplicates) == (5, 2, 120.0, 1)
     assert survey(manifest, skip_duplicates=True).left == 1
 
