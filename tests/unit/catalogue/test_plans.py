@@ -154,7 +154,7 @@ def test_few_songs_of_a_plan_are_in_memory(tmp_path, monkeypatch):
 
     def count(number, _):
         if number % 70 == 0:
-            most.append(sum(isinstance(each, PlannedSong) for each in gc.get_objects()))
+            most.append(sum(type(each) is PlannedSong for each in gc.get_objects()))
 
     plan([str(table)], manifest, depth="listing", progress=count)
     for number, attempt in enumerate(manifest.left(), start=1):
