@@ -161,7 +161,8 @@ class UNet(SpectrogramModel):
         """Estimate a mask ``[batch, sources, channels, bins, frames]`` for each source."""
         frames = mixture.shape[-1]
         # Shorter blocks than in training are padded to that length, as in Spleeter.
-        missing = max(-frames % self.config.stride, self.config.frames - frames)
+        whole, usual = -frames % self.config.stride, self.config.frames - frames
+        missing = (whole + usual + abs(whole - usual)) // 2  # max, as exporters can trace it
         padded = functional.pad(mixture.mT, (0, 0, 0, missing))  # [B, C, N, F]
         masks = [network(padded).contiguous() for network in self.networks.values()]
         return torch.stack(masks, dim=1)[..., :frames, :].mT  # [B, S, C, F, N]
