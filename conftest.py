@@ -89,6 +89,55 @@ def band(monkeypatch, tmp_path):
     return chain
 
 
+@pytest.fixture(scope="session")
+def _s3_server():
+    from store_servers import start_s3
+
+    store, stop = start_s3()
+    yield store
+    stop()
+
+
+@pytest.fixture
+def s3(_s3_server, monkeypatch, tmp_path):
+    """A real S3 server with an empty bucket called music; it misbehaves on request."""
+    import store_servers
+
+    filesystems = pytest.importorskip("partita.catalogue.transport.filesystems")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": store_servers.KEY,
+        "AWS_SECRET_ACCESS_KEY": store_servers.SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": _s3_server.endpoint,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    filesystem = filesystems.file_system("s3://music")
+    _s3_server.fault = None
+    filesystem.mkdir("music")
+    _s3_server.requests.clear()
+    _s3_server.sent = 0
+    yield _s3_server
+    _s3_server.fault = None
+    filesystem.rm("music", recursive=True)
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A web server with files in memory; it misbehaves on request."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    from store_servers import start_web
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server, stop = start_web()
+    yield server
+    stop()
+
+
 @pytest.fixture
 def write_song(tmp_path, song):
     """Write a wav below the test's folder; returns its path."""
