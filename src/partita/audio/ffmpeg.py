@@ -27,7 +27,7 @@ from partita.audio.frame_table import FrameFinder, FrameTable, read_frame_table
 from partita.audio.gapless import stated_by_itunes
 from partita.audio.ogg_pages import DamagedEnd, damaged_end
 from partita.audio.sample_formats import ToFloat
-from partita.audio.slices import FileSlice
+from partita.audio.slices import FileSlice, SeekableFile
 from partita.audio.stream_clock import StreamClock
 from partita.audio.stream_length import PADDING_S, STATED, seconds, stream_length_s, videos
 from partita.audio.timeline import (
@@ -91,7 +91,7 @@ class FFmpegReader(AudioReader):
         start_s: float = 0.0,
         duration_s: float | None = None,
         *,
-        source: FileSlice | None = None,
+        source: SeekableFile | None = None,
         shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(path, name, start_s, duration_s)
@@ -137,7 +137,7 @@ class FFmpegReader(AudioReader):
 
     def _open(self, begin: int = 0) -> None:
         self._begin = begin
-        source: Path | FileSlice = self._source or self.path
+        source: Path | SeekableFile = self._source or self.path
         if begin:
             source = self._stack.enter_context(FileSlice(self.path, begin))
         elif self._source is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,43 @@ class FilePart:
     length_s: float | None = None
 
 
-class FileSlice(io.RawIOBase):
+class SeekableFile(io.RawIOBase):
+    """A file object of known size that can be opened again; subclasses read at a position.
+
+    Parameters
+    ----------
+    size : int
+        In bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size, self._at = size, 0
+
+    @abstractmethod
+    def again(self) -> SeekableFile:
+        """Open the same file again."""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Seek to a position and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+
+class FileSlice(SeekableFile):
     """Bytes `start` to `end` of a file, with a prefix and with some bytes replaced.
 
     Parameters
@@ -52,38 +89,18 @@ class FileSlice(io.RawIOBase):
         patches: Mapping[int, bytes] | None = None,
         prefix: bytes = b"",
     ) -> None:
-        super().__init__()
         self._path = path
         self._file = path.open("rb")
         self.name = str(path)
         self._start = start
         own = max(0, (self._file.seek(0, io.SEEK_END) if end is None else end) - start)
-        self._size = len(prefix) + own
+        super().__init__(len(prefix) + own)
         self._patches, self._prefix = patches or {}, prefix
-        self._at = 0
 
     def again(self) -> FileSlice:
         """Open the same part again."""
         end = self._start + self._size - len(self._prefix)
         return FileSlice(self._path, self._start, end, self._patches, self._prefix)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Seek to a position and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read into a buffer; return the number of bytes."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 
+from partita.catalogue.files import SourceChangedError
 from partita.catalogue.records import FailureKind
 from partita.errors import AudioWriteError, PartitaError, one_line
 
@@ -39,6 +41,7 @@ def _kind_of(error: Exception) -> FailureKind:
     kinds: tuple[tuple[FailureKind, bool], ...] = (
         ("memory", isinstance(error, MemoryError) or "not enough memory" in str(error).lower()),
         ("disk", number in _DISK),
+        ("changed", isinstance(error, SourceChangedError)),
         ("missing", isinstance(error, FileNotFoundError)),
         ("denied", number in _DENIED or isinstance(cause, PermissionError)),
         ("target", is_writing),
@@ -51,8 +54,9 @@ def _kind_of(error: Exception) -> FailureKind:
 def _text_of(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, PermissionError):
-        return "permission denied"
+    if isinstance(error, PermissionError):  # stores say more
+        own = error.strerror not in (None, os.strerror(errno.EACCES), os.strerror(errno.EPERM))
+        return one_line(error.strerror) if own else "permission denied"
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from partita.errors import UsageError, one_line
+from partita.audio.audio_reader import AudioReader
+from partita.audio.reader import open_audio
 from partita.files import sync_file, sync_folder
 
 
@@ -35,6 +37,10 @@ class Listed:
     version: str
 
 
+class SourceChangedError(OSError):
+    """A song is not any more what it was when somebody looked at it."""
+
+
 class Files(Protocol):
     """Access to one kind of store. All methods may be called by many processes at once.
 
@@ -53,10 +59,18 @@ class Files(Protocol):
         A folder that is not there has none.
         """
 
-    def open_source(self, address: str) -> AbstractContextManager[Path]:
+    def open_source(self, address: str, version: str = "") -> AbstractContextManager[Path]:
         """Give a path that `partita.audio.reader.open_audio` opens, while the context lasts.
 
-        A local file is itself; others are there, in part or whole, for as long.
+        A local file is itself; others are there for as long. SourceChangedError: it has another
+        version than the one that is expected, or changed while it was fetched.
+        """
+
+    def open_reader(self, address: str) -> AbstractContextManager[AudioReader]:
+        """Open a song of which only the beginning is read, or nothing but its length.
+
+        Of a song in a store, only ranges are fetched. The length of mp3 and other files that do
+        not state theirs may be an estimate.
         """
 
     def read(self, address: str) -> bytes:
@@ -103,8 +117,16 @@ class LocalFiles:
                     yield self.find(entry.path)
 
     @contextlib.contextmanager
-    def open_source(self, address: str) -> Iterator[Path]:
+    def open_reader(self, address: str) -> Iterator[AudioReader]:
+        """Open a song."""
+        with self.open_source(address) as path, open_audio(path) as reader:
+            yield reader
+
+    @contextlib.contextmanager
+    def open_source(self, address: str, version: str = "") -> Iterator[Path]:
         """Give the path itself."""
+        if version and self.find(address).version != version:
+            raise SourceChangedError(errno.ESTALE, "was changed", address)
         with Path(address).open("rb"):  # says why not, as other stores do
             yield Path(address)
 
@@ -183,8 +205,12 @@ def files_of(address: str) -> Files:
     Raises
     ------
     UsageError
-        Nothing does.
+        Nothing does, or the address carries a password or a signature.
     """
-    if not is_local(address):  # other stores: partita.catalogue.transport
-        raise UsageError(f"{one_line(address)}: no such store is known")
-    return LocalFiles()
+    if is_local(address):
+        return LocalFiles()
+    from partita.catalogue.transport.addresses import check_address
+    from partita.catalogue.transport.store_files import StoreFiles
+
+    check_address(address)
+    return StoreFiles()

@@ -14,6 +14,7 @@ from typing import Any
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.catalogue.files import files_of, is_local
 from partita.catalogue.records import FailureKind
+from partita.catalogue.transport.addresses import check_address, shown
 from partita.errors import UsageError, one_line
 from partita.separation.batch import Song, find_songs
 from partita.separation.batch.songs import track_name
@@ -141,6 +142,12 @@ def _of_table(address: str, column: str | None) -> Iterator[Found]:
             continue
         below = PurePosixPath(location[len(shared or "") :].lstrip("/"))
         track = str(row.get(_TRACK_COLUMN) or below.with_name(track_name(Path(below.name))))
+        if not is_local(location):
+            try:
+                check_address(location)
+            except UsageError as error:  # and no manifest holds what must not be shown
+                yield Found(shown(location), track, str(error), "denied")
+                continue
         yield Found(location, track)
 
 

@@ -18,15 +18,16 @@ from typing import Literal
 import numpy as np
 
 from partita._version import __version__
-from partita.audio.reader import open_audio
+from partita.audio.reader import AudioReader
 from partita.catalogue.duplicates import DuplicateIndex, sketch
 from partita.catalogue.faults import song_error
 from partita.catalogue.files import files_of
 from partita.catalogue.inputs import Found, find_inputs
 from partita.catalogue.records import PlanHeader, PlannedSong
 from partita.catalogue.store import SHARD_SONGS, Manifest, batched
+from partita.catalogue.transport.addresses import safe_path
 from partita.errors import UsageError, one_line
-from partita.files import folded, part_of_path
+from partita.files import folded
 
 _log = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def _text(address: str) -> str:
 def _planned(found: Found, depth: Depth) -> PlannedSong:
     """Look at a song."""
     name = hashlib.sha256(found.address.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    song = PlannedSong(name, found.address, _safe(found.track))
+    song = PlannedSong(name, found.address, safe_path(found.track))
     if found.fault:
         return dataclasses.replace(song, fault=found.fault, fault_kind=found.kind)
     try:
@@ -197,11 +198,10 @@ def _planned(found: Found, depth: Depth) -> PlannedSong:
         listed = files.find(found.address)
         song = dataclasses.replace(song, size=listed.size, version=listed.version)
         if depth != "listing":
-            with files.open_source(found.address) as path:
-                with open_audio(path) as reader:
-                    song = dataclasses.replace(song, duration_s=reader.duration_s)
+            with files.open_reader(found.address) as reader:
+                song = dataclasses.replace(song, duration_s=reader.duration_s)
                 if depth == "sound":
-                    song = dataclasses.replace(song, fingerprint=_sketch(path))
+                    song = dataclasses.replace(song, fingerprint=_sketch(reader))
     except Exception as error:
         _log.debug("%s", found.address, exc_info=True)
         fault = song_error(error, found.address)
@@ -211,16 +211,13 @@ def _planned(found: Found, depth: Depth) -> PlannedSong:
     return song
 
 
-def _sketch(path: Path) -> str:
+def _sketch(reader: AudioReader) -> str:
     from partita.datasets.fingerprint import FINGERPRINT_S, fingerprint  # which imports PyTorch
 
-    with open_audio(path, duration_s=FINGERPRINT_S) as reader:
-        mono = [block.mean(axis=0) for block in reader.blocks()]
-        rate = reader.sample_rate
-    return sketch(fingerprint(np.concatenate(mono), rate)) if mono else ""
-
-
-def _safe(track: str) -> str:
-    """Return a track whose parts are names of files."""
-    parts = [part_of_path(part) for part in track.replace("\\", "/").split("/") if part]
-    return "/".join(parts) or "song"
+    mono, left = [], round(FINGERPRINT_S * reader.sample_rate)
+    for block in reader.blocks():
+        mono.append(block.mean(axis=0))
+        left -= block.shape[1]
+        if left <= 0:
+            break
+    return sketch(fingerprint(np.concatenate(mono), reader.sample_rate)) if mono else ""

@@ -17,6 +17,7 @@ from partita.catalogue.engine import Attempt, Engine, Policy
 from partita.catalogue.files import is_local
 from partita.catalogue.records import OUTCOMES, FailureKind, Outcome, RunSettings, SongRecord
 from partita.catalogue.store import Manifest
+from partita.catalogue.transport.addresses import check_destination
 from partita.catalogue.worker import SOUND_OPTIONS, CatalogueWork
 from partita.separation.batch import DEFAULT_TEMPLATE, OutputPlan
 from partita.stem_names import choose_stems
@@ -59,6 +60,8 @@ def run_settings(
     form = stem_format(format, bits, bitrate)
     OutputPlan(Path(), filename, form, model.label, names)
     licence = model.licence
+    if not is_local(destination):
+        check_destination(destination)
     return RunSettings(
         destination=str(Path(destination).absolute()) if is_local(destination) else destination,
         model=model.name,

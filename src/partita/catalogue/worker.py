@@ -196,7 +196,7 @@ class CatalogueWorker:
                     "partita catalogue retry takes it as it is now",
                 )
             with (
-                source_files.open_source(song.address) as path,
+                source_files.open_source(song.address, found.version) as path,
                 self._folder() as root,
             ):
                 return self._separated(attempt, path, root)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+import unicodedata
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from partita.errors import UsageError, one_line
@@ -17,7 +16,6 @@ SCHEMES = {
     "gs": "gcsfs",
     "http": "aiohttp",
     "https": "aiohttp",
-    "memory": "",
 }
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
@@ -29,33 +27,9 @@ _SECRET_NAME = re.compile(
 _MOST_VALUE_CHARS = 24
 _KEY_ID = re.compile(r"\b(?:AKIA|ASIA|GOOG)[A-Z0-9]{12,}\b")
 _HIDDEN = "…"
+_DRIVE = re.compile(r"[A-Za-z]:")
 _MOST_BYTES = 200  # of one part of a path; file systems take 255, and suffixes follow
-
-
-@dataclass(frozen=True)
-class Address:
-    """An address, taken apart.
-
-    Attributes
-    ----------
-    scheme : str
-        In lower case; empty: a path on this machine.
-    text : str
-        As it was given.
-    """
-
-    scheme: str
-    text: str
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a path on this machine."""
-        return not self.scheme
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether files can be written there."""
-        return self.scheme not in ("http", "https")
+_HASH_CHARS = 12
 
 
 def scheme_of(address: str) -> str:
@@ -64,8 +38,8 @@ def scheme_of(address: str) -> str:
     return match[1].lower() if match else ""
 
 
-def parse_address(text: str) -> Address:
-    """Check an address.
+def check_address(text: str) -> None:
+    """Check an address of a store or a web server.
 
     Raises
     ------
@@ -74,19 +48,15 @@ def parse_address(text: str) -> Address:
         manifests. Stores get credentials by their own mechanisms, web servers by ``~/.netrc``.
     """
     scheme = scheme_of(text)
-    if not scheme:
-        return Address("", text)
-    if scheme == "file":
-        return Address("", unquote(urlsplit(text).path))
     if scheme not in SCHEMES or "::" in text.partition("?")[0]:
-        known = ", ".join(f"{name}://" for name in SCHEMES if name != "memory")
+        known = ", ".join(f"{name}://" for name in SCHEMES)
         raise UsageError(f"{shown(text)}: not an address that is supported ({known})")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"{shown(text)}: is not an address") from error
-    if not host and scheme != "memory":
+    if not host:
         where = "server" if scheme.startswith("http") else "bucket"
         raise UsageError(f"{shown(text)}: names no {where}")
     if parts.username is not None or parts.password is not None:
@@ -102,7 +72,19 @@ def parse_address(text: str) -> Address:
         )
     if not text.isprintable():
         raise UsageError(f"{shown(text)}: has control characters")
-    return Address(scheme, text)
+
+
+def check_destination(address: str) -> None:
+    """Check an address that files are written to.
+
+    Raises
+    ------
+    UsageError
+        As for `check_address`, or it is a web server's.
+    """
+    check_address(address)
+    if scheme_of(address).startswith("http"):
+        raise UsageError(f"{shown(address)}: web servers take no files: choose a folder, s3:// …")
 
 
 def shown(address: str) -> str:
@@ -138,7 +120,9 @@ def joined(folder: str, name: str) -> str:
     name : str
         A relative path with slashes, as `safe_path` returns it.
     """
-    return f"{folder.rstrip('/')}/{name}" if folder.rstrip("/") else f"{folder}{name}"
+    # Damaged names of local files have lone surrogates, which no store takes.
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return f"{folder.rstrip('/')}/{name}"
 
 
 def file_name(address: str) -> str:
@@ -151,24 +135,19 @@ def file_name(address: str) -> str:
 def safe_path(key: str) -> str:
     """Return a key of a store as a relative path that stays below the folder it is joined to.
 
-    Empty parts, ``.`` and ``..`` and characters that no file name may have are replaced. Parts
-    that are too long for file systems are cut, with a hash of the whole so that they stay
-    different.
+    Empty parts and ``.`` are left out; ``..`` and characters that no file name may have are
+    replaced. Parts that are too long for file systems are cut, with a hash of the whole so that
+    they stay different.
     """
     parts = [part for part in key.replace("\\", "/").split("/") if part not in ("", ".")]
-    return PurePosixPath(*map(_safe_part, parts)).as_posix() if parts else "_"
+    return "/".join(map(_safe_part, parts)) or "song"
 
 
 def _safe_part(part: str) -> str:
-    # A lone surrogate, as damaged names have, cannot be encoded for a store.
-    text = part.encode("utf-8", "replace").decode("utf-8")
-    text = "".join(char if char.isprintable() else "_" for char in part_of_path(text))
-    text = text.replace(":", "_") if re.match(r"[A-Za-z]:", text) else text  # a drive
-    data = text.encode("utf-8")
+    text = "".join("_" if unicodedata.category(char) == "Cc" else char for char in part)
+    text = part_of_path(text.replace(":", "_") if _DRIVE.match(text) else text)
+    data = text.encode("utf-8", "surrogateescape")
     if len(data) <= _MOST_BYTES:
         return text
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    suffix = PurePosixPath(text).suffix
-    suffix = suffix if len(suffix.encode("utf-8")) <= 12 else ""
-    kept = data[: _MOST_BYTES - len(digest) - 1 - len(suffix)].decode("utf-8", "ignore")
-    return f"{kept}-{digest}{suffix}"
+    kept = data[: _MOST_BYTES - _HASH_CHARS - 1].decode("utf-8", "ignore")
+    return f"{kept}-{hashlib.sha256(data).hexdigest()[:_HASH_CHARS]}"

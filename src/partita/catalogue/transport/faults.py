@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from partita.catalogue.files import SourceChangedError
 from partita.catalogue.transport.addresses import shown
 
 _log = logging.getLogger(__name__)
@@ -28,16 +29,22 @@ _CODES = {
     **dict.fromkeys(("RequestTimeout", "IncompleteBody"), 408),
 }
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired", "difference between the request time")
+_WRONG_CLOCK = "the store refuses this machine's clock: set it right"
+_LACKS_CREDENTIALS = "no valid credentials: set them up as the store's own tools expect them"
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
+_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
 #: Modules of the exceptions that HTTP clients raise where a connection breaks.
 _CLIENTS = ("aiohttp.", "botocore.", "aiobotocore.", "urllib3.", "requests.", "httpcore.")
 _CONNECTIONS = (
     *("Connect", "Disconnected", "Timeout", "Payload", "IncompleteRead", "HTTPClientError"),
-    *("ClientOSError", "ResponseStreaming", "ResponseParser", "ProxyConnection", "TransferEncoding"),
+    *(
+        "ClientOSError",
+        "ResponseStreaming",
+        "ResponseParser",
+        "ProxyConnection",
+        "TransferEncoding",
+    ),
 )
-
-
-class SourceChangedError(OSError):
-    """A song is not any more what was planned."""
 
 
 @dataclass(frozen=True)
@@ -109,38 +116,54 @@ def is_passing(error: BaseException) -> bool:
 def explained(error: BaseException, address: str, tries: int = 1) -> OSError:
     """Return an error of a store as an OSError of one line, without secrets.
 
+    Parameters
+    ----------
+    error : BaseException
+    address : str
+    tries : int
+        How often it was tried.
+
     Returns
     -------
     OSError
         FileNotFoundError, PermissionError, FileExistsError, ConnectionError, or another; its
         `strerror` says what happened, its `filename` is the address as it may be shown.
     """
-    where = shown(address)
-    text, status, code = _text(error), _status(error), _code(error)
-    after = f", after {tries} tries" if tries > 1 else ""
     if isinstance(error, SourceChangedError):
         return error
-    if any(mark in (code or text) for mark in _CLOCK):
-        reason = "refused because this machine's clock is wrong: set it"
-        return PermissionError(errno.EACCES, reason, where)
-    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-        reason = "no credentials: set them up as the store's own tools expect them"
-        return PermissionError(errno.EACCES, reason, where)
-    if status in _DENIED or (not status and isinstance(error, PermissionError)):
-        reason = f"permission denied{f' ({code or status})' if code or status else ''}"
-        return PermissionError(errno.EACCES, reason, where)
-    if status in _THROTTLED:
-        return OSError(errno.EBUSY, f"the store is busy ({code or status}){after}", where)
-    if any(_is_broken_connection(each) for each in _chain(error)):
-        return ConnectionError(errno.ECONNABORTED, f"{_broken(error)}{after}", where)
-    if isinstance(error, FileExistsError):
-        return FileExistsError(errno.EEXIST, "exists already", where)
-    if status in _MISSING or isinstance(error, FileNotFoundError):
-        return FileNotFoundError(errno.ENOENT, "no such file or bucket", where)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return OSError(errno.ENOSPC, "the disk of this machine is full", str(error.filename or where))
-    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-    return OSError(number, text, where)
+    kind, number, reason = _meaning(error)
+    after = f", after {tries} tries" if tries > 1 else ""
+    own = number == errno.ENOSPC and isinstance(error, OSError) and error.filename
+    return kind(number, f"{reason}{after}", str(own or shown(address)))
+
+
+def _meaning(error: BaseException) -> tuple[type[OSError], int, str]:
+    """Return which error says what a store answered, its number, and its words."""
+    status, code, text = _status(error), _code(error), _text(error)
+    named = code or status
+    answer = f" ({named})" if named else ""
+    number = (isinstance(error, OSError) and error.errno) or errno.EIO
+    is_denied = status in _DENIED or (not status and isinstance(error, PermissionError))
+    is_broken = any(_is_broken_connection(each) for each in _chain(error))
+    is_missing = status in _MISSING or isinstance(error, FileNotFoundError)
+    lacks_credentials = code in _EXPIRED or any(
+        type(each).__name__ in _NO_CREDENTIALS for each in _chain(error)
+    )
+    # Clock and credentials: not the song's fault, and another worker may have better ones.
+    meanings: tuple[tuple[bool, type[OSError], int, str], ...] = (
+        (any(mark in (code or text) for mark in _CLOCK), OSError, errno.EIO, _WRONG_CLOCK),
+        (lacks_credentials, OSError, errno.EIO, _LACKS_CREDENTIALS),
+        (is_denied, PermissionError, errno.EACCES, f"permission denied{answer}"),
+        (status in _THROTTLED, OSError, errno.EBUSY, f"the store is busy{answer}"),
+        (is_broken, ConnectionError, errno.ECONNABORTED, _broken(error)),
+        (isinstance(error, FileExistsError), FileExistsError, errno.EEXIST, "exists already"),
+        (is_missing, FileNotFoundError, errno.ENOENT, "no such file or bucket"),
+        (number == errno.ENOSPC, OSError, errno.ENOSPC, "the disk of this machine is full"),
+    )
+    for applies, kind, its_number, reason in meanings:
+        if applies:
+            return kind, its_number, reason
+    return OSError, number, text
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

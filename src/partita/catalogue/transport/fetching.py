@@ -8,13 +8,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from partita.catalogue.files import Listed
-from partita.catalogue.transport.addresses import file_name, safe_path, shown
-from partita.catalogue.transport.faults import Patience, SourceChangedError, retried
+from partita.catalogue.files import SourceChangedError
+from partita.catalogue.transport.addresses import file_name, safe_path, scheme_of, shown
+from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import PART_BYTES, file_system, path_of
+from partita.catalogue.transport.listing import version_of
 from partita.catalogue.transport.ranged import open_ranges, read_range
 
 #: Longer files are no songs; 32-bit stereo at 96 kHz is as long as 6 hours.
@@ -24,63 +26,71 @@ _SPARE_BYTES = 64 << 20
 
 
 @contextlib.contextmanager
-def fetched(listed: Listed, patience: Patience) -> Iterator[Path]:
+def fetched(address: str, version: str, patience: Patience) -> Iterator[Path]:
     """Give a temporary file with a song's bytes.
 
     Parameters
     ----------
-    listed : Listed
-        Size and version as the store states them now.
+    address : str
+    version : str
+        That is expected; empty: any.
     patience : Patience
 
     Raises
     ------
     SourceChangedError
-        It changed while it was fetched.
+        It has another version, or changed while it was fetched.
     OSError
         The store cannot be reached, or the disk of this machine is full.
     """
-    where = shown(listed.address)
-    if not listed.size and listed.size is not None:
-        raise OSError(errno.EINVAL, "the file is empty (0 bytes)", where)
-    if listed.size is not None and listed.size > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", where)
-    with tempfile.TemporaryDirectory(prefix="partita-song-") as folder:
-        free = shutil.disk_usage(folder).free
-        if listed.size is not None and listed.size + _SPARE_BYTES > free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
-        path = Path(folder) / safe_path(file_name(listed.address))
-        _fetch(listed, path, patience)
+    file = retried(lambda: open_ranges(address, PART_BYTES, "none", {}), address, patience)
+    with contextlib.closing(file), tempfile.TemporaryDirectory(prefix="partita-song-") as folder:
+        facts = file.details if isinstance(file.details, dict) else {}
+        if file.size is None or not version_of(facts):  # web servers
+            facts = retried(lambda: file_system(address).info(address), address, patience)
+        size, found = facts["size"], version_of(facts)
+        if version and found != version:
+            raise _changed(address)
+        _check_size(address, size, folder)
+        path = Path(folder) / safe_path(file_name(address))
+        with path.open("wb") as out:
+            if size is None or not _fetch(file, size, out, address, patience):
+                retried(lambda: _stream(address, out), address, patience)
+        if size is not None and path.stat().st_size != size:
+            raise _changed(address)
+        if scheme_of(address).startswith("http") and found:  # S3 compares with each range
+            facts = retried(lambda: file_system(address).info(address), address, patience)
+            if version_of(facts) != found:
+                raise _changed(address)
         yield path
 
 
-def _fetch(listed: Listed, path: Path, patience: Patience) -> None:
-    address = listed.address
-    with path.open("wb") as out:
-        if listed.size is None:
-            retried(lambda: _stream(address, out), address, patience)
-            return
-        file = retried(
-            lambda: open_ranges(address, PART_BYTES, "none", {}), address, patience
-        )
-        with contextlib.closing(file):
-            for start in range(0, listed.size, PART_BYTES):
-                count = min(PART_BYTES, listed.size - start)
-                try:
-                    data = retried(
-                        lambda start=start, count=count: read_range(file, start, count),
-                        address,
-                        patience,
-                    )
-                except OSError as error:
-                    if not isinstance(error.__cause__, ValueError):
-                        raise
-                    out.seek(0)  # a web server that gives whole files only
-                    retried(lambda: _stream(address, out), address, patience)
-                    break
-                out.write(data)
-    if path.stat().st_size != listed.size:
-        raise SourceChangedError(errno.ESTALE, "changed while it was fetched", shown(address))
+def _changed(address: str) -> SourceChangedError:
+    return SourceChangedError(errno.ESTALE, "was changed", shown(address))
+
+
+def _check_size(address: str, size: int | None, folder: str) -> None:
+    """Refuse what is no song, or does not fit on the disk, before anything is fetched."""
+    if size == 0:
+        raise OSError(errno.EINVAL, "the file is empty (0 bytes)", shown(address))
+    if size is not None and size > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", shown(address))
+    if size is not None and size + _SPARE_BYTES > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+
+
+def _fetch(file: Any, size: int, out: IO[bytes], address: str, patience: Patience) -> bool:
+    """Fetch by ranges; False: the server gives whole files only."""
+    for start in range(0, size, PART_BYTES):
+        count = min(PART_BYTES, size - start)
+        try:
+            data = retried(partial(read_range, file, start, count), address, patience)
+        except OSError as error:
+            if start and isinstance(error.__cause__, ValueError):  # fsspec's, for web servers
+                return False
+            raise
+        out.write(data)
+    return True
 
 
 def _stream(address: str, out: IO[bytes]) -> None:
@@ -90,5 +100,5 @@ def _stream(address: str, out: IO[bytes]) -> None:
     with file_system(address).open(path_of(address), "rb", block_size=0) as source:
         while chunk := source.read(1 << 20):
             if out.tell() + len(chunk) > MOST_BYTES:
-                raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", address)
+                raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB")
             out.write(chunk)

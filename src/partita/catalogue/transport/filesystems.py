@@ -49,9 +49,7 @@ def _file_system(scheme: str, process: int) -> Any:
         )
     except ImportError as error:
         needed = SCHEMES.get(scheme) or "fsspec"
-        raise UsageError(
-            f"{scheme}:// needs {needed}: pip install 'partita[catalogue]'"
-        ) from error
+        raise UsageError(f"{scheme}:// needs {needed}: pip install 'partita[catalogue]'") from error
     if scheme == "s3":
         made.retries = 1  # botocore tries again, and `faults.retried`: three would multiply
     return made

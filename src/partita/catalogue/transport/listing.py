@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from partita.catalogue.files import Files, Listed
+from partita.catalogue.files import Listed
 from partita.catalogue.transport.addresses import scheme_of
-from partita.catalogue.transport.faults import Patience, explained, retried
+from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import address_of, file_system, path_of
 
-_MAGIC = re.compile(r"[*?\[]")
-_WEB_MAGIC = re.compile(r"[*\[]")  # a question mark begins a query
 #: Folders within folders; longer paths are loops of links.
 _MOST_DEPTH = 32
 
@@ -37,32 +35,6 @@ def list_store(folder: str, patience: Patience) -> Iterator[Listed]:
         yield from _folders(folder, patience)
 
 
-def has_pattern(address: str) -> bool:
-    """Return whether an address has wildcards."""
-    magic = _WEB_MAGIC if scheme_of(address).startswith("http") else _MAGIC
-    return magic.search(address) is not None
-
-
-def matching(files: Files, pattern: str) -> Iterator[Listed]:
-    """Yield the files of a store whose addresses match a pattern (``*``, ``?``, ``[…]``, ``**``).
-
-    Only the folder in front of the first wildcard is listed.
-
-    Raises
-    ------
-    OSError
-    """
-    from fsspec.utils import glob_translate
-
-    magic = _WEB_MAGIC if scheme_of(pattern).startswith("http") else _MAGIC
-    first = magic.search(pattern)
-    folder = pattern[: first.start()].rpartition("/")[0] if first else pattern
-    matches = re.compile(glob_translate(pattern)).match
-    for listed in files.list(folder):
-        if matches(listed.address):
-            yield listed
-
-
 def version_of(facts: dict[str, Any]) -> str:
     """Return what changes when a file's content does; empty: the store does not say."""
     for name in ("ETag", "etag", "generation", "md5Hash", "Last-Modified", "mtime", "created"):
@@ -77,13 +49,8 @@ def _pages_of_s3(folder: str, patience: Patience) -> Iterator[Listed]:
     prefix = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
     going_on: dict[str, str] = {}
     while True:
-        page = retried(
-            lambda options=going_on: store.call_s3(
-                "list_objects_v2", Bucket=bucket, Prefix=prefix, **options
-            ),
-            folder,
-            patience,
-        )
+        ask = partial(store.call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, **going_on)
+        page = retried(ask, folder, patience)
         for found in page.get("Contents", ()):
             name = str(found["Key"])
             if not _is_hidden(name.removeprefix(prefix)):
@@ -99,13 +66,8 @@ def _pages_of_google(folder: str, patience: Patience) -> Iterator[Listed]:
     prefix = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
     token: str | None = None
     while True:
-        page = retried(
-            lambda token=token: store.call(
-                *("GET", "b/{}/o", bucket), prefix=prefix, pageToken=token, json_out=True
-            ),
-            folder,
-            patience,
-        )
+        options = {"prefix": prefix, "pageToken": token, "json_out": True}
+        page = retried(partial(store.call, "GET", "b/{}/o", bucket, **options), folder, patience)
         for found in page.get("items", ()):
             name = str(found["name"])
             if not _is_hidden(name.removeprefix(prefix)):
@@ -124,9 +86,7 @@ def _folders(folder: str, patience: Patience) -> Iterator[Listed]:
     while waiting:
         place, depth = waiting.pop()
         try:
-            found = retried(
-                lambda place=place: store.ls(path_of(place), detail=True), place, patience
-            )
+            found = retried(partial(store.ls, path_of(place), detail=True), place, patience)
         except FileNotFoundError as error:
             if scheme_of(folder).startswith("http"):
                 first_error = first_error or error
@@ -151,7 +111,7 @@ def _folders(folder: str, patience: Patience) -> Iterator[Listed]:
                 below.append((address, depth + 1))
         waiting += reversed(below)
     if first_error is not None:
-        raise explained(first_error, folder)
+        raise first_error
 
 
 def _is_below(address: str, folder: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
+from partita.audio.slices import SeekableFile
+from partita.catalogue.files import SourceChangedError
 from partita.catalogue.transport.addresses import shown
-from partita.catalogue.transport.faults import Patience, SourceChangedError, retried
+from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import file_system, path_of
 
 #: What is fetched at a time where somebody looks around in a file, and how much of it is kept.
@@ -14,7 +15,7 @@ BLOCK_BYTES = 256 << 10
 _MOST_BLOCKS = 24
 
 
-class RangedFile(io.RawIOBase):
+class RangedFile(SeekableFile):
     """Reads a file of a store by ranges; 6 MiB of what was read last are kept.
 
     Parameters
@@ -31,10 +32,9 @@ class RangedFile(io.RawIOBase):
     """
 
     def __init__(self, address: str, size: int, patience: Patience) -> None:
-        super().__init__()
-        self._address, self._size, self._patience = address, size, patience
+        super().__init__(size)
+        self._address, self._patience = address, patience
         self.name = shown(address)
-        self._at = 0
         self._file: Any = retried(
             lambda: open_ranges(address, BLOCK_BYTES, "blockcache", {"maxblocks": _MOST_BLOCKS}),
             address,
@@ -44,24 +44,6 @@ class RangedFile(io.RawIOBase):
     def again(self) -> RangedFile:
         """Open the same file again."""
         return RangedFile(self._address, self._size, self._patience)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Seek to a position and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read into a buffer; return the number of bytes.
@@ -75,7 +57,9 @@ class RangedFile(io.RawIOBase):
         count = max(0, min(len(view), self._size - self._at))
         if not count:
             return 0
-        data = retried(lambda: read_range(self._file, self._at, count), self._address, self._patience)
+        data = retried(
+            lambda: read_range(self._file, self._at, count), self._address, self._patience
+        )
         view[: len(data)] = data
         self._at += len(data)
         return len(data)

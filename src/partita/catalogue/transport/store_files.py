@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from partita.audio.audio_reader import AudioReader
 from partita.catalogue.files import Listed
-from partita.catalogue.transport.addresses import joined, parse_address, shown
+from partita.catalogue.transport.addresses import joined, scheme_of, shown
 from partita.catalogue.transport.faults import Patience, explained, retried
 from partita.catalogue.transport.fetching import fetched
 from partita.catalogue.transport.filesystems import file_system, path_of
@@ -33,7 +33,7 @@ class StoreFiles:
         How often a busy store is asked again.
     """
 
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
     def find(self, address: str) -> Listed:
         """Return size and version of a file."""
@@ -47,9 +47,9 @@ class StoreFiles:
         return list_store(prefix, self.patience)
 
     @contextlib.contextmanager
-    def open_source(self, address: str) -> Iterator[Path]:
+    def open_source(self, address: str, version: str = "") -> Iterator[Path]:
         """Fetch a file into a temporary one."""
-        with fetched(self.find(address), self.patience) as path:
+        with fetched(address, version, self.patience) as path:
             yield path
 
     @contextlib.contextmanager
@@ -72,7 +72,7 @@ class StoreFiles:
 
     def read(self, address: str) -> bytes:
         """Return a small file's content."""
-        data = self._do(address, _content)
+        data: bytes = self._do(address, _content)
         if len(data) >= _MOST_BYTES:
             raise OSError(errno.EFBIG, f"has more than {_MOST_BYTES >> 20} MiB", shown(address))
         return data
@@ -111,7 +111,7 @@ class StoreFiles:
         return retried(lambda: action(store, path), address, self.patience)
 
     def _check_writable(self, address: str) -> None:
-        if not parse_address(address).is_writable:
+        if scheme_of(address).startswith("http"):
             reason = "web servers take no files: choose a folder, s3:// or gs://"
             raise OSError(errno.EROFS, reason, shown(address))
 
