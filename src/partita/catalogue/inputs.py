@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from partita.audio.reader import AUDIO_EXTENSIONS
-from partita.catalogue.files import files_of, is_local
+from partita.catalogue.files import Listed, files_of, is_local
 from partita.catalogue.records import FailureKind
-from partita.catalogue.transport.addresses import check_address, shown
+from partita.catalogue.transport.addresses import check_address, key_of, scheme_of, shown
 from partita.errors import UsageError, one_line
 from partita.separation.batch import Song, find_songs
 from partita.separation.batch.songs import track_name
@@ -39,12 +39,15 @@ class Found:
         Why there is no such song; one line.
     kind : str
         The kind of that failure.
+    listed : Listed or None
+        Size and version, if a listing gave them.
     """
 
     address: str
     track: str
     fault: str = ""
     kind: FailureKind = ""
+    listed: Listed | None = None
 
 
 def find_inputs(inputs: Iterable[str], *, column: str | None = None) -> Iterator[Found]:
@@ -93,8 +96,8 @@ def _of_store(item: str) -> Iterator[Found]:
     fixed = re.split(r"[*?\[]", item, maxsplit=1)[0]
     is_pattern = fixed != item and not item.startswith(("http://", "https://"))
     is_folder = item.endswith("/") or is_pattern
-    if not is_folder and PurePosixPath(item).suffix.lower() in AUDIO_EXTENSIONS:
-        yield Found(item, track_name(Path(item)))
+    if not is_folder and PurePosixPath(key_of(item)).suffix.lower() in AUDIO_EXTENSIONS:
+        yield Found(item, track_name(Path(key_of(item))))
         return
     base = f"{fixed.rpartition('/')[0]}/" if is_pattern else f"{item.rstrip('/')}/"
     matches = _matcher(item) if is_pattern else None
@@ -104,9 +107,9 @@ def _of_store(item: str) -> Iterator[Found]:
             is_audio = PurePosixPath(listed.address).suffix.lower() in AUDIO_EXTENSIONS
             if is_audio and (matches is None or matches.fullmatch(listed.address)):
                 count += 1
-                below = PurePosixPath(listed.address.removeprefix(base))
+                below = PurePosixPath(key_of(listed.address).removeprefix(key_of(base)))
                 track = below.with_name(track_name(Path(below.name)))
-                yield Found(listed.address, track.as_posix())
+                yield Found(listed.address, track.as_posix(), listed=listed)
     except PermissionError:
         yield Found(item, track_name(Path(item)), f"{one_line(item)}: permission denied", "denied")
     except OSError as error:
@@ -132,7 +135,7 @@ def _of_table(address: str, column: str | None) -> Iterator[Found]:
     for row in _rows(address):  # first: what all have in common is no part of their tracks
         chosen = chosen or _column(row, column, address)
         if location := _location(row, chosen, folder):
-            above = posixpath.dirname(location)
+            above = posixpath.dirname(_path_of(location))
             shared = above if shared is None else _common(shared, above)
     for number, row in enumerate(_rows(address), start=2):
         location = _location(row, chosen, folder)
@@ -140,13 +143,13 @@ def _of_table(address: str, column: str | None) -> Iterator[Found]:
             fault = f"{one_line(address)}: row {number} has no address"
             yield Found(f"{address}:{number}", f"row {number}", fault, "missing")
             continue
-        below = PurePosixPath(location[len(shared or "") :].lstrip("/"))
+        below = PurePosixPath(_path_of(location)[len(shared or "") :].lstrip("/") or "song")
         track = str(row.get(_TRACK_COLUMN) or below.with_name(track_name(Path(below.name))))
         if not is_local(location):
             try:
                 check_address(location)
             except UsageError as error:  # and no manifest holds what must not be shown
-                yield Found(shown(location), track, str(error), "denied")
+                yield Found(shown(location), track, str(error), "unreadable")
                 continue
         yield Found(location, track)
 
@@ -187,6 +190,11 @@ def _location(row: dict[str, Any], column: str, folder: str) -> str:
     if not is_local(folder):
         return f"{folder}/{text}"
     return os.path.normpath(Path(folder, text).absolute()).replace("\\", "/")
+
+
+def _path_of(location: str) -> str:
+    """Return what tracks are named after: of web addresses neither query nor escapes."""
+    return location if is_local(location) else f"{scheme_of(location)}:/{key_of(location)}"
 
 
 def _common(first: str, second: str) -> str:

@@ -195,7 +195,9 @@ def _planned(found: Found, depth: Depth) -> PlannedSong:
         return dataclasses.replace(song, fault=found.fault, fault_kind=found.kind)
     try:
         files = files_of(found.address)
-        listed = files.find(found.address)
+        listed = found.listed
+        if listed is None or listed.size is None or not listed.version:
+            listed = files.find(found.address)
         song = dataclasses.replace(song, size=listed.size, version=listed.version)
         if depth != "listing":
             with files.open_reader(found.address) as reader:

@@ -72,6 +72,8 @@ def check_address(text: str) -> None:
         )
     if not text.isprintable():
         raise UsageError(f"{shown(text)}: has control characters")
+    if {".", ".."} & set(key_of(text).split("/")):  # web clients would ask for another file
+        raise UsageError(f"{shown(text)}: has a part . or .., which cannot be asked for")
 
 
 def check_destination(address: str) -> None:
@@ -125,11 +127,11 @@ def joined(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}"
 
 
-def file_name(address: str) -> str:
-    """Return the last part of an address, decoded, without its query."""
+def key_of(address: str) -> str:
+    """Return where a file is on its server or in its bucket: decoded, without a query."""
     if scheme_of(address).startswith("http"):
-        return unquote(urlsplit(address).path.rstrip("/").rpartition("/")[2])
-    return address.rstrip("/").rpartition("/")[2]
+        return unquote(urlsplit(address).path).lstrip("/")
+    return address.partition("://")[2].partition("/")[2]
 
 
 def safe_path(key: str) -> str:

@@ -8,12 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from partita.catalogue.files import SourceChangedError
-from partita.catalogue.transport.addresses import file_name, safe_path, scheme_of, shown
+from partita.catalogue.transport.addresses import key_of, safe_path, scheme_of, shown
 from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import PART_BYTES, file_system, path_of
 from partita.catalogue.transport.listing import version_of
@@ -43,26 +44,39 @@ def fetched(address: str, version: str, patience: Patience) -> Iterator[Path]:
     OSError
         The store cannot be reached, or the disk of this machine is full.
     """
-    file = retried(lambda: open_ranges(address, PART_BYTES, "none", {}), address, patience)
-    with contextlib.closing(file), tempfile.TemporaryDirectory(prefix="partita-song-") as folder:
-        facts = file.details if isinstance(file.details, dict) else {}
-        if file.size is None or not version_of(facts):  # web servers
-            facts = retried(lambda: file_system(address).info(address), address, patience)
+    with tempfile.TemporaryDirectory(prefix="partita-song-") as folder, ExitStack() as stack:
+        if scheme_of(address).startswith("http"):
+            facts = _asked(address, patience)
+            has_ranges = facts["size"] is not None and facts.get("partial", True)
+            options = {"size": facts["size"]}
+            opening = partial(open_ranges, address, PART_BYTES, "none", options)
+            file = retried(opening, address, patience) if has_ranges else None
+        else:
+            file = retried(partial(open_ranges, address, PART_BYTES, "none"), address, patience)
+            facts = file.details
+        if file is not None:
+            stack.enter_context(contextlib.closing(file))
         size, found = facts["size"], version_of(facts)
         if version and found != version:
             raise _changed(address)
         _check_size(address, size, folder)
-        path = Path(folder) / safe_path(file_name(address))
+        path = Path(folder) / safe_path(key_of(address).rpartition("/")[2])
         with path.open("wb") as out:
-            if size is None or not _fetch(file, size, out, address, patience):
-                retried(lambda: _stream(address, out), address, patience)
+            if file is None or not _fetch(file, size, out, address, patience):
+                retried(partial(_stream, address, out), address, patience)
         if size is not None and path.stat().st_size != size:
             raise _changed(address)
-        if scheme_of(address).startswith("http") and found:  # S3 compares with each range
-            facts = retried(lambda: file_system(address).info(address), address, patience)
-            if version_of(facts) != found:
-                raise _changed(address)
+        # S3 and Google compare with each range.
+        if scheme_of(address).startswith("http") and version_of(_asked(address, patience)) != found:
+            raise _changed(address)
         yield path
+
+
+def _asked(address: str, patience: Patience) -> dict[str, Any]:
+    facts: dict[str, Any] = retried(
+        lambda: file_system(address).info(path_of(address)), address, patience
+    )
+    return facts
 
 
 def _changed(address: str) -> SourceChangedError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from partita.audio.slices import SeekableFile
@@ -11,8 +14,12 @@ from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import file_system, path_of
 
 #: What is fetched at a time where somebody looks around in a file, and how much of it is kept.
-BLOCK_BYTES = 256 << 10
-_MOST_BLOCKS = 24
+BLOCK_BYTES = 512 << 10
+_KEPT = {"cache_options": {"maxblocks": 12}}
+
+
+class UnsizedError(OSError):
+    """A file of unknown length, which cannot be read by ranges."""
 
 
 class RangedFile(SeekableFile):
@@ -21,9 +28,15 @@ class RangedFile(SeekableFile):
     Parameters
     ----------
     address : str
-    size : int
-        In bytes, as the store states it.
     patience : Patience
+    shared : file, optional
+        The file system's, open already.
+
+    Raises
+    ------
+    UnsizedError
+        The server does not say how long the file is.
+    OSError
 
     Attributes
     ----------
@@ -31,19 +44,19 @@ class RangedFile(SeekableFile):
         The address as it may be shown.
     """
 
-    def __init__(self, address: str, size: int, patience: Patience) -> None:
-        super().__init__(size)
-        self._address, self._patience = address, patience
+    def __init__(self, address: str, patience: Patience, *, shared: Any = None) -> None:
+        self._address, self._patience, self._is_shared = address, patience, shared is not None
         self.name = shown(address)
-        self._file: Any = retried(
-            lambda: open_ranges(address, BLOCK_BYTES, "blockcache", {"maxblocks": _MOST_BLOCKS}),
-            address,
-            patience,
-        )
+        opening = partial(open_ranges, address, BLOCK_BYTES, "blockcache", _KEPT)
+        self._file: Any = shared or retried(opening, address, patience)
+        size = self._file.size
+        if not isinstance(size, int):
+            raise UnsizedError(errno.ESPIPE, "the server does not say its length", self.name)
+        super().__init__(size)
 
     def again(self) -> RangedFile:
-        """Open the same file again."""
-        return RangedFile(self._address, self._size, self._patience)
+        """Return another position in the same file, which has to stay open."""
+        return RangedFile(self._address, self._patience, shared=self._file)
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read into a buffer; return the number of bytes.
@@ -66,14 +79,27 @@ class RangedFile(SeekableFile):
 
     def close(self) -> None:
         """Release what was fetched."""
-        self._file.close()
+        if not self._is_shared:
+            self._file.close()
         super().close()
 
 
-def open_ranges(address: str, block_bytes: int, kind: str, options: dict[str, int]) -> Any:
-    """Open a file for ranged reads with one of fsspec's caches."""
+def open_ranges(
+    address: str, block_bytes: int, cache: str, options: Mapping[str, Any] | None = None
+) -> Any:
+    """Open a file for ranged reads.
+
+    Parameters
+    ----------
+    address : str
+    block_bytes : int
+    cache : str
+        The name of one of fsspec's caches.
+    options : mapping, optional
+        More for the file system.
+    """
     return file_system(address).open(
-        path_of(address), "rb", block_size=block_bytes, cache_type=kind, cache_options=options
+        path_of(address), "rb", block_size=block_bytes, cache_type=cache, **(options or {})
     )
 
 

@@ -17,7 +17,7 @@ from partita.catalogue.transport.fetching import fetched
 from partita.catalogue.transport.filesystems import file_system, path_of
 from partita.catalogue.transport.listing import list_store, version_of
 from partita.catalogue.transport.publishing import publish
-from partita.catalogue.transport.ranged import RangedFile
+from partita.catalogue.transport.ranged import RangedFile, UnsizedError
 
 #: Of files that are read whole: records and shards of a plan.
 _MOST_BYTES = 64 << 20
@@ -58,17 +58,15 @@ class StoreFiles:
         from partita.audio.ffmpeg import FFmpegReader
         from partita.audio.reader import open_audio
 
-        size = self.find(address).size
-        if size is None:  # no ranges either
-            with self.open_source(address) as path, open_audio(path) as reader:
-                yield reader
-            return
         name = shown(address)
-        with (
-            RangedFile(address, size, self.patience) as source,
-            FFmpegReader(Path(name), name, source=source) as reader,
-        ):
-            yield reader
+        with contextlib.ExitStack() as stack:
+            try:
+                source = stack.enter_context(RangedFile(address, self.patience))
+            except UnsizedError:
+                path = stack.enter_context(self.open_source(address))
+                yield stack.enter_context(open_audio(path))
+                return
+            yield stack.enter_context(FFmpegReader(Path(name), name, source=source))
 
     def read(self, address: str) -> bytes:
         """Return a small file's content."""
