@@ -17,6 +17,7 @@ The record with the highest attempt of a song counts; clocks are never compared.
     catalogue.local_engine  processes of this machine
     catalogue.worker        one song: source → stems, verified → destination → record
     catalogue.files         access to files, here local ones: `Files`
+    catalogue.transport     files of object stores and web servers: `StoreFiles`
 
 Whoever adds an engine implements `engine.Engine` and nothing else: it gets songs one by one (never
 the whole list), calls ``work.open()`` once in each worker and ``process(song, attempt)`` for each
