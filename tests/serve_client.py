@@ -28,7 +28,16 @@ class Answer:
 
     @property
     def json(self):
-        return json.loads(self.body)
+        return strict_json(self.body)
+
+
+def strict_json(text):
+    """Read JSON as browsers do, which know neither NaN nor Infinity."""
+
+    def refuse(name):
+        raise ValueError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 class Server:
@@ -102,7 +111,7 @@ class Server:
                 if name == "id":
                     number = int(value)
                 elif name == "data":
-                    yield number, json.loads(value)
+                    yield number, strict_json(value)
 
     @contextlib.contextmanager
     def little_room(self, size, *, of_children=False):

@@ -272,7 +272,7 @@ class Library:
                 done=0.0,
                 total=0.0,
                 error=error,
-                result=None if result is None else json.dumps(dataclasses.asdict(result)),
+                result=None if result is None else _as_json(result),
             )
             if state is not State.RUNNING and state is not State.DONE:
                 self.remove_stems(job)
@@ -409,6 +409,10 @@ class Library:
 def new_id() -> str:
     """Return an identifier that no other song or job has, and that nobody can guess."""
     return secrets.token_hex(8)
+
+
+def _as_json(result: JobResult) -> str:
+    return json.dumps(dataclasses.asdict(result), allow_nan=False)  # which SQLite cannot read
 
 
 def _remove(path: Path) -> None:

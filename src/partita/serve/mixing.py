@@ -9,6 +9,7 @@ from typing import Any
 
 from partita.mixing.output import find_target
 from partita.mixing.recipe import Recipe
+from partita.serve.records import finite
 from partita.serve.worker import Report, in_peoples_words
 
 
@@ -21,7 +22,7 @@ class MixResult:
     gain_db : float
         Of the whole mix, against clipping or for the loudness that was wanted.
     loudness_lufs : float or None
-        Where a loudness was wanted.
+        Where a loudness was wanted; None also for silence.
     warnings : tuple of str
     """
 
@@ -76,6 +77,6 @@ class Mixdown:
         )
         return MixResult(
             gain_db=files.gain_db,
-            loudness_lufs=files.loudness_lufs,
+            loudness_lufs=finite(files.loudness_lufs),
             warnings=tuple(in_peoples_words(self, each) for each in files.warnings),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ class JobResult:
     gain_db : float
         Gain of all stems, 0 or negative, which prevents clipping.
     null_depth_db : float or None
-        Level of the residual relative to the mixture; None: not measured.
+        Level of the residual relative to the mixture; None: not measured, or nothing remains.
     elapsed_s : float
         Wall-clock time of separating and writing.
     warnings : tuple of str
@@ -158,3 +159,8 @@ def _result_of(text: str) -> JobResult:
     values = json.loads(text)
     stems = tuple(StemRecord(**stem) for stem in values.pop("stems"))
     return JobResult(stems=stems, warnings=tuple(values.pop("warnings")), **values)
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number for JSON, which has no infinity: None stands for it."""
+    return None if value is None or not math.isfinite(value) else value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partita.errors import PartitaError
-from partita.serve.records import JobResult, StemRecord
+from partita.serve.records import JobResult, StemRecord, finite
 from partita.serve.worker import Report, in_peoples_words
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Separation:
         return JobResult(
             stems=stems,
             gain_db=outcome.files.gain_db,
-            null_depth_db=outcome.files.null_depth_db,
+            null_depth_db=finite(outcome.files.null_depth_db),
             elapsed_s=outcome.files.elapsed_s,
             warnings=tuple(in_peoples_words(self, each) for each in outcome.warnings),
             quality=_quality(self.song, outcome.paths, gain, self.model),

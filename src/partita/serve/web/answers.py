@@ -33,15 +33,16 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UsageError, 400),
     (MixError, 422),
     (PartitaError, 500),
-    (sqlite3.OperationalError, 507),
 )
+#: Of SQLite's errors, those of a disk that takes no more.
+_DISK_ERRORS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def error_answer(_request: Request, error: Exception) -> Response:
     """Return the answer to a request that failed; nobody is shown a traceback."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    if isinstance(error, sqlite3.OperationalError):
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS:
         error = DiskFullError()
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status == 500:
         _log.error("%s: %s", type(error).__name__, error, exc_info=error)
     known = isinstance(error, PartitaError)

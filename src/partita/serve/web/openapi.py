@@ -52,7 +52,7 @@ _SCHEMAS = {
         gain_db={**_NUMBER, "description": "Of all stems, against clipping."},
         null_depth_db={
             **_MAYBE_NUMBER,
-            "description": "Level of mixture minus stems, relative to the mixture.",
+            "description": "Level of mixture minus stems, relative to the mixture; null: nothing.",
         },
         elapsed_s=_NUMBER,
         warnings=_list(_TEXT),
@@ -152,7 +152,7 @@ def _operation(
     """Return an operation; answers are status → content, None without content."""
     responses: dict[str, Any] = {}
     for status, content in answers.items():
-        responses[str(status)] = {"description": summary} | (
+        responses[str(status)] = {"description": _STATUS_TEXTS.get(status, summary)} | (
             {"content": content} if content else {}
         )
     for status in (*failures, *((401,) if needs_token else ())):
@@ -171,8 +171,9 @@ def _operation(
 def _paths() -> dict[str, dict[str, Any]]:
     song, job = {200: _json(_ref("Song"))}, {200: _json(_ref("Job"))}
     flac: dict[str, Any] = {"audio/flac": {}}
-    any_file: dict[str, Any] = {"application/octet-stream": {}}
-    file_answers = {200: any_file, 206: any_file}
+    any_file: dict[str, Any] = {"*/*": {}}
+    no_range: dict[str, Any] = {"text/plain": {}}
+    file_answers = {200: any_file, 206: any_file, 400: no_range, 416: no_range}
     name = {"name": "name", "in": "query", "required": True, "schema": {**_TEXT, "minLength": 1}}
     upload = {"application/octet-stream": {"schema": {**_TEXT, "format": "binary"}}}
     model = _json(_object(model=_TEXT))
