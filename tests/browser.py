@@ -91,3 +91,17 @@ class Watched:
 
     def close(self):
         self.context.close()
+
+
+def serious_findings(page):
+    """What axe-core finds on a page that keeps people out, each on a line."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

@@ -17,6 +17,16 @@ from urllib.parse import quote
 
 import pytest
 
+#: Script that makes the page's player `document.player`.
+KEEP_PLAYER = """() => {
+  if (document.keepsPlayer) return;
+  document.keepsPlayer = true;
+  const { open } = partita.Player.prototype;
+  partita.Player.prototype.open = function (id) {
+    document.player = this;
+    return open.call(this, id);
+  };
+}"""
 ROOT = Path(__file__).resolve().parents[1]
 
 

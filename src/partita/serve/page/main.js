@@ -79,6 +79,12 @@
     }
   }
 
+  /* The link to the content must not change the address, which names the song. */
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    $("main").focus();
+  });
+
   $("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
