@@ -19,6 +19,7 @@ from partita.cli.outcomes import batch_summary, speed_text
 from partita.errors import PartitaError, UsageError, one_line
 from partita.mixing.output import Target, find_target
 from partita.mixing.recipe import Recipe, load_recipe, recipe_names
+from partita.mixing.tempo_key_meter import require_tempo_library
 
 if TYPE_CHECKING:
     from partita.mixing.batch import MixOutcome
@@ -86,6 +87,22 @@ def mix(
             metavar="STEM", help="Write a track without this stem as well; may be repeated."
         ),
     ] = None,
+    click: Annotated[
+        bool | None,
+        typer.Option(
+            "--click/--no-click",
+            help="Write a track with a click on every beat as well.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
+    click_db: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Let the click be heard in the mix, with this peak."),
+    ] = None,
+    bpm: Annotated[
+        float | None,
+        typer.Option(help="About the tempo, if the click is too fast or too slow."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="A file, a .zip, or a folder.")] = Path(
         "mixed"
     ),
@@ -132,7 +149,12 @@ def mix(
             pitch=pitch,
             loudness=loudness,
             tracks={f"no_{stem}": f"no_{stem}" for stem in _names(minus_one)},
+            click=click,
+            click_db=click_db,
+            bpm=bpm,
         )
+        if click or click_db is not None:
+            require_tempo_library()
         target = find_target(out, format_, bits, bitrate)
         return _mix(songs, target, wanted, overwrite=overwrite, as_json=json_lines, quiet=quiet)
     except PartitaError as error:  # nothing was mixed
@@ -221,7 +243,7 @@ def _summary(name: str, files: MixFiles) -> str:
         text += f" · {files.loudness_lufs:.1f} LUFS, true peak {files.true_peak_db:.1f} dB"
     elif files.gain_db:
         text += f" · {files.gain_db:+.2f} dB to avoid clipping"
-    return text
+    return text if files.tempo_bpm is None else f"{text} · click at {files.tempo_bpm:.0f} BPM"
 
 
 def _facts(outcome: MixOutcome, recipe: Recipe) -> Mapping[str, Any]:
@@ -243,7 +265,7 @@ def _facts(outcome: MixOutcome, recipe: Recipe) -> Mapping[str, Any]:
         "gain_db": round(files.gain_db, 4),
         "warnings": [with_flags(text) for text in files.warnings],
     }
-    for key in ("loudness_lufs", "true_peak_db"):
+    for key in ("loudness_lufs", "true_peak_db", "tempo_bpm"):
         value = getattr(files, key)
         if value is not None:
             facts[key] = round(value, 2) if math.isfinite(value) else None

@@ -27,10 +27,13 @@ from partita.dsp.levels import power_ratio_db
 from partita.errors import UsageError, one_line, write_error
 from partita.files import sync_file
 from partita.mixing.balance import Balance
+from partita.mixing.click import ClickTrack
 from partita.mixing.output import Target, check_free, find_target, zip_stream
 from partita.mixing.recipe import MIX, Recipe, load_recipe
 from partita.mixing.song import StemBlocks, StemSong, find_song
 from partita.mixing.speed_pitch import SpeedPitch, require_stretch
+from partita.mixing.tempo_key import TempoKey
+from partita.mixing.tempo_key_meter import TempoKeyMeter, require_tempo_library
 from partita.progress import Progress, added_up
 
 Samples = npt.NDArray[np.float32]
@@ -60,6 +63,8 @@ class MixFiles:
         Of the mix, with that gain; measured where a loudness was asked for.
     elapsed_s : float
     warnings : tuple of str
+    tempo_bpm : float or None
+        Of the click, at the mix's speed, where there is one.
     """
 
     paths: Mapping[str, Path]
@@ -73,6 +78,7 @@ class MixFiles:
     true_peak_db: float | None
     elapsed_s: float
     warnings: tuple[str, ...] = ()
+    tempo_bpm: float | None = None
 
     def __repr__(self) -> str:
         return f"MixFiles({', '.join(self.paths)}: {self.duration_s:.3f} s, {self.form.name})"
@@ -126,7 +132,8 @@ def mix(
     Raises
     ------
     UsageError
-        Settings are invalid, or name stems that the song does not have.
+        Settings are invalid, or name stems that the song does not have; the library of `speed`,
+        `pitch` or `click` is not installed.
     AudioReadError, AudioWriteError
         Stems cannot be read, or belong to different songs; files cannot be written.
 
@@ -137,6 +144,8 @@ def mix(
     if not isinstance(recipe, Recipe):
         recipe = Recipe() if recipe is None else load_recipe(recipe)
     recipe = recipe.changed(**settings)
+    if settings.get("click") or settings.get("click_db") is not None:
+        require_tempo_library()
     target = find_target(out, format, bits, bitrate)
     return mix_song(
         find_song(song), target, recipe, overwrite=overwrite, progress=progress, cancel=cancel
@@ -151,11 +160,17 @@ def mix_song(
     overwrite: bool = False,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    tempo: TempoKey | None = None,
 ) -> MixFiles:
-    """Mix a song that was found; see `mix`."""
+    """Mix a song that was found; see `mix`.
+
+    Where there is to be a click, its beats are those of `tempo`, or are estimated from the stems. A
+    recipe whose click cannot be made is made without, with a warning.
+    """
     started = time.perf_counter()
-    stems = list(song.stems)
-    tracks = recipe.balance(stems)
+    recipe, click, why = _with_beats(song, recipe, tempo)
+    tracks = recipe.balance(list(song.stems))
+    stems = list(tracks[MIX])
     heard = [stem for stem in stems if tracks[MIX][stem]]
     if target.form.holds_all_stems:
         tracks = {MIX: tracks[MIX], **_stems_of(tracks[MIX], heard, list(tracks), recipe)}
@@ -164,7 +179,7 @@ def mix_song(
     written = list(tracks) if recipe.mix and not target.form.holds_all_stems else list(tracks)[1:]
     files = target.files(song.name, recipe.name, written)
     with StemBlocks(song) as reader, ExitStack() as stack:
-        balance = Balance(list(tracks.values()), stems, reader.channels, recipe.pans(stems))
+        balance = Balance(list(tracks.values()), stems, reader.channels, recipe.pans([*song.stems]))
         archive = [target.path] if target.kind == "zip" else []
         check_free(archive or list(files.values()), song.paths, overwrite=overwrite)
         root = target.path if target.kind == "folder" else target.path.parent
@@ -188,9 +203,9 @@ def mix_song(
                 cancel=cancel,
             )
         )
-        signals = _signals(reader, balance, recipe, len(tracks), progress)
+        signals = _signals(_blocks(reader, click), reader, balance, recipe, len(tracks), progress)
         meter = _write(signals, writer, recipe, reader.sample_rate, len(written), cancel)
-        warnings = [*reader.warnings, *_level(writer, recipe, meter), *song.notes]
+        warnings = [*reader.warnings, *_level(writer, recipe, meter), *song.notes, *why]
         writer.finish()
         if archive:
             _write_archive(inside, target.path, folder)
@@ -207,17 +222,58 @@ def mix_song(
         true_peak_db=None if meter is None else power_ratio_db(meter.true_peak**2, 1.0) + gain_db,
         elapsed_s=time.perf_counter() - started,
         warnings=tuple(warnings),
+        tempo_bpm=_tempo(click, recipe),
     )
+
+
+def _with_beats(
+    song: StemSong, recipe: Recipe, tempo: TempoKey | None
+) -> tuple[Recipe, TempoKey | None, list[str]]:
+    """Return the recipe, the beats of its click, and why it goes without one.
+
+    Raises
+    ------
+    UsageError
+        The recipe does not fit the song, or consists of the click that there is not.
+    """
+    recipe.balance([*song.stems])  # said before beats are sought
+    if not recipe.needs_beats:
+        return recipe, None, []
+    why = "no beats were found"
+    if tempo is None:
+        try:
+            tempo = _estimate(song)
+        except UsageError as error:
+            why = str(error)
+    if tempo is not None and tempo.beats_s:
+        return recipe, tempo if recipe.bpm is None else tempo.near(recipe.bpm), []
+    if not (recipe.mix or len(recipe.balance([*song.stems])) > 2):
+        raise UsageError(f"there is nothing to write but a click, and {why}")
+    return replace(recipe, click=False, click_db=None), None, [f"without a click: {why}"]
+
+
+def _tempo(click: TempoKey | None, recipe: Recipe) -> float | None:
+    if click is None or click.tempo_bpm is None:
+        return None
+    return click.tempo_bpm * recipe.speed
+
+
+def _estimate(song: StemSong) -> TempoKey | None:
+    with StemBlocks(song) as reader:
+        meter = TempoKeyMeter([*song.stems], reader.sample_rate)
+        for block in reader.blocks():
+            meter.add(block)
+    return meter.finish()
 
 
 def _stems_of(
     factors: Mapping[str, float], heard: Sequence[str], tracks: Sequence[str], recipe: Recipe
 ) -> dict[str, dict[str, float]]:
     """Return the tracks of a ``.stem.mp4``: each stem as it sounds in the mix."""
-    if recipe.tracks or recipe.practice:
+    if recipe.tracks or recipe.practice or recipe.needs_beats:
+        others = ", ".join(map(one_line, tracks[1:])) or "a click"
         raise UsageError(
-            f".{STEM_MP4} holds the mix and its stems, not {', '.join(map(one_line, tracks[1:]))}: "
-            "choose another `format`"
+            f".{STEM_MP4} holds the mix and its stems, not {others}: choose another `format`"
         )
     try:
         check_stem_count(len(heard))
@@ -245,7 +301,21 @@ def _tags(
     return {track: tags.for_stem(name, song.name) for track, name in names.items()}
 
 
+def _blocks(reader: StemBlocks, click: TempoKey | None) -> Iterator[Samples]:
+    """Yield the blocks of all stems, and of the click behind them."""
+    if click is None:
+        yield from reader.blocks()
+        return
+    track, done = ClickTrack(click, reader.sample_rate), 0
+    for block in reader.blocks():
+        length = block.shape[-1]
+        more = np.broadcast_to(track.block(done, length), (1, reader.channels, length))
+        yield np.concatenate([block, more])
+        done += length
+
+
 def _signals(
+    blocks: Iterator[Samples],
     reader: StemBlocks,
     balance: Balance,
     recipe: Recipe,
@@ -259,7 +329,7 @@ def _signals(
     change = None
     if recipe.changes_sound:
         change = SpeedPitch(rate, rows, speed=recipe.speed, semitones=recipe.pitch)
-    for block in reader.blocks():
+    for block in blocks:
         mixed = balance(block)
         for done in _short(mixed if change is None else change.push(mixed)):
             yield done.reshape(shape)

@@ -21,6 +21,9 @@ _TABLES = ("gain", "pan", "tracks")
 #: What `stems` and `practice` may hold instead of names: every stem.
 EVERY = "*"
 MIX = "mix"
+#: The click: the name of its file, and of the stem that it is beside the song's.
+CLICK = "click"
+_CLICK_DB = -6.0  # peak of that file
 _LEAST_GAIN_DB, _MOST_GAIN_DB = -120.0, 24.0
 
 
@@ -59,6 +62,12 @@ class Recipe(Settings):
         Stems that get a file ``practice_STEM``: all stems, this one quieter; ``"*"``: each.
     practice_db : float
         So much.
+    click : bool
+        Whether there is a file ``click`` with a click on every beat.
+    click_db : float, optional
+        The click is heard in the mix and in practice tracks, with this peak in dB of full scale.
+    bpm : float, optional
+        About how many beats a minute the song has: of its tempo's multiples, the nearest is taken.
     """
 
     name: str = ""
@@ -75,6 +84,9 @@ class Recipe(Settings):
     stems: tuple[str, ...] = ()
     practice: tuple[str, ...] = ()
     practice_db: float = bounded(-12.0, least=-120.0, most=0.0)
+    click: bool = False
+    click_db: float | None = bounded(None, least=-60.0, most=0.0)
+    bpm: float | None = bounded(None, least=20.0, most=400.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +100,7 @@ class Recipe(Settings):
         named += [*self.tracks.values(), *self.stems, *self.practice]
         self.require(all(each.strip() for each in named), "the name of a stem is empty")
         self.require(
-            self.mix or bool(self.tracks or self.stems or self.practice),
+            self.mix or self.click or bool(self.tracks or self.stems or self.practice),
             "nothing would be written: neither the mix nor any track",
         )
 
@@ -103,6 +115,11 @@ class Recipe(Settings):
     def changes_sound(self) -> bool:
         """Whether speed or pitch change."""
         return self.speed != 1.0 or self.pitch != 0.0
+
+    @property
+    def needs_beats(self) -> bool:
+        """Whether there is a click anywhere."""
+        return self.click or self.click_db is not None
 
     def changed(self, **settings: Any) -> Self:
         """Return the recipe with more settings.
@@ -125,6 +142,8 @@ class Recipe(Settings):
 
     def balance(self, sources: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return track → stem → factor of its samples; the mix comes first, written or not.
+
+        Where the recipe needs beats, the click is one more stem, after the song's.
 
         Parameters
         ----------
@@ -155,6 +174,21 @@ class Recipe(Settings):
             members = _members(stem, sources, "practice")
             lowered = {s: factor[s] * (quieter if s in members else 1.0) for s in sources}
             _add(found, f"practice_{name}", lowered)
+        return self._with_click(found, sources) if self.needs_beats else found
+
+    def _with_click(
+        self, tracks: dict[str, dict[str, float]], sources: Sequence[str]
+    ) -> dict[str, dict[str, float]]:
+        if CLICK in sources:
+            raise UsageError(f"a stem of the song is called {CLICK!r}: `click` would be another")
+        heard = 0.0 if self.click_db is None else 10.0 ** (self.click_db / 20.0)
+        practice = {f"practice_{name}" for name, _ in _each(self.practice, sources)}
+        found = {
+            track: {**factors, CLICK: heard * (track == MIX or track in practice)}
+            for track, factors in tracks.items()
+        }
+        if self.click:
+            _add(found, CLICK, {**dict.fromkeys(sources, 0.0), CLICK: 10.0 ** (_CLICK_DB / 20.0)})
         return found
 
     def pans(self, sources: Sequence[str]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 import io
 import math
+import sys
 import threading
 import zipfile
 
@@ -15,7 +16,11 @@ from common import little_room
 from mix_songs import RATE, noise_stems, read, write_stems
 from partita.audio.tags import read_tags
 from partita.errors import AudioReadError, AudioWriteError, UsageError
+from partita.mixing.mix import mix_song
+from partita.mixing.output import find_target
 from partita.mixing.recipe import Recipe
+from partita.mixing.song import find_song
+from partita.mixing.tempo_key import TempoKey
 
 STEMS = noise_stems()
 SAMPLES = STEMS["vocals"].shape[1]
@@ -30,6 +35,12 @@ def song(tmp_path):
 @pytest.fixture
 def stretch():
     pytest.importorskip("python_stretch", reason="the extra mix is not installed")
+
+
+def _beats(beats_s=(0.0, 0.1)):
+    return TempoKey(
+        tempo_bpm=300.0, is_tempo_sure=True, beats_s=beats_s, key=None, is_key_sure=False
+    )
 
 
 def test_all_stems_are_the_mixture(song, tmp_path):
@@ -99,13 +110,45 @@ def test_every_format_has_length_and_position(song, tmp_path, suffix):
 @pytest.mark.slow
 def test_practice_tracks_and_what_they_are_called(song, tmp_path):
     made = partita.mix(song, tmp_path / "out", "practice-pack", format="wav", bits="float")
-    assert list(made.paths) == ["mix", *(f"practice_{stem}" for stem in STEMS)]
+    assert list(made.paths) == ["mix", *STEMS, *(f"practice_{stem}" for stem in STEMS)]
+    assert "without a click" in made.warnings[0]  # the song is shorter than a bar
     assert made.paths["practice_bass"] == tmp_path / "out" / "A song" / "practice_bass.wav"
     wanted = sum(STEMS.values()) - (1 - FACTOR) * STEMS["bass"]
     assert read(made.paths["practice_bass"]) == pytest.approx(wanted, abs=1e-6)
     alone = partita.mix(song, tmp_path / "out", "practice-bass", bits="float")
     assert alone.paths["mix"] == tmp_path / "out" / "A song (practice-bass).wav"
     assert read(alone.paths["mix"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_click_of_its_own_and_in_the_mix(song, tmp_path):
+    beats = (0.0, 0.1, 0.2)
+    recipe = Recipe(click=True, click_db=-20.0, bpm=310.0)
+    target = find_target(tmp_path / "out", bits="float")
+    made = mix_song(find_song(song), target, recipe, tempo=_beats(beats))
+    assert list(made.paths) == ["mix", "click"]
+    assert made.tempo_bpm == 300
+    click = read(made.paths["click"])
+    assert click.shape == STEMS["vocals"].shape
+    for beat in beats:
+        start = round(beat * RATE)
+        assert np.abs(click[:, start : start + 100]).max() == pytest.approx(0.501, abs=1e-3)
+    wanted = sum(STEMS.values()) + click * 10 ** (-14 / 20)
+    assert read(made.paths["mix"]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_click_that_cannot_be_made(song, tmp_path, monkeypatch):
+    made = partita.mix(song, tmp_path / "a.wav", Recipe(click=True))
+    assert list(made.paths) == ["mix"]
+    assert "without a click" in made.warnings[0]
+    with pytest.raises(UsageError, match="nothing to write but a click"):
+        partita.mix(song, tmp_path / "b.wav", Recipe(click=True, mix=False))
+    with pytest.raises(UsageError, match="not click: choose another `format`"):
+        mix_song(find_song(song), find_target("a.stem.mp4"), Recipe(click=True), tempo=_beats())
+    monkeypatch.setitem(sys.modules, "sonara", None)
+    with pytest.raises(UsageError, match=r"`click` need the extra mix"):
+        partita.mix(song, tmp_path / "c.wav", click=True)
+    made = partita.mix(song, tmp_path / "c.wav", Recipe(click=True))
+    assert "`click` need the extra mix" in made.warnings[0]
 
 
 @pytest.mark.slow

@@ -55,6 +55,21 @@ def test_practice_tracks():
     assert found["practice_bass"] == pytest.approx({"drums": 1.0, "bass": 0.1})
 
 
+def test_a_click_is_one_more_stem():
+    recipe = Recipe(practice=("bass",), stems=("drums",), click=True, click_db=-20.0)
+    found = recipe.balance(["drums", "bass"])
+    assert list(found) == [MIX, "drums", "practice_bass", "click"]
+    assert [track["click"] for track in found.values()] == pytest.approx(
+        [0.1, 0.0, 0.1, 10 ** (-6 / 20)]
+    )
+    assert found["click"]["drums"] == found["click"]["bass"] == 0.0
+    apart = Recipe(click=True).balance(["drums"])
+    assert apart[MIX] == {"drums": 1.0, "click": 0.0}
+    with pytest.raises(UsageError, match="stem of the song is called 'click'"):
+        recipe.balance(["drums", "bass", "click"])
+    assert list(Recipe(mix=False, click=True).balance(["drums"])) == [MIX, "click"]
+
+
 def test_pans():
     recipe = Recipe(pan={"no_vocals": 0.5, "bass": -1.0})
     assert recipe.pans(FOUR) == {"drums": 0.5, "bass": -1.0, "other": 0.5}
@@ -119,7 +134,8 @@ def test_every_recipe_can_be_read(name):
 
 def test_recipes_for_any_stem():
     assert load_recipe("practice-bass").gain == {"bass": -12}
-    assert load_recipe("practice-pack").practice == ("*",)
+    pack = load_recipe("practice-pack")
+    assert (pack.practice, pack.stems, pack.click) == (("*",), ("*",), True)
     assert load_recipe("minus-drums+bass").mute == ("drums+bass",)
     assert load_recipe("practice-STEM").gain == {"STEM": -12}  # so that it can be described
 
