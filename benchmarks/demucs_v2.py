@@ -66,7 +66,7 @@ class InTheirLoop(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``, and give somewhat fewer samples."""
-        estimates = halve_rate(self._model._network(double_rate(mixture)))
+        estimates = halve_rate(self._model.network(double_rate(mixture)))
         return estimates.reshape(len(mixture), len(self.sources), mixture.shape[1], -1)
 
 

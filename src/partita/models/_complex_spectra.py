@@ -74,6 +74,7 @@ class ComplexModel(SeparationModel):
     """
 
     config: ComplexConfig
+    core = "parts"
     transform_window: ClassVar[Literal["hann", "rectangular"]] = "hann"
 
     def __init__(self, config: ComplexConfig) -> None:
@@ -92,7 +93,18 @@ class ComplexModel(SeparationModel):
         """The sources that the network estimates."""
         return self.config.learned
 
-    @abstractmethod
+    def parts(self, seen: Tensor) -> Tensor:
+        """Estimate real and imaginary parts ``[batch, learned sources 2 channels, bins, frames]``.
+
+        Subclasses define it, or `spectra`; then they cannot be exported.
+
+        Parameters
+        ----------
+        seen : Tensor ``[batch, 2 channels, F, frames]``
+            See `spectra`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method `parts`")
+
     def spectra(self, seen: Tensor) -> Tensor:
         """Estimate spectra ``[batch, learned sources, channels, bins, frames]``, complex.
 
@@ -106,6 +118,7 @@ class ComplexModel(SeparationModel):
         Tensor
             Of the lowest bins, or all; missing bins are zero.
         """
+        return as_complex(self.parts(seen), len(self.learned))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""

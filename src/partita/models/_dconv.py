@@ -107,14 +107,14 @@ class BiLstm(nn.Module):
     def _in_frames(self, x: Tensor, length: int) -> Tensor:
         batch, width, steps = x.shape
         hop, margin = length // 2, length // 4
-        count = math.ceil(steps / hop)
+        count = (steps + hop - 1) // hop
         x = functional.pad(x, (0, (count - 1) * hop + length - steps))
         frames = x.unfold(-1, length, hop).permute(0, 2, 1, 3)  # [B, frames, C, length]
         frames = self._recur(frames.reshape(batch * count, width, length))
         frames = frames.reshape(batch, count, width, length)
-        parts = [frames[:, 0, :, :margin]]  # before the first frame's middle
-        parts += [frame[..., margin : length - margin] for frame in frames.unbind(dim=1)]
-        return torch.cat(parts, dim=-1)[..., :steps]  # [B, C, N]
+        middles = frames[..., margin : length - margin].transpose(1, 2).flatten(2)
+        before = frames[:, 0, :, :margin]  # the first frame's middle
+        return torch.cat([before, middles], dim=-1)[..., :steps]  # [B, C, N]
 
 
 class LocalAttention(nn.Module):

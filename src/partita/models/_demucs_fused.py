@@ -196,9 +196,9 @@ class FusedDemucs(SeparationModel):
     @torch.no_grad()
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        return separate_with(self._network, self.config, mixture)
+        return separate_with(self.network, self.config, mixture)
 
-    def _network(self, x: Tensor) -> Tensor:
+    def network(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
         device = x.device.type
         if torch.is_autocast_enabled(device):

@@ -82,6 +82,7 @@ class FactorisationModel(SpectrogramModel):
     """Base class of models whose sources are sums of components: template times activation."""
 
     config: FactorisationConfig
+    no_core = "it factorises each mixture anew, in iterations"
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate, in single precision also under autocast."""

@@ -41,6 +41,7 @@ class HybridModel(SeparationModel):
     """
 
     config: HybridConfig
+    core = "unets"
 
     def __init__(self, config: HybridConfig) -> None:
         super().__init__(config)
@@ -145,7 +146,7 @@ class HybridModel(SeparationModel):
         spectrogram = self.transform.analyse(mixture)  # [B, C, F, N]
         images = as_channels(spectrogram) if config.complex_as_channels else spectrogram.abs()
         (x, mean, deviation), (xt, mean_time, deviation_time) = map(_normalised, (images, mixture))
-        x, xt = self._unets(x, xt)
+        x, xt = self.unets(x, xt)
         sources = len(config.sources)
         x, xt = (torch.unflatten(each.float(), 1, (sources, -1)) for each in (x, xt))
         x = torch.addcmul(mean.unsqueeze(1), x, deviation.unsqueeze(1))
@@ -175,7 +176,7 @@ class HybridModel(SeparationModel):
             residual=self.config.wiener_residual,
         )
 
-    def _unets(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
+    def unets(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         """Run both U-Nets.
 
         Parameters

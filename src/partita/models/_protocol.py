@@ -120,12 +120,20 @@ class SeparationModel(nn.Module, ABC):
         The window it wants; None: it must see the whole track at once.
     cpu_batch : int
         How many windows it wants to see in one call on one core of a CPU.
+    core : str
+        Name of the method that is exported: the network, from real tensors to real tensors or to
+        an iterator of consecutive pieces along the last axis. `forward` calls it once, and does
+        the rest, such as transforms and masks. By default it is `forward` itself.
+    no_core : str
+        Why there is nothing to export; empty: there is.
     """
 
     registry_name: ClassVar[str]
     config_type: ClassVar[type[ModelConfig]] = ModelConfig
     window: Window | None = None
     cpu_batch: ClassVar[int] = 1
+    core: ClassVar[str] = "forward"
+    no_core: ClassVar[str] = ""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

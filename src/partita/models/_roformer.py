@@ -148,6 +148,7 @@ class RoformerModel(SeparationModel):
     """
 
     config: RoformerConfig
+    core = "mask_parts"
 
     def __init__(
         self,
@@ -225,10 +226,8 @@ class RoformerModel(SeparationModel):
         samples = mixture.shape[-1]
         spectrogram = self._analyse(mixture)  # [B, C, F, N]
         x = torch.view_as_real(spectrogram).permute(0, 3, 2, 1, 4)  # [B, N, F, C, 2]
-        features = self._transformed(self.band_split(self.in_bands(x).flatten(2)))
         estimates = []
-        for network in self.networks.values():
-            numbers = network(features).float().unflatten(-1, (-1, self.channels, 2))
+        for numbers in self.mask_parts(x).unbind(dim=1):
             masks = self.of_bands(torch.view_as_complex(numbers))  # [B, N, F, C]
             masked = spectrogram * masks.permute(0, 3, 2, 1)  # [B, C, F, N]
             if self.config.zero_dc:
@@ -237,6 +236,23 @@ class RoformerModel(SeparationModel):
         if self.config.residual:
             estimates.append(mixture - torch.stack(estimates).sum(dim=0))
         return torch.stack(estimates, dim=1)
+
+    def mask_parts(self, seen: Tensor) -> Tensor:
+        """Estimate real and imaginary parts of masks ``[batch, learned sources, frames, …, C, 2]``.
+
+        Parameters
+        ----------
+        seen : Tensor ``[batch, frames, bins, channels, 2]``
+            Real and imaginary parts of the mixture's spectrogram.
+
+        Returns
+        -------
+        Tensor
+            For the bins of all bands, one band after the other.
+        """
+        features = self._transformed(self.band_split(self.in_bands(seen).flatten(2)))
+        found = [network(features).float() for network in self.networks.values()]
+        return torch.unflatten(torch.stack(found, dim=1), -1, (-1, self.channels, 2))
 
     def _transformed(self, x: Tensor) -> Tensor:
         """Map features ``[batch, frames, bands, features]`` to the same shape."""

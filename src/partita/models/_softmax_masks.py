@@ -68,6 +68,7 @@ class SoftmaxMaskModel(SpectrogramModel):
 
     config: SoftmaxMaskConfig
     gives_masks = True
+    core = "masks"
     compression: ClassVar[float]
     input_mean: Tensor
     input_scale: Tensor
@@ -111,10 +112,24 @@ class SoftmaxMaskModel(SpectrogramModel):
 
     def pieces(self, mixture: Tensor) -> Iterator[Tensor]:
         """Yield masks ``[batch, sources, channels, bins, n]`` of some consecutive frames."""
-        inputs = (self._inputs(mixture) - self.input_mean) * self.input_scale
-        side = None
-        if self._side is not None:
-            side = self._side.repeat(len(inputs) // len(self._side))[:, None, None]  # [B, 1, 1]
+        side = self._side
+        if side is not None:
+            side = side.repeat(mixture.shape[0] // side.shape[0])
+        yield from self.masks(self._powers(mixture), side)
+
+    def masks(self, powers: Tensor, side: Tensor | None) -> Iterator[Tensor]:
+        """Yield masks ``[batch, sources, channels, bins, n]`` of some consecutive frames.
+
+        Parameters
+        ----------
+        powers : Tensor ``[batch, frames, input channels, bins]``
+            Squared magnitudes of left and right and, in stereo, of half their difference.
+        side : Tensor ``[batch]`` or None
+            Weight of the difference; None: 1.
+        """
+        inputs = (self._compressed(powers) - self.input_mean) * self.input_scale
+        if side is not None:
+            side = side[:, None, None]  # [B, 1, 1]
             inputs = self._with_weighted_difference(inputs, side)
         for logits in self.logits(inputs):
             masks = logits.softmax(dim=2)  # [B, n, S, C, F]
@@ -146,14 +161,16 @@ class SoftmaxMaskModel(SpectrogramModel):
         rise = (octaves / math.log2(_FULL_HZ / _LOWEST_HZ)).clamp(0, 1)  # [F]
         return (_LOWEST_SLOPE + (1 - _LOWEST_SLOPE) * rise) * channels + _TYPICAL_OFFSET
 
-    def _inputs(self, mixture: Tensor) -> Tensor:
-        """Compress a complex ``[B, C, F, N]`` to ``[B, N, input channels, F]``."""
+    def _powers(self, mixture: Tensor) -> Tensor:
+        """Map a complex ``[B, C, F, N]`` to squared magnitudes ``[B, N, input channels, F]``."""
         channels = mixture.permute(0, 3, 1, 2)  # [B, C, F, N] -> [B, N, C, F]
         if self.channels == 2:
             difference = (channels[:, :, :1] - channels[:, :, 1:]) / 2
             channels = torch.cat([channels, difference], dim=2)
-        powers = channels.real.square() + channels.imag.square()
-        # Magnitudes to a power; exp and log take half the time of pow.
+        return channels.real.square() + channels.imag.square()
+
+    def _compressed(self, powers: Tensor) -> Tensor:
+        """Return magnitudes to a power; exp and log take half the time of pow."""
         return (powers.log() * (self.compression / 2)).exp()
 
     @torch.no_grad()
@@ -164,7 +181,8 @@ class SoftmaxMaskModel(SpectrogramModel):
         ----------
         mixtures : iterable of Tensor ``[batch, channels, samples]``
         """
-        inputs = (self._inputs(self.observe(each).network_input) for each in mixtures)
+        powers = (self._powers(self.observe(each).network_input) for each in mixtures)
+        inputs = (self._compressed(each) for each in powers)
         statistics = bin_statistics((x.permute(0, 2, 3, 1) for x in inputs), _MIN_DEVIATION)
         if statistics is not None:
             mean, deviation = statistics  # [input channels, bins]

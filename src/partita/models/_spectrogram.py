@@ -109,6 +109,7 @@ class SpectrogramModel(SeparationModel):
 
     config: SpectrogramConfig
     gives_masks: ClassVar[bool] = False
+    core = "magnitudes"
 
     def __init__(self, config: SpectrogramConfig) -> None:
         super().__init__(config)

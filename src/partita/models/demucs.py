@@ -45,6 +45,7 @@ class Demucs(SeparationModel):
 
     config_type = DemucsConfig
     config: DemucsConfig
+    core = "network"
 
     def __init__(
         self, config: DemucsConfig, *, decoders: int = 1, decoder_width: float = 1.0
@@ -77,7 +78,7 @@ class Demucs(SeparationModel):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        return separate_with(self._network, self.config, mixture)
+        return separate_with(self.network, self.config, mixture)
 
     def for_inference(self) -> SeparationModel:
         """Return a model that gives the same estimates faster, on a CPU."""
@@ -87,7 +88,7 @@ class Demucs(SeparationModel):
             self.registry_name, self.config, self.encoder, self.recurrence, self.decoder
         )
 
-    def _network(self, x: Tensor) -> Tensor:
+    def network(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
         skips = []
         for down in self.encoder:

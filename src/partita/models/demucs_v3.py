@@ -93,6 +93,7 @@ class DemucsV3(SeparationModel):
 
     config_type = DemucsV3Config
     config: DemucsV3Config
+    core = "network"
 
     def __init__(self, config: DemucsV3Config) -> None:
         super().__init__(config)
@@ -159,9 +160,9 @@ class DemucsV3(SeparationModel):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channels, samples]``; see `SeparationModel.forward`."""
-        return separate_with(self._network, self.config, mixture)
+        return separate_with(self.network, self.config, mixture)
 
-    def _network(self, x: Tensor) -> Tensor:
+    def network(self, x: Tensor) -> Tensor:
         """Map ``[batch, channels, n]`` to ``[batch, sources * channels, n or fewer]``."""
         skips = []
         for down in self.encoder:

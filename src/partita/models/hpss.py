@@ -48,6 +48,7 @@ class Hpss(SpectrogramModel):
 
     config_type = HpssConfig
     config: HpssConfig
+    no_core = "it has no network: it filters spectrograms with running medians"
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Return the masks ``[batch, 3, channels, bins, frames]``."""

@@ -42,6 +42,7 @@ class Repet(SpectrogramModel):
 
     config_type = RepetConfig
     config: RepetConfig
+    no_core = "it has no network: it looks for the period of each song"
 
     def __init__(self, config: RepetConfig) -> None:
         super().__init__(config)

@@ -280,14 +280,10 @@ class ScNet(ComplexModel):
             )
         )
 
-    def spectra(self, seen: Tensor) -> Tensor:
-        """See `ComplexModel.spectra`."""
-        return as_complex(self._network(seen), len(self.learned))
-
-    def _network(self, x: Tensor) -> Tensor:
-        """Map ``[batch, 2 channels, F, N]`` to ``[batch, learned sources 2 channels, F, N]``."""
+    def parts(self, seen: Tensor) -> Tensor:
+        """See `ComplexModel.parts`."""
         # Channels last: convolutions take half the time, and LSTMs need no copies.
-        x = x.contiguous(memory_format=torch.channels_last)
+        x: Tensor = seen.contiguous(memory_format=torch.channels_last)
         skips = []
         for down in self.encoder:
             x, skip = down(x)
@@ -320,7 +316,11 @@ class MaskedScNet(ScNet):
             nn.Tanh(),
         )
 
+    def parts(self, seen: Tensor) -> Tensor:
+        """Estimate the parts of complex masks; see `ComplexModel.parts`."""
+        masks: Tensor = self.mask_layer(super().parts(seen + self.pos_embed_f))
+        return masks
+
     def spectra(self, seen: Tensor) -> Tensor:
         """See `ComplexModel.spectra`."""
-        masks = self.mask_layer(self._network(seen + self.pos_embed_f))
-        return as_complex(masks, len(self.learned)) * as_complex(seen, 1)
+        return super().spectra(seen) * as_complex(seen, 1)

@@ -251,6 +251,6 @@ class TfcTdf(SoftmaxMaskModel):
         x = functional.pad(x, (0, places * fold - bins, 0, -frames % self.config.stride))
         x = x.reshape(*x.shape[:3], places, fold).permute(0, 1, 4, 2, 3)  # [B, I, fold, N, P]
         x = self.network(x.flatten(1, 2))  # [B, S C fold, N, P]
-        x = x.reshape(len(x), len(self.sources), self.channels, fold, -1, places)
+        x = x.reshape(x.shape[0], len(self.sources), self.channels, fold, -1, places)
         logits = x.permute(0, 4, 1, 2, 5, 3).flatten(4)  # [B, N, S, C, P fold]
         yield logits[:, :frames, ..., :bins]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from partita.dsp.overlap_add import Window
 from partita.errors import ModelError
-from partita.models._complex_spectra import ComplexConfig, ComplexModel, as_complex
+from partita.models._complex_spectra import ComplexConfig, ComplexModel
 from partita.models._registry import register_model
 from partita.validation import bounded
 
@@ -286,13 +286,12 @@ class TfcTdfV3(ComplexModel):
             _convolution(width, inputs * len(config.learned), 1),
         )
 
-    def spectra(self, seen: Tensor) -> Tensor:
-        """See `ComplexModel.spectra`."""
+    def parts(self, seen: Tensor) -> Tensor:
+        """See `ComplexModel.parts`."""
         subbands = self.config.subbands
         x = torch.unflatten(seen[:, :, : self.config.bins], 2, (subbands, -1)).flatten(1, 2)
         x = self._network(x.mT).mT  # [B, S 2 C K, P, N]
-        x = torch.unflatten(x, 1, (-1, subbands)).flatten(2, 3)  # [B, S 2 C, bins, N]
-        return as_complex(x, len(self.learned))
+        return torch.unflatten(x, 1, (-1, subbands)).flatten(2, 3)  # [B, S 2 C, bins, N]
 
     def _network(self, x: Tensor) -> Tensor:
         """Map ``[batch, 2 channels subbands, frames, places]`` to as much for each source."""

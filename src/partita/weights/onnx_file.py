@@ -8,11 +8,12 @@ numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from partita.weights.protobuf import fields, message, varint
 
 _GRAPH, _NODE, _INITIALISER = 7, 1, 5  # of the model; of the graph
 _NODE_INPUT, _NODE_NAME = 1, 3
@@ -23,7 +24,6 @@ _MOST_TENSORS = 20_000
 _MOST_NODES = 100_000
 _MOST_CHARS = 1000
 _MOST_AXES = 8
-_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,16 @@ def read_graph(content: bytes) -> OnnxGraph:
         It is cut short, not an ONNX file, has tensors that are not float32 or in other files, or
         exceeds a limit.
     """
-    graphs = [value for field, value in _fields(memoryview(content)) if field == _GRAPH]
+    graphs = [value for field, value in fields(memoryview(content)) if field == _GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"it holds {len(graphs)} graphs")
     tensors: dict[str, Tensor] = {}
     nodes: list[OnnxNode] = []
-    for field, value in _fields(_message(graphs[0])):
+    for field, value in fields(message(graphs[0])):
         if field == _NODE:
-            nodes.append(_node(_message(value)))
+            nodes.append(_node(message(value)))
         elif field == _INITIALISER:
-            name, tensor = _tensor(_message(value))
+            name, tensor = _tensor(message(value))
             if name in tensors:
                 raise ValueError(f"it holds {name!r} twice")
             tensors[name] = tensor
@@ -89,50 +89,8 @@ def read_graph(content: bytes) -> OnnxGraph:
     return OnnxGraph(tensors, nodes)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield the fields of a message: numbers and contents."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        field, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-            yield field, value
-            continue
-        if kind == _BYTES:
-            length, at = _varint(data, at)
-        elif kind in (_FIXED_32, _FIXED_64):
-            length = 4 if kind == _FIXED_32 else 8
-        else:
-            raise ValueError("it is not a protocol buffer")
-        if length > len(data) - at:
-            raise ValueError("it is cut short")
-        yield field, data[at : at + length]
-        at += length
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return a number of up to 64 bits and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise ValueError("it is cut short")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("it is not a protocol buffer")
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("it is not an ONNX file")
-    return value
-
-
 def _text(value: int | memoryview) -> str:
-    data = _message(value)
+    data = message(value)
     if len(data) > _MOST_CHARS:
         raise ValueError("a name is too long")
     return bytes(data).decode()
@@ -140,7 +98,7 @@ def _text(value: int | memoryview) -> str:
 
 def _node(data: memoryview) -> OnnxNode:
     name, inputs = "", []
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if field == _NODE_NAME:
             name = _text(value)
         elif field == _NODE_INPUT:
@@ -151,7 +109,7 @@ def _node(data: memoryview) -> OnnxNode:
 def _tensor(data: memoryview) -> tuple[str, Tensor]:
     name, shape, kind = "", list[int](), 0
     raw: memoryview | None = None
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if field == _DIMS:
             shape += [value] if isinstance(value, int) else _packed(value)
         elif field == _TYPE:
@@ -159,7 +117,7 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
         elif field == _NAME:
             name = _text(value)
         elif field == _RAW:
-            raw = _message(value)
+            raw = message(value)
         elif field == _LOCATION and value != 0:
             raise ValueError(f"{name!r} is in another file")
     if kind != _FLOAT or raw is None:
@@ -173,7 +131,7 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
 def _packed(data: memoryview) -> list[int]:
     values, at = [], 0
     while at < len(data):
-        value, at = _varint(data, at)
+        value, at = varint(data, at)
         values.append(value)
         if len(values) > _MOST_AXES:
             raise ValueError("a tensor has too many axes")

@@ -73,7 +73,7 @@ def test_padding_is_short_and_enough_for_all_that_is_shorter(values):
 def test_decoders_of_one_convolution_are_a_loop_of_decoders(values):
     model = build("demucs-multidecoder", hidden=8, **values)
     mixture = noise(1000, batch=2)
-    together = model._network(mixture)  # [B, S C, T]
+    together = model.network(mixture)  # [B, S C, T]
 
     def decoder(index):
         """Return the levels of one source, which know nothing of the others."""

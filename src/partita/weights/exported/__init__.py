@@ -1,0 +1,1 @@
+"""Networks in ONNX files and for `torch.export`: writing them, reading them, running them."""
