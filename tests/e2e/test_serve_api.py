@@ -1,13 +1,17 @@
 """`partita serve` as programs use it: a real server, a real model, real files."""
 
 import io
+import json
+import re
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 import soundfile
 
-from serve_client import Server
+from serve_client import ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -203,6 +207,16 @@ def test_the_description_has_every_route(server):
     assert there == {(path, each) for path in described for each in described[path]} - {
         (path, "parameters") for path in described
     }
+
+
+def test_the_containers_health_is_the_servers(server):
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    command = json.loads(re.search(r"HEALTHCHECK.*CMD (\[.+\])", text)[1])
+    command[0] = sys.executable
+    for port, is_healthy in ((server.port, True), (9, False)):
+        asked = [part.replace(":8000/", f":{port}/") for part in command]
+        found = subprocess.run(asked, capture_output=True, check=False)
+        assert (found.returncode == 0) == is_healthy
 
 
 def test_models_have_licences_and_a_recommendation(server):
