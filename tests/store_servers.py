@@ -99,7 +99,8 @@ def start_s3() -> tuple[Store, Callable[[], None]]:
             f"{answer.status} {answer.code or 'Error'}",
             [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))],
         )
-        yield body
+        if environ["REQUEST_METHOD"] != "HEAD":
+            yield body
 
     class Quiet(serving.WSGIRequestHandler):
         def log(self, *_args):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from partita.catalogue.files import SourceChangedError
+from partita.catalogue.files import NoSongError, SourceChangedError
 from partita.catalogue.records import FailureKind
 from partita.errors import AudioWriteError, PartitaError, one_line
 
@@ -40,8 +40,9 @@ def _kind_of(error: Exception) -> FailureKind:
     number = cause.errno if isinstance(cause, OSError) else None
     kinds: tuple[tuple[FailureKind, bool], ...] = (
         ("memory", isinstance(error, MemoryError) or "not enough memory" in str(error).lower()),
-        ("disk", number in _DISK),
         ("changed", isinstance(error, SourceChangedError)),
+        ("unreadable", isinstance(error, NoSongError)),
+        ("disk", number in _DISK),
         ("missing", isinstance(error, FileNotFoundError)),
         ("denied", number in _DENIED or isinstance(cause, PermissionError)),
         ("target", is_writing),

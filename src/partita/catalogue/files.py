@@ -41,6 +41,10 @@ class SourceChangedError(OSError):
     """A song is not any more what it was when somebody looked at it."""
 
 
+class NoSongError(OSError):
+    """A file that is no song, by its size."""
+
+
 class Files(Protocol):
     """Access to one kind of store. All methods may be called by many processes at once.
 

@@ -14,7 +14,7 @@ from typing import Any
 from partita.audio.reader import AUDIO_EXTENSIONS
 from partita.catalogue.files import Listed, files_of, is_local
 from partita.catalogue.records import FailureKind
-from partita.catalogue.transport.addresses import check_address, key_of, scheme_of, shown
+from partita.catalogue.transport.addresses import check_address, key_of, place_of, shown
 from partita.errors import UsageError, one_line
 from partita.separation.batch import Song, find_songs
 from partita.separation.batch.songs import track_name
@@ -143,15 +143,12 @@ def _of_table(address: str, column: str | None) -> Iterator[Found]:
             fault = f"{one_line(address)}: row {number} has no address"
             yield Found(f"{address}:{number}", f"row {number}", fault, "missing")
             continue
+        fault = "" if is_local(location) else _fault_of(location)
+        if fault:  # no manifest holds what must not be shown
+            location = shown(location)
         below = PurePosixPath(_path_of(location)[len(shared or "") :].lstrip("/") or "song")
         track = str(row.get(_TRACK_COLUMN) or below.with_name(track_name(Path(below.name))))
-        if not is_local(location):
-            try:
-                check_address(location)
-            except UsageError as error:  # and no manifest holds what must not be shown
-                yield Found(shown(location), track, str(error), "unreadable")
-                continue
-        yield Found(location, track)
+        yield Found(location, track, fault, "unreadable" if fault else "")
 
 
 def _rows(address: str) -> Iterator[dict[str, Any]]:
@@ -192,9 +189,17 @@ def _location(row: dict[str, Any], column: str, folder: str) -> str:
     return os.path.normpath(Path(folder, text).absolute()).replace("\\", "/")
 
 
+def _fault_of(location: str) -> str:
+    try:
+        check_address(location)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
 def _path_of(location: str) -> str:
     """Return what tracks are named after: of web addresses neither query nor escapes."""
-    return location if is_local(location) else f"{scheme_of(location)}:/{key_of(location)}"
+    return location if is_local(location) else f"{place_of(location)}/{key_of(location)}"
 
 
 def _common(first: str, second: str) -> str:

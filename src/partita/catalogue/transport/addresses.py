@@ -134,6 +134,11 @@ def key_of(address: str) -> str:
     return address.partition("://")[2].partition("/")[2]
 
 
+def place_of(address: str) -> str:
+    """Return the bucket or server of an address, without a user's name."""
+    return address.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+
 def safe_path(key: str) -> str:
     """Return a key of a store as a relative path that stays below the folder it is joined to.
 

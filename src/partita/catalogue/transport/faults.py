@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from partita.catalogue.files import SourceChangedError
+from partita.catalogue.files import NoSongError, SourceChangedError
 from partita.catalogue.transport.addresses import shown
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def retried(action: Callable[[], _Result], address: str, patience: Patience) -> 
         try:
             return action()
         except Exception as error:
-            if isinstance(error, SourceChangedError):
+            if isinstance(error, (SourceChangedError, NoSongError)):
                 raise
             if failed == patience.tries or not is_passing(error):
                 raise explained(error, address, failed) from error
@@ -129,7 +129,7 @@ def explained(error: BaseException, address: str, tries: int = 1) -> OSError:
         FileNotFoundError, PermissionError, FileExistsError, ConnectionError, or another; its
         `strerror` says what happened, its `filename` is the address as it may be shown.
     """
-    if isinstance(error, SourceChangedError):
+    if isinstance(error, (SourceChangedError, NoSongError)):
         return error
     kind, number, reason = _meaning(error)
     after = f", after {tries} tries" if tries > 1 else ""

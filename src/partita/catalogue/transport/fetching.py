@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from partita.catalogue.files import SourceChangedError
+from partita.catalogue.files import NoSongError, SourceChangedError
 from partita.catalogue.transport.addresses import key_of, safe_path, scheme_of, shown
 from partita.catalogue.transport.faults import Patience, retried
 from partita.catalogue.transport.filesystems import PART_BYTES, file_system, path_of
@@ -86,9 +86,9 @@ def _changed(address: str) -> SourceChangedError:
 def _check_size(address: str, size: int | None, folder: str) -> None:
     """Refuse what is no song, or does not fit on the disk, before anything is fetched."""
     if size == 0:
-        raise OSError(errno.EINVAL, "the file is empty (0 bytes)", shown(address))
+        raise NoSongError(errno.EINVAL, "the file is empty (0 bytes)", shown(address))
     if size is not None and size > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", shown(address))
+        raise NoSongError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", shown(address))
     if size is not None and size + _SPARE_BYTES > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
 
@@ -114,5 +114,5 @@ def _stream(address: str, out: IO[bytes]) -> None:
     with file_system(address).open(path_of(address), "rb", block_size=0) as source:
         while chunk := source.read(1 << 20):
             if out.tell() + len(chunk) > MOST_BYTES:
-                raise OSError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB")
+                raise NoSongError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB")
             out.write(chunk)
