@@ -56,6 +56,8 @@ def beats_found(found: np.ndarray, true: np.ndarray) -> tuple[float, float, floa
     """F-measure, lateness and its deviation in ms."""
     distances = found[:, None] - true[None]
     hits = np.abs(distances) < BEAT_TOLERANCE_S
+    if not hits.any():
+        return 0.0, np.nan, np.nan
     precision, recall = hits.any(axis=1).mean(), hits.any(axis=0).mean()
     late_ms = 1e3 * distances[hits]
     return 2 * precision * recall / (precision + recall), np.median(late_ms), late_ms.std()
@@ -109,7 +111,7 @@ def on_songs(count: int, seconds: float, seed: int) -> None:
     print(f"{count} songs")
     for name in dict.fromkeys(each for row in rows for each in row):
         values = np.array([row[name] for row in rows if name in row], float)
-        shown = f"{np.median(values):.1f}" if name.endswith("ms") else f"{values.mean():.2f}"
+        shown = f"{np.nanmedian(values):.1f}" if name.endswith("ms") else f"{values.mean():.2f}"
         print(f"{name:20} {shown}  of {len(values)}")
 
 

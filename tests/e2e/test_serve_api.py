@@ -117,6 +117,44 @@ def test_a_practice_pack_is_an_archive_and_so_are_all_stems(server, separated):
     )
 
 
+def test_tempo_and_key_are_put_right_and_clicks_follow(server):
+    pytest.importorskip("sonara", reason="the extra mix is not installed")
+    time = np.arange(10 * 22050) / 22050
+    rng = np.random.default_rng(0)
+    beats = 0.3 * np.exp(-(time % 0.6) / 0.02) * rng.standard_normal(len(time))
+    chord = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220.0, 261.6, 329.6))
+    file = io.BytesIO()
+    soundfile.write(file, beats + 0.05 * chord, 22050, format="WAV", subtype="PCM_16")
+    song = server.upload(file.getvalue(), "beats.wav").json
+    assert song["music"] is None
+    path, job = f"/api/songs/{song['id']}", {"model": "hpss"}
+    assert server.ask("PUT", f"{path}/correction", {"tempo_factor": 2}).status == 404
+    job = server.wait_for(server.post(f"{path}/jobs", job).json["id"], "done")["id"]
+    found = server.get(path).json["music"]
+    assert found["tempo_bpm"] == pytest.approx(100, rel=0.01)
+    assert found["key"] == "A minor"
+    wish = {"recipe": "practice-pack", "format": "flac"}
+    pack = server.post(f"/api/jobs/{job}/mixes", wish).json
+    corrected = {"tempo_factor": 0.5, "key": "C major", "beats_in_bar": 3, "one_s": 1.2}
+    answer = server.ask("PUT", f"{path}/correction", corrected).json["music"]
+    assert answer["tempo_bpm"] == pytest.approx(50, rel=0.01)
+    assert (answer["key"], answer["is_key_sure"], answer["beats_in_bar"]) == ("C major", True, 3)
+    assert answer["correction"] == corrected
+    assert answer["beats_s"][answer["one"]] == pytest.approx(1.2, abs=0.02)
+    slower = server.post(f"/api/jobs/{job}/mixes", wish).json
+    assert slower["id"] != pack["id"]
+    for made, expected_s in ((pack, 0.6), (slower, 1.2)):
+        archive = zipfile.ZipFile(io.BytesIO(server.get(f"/api/mixes/{made['id']}").body))
+        click, rate = soundfile.read(io.BytesIO(archive.read("beats/click.flac")))
+        begun = np.flatnonzero(np.abs(click) > 0.1) / rate
+        starts = begun[np.insert(np.diff(begun) > 0.2, 0, True)]
+        assert np.median(np.diff(starts)) == pytest.approx(expected_s, abs=0.02)
+    for wrong in ({"key": "H moll"}, {"tempo_factor": True}, {"beats_in_bar": 99}):
+        assert server.ask("PUT", f"{path}/correction", wrong).status == 400
+    assert server.ask("PUT", f"{path}/correction", {"what": 1}).status == 422
+    assert server.get(path).json["music"] == answer
+
+
 def test_the_song_comes_back_as_it_was(server, separated, wav):
     answer = server.get(f"/api/songs/{separated[0]['id']}/file")
     assert answer.body == wav

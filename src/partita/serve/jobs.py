@@ -130,7 +130,8 @@ class JobQueue:
             self._library.apply(job.id, Event.FAIL, error=str(error))
             return
         folder = self._library.job_folder(job)
-        task = Separation(self._library.song_path(song), song.name, folder, job.model)
+        path, is_known = self._library.song_path(song), song.tempo_key is not None
+        task = Separation(path, song.name, folder, job.model, needs_tempo_key=not is_known)
         worker = self._slot.ready()
         worker.connection.send(task)
         while True:

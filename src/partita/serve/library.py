@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import secrets
 import shutil
 import sqlite3
@@ -17,9 +15,18 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from partita.errors import PartitaError, one_line, write_error
+from partita.mixing.tempo_key import Correction
 from partita.serve.limits import QuotaError
 from partita.serve.names import folder_name
-from partita.serve.records import JobRecord, JobResult, SongRecord, job_of, song_of
+from partita.serve.records import (
+    JobRecord,
+    JobResult,
+    SongRecord,
+    as_text,
+    job_of,
+    result_text,
+    song_of,
+)
 from partita.serve.schema import LibraryError, open_database
 from partita.serve.states import ENDED, Event, State, next_state, require_ended
 
@@ -159,7 +166,7 @@ class Library:
                 self.song_folder(record).mkdir()
                 file.replace(self.song_path(record))
                 values = {**vars(record), "request": request, "revision": revision}
-                self._insert("songs", values)
+                self._insert("songs", {**values, "tempo_key": None, "correction": None})
             except BaseException:
                 _remove(self.song_folder(record))
                 raise
@@ -182,6 +189,20 @@ class Library:
             self._database.execute("DELETE FROM songs WHERE id = ?", [song_id])
             self._forget(song_id, revision)
         _remove(self.song_folder(song))
+
+    def correct(self, song_id: str, correction: Correction) -> SongRecord:
+        """Keep what a person says of a song's tempo, beats and key; return the song.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such song, or nothing was estimated.
+        """
+        with self._changing() as revision:
+            if self.song(song_id).tempo_key is None:
+                raise NotFoundError("There is no tempo or key that could be corrected.")
+            self._update("songs", song_id, revision, correction=as_text(correction))
+            return self.song(song_id)
 
     # Jobs
 
@@ -263,7 +284,11 @@ class Library:
                 attempts = 0
             if event is Event.INTERRUPT and state is State.FAILED:
                 error = f"partita ended {attempts} times while it separated this song"
+            if result is not None and result.tempo_key is not None:
+                estimate = as_text(result.tempo_key)
+                self._update("songs", job.song_id, revision, tempo_key=estimate)
             self._update(
+                "jobs",
                 job_id,
                 revision,
                 state=state,
@@ -272,7 +297,7 @@ class Library:
                 done=0.0,
                 total=0.0,
                 error=error,
-                result=None if result is None else _as_json(result),
+                result=None if result is None else result_text(result),
             )
             if state is not State.RUNNING and state is not State.DONE:
                 self.remove_stems(job)
@@ -282,7 +307,7 @@ class Library:
         """Record how far a running job is; of others nothing changes."""
         with self._changing() as revision:
             if self.job(job_id).state is State.RUNNING:
-                self._update(job_id, revision, phase=phase, done=done, total=total)
+                self._update("jobs", job_id, revision, phase=phase, done=done, total=total)
 
     def remove_stems(self, job: JobRecord) -> None:
         """Remove what a job has written."""
@@ -397,10 +422,10 @@ class Library:
         query = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 (names of fields)
         self._database.execute(query, values)
 
-    def _update(self, job_id: str, revision: int, **values: Any) -> None:
+    def _update(self, table: str, identifier: str, revision: int, **values: Any) -> None:
         sets = ", ".join(f"{name} = :{name}" for name in values)
-        query = f"UPDATE jobs SET {sets}, revision = :revision WHERE id = :id"  # noqa: S608 (same)
-        self._database.execute(query, {**values, "revision": revision, "id": job_id})
+        query = f"UPDATE {table} SET {sets}, revision = :revision WHERE id = :id"  # noqa: S608 (same)
+        self._database.execute(query, {**values, "revision": revision, "id": identifier})
 
     def _forget(self, identifier: str, revision: int) -> None:
         self._database.execute("INSERT INTO deleted VALUES (?, ?)", [identifier, revision])
@@ -409,10 +434,6 @@ class Library:
 def new_id() -> str:
     """Return an identifier that no other song or job has, and that nobody can guess."""
     return secrets.token_hex(8)
-
-
-def _as_json(result: JobResult) -> str:
-    return json.dumps(dataclasses.asdict(result), allow_nan=False)  # which SQLite cannot read
 
 
 def _remove(path: Path) -> None:

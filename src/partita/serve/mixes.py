@@ -20,7 +20,7 @@ from partita.serve.library import Library, NotFoundError
 from partita.serve.limits import DiskFullError, QueueFullError
 from partita.serve.mixing import Mixdown, MixResult
 from partita.serve.names import download_name
-from partita.serve.records import JobRecord
+from partita.serve.records import JobRecord, as_text
 from partita.serve.worker import WorkerSlot
 
 _FOLDER = "mixes"
@@ -28,7 +28,8 @@ _MOST_KEPT = 8
 _MOST_WAITING = 8
 _AWAKE_S = 0.1
 #: What a client may set; tracks and files of recipes are the recipes' own.
-_MAPPINGS, _LISTS, _NUMBERS = ("gain", "pan"), ("mute", "solo"), ("speed", "pitch", "loudness")
+_MAPPINGS, _LISTS = ("gain", "pan"), ("mute", "solo")
+_NUMBERS = ("speed", "pitch", "loudness", "click_db")
 
 
 class MixError(PartitaError):
@@ -88,6 +89,8 @@ def recipe_of(wish: Mapping[str, Any], stems: Sequence[str]) -> Recipe:
             settings[key] = tuple(map(str, value))
         elif key in _NUMBERS:
             settings[key] = None if value is None else _number(key, value)
+        elif key == "click" and isinstance(value, bool):
+            settings[key] = value
         elif key not in ("recipe", "format", "bits"):
             raise UsageError(f"{key!r} is not a setting of mixes, or of the wrong type.")
     recipe = recipe.changed(**settings)
@@ -168,9 +171,10 @@ class Mixes:
         form = _form_of(wish)
         # Stems may be quieter than in the song, against clipping; mixes get a gain of their own.
         louder = {stem: recipe.gain.get(stem, 0.0) - job.result.gain_db for stem in stems}
-        text = json.dumps([job.id, {**wish}], sort_keys=True)
-        mix_id = hashlib.sha256(text.encode()).hexdigest()[:24]
         song = self._library.song(job.song_id)
+        clicks = as_text(song.correction) if recipe.needs_beats else ""
+        text = json.dumps([job.id, {**wish}, clicks], sort_keys=True)
+        mix_id = hashlib.sha256(text.encode()).hexdigest()[:24]
         folder = self._library.job_folder(job)
         is_one = form.holds_all_stems or len(recipe.balance(stems)) - (not recipe.mix) == 1
         suffix = form.name if is_one else "zip"
@@ -181,6 +185,7 @@ class Mixes:
             out=self._folder / f"{mix_id}.{suffix}",
             format=form.name,
             bits=form.bits,
+            tempo=song.corrected,
         )
         label = recipe.name or "mix"
         with self._one_at_a_time():

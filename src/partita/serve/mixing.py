@@ -9,6 +9,7 @@ from typing import Any
 
 from partita.mixing.output import find_target
 from partita.mixing.recipe import Recipe
+from partita.mixing.tempo_key import TempoKey
 from partita.serve.records import finite
 from partita.serve.worker import Report, in_peoples_words
 
@@ -46,6 +47,8 @@ class Mixdown:
     format : str
         One of `partita.audio.formats.FORMATS`.
     bits : str or None
+    tempo : TempoKey or None
+        The song's, for a click; None: estimated if there is to be one.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Mixdown:
     out: Path
     format: str
     bits: str | None
+    tempo: TempoKey | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -74,6 +78,7 @@ class Mixdown:
             self.recipe,
             overwrite=True,
             progress=lambda done_s, total_s: report("mixing", done_s, total_s),
+            tempo=self.tempo,
         )
         return MixResult(
             gain_db=files.gain_db,

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import math
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from partita.mixing.tempo_key import Correction, TempoKey
 from partita.serve.states import State
 
 
@@ -33,6 +34,10 @@ class SongRecord:
         Its waveform, see `partita.serve.waveforms`.
     added_at : float
         Seconds since 1970.
+    tempo_key : TempoKey or None
+        As it was estimated from the stems of its first separation.
+    correction : Correction
+        Of that, by a person.
     """
 
     id: str
@@ -45,6 +50,13 @@ class SongRecord:
     samples: int
     peaks: str
     added_at: float
+    tempo_key: TempoKey | None = None
+    correction: Correction = field(default_factory=Correction)
+
+    @property
+    def corrected(self) -> TempoKey | None:
+        """Tempo, beats and key as a person has put them right."""
+        return self.tempo_key and self.tempo_key.corrected(self.correction)
 
     @property
     def duration_s(self) -> float:
@@ -90,6 +102,8 @@ class JobResult:
     warnings : tuple of str
     quality : dict or None
         The report without references, see `partita.evaluation.quality.as_json`.
+    tempo_key : TempoKey or None
+        The song's, which the library keeps with the song.
     """
 
     stems: tuple[StemRecord, ...]
@@ -98,6 +112,7 @@ class JobResult:
     elapsed_s: float
     warnings: tuple[str, ...] = ()
     quality: dict[str, Any] | None = None
+    tempo_key: TempoKey | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +158,13 @@ class JobRecord:
 def song_of(row: sqlite3.Row) -> SongRecord:
     """Return the song of a row of the database."""
     names = [field.name for field in dataclasses.fields(SongRecord)]
-    return SongRecord(**{name: row[name] for name in names})
+    values = {name: row[name] for name in names}
+    estimate, correction = values.pop("tempo_key"), values.pop("correction")
+    return SongRecord(
+        **values,
+        tempo_key=None if estimate is None else TempoKey.from_json(json.loads(estimate)),
+        correction=Correction() if correction is None else Correction(**json.loads(correction)),
+    )
 
 
 def job_of(row: sqlite3.Row) -> JobRecord:
@@ -153,6 +174,17 @@ def job_of(row: sqlite3.Row) -> JobRecord:
     values["state"] = State(values["state"])
     values["result"] = None if values["result"] is None else _result_of(values["result"])
     return JobRecord(**values)
+
+
+def as_text(record: object) -> str:
+    """Return a dataclass as JSON for the database."""
+    values = dataclasses.asdict(record)  # type: ignore[call-overload]
+    return json.dumps(values, allow_nan=False)  # SQLite cannot read NaN
+
+
+def result_text(result: JobResult) -> str:
+    """Return what a job's row keeps of its result."""
+    return as_text(dataclasses.replace(result, tempo_key=None))
 
 
 def _result_of(text: str) -> JobResult:

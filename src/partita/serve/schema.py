@@ -8,7 +8,7 @@ from pathlib import Path
 from partita.errors import PartitaError, one_line
 
 #: Of the tables; raised when they change, with a step that leads there.
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE songs (
@@ -23,7 +23,9 @@ CREATE TABLE songs (
     peaks TEXT NOT NULL,
     added_at REAL NOT NULL,
     request TEXT UNIQUE,
-    revision INTEGER NOT NULL
+    revision INTEGER NOT NULL,
+    tempo_key TEXT,
+    correction TEXT
 ) STRICT;
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +51,10 @@ CREATE TABLE deleted (id TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
 CREATE TABLE revisions (last INTEGER NOT NULL) STRICT;
 INSERT INTO revisions VALUES (0);
 """
+#: Version → what leads to the next.
+_STEPS = {
+    1: "ALTER TABLE songs ADD COLUMN tempo_key TEXT; ALTER TABLE songs ADD COLUMN correction TEXT;"
+}
 
 
 class LibraryError(PartitaError):
@@ -73,6 +79,9 @@ def open_database(path: Path) -> sqlite3.Connection:
         (found,) = database.execute("PRAGMA user_version").fetchone()
         if found == 0:
             database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        for version in range(found or VERSION, VERSION):
+            step = f"{_STEPS[version]} PRAGMA user_version = {version + 1};"
+            database.executescript(f"BEGIN; {step} COMMIT;")
     except sqlite3.Error as error:
         raise LibraryError(f"{name}: the library's index cannot be opened: {error}") from error
     if found > VERSION:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partita.errors import PartitaError
+from partita.errors import PartitaError, UsageError
 from partita.serve.records import JobResult, StemRecord, finite
 from partita.serve.worker import Report, in_peoples_words
 
 if TYPE_CHECKING:
+    from partita.mixing.tempo_key_meter import TempoKeyMeter
     from partita.separation.separator import Separator
 
 _log = logging.getLogger(__name__)
@@ -40,12 +41,15 @@ class Separation:
         For the stems; made here.
     model : str
         Any name that `partita.Separator` takes.
+    needs_tempo_key : bool
+        Whether tempo, beats and key are estimated too, if their library is installed.
     """
 
     song: Path
     name: str
     folder: Path
     model: str
+    needs_tempo_key: bool = True
 
     @property
     def names(self) -> dict[str, str]:
@@ -82,13 +86,16 @@ class Separation:
         )
         report("estimating", 0.0, None)
         gain = 10.0 ** (outcome.files.gain_db / 20.0)
+        meter = _tempo_meter([*outcome.paths], outcome.files.sample_rate, self.needs_tempo_key)
+        quality = _quality(self.song, outcome.paths, gain, self.model, meter)
         return JobResult(
             stems=stems,
             gain_db=outcome.files.gain_db,
             null_depth_db=finite(outcome.files.null_depth_db),
             elapsed_s=outcome.files.elapsed_s,
             warnings=tuple(in_peoples_words(self, each) for each in outcome.warnings),
-            quality=_quality(self.song, outcome.paths, gain, self.model),
+            quality=quality,
+            tempo_key=None if meter is None else meter.finish(),
         )
 
 
@@ -111,10 +118,24 @@ def _separator(name: str, kept: OrderedDict[str, Separator], report: Report) -> 
     return kept[name]
 
 
+def _tempo_meter(stems: list[str], sample_rate: int, is_needed: bool) -> TempoKeyMeter | None:
+    from partita.mixing.tempo_key_meter import TempoKeyMeter
+
+    try:
+        return TempoKeyMeter(stems, sample_rate) if is_needed else None
+    except UsageError as error:
+        _log.info("%s", error)
+        return None
+
+
 def _quality(
-    song: Path, stems: Mapping[str, Path], gain: float, model: str
+    song: Path,
+    stems: Mapping[str, Path],
+    gain: float,
+    model: str,
+    tempo_meter: TempoKeyMeter | None,
 ) -> dict[str, Any] | None:
-    """Return the report without references; None: it cannot be made."""
+    """Return the report without references; None: it cannot be made. The stems are read once."""
     import torch
 
     from partita.audio.audio_reader import rechunk
@@ -129,6 +150,8 @@ def _quality(
             meter = QualityMeter(list(stems), readers[0].sample_rate)
             signals = [rechunk(reader.blocks(), _BLOCK_SAMPLES) for reader in readers]
             for mixture, *parts in zip(*signals, strict=True):
+                if tempo_meter is not None:
+                    tempo_meter.add(np.stack(parts))
                 estimates = torch.from_numpy(np.stack(parts) / np.float32(gain))
                 meter.add(torch.from_numpy(mixture), estimates)
             return as_json(estimate_quality(meter.finish(), model))

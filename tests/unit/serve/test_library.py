@@ -1,8 +1,10 @@
+import contextlib
 import sqlite3
 import time
 
 import pytest
 
+from partita.mixing.tempo_key import Correction, TempoKey
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, NotFoundError, new_id
 from partita.serve.limits import Limits
@@ -29,12 +31,14 @@ def add_song(library, size=4, added_at=0.0):
     return library.add_song(library.incoming / identifier, record)
 
 
-def finish(library, song, *sizes):
+def finish(library, song, *sizes, tempo_key=None):
     job = library.add_job(song.id, "hpss")
     stems = [
         StemRecord(name=str(n), file=f"{n}.flac", size=s, peaks="") for n, s in enumerate(sizes)
     ]
-    result = JobResult(stems=tuple(stems), gain_db=0.0, null_depth_db=None, elapsed_s=1.0)
+    result = JobResult(
+        stems=tuple(stems), gain_db=0.0, null_depth_db=None, elapsed_s=1.0, tempo_key=tempo_key
+    )
     library.apply(job.id, Event.START)
     library.apply(job.id, Event.FINISH, result=result)
 
@@ -72,6 +76,44 @@ def test_songs_whose_stems_would_not_fit_fail_one_after_the_other(tmp_path):
             time.sleep(0.02)
         for job in map(library.job, jobs):
             assert "There is no room for it: the library holds 1e-09 of 0.00794 GB" in job.error
+
+
+TEMPO = TempoKey(
+    tempo_bpm=100.0, is_tempo_sure=True, beats_s=(0.6, 1.2, 1.8), key="C minor", is_key_sure=False
+)
+
+
+def test_tempo_and_key_stay_with_the_song_and_so_does_what_a_person_says(tmp_path):
+    with Library(tmp_path) as library:
+        song = add_song(library)
+        with pytest.raises(NotFoundError, match="no tempo or key"):
+            library.correct(song.id, Correction())
+        finish(library, song, 1, tempo_key=TEMPO)
+        assert library.song(song.id).tempo_key == TEMPO
+        assert library.jobs()[0].result.tempo_key is None
+        finish(library, song, 1)
+        before = library.revision
+        library.correct(song.id, Correction(tempo_factor=2.0, key="Eb major"))
+        assert library.changes_since(before)[1][0].corrected.tempo_bpm == 200
+    with Library(tmp_path) as library:
+        found = library.song(song.id).corrected
+        assert (found.tempo_bpm, found.key) == (200, "Eb major")
+        assert library.correct(song.id, Correction()).corrected == TEMPO
+
+
+def test_a_library_of_the_first_version_is_brought_up_to_date(tmp_path):
+    with Library(tmp_path) as library:
+        song = add_song(library)
+    with contextlib.closing(sqlite3.connect(tmp_path / "library.sqlite3")) as database:
+        for column in ("tempo_key", "correction"):
+            database.execute(f"ALTER TABLE songs DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        with Library(tmp_path) as library:
+            assert library.songs() == [song]
+            finish(library, song, 1, tempo_key=TEMPO)
+            assert library.song(song.id).tempo_key == TEMPO
+            song = library.song(song.id)
 
 
 def test_one_process_at_a_time_has_it(tmp_path):

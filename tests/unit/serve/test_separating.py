@@ -1,7 +1,10 @@
 """What the process that separates does with a task, in this process."""
 
+import dataclasses
 import multiprocessing
+import sys
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -41,6 +44,23 @@ def test_stems_are_written_and_described(write_song, song, tmp_path):
     assert result.null_depth_db < -80
     assert set(result.quality["stems"]) == {"harmonic", "percussive", "residual"}
     assert not result.quality["stems"]["harmonic"]["known_stem"]
+
+
+def test_tempo_is_estimated_once_and_only_where_its_library_is(tmp_path, monkeypatch):
+    time = np.arange(8 * 22050) / 22050
+    rng = np.random.default_rng(0)
+    beats = 0.3 * np.exp(-(time % 0.5) / 0.02) * rng.standard_normal(len(time))
+    soundfile.write(tmp_path / "beats.wav", beats, 22050)
+    task = Separation(tmp_path / "beats.wav", "beats", tmp_path / "stems", "hpss")
+    again = dataclasses.replace(task, needs_tempo_key=False)
+    assert run(again)[0][1].tempo_key is None
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sonara", None)
+        assert run(task)[0][1].tempo_key is None
+    pytest.importorskip("sonara", reason="the extra mix is not installed")
+    found = run(task)[0][1].tempo_key
+    assert found.tempo_bpm == pytest.approx(120, rel=0.01)
+    assert found.beats_s[0] == pytest.approx(0.5, abs=0.02)
 
 
 def test_a_disk_that_fills_is_one_sentence(write_song, song, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sqlite3
 from typing import Any
@@ -75,6 +76,7 @@ def song_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any]:
         "channels": song.channels,
         "size": song.size,
         "added_at": song.added_at,
+        "music": music_json(song, whole=whole),
     }
     if whole:
         coding = page_coding("flac", song.sample_rate)
@@ -82,6 +84,18 @@ def song_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any]:
         found["peaks"] = song.peaks
         found["player"] = {**coding.for_engine(), "samples": samples}
     return found
+
+
+def music_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any] | None:
+    """Return tempo and key, as corrected; `whole`: with the beats and the correction."""
+    found = song.corrected
+    if found is None:
+        return None
+    values = dataclasses.asdict(found)
+    beats = {name: values.pop(name) for name in ("beats_s", "one")}
+    if whole:
+        values |= {**beats, "correction": dataclasses.asdict(song.correction)}
+    return values
 
 
 def job_json(job: JobRecord, *, whole: bool = False) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from partita import __version__
 from partita.audio.formats import FORMATS
+from partita.mixing.tempo_key import KEYS
 
 _TEXT, _NUMBER, _INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 _MAYBE_TEXT = {"type": ["string", "null"]}
@@ -35,7 +36,31 @@ _SCHEMAS = {
         channels=_INTEGER,
         size={**_INTEGER, "description": "In bytes."},
         added_at={**_NUMBER, "description": "Seconds since 1970."},
+        music={"oneOf": [_ref("Music"), {"type": "null"}]},
     ),
+    "Music": _object(
+        tempo_bpm=_MAYBE_NUMBER,
+        is_tempo_sure={"type": "boolean", "description": "Whether the beats are regular."},
+        beats_in_bar=_INTEGER,
+        key={**_MAYBE_TEXT, "enum": [*KEYS, None]},
+        is_key_sure={"type": "boolean", "description": "Whether no other key fits as well."},
+        other_keys=_list(_TEXT),
+    ),
+    "Correction": {
+        "type": "object",
+        "properties": {
+            "tempo_factor": {**_NUMBER, "minimum": 0.25, "maximum": 4, "default": 1},
+            "key": {**_MAYBE_TEXT, "enum": [*KEYS, None]},
+            "beats_in_bar": {**_INTEGER, "minimum": 2, "maximum": 12, "default": 4},
+            "one_s": {
+                **_MAYBE_NUMBER,
+                "minimum": 0,
+                "maximum": 1e6,
+                "description": "The beat next to this time begins a bar.",
+            },
+        },
+        "additionalProperties": False,
+    },
     "Job": _object(
         id=_TEXT,
         song_id=_TEXT,
@@ -88,6 +113,13 @@ _SCHEMAS = {
             "speed": {**_MAYBE_NUMBER, "minimum": 0.5, "maximum": 1.5},
             "pitch": {**_MAYBE_NUMBER, "minimum": -12, "maximum": 12},
             "loudness": {**_MAYBE_NUMBER, "minimum": -40, "maximum": -5},
+            "click": {"type": "boolean", "description": "One more file: a click on every beat."},
+            "click_db": {
+                **_MAYBE_NUMBER,
+                "minimum": -60,
+                "maximum": 0,
+                "description": "The click in the mix, with this peak.",
+            },
         },
         "additionalProperties": False,
     },
@@ -213,6 +245,14 @@ def _paths() -> dict[str, dict[str, Any]]:
         "/api/songs/{song}": {
             "get": _operation("A song with its separations", song, failures=(404,)),
             "delete": _operation("Delete a song and its stems", {204: None}, failures=(404, 409)),
+        },
+        "/api/songs/{song}/correction": {
+            "put": _operation(
+                "Put tempo, beats and key right; what is left out is as estimated",
+                song,
+                failures=(400, 404, 408, 413, 422),
+                body=_json(_ref("Correction")),
+            )
         },
         "/api/songs/{song}/file": {"get": _operation(
             "The song as it was uploaded", file_answers, failures=(404,), parameters=(_RANGE,))},

@@ -8,6 +8,7 @@ import dataclasses
 import shutil
 import threading
 from collections.abc import AsyncGenerator, Callable
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from partita import __version__
 from partita.errors import UsageError
 from partita.mixing.output import zip_stream
+from partita.mixing.tempo_key import Correction
 from partita.serve.intake import Intake
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, NotFoundError
@@ -33,6 +35,7 @@ from partita.serve.web.bodies import chunks, json_object, request_key, text_of
 from partita.serve.web.events import event_stream
 from partita.serve.web.guard import COOKIE, session_of
 from partita.serve.web.pieces import HEADROOM, song_piece, stem_piece
+from partita.settings import settings_from
 from partita.weights.cards import DEFAULT_MODEL
 
 _WRITE_BYTES = 1 << 20
@@ -81,6 +84,7 @@ class Service:
             Route("/api/songs", self.add_song, methods=["POST"]),
             Route("/api/songs/{song}", self.song),
             Route("/api/songs/{song}", self.delete_song, methods=["DELETE"]),
+            Route("/api/songs/{song}/correction", self.correct_song, methods=["PUT"]),
             Route("/api/songs/{song}/file", self.song_file),
             Route("/api/songs/{song}/pieces/{number:int}", self.song_piece),
             Route("/api/songs/{song}/jobs", self.add_job, methods=["POST"]),
@@ -132,6 +136,7 @@ class Service:
             "quota_bytes": self.limits.quota_bytes,
             "free_bytes": shutil.disk_usage(self.library.folder).free,
             "headroom": HEADROOM,
+            "finds_tempo": find_spec("sonara") is not None,
         }
         return JSONResponse(found, headers=_FRESH)
 
@@ -199,6 +204,15 @@ class Service:
         """Delete a song and its stems."""
         self.library.delete_song(request.path_params["song"])
         return Response(status_code=204)
+
+    async def correct_song(self, request: Request) -> Response:
+        """Keep what a person says of tempo, beats and key."""
+        values = await json_object(request)
+        correction = settings_from(values, Correction, "correction")
+        song = await run_in_threadpool(
+            self.library.correct, request.path_params["song"], correction
+        )
+        return JSONResponse(song_json(song, whole=True), headers=_FRESH)
 
     def song_file(self, request: Request) -> Response:
         """Return a song as it was uploaded."""
