@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from typing import Protocol
 
 from partita.audio.audio_reader import AudioReader
 from partita.audio.reader import open_audio
+from partita.errors import AudioReadError, one_line
 from partita.files import sync_file, sync_folder
 
 
@@ -100,8 +102,10 @@ class LocalFiles:
     """Files of this machine, or of a file system that several machines share."""
 
     def find(self, address: str) -> Listed:
-        """Return size and version of a file."""
+        """Return size and version of a file; AudioReadError: a pipe or the like, which may wait."""
         found = Path(address).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise AudioReadError(f"{one_line(address)}: is not a file")
         return Listed(address, found.st_size, str(found.st_mtime_ns))
 
     def list(self, prefix: str) -> Iterator[Listed]:
@@ -117,7 +121,7 @@ class LocalFiles:
             if entry.is_dir():
                 yield from self.list(entry.path)
             else:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError, AudioReadError):
                     yield self.find(entry.path)
 
     @contextlib.contextmanager

@@ -20,11 +20,18 @@ from partita.audio.formats import stem_format
 from partita.audio.work_folder import work_folder
 from partita.catalogue.engine import Attempt, Policy
 from partita.catalogue.faults import SongError, song_error
-from partita.catalogue.files import files_of, is_local
+from partita.catalogue.files import Files, files_of, is_local
 from partita.catalogue.records import FailureKind, RunSettings, SongRecord, StemRecord
 from partita.catalogue.store import Manifest
 from partita.catalogue.verifying import Decoded, decode, stem_record
-from partita.errors import AudioReadError, PartitaError, UsageError, one_line, write_error
+from partita.errors import (
+    AudioReadError,
+    ModelError,
+    UsageError,
+    WeightsError,
+    one_line,
+    write_error,
+)
 from partita.evaluation.quality.reports import QualityReports
 from partita.separation.batch import (
     BatchOptions,
@@ -187,7 +194,7 @@ class CatalogueWorker:
         song = attempt.song
         self._check(attempt)
         try:
-            source_files = files_of(song.address)
+            source_files = _files_of_song(song.address)
             found = source_files.find(song.address)
             if song.version and found.version != song.version and not _asked_again(attempt):
                 raise SongError(
@@ -202,7 +209,7 @@ class CatalogueWorker:
                 return self._separated(attempt, path, root)
         except SongError:
             raise
-        except PartitaError:  # what concerns all songs
+        except (UsageError, ModelError, WeightsError):  # they concern all songs
             raise
         except Exception as error:
             _log.debug("%s", song.address, exc_info=True)
@@ -292,6 +299,13 @@ class CatalogueWorker:
             warnings=tuple(one_line(text) for text in outcome.warnings),
             separating_s=0.0 if files is None else round(files.elapsed_s, 3),
         )
+
+
+def _files_of_song(address: str) -> Files:
+    try:
+        return files_of(address)
+    except UsageError as error:  # it concerns this song only
+        raise SongError("unreadable", str(error)) from error
 
 
 def _failure(outcome: Outcome, address: str, path: Path) -> SongError:
