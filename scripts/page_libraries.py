@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src/partita"
-FOLDERS = (SOURCE / "reports/page/vendor", SOURCE / "serve/page/vendor")
+FOLDERS = tuple(SOURCE / place / "page/vendor" for place in ("reports", "serve", "export/web"))
 
 
 def main() -> int:

@@ -34,6 +34,19 @@ SMALL_UNET = {
     "widths": [4, 8],
 }
 
+#: A band-split network that is quick to run.
+SMALL_BANDS = {
+    "fft_samples": 512,
+    "hop_samples": 128,
+    "bins": 200,
+    "frames": 40,
+    "overlap_frames": 8,
+    "features": 6,
+    "hidden": 5,
+    "layers": 1,
+    "mask_hidden": 7,
+}
+
 #: An Open-Unmix that is quick to run and to train.
 SMALL_UNMIX = {
     "fft_samples": 512,

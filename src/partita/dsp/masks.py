@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
-_TINY = 1e-10
+TINY = 1e-10
 
 
 def ratio_masks(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
@@ -25,7 +25,7 @@ def ratio_masks(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
     Tensor of the same shape
         Where all magnitudes are zero, masks are equal.
     """
-    powers = magnitudes**exponent + _TINY / magnitudes.shape[1]
+    powers = magnitudes**exponent + TINY / magnitudes.shape[1]
     # Summed one by one, because a reduction would change the memory format.
     total = functools.reduce(torch.add, powers.unbind(dim=1))
     return powers / total.unsqueeze(1)

@@ -15,7 +15,7 @@ from partita.dsp.overlap_add import Window
 from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
 
-_MAX_GAIN_DB = 60.0
+MAX_GAIN_DB = 60.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class SpectrogramModel(SeparationModel):
             return mixture.new_ones(1, 1, 1, 1)
         level_db = 10 * mixture.square().mean(dim=(1, 2)).clamp(min=1e-20).log10()  # [B]
         gain_db = level_db.clamp(*self.config.level_range_db) - level_db
-        gain_db = gain_db.clamp(-_MAX_GAIN_DB, _MAX_GAIN_DB)
+        gain_db = gain_db.clamp(-MAX_GAIN_DB, MAX_GAIN_DB)
         return (10 ** (gain_db / 20))[:, None, None, None]
 
     def forward(self, mixture: Tensor) -> Tensor:

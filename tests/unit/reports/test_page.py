@@ -254,7 +254,7 @@ def test_sums_are_not_counted_twice(stems, summed):
     assert adding_up(stems) == summed
 
 
-@pytest.mark.parametrize("package", ["partita.reports", "partita.serve"])
+@pytest.mark.parametrize("package", ["partita.reports", "partita.serve", "partita.export.web"])
 def test_vendored_libraries_are_what_is_noted(package):
     folder = files(package) / "page" / "vendor"
     libraries = tomllib.loads((folder / "libraries.toml").read_text(encoding="utf-8"))

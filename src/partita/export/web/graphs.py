@@ -1,0 +1,102 @@
+"""ONNX graphs of a page: its models with small weights, and the FFT of the song."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from partita.errors import ModelError
+from partita.export.web.whole_graph import IR_VERSION, whole_graph
+from partita.models._protocol import SeparationModel
+from partita.weights.exported.onnx_graph import OPSET, onnx_graph
+from partita.weights.exported.session import new_session
+from partita.weights.exported.write import TOLERANCE, check_graph
+
+#: Smaller tensors stay float32: they are few bytes, and hold shapes, scales and statistics.
+_LEAST_WEIGHTS = 4096
+_LEVEL = 0.1
+
+
+def model_graph(model: SeparationModel) -> tuple[bytes, int]:
+    """Return a model as a page runs it, checked against PyTorch's.
+
+    Returns
+    -------
+    bytes
+        An ONNX file, see `whole_graph`, with weights in float16.
+    int
+        Mixtures need so many samples at least.
+
+    Raises
+    ------
+    UsageError
+        The network cannot be exported, or ONNX Runtime is not installed.
+    ModelError
+        The graph does not give what PyTorch gives.
+    """
+    network = onnx_graph(model)
+    _, least = check_graph(model, network)
+    graph = whole_graph(model, network)
+    _check(model, graph)
+    return with_float16_weights(graph).SerializeToString(), least
+
+
+def _check(model: SeparationModel, graph: onnx.ModelProto) -> None:
+    """Compare a graph with its model for one window of noise."""
+    assert model.window is not None
+    rng = torch.Generator().manual_seed(0)
+    mixture = _LEVEL * torch.randn(1, 2, model.window.length, generator=rng)
+    session = new_session(graph.SerializeToString())
+    feeds = {"mixture": mixture.numpy(), "side": np.ones(1, np.float32)}
+    given = {each.name: feeds[each.name] for each in session.get_inputs()}
+    (found,) = session.run(None, given)
+    with torch.inference_mode():
+        wanted = model(mixture).numpy()
+    difference = np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-20)
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{model.registry_name}: the graph for the page differs from PyTorch's by "
+            f"{difference:.1g}; at most {TOLERANCE:g} is allowed"
+        )
+
+
+def with_float16_weights(
+    model: onnx.ModelProto, *, least_weights: int = _LEAST_WEIGHTS
+) -> onnx.ModelProto:
+    """Return a model that stores its weights in float16 and computes in float32 as before.
+
+    ONNX Runtime converts them once, when it loads the model.
+
+    Parameters
+    ----------
+    model : ModelProto
+        With its weights inside.
+    least_weights : int
+        Tensors with fewer numbers stay as they are.
+    """
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    graph, casts = small.graph, []
+    for tensor in graph.initializer:
+        weights = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or weights.size < least_weights:
+            continue
+        name, stored = tensor.name, f"{tensor.name}.float16"
+        tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored))
+        casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+    return small
+
+
+def spectra_graph() -> bytes:
+    """Return an FFT as ONNX file: ``frames`` ``[n, size, 1]`` → ``spectrum`` ``[n, bins, 2]``."""
+    given = helper.make_tensor_value_info("frames", TensorProto.FLOAT, ["n", "size", 1])
+    wanted = helper.make_tensor_value_info("spectrum", TensorProto.FLOAT, ["n", "bins", 2])
+    node = helper.make_node("DFT", ["frames"], ["spectrum"], axis=1, onesided=1)
+    graph = helper.make_graph([node], "spectra", [given], [wanted])
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    return bytes(model.SerializeToString())
