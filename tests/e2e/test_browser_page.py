@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from browser import Watched, chromium
+from browser import Watched, chromium, serious_findings
 from common import SMALL_BANDS, SMALL_UNET
 from partita import Separator
 from partita.dsp.stereo import StereoMeter
@@ -150,6 +150,9 @@ def test_stems_are_those_of_python(watched, chain, song, panned, tmp_path, kind,
         np.testing.assert_allclose(heard, stem[0, : len(heard)], atol=1e-6)
     whole = np.broadcast_to(mixture, stem.shape)
     assert agreement_db(whole, sum(found.values())) > 100
+    if kind == "stereo":
+        assert serious_findings(watched.page) == []
+        watched.page.locator(".skip").press("Enter")  # which does not leave the song
     watched.page.keyboard.press("Space")
     watched.page.wait_for_selector("#play.playing")
     watched.page.wait_for_selector("#time:not(:text('0:00.0'))")
@@ -169,6 +172,7 @@ def test_what_is_no_song_is_said_and_the_next_goes_on(watched, song, tmp_path):
     assert states[1] == "The file is empty."
     assert "30:01 of sound are too long" in states[2]
     assert states[3].startswith("separated in")
+    assert serious_findings(watched.page) == []
 
 
 def test_cancelling_ends_the_work_and_missing_files_are_named(watched, song, tmp_path):

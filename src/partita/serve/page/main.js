@@ -1,43 +1,9 @@
-/* What begins: the token, the library, and which song the address names. */
+/* What begins: the token and the library. */
 "use strict";
 
 (function () {
   const $ = (id) => document.getElementById(id);
-  const TOLD_MS = 12000;
-  const sections = ["login", "library", "player"];
-  let player = null;
-
-  function show(name) {
-    for (const section of sections) $(section).hidden = section !== name;
-  }
-
-  /* One sentence at the window's lower edge, which goes by itself. */
-  let telling = null;
-  function tell(text) {
-    clearTimeout(telling);
-    $("library-problem").textContent = text;
-    telling = setTimeout(() => ($("library-problem").textContent = ""), TOLD_MS);
-  }
-
-  async function route() {
-    const [, name, id] = location.hash.split("/");
-    if (name !== "song" || !id) {
-      player.close();
-      document.title = "partita";
-      show("library");
-      return;
-    }
-    show("player");
-    try {
-      await player.open(id);
-      $("main").focus({ preventScroll: true });
-      window.scrollTo(0, 0);
-    } catch (error) {
-      player.close();
-      tell(error.message);
-      location.replace("#/");
-    }
-  }
+  const { show, tell } = partita;
 
   async function start() {
     const { server } = partita;
@@ -50,7 +16,7 @@
     const arrived = (song, key) => server.post(`/api/songs/${song.id}/jobs`, { model: choice.name }, key);
     const uploads = new partita.Uploads($("uploads"), facts, arrived, (size) => storage.offer(size));
     partita.takeFiles((files) => uploads.add(files), tell);
-    player = new partita.Player({
+    const player = new partita.Player({
       headroom: facts.headroom,
       models: new Map(models.map((model) => [model.name, model])),
       source: server,
@@ -58,8 +24,7 @@
     store.addEventListener("away", () => ($("connection").hidden = false));
     store.addEventListener("back", () => ($("connection").hidden = true));
     store.listen();
-    addEventListener("hashchange", route);
-    await route();
+    await partita.followAddress(player);
   }
 
   async function begin() {
@@ -78,12 +43,6 @@
       }
     }
   }
-
-  /* The link to the content must not change the address, which names the song. */
-  document.querySelector(".skip").addEventListener("click", (event) => {
-    event.preventDefault();
-    $("main").focus();
-  });
 
   $("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -1,4 +1,6 @@
-/* The player of a separated song: all stems on one clock, as loud and where a person wants them. */
+/* The player of a separated song: all stems on one clock, as loud and where a person wants them. Pages that
+ * partita exports carry it too, without a server: export/web/site.py names the scripts that it needs.
+ */
 "use strict";
 
 (function () {
