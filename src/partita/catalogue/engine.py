@@ -63,6 +63,26 @@ class Policy:
             return None
         return self.timeout_s + self.timeout_ratio * (song.duration_s or 0.0)
 
+    def exceeded(
+        self, song: PlannedSong, elapsed_s: float, memory_mb: float
+    ) -> tuple[FailureKind, str] | None:
+        """Return kind and cause where an attempt has exceeded a limit.
+
+        Parameters
+        ----------
+        song : PlannedSong
+        elapsed_s : float
+            Since the attempt began.
+        memory_mb : float
+            What its worker has.
+        """
+        limit_s = self.limit_s(song)
+        if limit_s is not None and elapsed_s > limit_s:
+            return "timeout", f"took longer than {limit_s:g} s"
+        if self.memory_mb is not None and memory_mb > self.memory_mb:
+            return "memory", f"needed more than {self.memory_mb} MB of memory"
+        return None
+
     def outcome(self, kind: FailureKind, tries: int) -> Outcome:
         """Return what a failure makes of a song.
 

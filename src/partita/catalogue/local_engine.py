@@ -103,13 +103,11 @@ class _Slot:
                 return self._hear(self._connection.recv())
         if not self._process.is_alive():
             return self._died()
-        limit_s = self.work.policy.limit_s(self.attempt.song) if self.attempt else None
-        elapsed_s = time.monotonic() - self._begun
-        if self._is_ready and limit_s is not None and elapsed_s > limit_s:
-            return self._cut("timeout", f"took longer than {limit_s:g} s")
-        most_mb = self.work.policy.memory_mb
-        if self._is_ready and most_mb is not None and _resident_mb(self._process.pid) > most_mb:
-            return self._cut("memory", f"needed more than {most_mb} MB of memory")
+        if self._is_ready and self.attempt is not None:
+            memory_mb = resident_mb(self._process.pid)
+            elapsed_s = time.monotonic() - self._begun
+            exceeded = self.work.policy.exceeded(self.attempt.song, elapsed_s, memory_mb)
+            return self._cut(*exceeded) if exceeded else None
         return None
 
     def end(self) -> None:
@@ -192,7 +190,8 @@ def _ending(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
 
 
-def _resident_mb(pid: int | None) -> float:
+def resident_mb(pid: int | None) -> float:
+    """Return the resident memory of a process in megabytes; 0 where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

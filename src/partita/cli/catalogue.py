@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from partita.catalogue.store import Manifest
 
 _INTERRUPTED = 130
-_ENGINES = ("local",)
+_ENGINES = ("local", "ray")
 _Manifest = Annotated[
     str,
     typer.Argument(
@@ -188,7 +188,28 @@ def run(
         str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
     ] = "auto",
     engine: Annotated[str, typer.Option(help=f"{', '.join(_ENGINES)}.")] = "local",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Workers.")] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster.", show_default="RAY_ADDRESS, else this machine"),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Workers.", show_default="1; on Ray, what finds place"
+        ),
+    ] = None,
+    cores: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each worker on Ray.", show_default="1; 4 beside a GPU"),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of each worker on Ray.", show_default="1 if there are any"),
+    ] = None,
+    songs: Annotated[
+        int | None,
+        typer.Option(min=1, help="At once in each worker on Ray.", show_default="1; 4 on a GPU"),
+    ] = None,
     tries: Annotated[
         int, typer.Option(min=1, help="A song that failed so often is quarantined.")
     ] = 3,
@@ -251,7 +272,7 @@ def run(
     working = CatalogueRun(
         found,
         settings,
-        _engine(engine, jobs),
+        _engine(engine, jobs, address=address, cores=cores, gpus=gpus, songs=songs),
         policy,
         device=device,
         skip_duplicates=skip_duplicates,
@@ -421,12 +442,19 @@ def _settings(manifest: Manifest, given: dict[str, Any], sound: dict[str, Any]) 
     return run_settings(wanted.pop("destination"), model, options=sound, **wanted)
 
 
-def _engine(name: str, jobs: int) -> Engine:
-    if name == "local":
-        from partita.catalogue.local_engine import LocalEngine
+def _engine(name: str, jobs: int | None, **of_ray: Any) -> Engine:
+    if name == "ray":
+        from partita.catalogue.ray_engine import RayEngine
 
-        return LocalEngine(jobs)
-    raise UsageError(f"`engine` {name!r} is not one of {', '.join(_ENGINES)}")
+        return RayEngine(jobs=jobs, **of_ray)
+    if name != "local":
+        raise UsageError(f"`engine` {name!r} is not one of {', '.join(_ENGINES)}")
+    for option, value in of_ray.items():
+        if value is not None:
+            raise UsageError(f"`{option}` is for `engine` ray")
+    from partita.catalogue.local_engine import LocalEngine
+
+    return LocalEngine(jobs or 1)
 
 
 @contextlib.contextmanager
