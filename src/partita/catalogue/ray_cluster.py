@@ -12,12 +12,7 @@ from typing import Any
 from partita.errors import UsageError, one_line
 
 _log = logging.getLogger(__name__)
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
-    "RAY_agent_register_timeout_ms": "120000",  # a busy machine starts Ray's own processes slowly
-}
 _STORE_BYTES = 80 * 2**20  # Ray's smallest: songs and stems do not pass through it
-_MOST_STARTS = 3  # of a cluster of this machine
 
 
 @contextlib.contextmanager
@@ -41,8 +36,7 @@ def connected(address: str | None, cores: int) -> Iterator[Any]:
     UsageError
         Ray is not installed, or there is no such cluster.
     """
-    for name, value in _ENVIRONMENT.items():  # which Ray reads while it is imported
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     try:
         import ray
     except ImportError:
@@ -63,15 +57,11 @@ def _connect(ray: Any, address: str, cores: int) -> None:
         options["num_cpus"], options["object_store_memory"] = cores, _STORE_BYTES
         options["include_dashboard"] = False
     handler = signal.getsignal(signal.SIGTERM)
-    for tries in range(1, _MOST_STARTS + 1):
-        try:
-            ray.init(address, **options)
-            break
-        except Exception as error:  # of a busy machine, where it has not begun within 30 s
-            ray.shutdown()
-            if address != "local" or tries == _MOST_STARTS:
-                text = f"no Ray cluster at {one_line(address)}: {one_line(error)}"
-                raise UsageError(text) from error
+    try:
+        ray.init(address, **options)
+    except Exception as error:
+        text = f"no Ray cluster at {one_line(address)}: {one_line(error)}"
+        raise UsageError(text) from error
     with contextlib.suppress(ValueError):  # not the main thread: Ray has left it alone, too
         signal.signal(signal.SIGTERM, handler)
     _silence()
