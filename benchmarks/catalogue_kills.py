@@ -63,7 +63,7 @@ def main() -> None:
         killed: Counter[str] = Counter()
         while killed.total() < options.kills:
             process = subprocess.Popen(run, **place, stderr=subprocess.DEVNULL)
-            killed[kill(process, moments)] += 1
+            killed[kill(process, moments, folder / "notes")] += 1
             check_files(folder)
             if process.returncode == 1:
                 print("all songs have ended before the last kill", dict(killed))
@@ -72,19 +72,33 @@ def main() -> None:
         report(folder, good, options.jobs * killed.total(), killed, status)
 
 
-def kill(process: subprocess.Popen[bytes], moments: random.Random) -> str:
-    """Kill a run or one of its workers at a random moment; return which."""
-    time.sleep(moments.uniform(0.5, 15))
+def kill(process: subprocess.Popen[bytes], moments: random.Random, notes: Path) -> str:
+    """Kill a run or one of its workers at a random moment; return which.
+
+    One in ten is killed while it starts, the others while they separate songs.
+    """
+    if moments.random() < 0.1:
+        time.sleep(moments.uniform(0, 5))
+    else:
+        before = size_of(notes)
+        while process.poll() is None and size_of(notes) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
     victim, pid = "driver", process.pid
     if moments.random() < 0.5 and (found := workers(process.pid)):
         victim, pid = "worker", moments.choice(found)
     if process.poll() is None:
         os.kill(pid, signal.SIGKILL)
     if victim == "worker":  # the run goes on; it is stopped a little later
-        time.sleep(moments.uniform(0, 3))
+        time.sleep(moments.uniform(0, 0.5))
         process.kill()
     process.wait()
     return victim
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0: there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def workers(pid: int) -> list[int]:

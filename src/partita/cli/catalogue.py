@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from partita.audio.formats import FORMATS
-from partita.cli.catalogue_lines import RunDisplay, hours_text, settled_text, status_lines
+from partita.cli.catalogue_lines import (
+    RunDisplay,
+    hours_text,
+    settled_text,
+    songs_text,
+    status_lines,
+)
 from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
 from partita.cli.flags import with_flags
@@ -120,7 +126,7 @@ def plan(
             progress=tell,
         )
     if not (quiet or json_lines):
-        text = f"{header.songs} songs, {hours_text(header.total_s)}"
+        text = f"{songs_text(header.songs)}, {hours_text(header.total_s)}"
         text += f"; {header.duplicates} sound like another one" if header.duplicates else ""
         text += f"; {header.faults} cannot be separated" if header.faults else ""
         print(f"{text}\npartita catalogue run {out} --out FOLDER separates them")
@@ -341,8 +347,7 @@ def retry(
         "asked for by partita catalogue retry",
         kinds=kind or (),
     )
-    songs = "1 song" if count == 1 else f"{count} songs"
-    print(f"{songs} will be tried again: partita catalogue run {manifest}")
+    print(f"{songs_text(count)} will be tried again: partita catalogue run {manifest}")
     return 0
 
 
@@ -392,8 +397,8 @@ def verify(
                 text = f"partita: warning: {record.address}: sum not verified: {verdict.note}"
                 display.print(text, error=True)
     if not (quiet or json_lines):
-        songs = "1 song is" if good == 1 else f"{good} songs are"
-        print(f"{songs} sound" + (f", {bad} not" if bad else ""))
+        are = "is" if good == 1 else "are"
+        print(f"{songs_text(good)} {are} sound" + (f", {bad} not" if bad else ""))
     return int(bad > 0)
 
 
@@ -408,7 +413,7 @@ def export(
     from partita.catalogue import exporting
 
     count = exporting.export(_manifest(manifest), out)
-    print(f"{out}: {count} songs")
+    print(f"{out}: {songs_text(count)}")
     return 0
 
 

@@ -42,7 +42,7 @@ class RunDisplay:
     def __enter__(self) -> Self:
         self._display.__enter__()
         self._step = self._display.steps(self._total)
-        self._step(0, f"0 of {self._total} songs")
+        self._step(0, f"0 of {songs_text(self._total)}")
         return self
 
     def __exit__(
@@ -79,7 +79,7 @@ class RunDisplay:
 
 def progress_text(progress: Progress, total: int) -> str:
     """Return how far a run is, in one short line."""
-    parts = [f"{total - progress.left} of {total} songs", hours_text(progress.done_s)]
+    parts = [f"{total - progress.left} of {songs_text(total)}", hours_text(progress.done_s)]
     parts.append(f"{progress.real_time_factor:.3g}×")
     if progress.remaining_s is not None and progress.left:
         parts.append(f"{format_time(progress.remaining_s)} left")
@@ -111,7 +111,7 @@ def status_lines(
     if settings is not None:
         yield f"{settings.model} → {settings.destination}"
     said = ", ".join(f"{count} {outcome}" for outcome, count in state.outcomes.items() if count)
-    yield f"{state.songs} songs, {hours_text(state.total_s)}: {said}"
+    yield f"{songs_text(state.songs)}, {hours_text(state.total_s)}: {said}"
     if state.duplicates:
         yield f"{state.duplicates} sound like an earlier one: run --skip-duplicates leaves them out"
     if state.left:
@@ -121,6 +121,11 @@ def status_lines(
         yield f"  {record.outcome}, {record.kind}: {with_flags(record.cause)}"
     if len(named) > most:
         yield "  … (--json names all)"
+
+
+def songs_text(count: int) -> str:
+    """Return so many songs, in words."""
+    return "1 song" if count == 1 else f"{count:,} songs"
 
 
 def hours_text(seconds: float) -> str:
