@@ -10,7 +10,7 @@ from typing import Self
 
 from partita.audio.reader import open_audio
 from partita.errors import AudioReadError, one_line
-from partita.reports.page.audio import file_source
+from partita.reports.page.audio import PeakMeter
 from partita.serve.library import Library, new_id
 from partita.serve.limits import DiskFullError, Limits, TooLargeError
 from partita.serve.names import folder_name, safe_extension, shown_name
@@ -97,13 +97,15 @@ class Intake:
             with open_audio(self._path) as reader:
                 sample_rate, channels = reader.sample_rate, reader.channels
                 self._check_length(reader.duration_s)
-            peaks, samples = waveform(file_source(self._path))
+                meter = PeakMeter(sample_rate)
+                for block in reader.blocks():
+                    meter.add(block)
+                    self._check_length(meter.samples / sample_rate)  # it may have stated less
         except AudioReadError as error:
             reason = str(error).removeprefix(f"{one_line(self._path)}: ")
             raise AudioReadError(f"{name}: {reason}") from error
-        if not samples:
+        if not meter.samples:
             raise AudioReadError(f"{name}: holds no sound")
-        self._check_length(samples / sample_rate)
         identifier = new_id()
         record = SongRecord(
             id=identifier,
@@ -113,8 +115,8 @@ class Intake:
             size=self.size,
             sample_rate=sample_rate,
             channels=channels,
-            samples=samples,
-            peaks=peaks,
+            samples=meter.samples,
+            peaks=waveform(meter.peaks()),
             added_at=time.time(),
         )
         with _disk_errors():

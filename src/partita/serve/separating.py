@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partita.errors import PartitaError, UsageError
+from partita.reports.page.audio import PeakMeter
 from partita.serve.records import JobResult, StemRecord, finite
+from partita.serve.waveforms import waveform
 from partita.serve.worker import Report, in_peoples_words
+from partita.stem_names import file_names
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from partita.mixing.tempo_key_meter import TempoKeyMeter
     from partita.separation.separator import Separator
 
 _log = logging.getLogger(__name__)
 _MOST_MODELS = 2  # in memory
-_BLOCK_SAMPLES = 1 << 18
 #: Stems as files: exact to 24 bits, and half the size of wav.
 FORMAT, BITS = "flac", "24"
 BYTES_PER_SAMPLE = 3
@@ -58,45 +61,81 @@ class Separation:
 
     def run(self, memory: dict[str, Any], report: Report) -> JobResult:
         """Separate; the process keeps the models that were used last."""
-        from partita.reports.page.audio import file_source
-        from partita.serve.waveforms import waveform
+        from partita.audio.formats import stem_format
+        from partita.audio.reader import open_audio
+        from partita.separation.stem_files import write_stems
 
         separator = _separator(self.model, memory.setdefault("separators", OrderedDict()), report)
-        outcome = separator.separate(
-            self.song,
-            self.folder,
-            filename="{stem}.{ext}",
-            format=FORMAT,
-            bits=BITS,
-            keep_rate=True,
-            overwrite=True,
-            progress=lambda done_s, total_s: report(
-                "writing" if done_s == total_s else "separating", done_s, total_s
-            ),
-        )
-        assert outcome.files is not None
-        stems = tuple(
-            StemRecord(
-                name=stem,
-                file=path.name,
-                size=path.stat().st_size,
-                peaks=waveform(file_source(path))[0],
+        stems = list(separator.stems)
+        names = file_names(stems)
+        with open_audio(self.song) as reader:
+            stream = separator.mixture_stream(
+                reader,
+                keep_rate=True,
+                progress=lambda done_s, total_s: report(
+                    "writing" if done_s == total_s else "separating", done_s, total_s
+                ),
             )
-            for stem, path in outcome.paths.items()
-        )
+            measures = _Measures(stems, stream.out_rate)
+            if self.needs_tempo_key:
+                measures.tempo = _tempo_meter(stems, stream.out_rate)
+            files = write_stems(
+                stream,
+                reader,
+                {stem: self.folder / f"{names[stem]}.{FORMAT}" for stem in stems},
+                stem_format(FORMAT, BITS),
+                root=self.folder,
+                track=self.name,
+                watches=[measures.add],
+            )
         report("estimating", 0.0, None)
-        gain = 10.0 ** (outcome.files.gain_db / 20.0)
-        meter = _tempo_meter([*outcome.paths], outcome.files.sample_rate, self.needs_tempo_key)
-        quality = _quality(self.song, outcome.paths, gain, self.model, meter)
+        gain = 10.0 ** (files.gain_db / 20.0)
         return JobResult(
-            stems=stems,
-            gain_db=outcome.files.gain_db,
-            null_depth_db=finite(outcome.files.null_depth_db),
-            elapsed_s=outcome.files.elapsed_s,
-            warnings=tuple(in_peoples_words(self, each) for each in outcome.warnings),
-            quality=quality,
-            tempo_key=None if meter is None else meter.finish(),
+            stems=tuple(
+                StemRecord(
+                    name=stem,
+                    file=path.name,
+                    size=path.stat().st_size,
+                    peaks=waveform(np.float32(gain) * measures.peaks[stem].peaks()),
+                )
+                for stem, path in files.stems.items()
+            ),
+            gain_db=files.gain_db,
+            null_depth_db=finite(files.null_depth_db),
+            elapsed_s=files.elapsed_s,
+            warnings=tuple(in_peoples_words(self, each) for each in files.warnings),
+            quality=measures.quality_of(self.model),
+            tempo_key=None if measures.tempo is None else measures.tempo.finish(),
         )
+
+
+class _Measures:
+    """What is measured of a song and its stems while they are separated."""
+
+    def __init__(self, stems: Sequence[str], sample_rate: int) -> None:
+        from partita.evaluation.quality.meter import QualityMeter
+
+        self._quality = QualityMeter(stems, sample_rate)
+        self.peaks = {stem: PeakMeter(sample_rate) for stem in stems}
+        self.tempo: TempoKeyMeter | None = None
+
+    def add(self, mixture: Tensor, stems: Tensor) -> None:
+        self._quality.add(mixture, stems)
+        for meter, stem in zip(self.peaks.values(), stems.numpy(), strict=True):
+            meter.add(stem)
+        if self.tempo is not None:
+            self.tempo.add(stems.numpy())
+
+    def quality_of(self, model: str) -> dict[str, Any] | None:
+        """Return the report without references; None: it cannot be made."""
+        from partita.evaluation.quality.as_json import as_json
+        from partita.evaluation.quality.estimate import estimate_quality
+
+        try:
+            return as_json(estimate_quality(self._quality.finish(), model))
+        except (PartitaError, ValueError) as error:
+            _log.warning("no report without references: %s", error)
+            return None
 
 
 def _separator(name: str, kept: OrderedDict[str, Separator], report: Report) -> Separator:
@@ -118,43 +157,12 @@ def _separator(name: str, kept: OrderedDict[str, Separator], report: Report) -> 
     return kept[name]
 
 
-def _tempo_meter(stems: list[str], sample_rate: int, is_needed: bool) -> TempoKeyMeter | None:
+def _tempo_meter(stems: Sequence[str], sample_rate: int) -> TempoKeyMeter | None:
+    """Return what estimates tempo, beats and key; None: its library is not installed."""
     from partita.mixing.tempo_key_meter import TempoKeyMeter
 
     try:
-        return TempoKeyMeter(stems, sample_rate) if is_needed else None
+        return TempoKeyMeter(stems, sample_rate)
     except UsageError as error:
         _log.info("%s", error)
-        return None
-
-
-def _quality(
-    song: Path,
-    stems: Mapping[str, Path],
-    gain: float,
-    model: str,
-    tempo_meter: TempoKeyMeter | None,
-) -> dict[str, Any] | None:
-    """Return the report without references; None: it cannot be made. The stems are read once."""
-    import torch
-
-    from partita.audio.audio_reader import rechunk
-    from partita.audio.reader import open_audio
-    from partita.evaluation.quality.as_json import as_json
-    from partita.evaluation.quality.estimate import estimate_quality
-    from partita.evaluation.quality.meter import QualityMeter
-
-    try:
-        with contextlib.ExitStack() as stack:
-            readers = [stack.enter_context(open_audio(path)) for path in (song, *stems.values())]
-            meter = QualityMeter(list(stems), readers[0].sample_rate)
-            signals = [rechunk(reader.blocks(), _BLOCK_SAMPLES) for reader in readers]
-            for mixture, *parts in zip(*signals, strict=True):
-                if tempo_meter is not None:
-                    tempo_meter.add(np.stack(parts))
-                estimates = torch.from_numpy(np.stack(parts) / np.float32(gain))
-                meter.add(torch.from_numpy(mixture), estimates)
-            return as_json(estimate_quality(meter.finish(), model))
-    except (PartitaError, ValueError) as error:
-        _log.warning("no report without references: %s", error)
         return None

@@ -267,17 +267,49 @@ def _piece_script(name: str, number: int, frames: int, coded: bytes, coding: Cod
 
 def measure(source: Source) -> tuple[npt.NDArray[np.float32], int, int]:
     """Return peaks over time, the length in samples, and the number of channels heard."""
-    fine = max(1, round(source.sample_rate / 200))  # 5 ms
-    found, length, channels = [], 0, 1
-    for block in rechunk(source.blocks(), fine * 1024):
-        length, channels = length + block.shape[1], min(2, len(block))
-        loudest = np.abs(block).max(axis=0)
-        found.append(np.maximum.reduceat(loudest, np.arange(0, len(loudest), fine)))
-    peaks = np.concatenate(found) if found else np.zeros(0, np.float32)
-    if len(peaks) > COLUMNS:
-        edges = np.arange(COLUMNS) * len(peaks) // COLUMNS
-        peaks = np.maximum.reduceat(peaks, edges)
-    return peaks, length, channels
+    meter = PeakMeter(source.sample_rate)
+    for block in source.blocks():
+        meter.add(block)
+    return meter.peaks(), meter.samples, meter.channels
+
+
+class PeakMeter:
+    """Measures the waveform of a signal, block by block; memory grows by 800 bytes a second.
+
+    Parameters
+    ----------
+    sample_rate : int
+
+    Attributes
+    ----------
+    samples : int
+        Length so far.
+    channels : int
+        1 or 2: how many are heard.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._fine = max(1, round(sample_rate / 200))  # 5 ms
+        self._found: list[Samples] = []
+        self._rest: Samples = np.zeros(0, np.float32)  # less than `_fine` samples
+        self.samples, self.channels = 0, 1
+
+    def add(self, block: Samples) -> None:
+        """Add a block ``[channels, samples]``."""
+        self.samples, self.channels = self.samples + block.shape[1], min(2, len(block))
+        loudest = np.concatenate([self._rest, np.abs(block).max(axis=0)])
+        whole = len(loudest) // self._fine * self._fine
+        self._rest = loudest[whole:]
+        self._found.append(loudest[:whole].reshape(-1, self._fine).max(axis=1))
+
+    def peaks(self) -> Samples:
+        """Return the greatest absolute samples of `COLUMNS` or fewer equal spans of time."""
+        rest = self._rest.max(keepdims=True) if len(self._rest) else self._rest
+        peaks = np.concatenate([*self._found, rest])
+        if len(peaks) > COLUMNS:
+            edges = np.arange(COLUMNS) * len(peaks) // COLUMNS
+            peaks = np.maximum.reduceat(peaks, edges)
+        return peaks
 
 
 def _read_record(folder: Path) -> PageSignal | None:
