@@ -35,6 +35,7 @@ from catalogue_costs import MEDIAN_S, SHARD, Measured, measure, measure_plan
 
 PAGE = 1000  # keys that S3 lists at once
 SPREAD = 0.35  # of lengths, log-normal: 95 % are between 1:53 and 7:27
+READERS = 16  # requests of the driver at once, where it looks at all songs
 REQUEST_S, BYTES_PER_S = 0.05, 50e6
 WRITES_PER_S = 3500.0
 DOLLARS_PER_WRITE, DOLLARS_PER_READ = 5e-6, 0.4e-6  # PUT, POST and LIST; GET and HEAD
@@ -75,15 +76,19 @@ def service_s(measured: Measured, lengths: np.ndarray, faster: float) -> np.ndar
     return np.maximum(separating, (rest + store) / CORES_BESIDE + moving)
 
 
+def surveyed_s(measured: Measured, songs: int) -> float:
+    """Return how long a look at all songs takes, as at the beginning of a run."""
+    return math.ceil(songs / SHARD) * max(2 * REQUEST_S / READERS, measured.survey_s)
+
+
 def simulate(measured: Measured, lengths: np.ndarray, workers: int, faster: float) -> Outcome:
     """Run a catalogue; every song waits for a worker, the driver and the store."""
     rng = np.random.default_rng(1)
     services = service_s(measured, lengths, faster)
     lost = rng.random(len(lengths)) < LOST
     services = np.where(lost, services * (1.0 + rng.random(len(lengths))), services).tolist()
-    each_shard_s = 2 * REQUEST_S + measured.survey_s
-    dispatch_s = measured.dispatch_s + each_shard_s / SHARD
-    begin_s = math.ceil(len(lengths) / SHARD) * each_shard_s  # `survey`, before the first song
+    dispatch_s = measured.dispatch_s + (2 * REQUEST_S + measured.survey_s) / SHARD
+    begin_s = surveyed_s(measured, len(lengths))
     write_s = measured.writes / WRITES_PER_S
     free = [begin_s] * workers
     driver_s = store_s = begin_s
@@ -146,14 +151,13 @@ def rows_of_growth(measured: Measured, songs: int) -> Iterator[list[str]]:
         lengths = lengths_of(size)
         found = simulate(measured, lengths, 100, 1.0)
         pages = math.ceil(size / PAGE)
-        surveyed_s = pages * (2 * REQUEST_S + measured.survey_s)
         yield [
             *(f"{size:,}", f"{pages:,}"),
             f"{measured.reads + measured.writes + 4 * pages / size:.2f}",
             f"{measured.plan_bytes + measured.record_bytes:.0f} B",
             f"{1e6 * measure_plan(min(size, 200_000))['plan_s']:.0f} µs",
             f"{100 * found.makespan_s / size:.1f} s",
-            duration(surveyed_s),
+            duration(surveyed_s(measured, size)),
         ]
         size *= 10
 

@@ -112,13 +112,20 @@ def survey(manifest: Manifest, *, skip_duplicates: bool = False) -> Survey:
     header = manifest.header()
     outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
     left, left_s = 0, 0.0
-    for number in range(header.shards):
+
+    def look(number: int) -> tuple[list[Outcome], list[float]]:
         states = manifest.states(number)
-        outcomes.update(state.outcome for state in states.values())
-        for attempt in manifest.left_of(number, states):
-            if not (skip_duplicates and attempt.song.duplicate_of):
-                left += 1
-                left_s += attempt.song.duration_s or 0.0
+        lengths_s = [
+            attempt.song.duration_s or 0.0
+            for attempt in manifest.left_of(number, states)
+            if not (skip_duplicates and attempt.song.duplicate_of)
+        ]
+        return [state.outcome for state in states.values()], lengths_s
+
+    for found, lengths_s in manifest.of_each_shard(look):
+        outcomes.update(found)
+        left += len(lengths_s)
+        left_s += sum(lengths_s)
     outcomes["planned"] = header.songs - outcomes.total()
     return Survey(header.songs, outcomes, header.total_s, left_s, left, header.duplicates)
 
