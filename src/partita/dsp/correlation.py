@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_MIN_FFT = 4096  # shorter blocks are mostly overlap, longer ones exceed the cache
-_BLOCKS_AT_ONCE = 16
+# Transforms of three times the lags: shorter blocks are mostly overlap; longer ones, and more at
+# once, exceed the cache.
+_MIN_FFT = 768
+_BLOCKS_AT_ONCE = 4
 
 
 def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
@@ -31,7 +33,7 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
     enough.
     """
     samples = first.shape[-1]
-    size = max(_MIN_FFT, 1 << (4 * lags - 1).bit_length())
+    size = max(_MIN_FFT, 3 << (lags - 1).bit_length())
     block = size - lags + 1
     count = -(-samples // block)
     cross = first.new_zeros(size // 2 + 1, len(first), len(second), dtype=torch.complex128)
@@ -51,4 +53,5 @@ def correlate(first: Tensor, second: Tensor, lags: int) -> Tensor:
 def _excerpt(signals: Tensor, start: int, length: int) -> Tensor:
     """Return ``[n, length]`` from a position on, padded with zeros."""
     excerpt = signals[..., start : start + length]
-    return functional.pad(excerpt, (0, length - excerpt.shape[-1]))
+    missing = length - excerpt.shape[-1]
+    return functional.pad(excerpt, (0, missing)) if missing else excerpt

@@ -33,7 +33,8 @@ def is_silent(signal: Tensor) -> bool:
 
     This is museval's test.
     """
-    return not bool(signal.sum(dim=-2).any())
+    pieces = torch.split(signal, _PIECE_SAMPLES, dim=-1)  # most songs need only the first
+    return not any(bool(piece.sum(dim=-2).any()) for piece in pieces)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def score(
         (len(pairs), len(FIGURES), len(windows)), torch.nan, dtype=torch.float64, device=device
     )
     audible = [index for index, window in enumerate(windows) if signals.all_sound(window)]
-    geometry = _Geometry(len(signals.references), signals.channels, pairs, sources_version)
+    noises = signals.inputs - len(signals.references)
+    geometry = _Geometry(len(signals.references), noises, signals.channels, pairs, sources_version)
     equations = 8 * (signals.inputs * signals.channels * taps) ** 2  # bytes, of one window
     at_once = max(1, _FACTOR_BYTES // equations) if framewise else 1
     groups = [audible[begin : begin + at_once] for begin in range(0, len(audible), at_once)]
@@ -120,17 +122,18 @@ def score(
     workers = 1 if device.type != "cpu" else min(threads, _MOST_WORKERS)
     with worker_pool(workers, threads) as pool:
         projections = None
-        known: dict[int, Correlations] = {}
+        known: dict[int, _Piece] = {}
         if audible and not framewise:
-            whole, known = _whole_track(signals, windows, taps, pool)
+            whole, known = _whole_track(signals, windows, taps, geometry, pool)
             tell(samples / 2)  # which takes about half of the time
             projections = geometry.projections(whole)
 
         def figures(group: list[int]) -> Tensor:
-            cut = torch.stack([signals.excerpt(windows[index]) for index in group])
-            here = known.get(group[0]) or Correlations.of(cut, signals.inputs, taps)
-            used = projections or geometry.projections(here)
-            return geometry.figures(used, here, cut)  # cut: [W, R + N + E, C, T]
+            here = known.get(group[0])
+            if here is None:
+                cut = torch.stack([signals.excerpt(windows[index]) for index in group])
+                here = geometry.piece(cut, taps)
+            return geometry.figures(projections or geometry.projections(here.correlations), here)
 
         for number, values in enumerate(pool.map(figures, groups)):
             results[..., groups[number]] = values
@@ -140,12 +143,16 @@ def score(
 
 
 def _whole_track(
-    signals: Signals, windows: list[slice], taps: int, pool: ThreadPoolExecutor
-) -> tuple[Correlations, dict[int, Correlations]]:
+    signals: Signals,
+    windows: list[slice],
+    taps: int,
+    geometry: _Geometry,
+    pool: ThreadPoolExecutor,
+) -> tuple[Correlations, dict[int, _Piece]]:
     """Add up the correlations of pieces, and of what pieces have with what follows them.
 
-    Where the windows lie end to end they are the pieces, and their correlations, by index, are
-    returned too, so that nothing is computed twice.
+    Where the windows lie end to end they are the pieces, and what is known of them is returned too,
+    by index, so that nothing is computed twice.
     """
     samples = signals.references.shape[-1]
     columns = signals.inputs + len(signals.estimates)
@@ -161,13 +168,13 @@ def _whole_track(
         rest = slice(windows[-1].stop, samples)
         pieces = [*windows, *([rest] if rest.start < rest.stop else [])]
 
-    def piece(place: slice) -> Correlations:
-        return Correlations.of(signals.excerpt(place)[None], signals.inputs, taps)
+    def piece(place: slice) -> _Piece:
+        return geometry.piece(signals.excerpt(place)[None], taps)
 
     total = _joints(signals, [place.stop for place in pieces[:-1]], taps)
     known = {}
     for index, part in enumerate(pool.map(piece, pieces)):
-        total = part if total is None else total + part
+        total = part.correlations if total is None else total + part.correlations
         if are_windows:
             known[index] = part
     assert total is not None
@@ -210,13 +217,41 @@ class _Projections:
 
 
 @dataclass(frozen=True)
+class _Piece:
+    """What the figures need of windows, instead of their samples.
+
+    Attributes
+    ----------
+    correlations : Correlations
+    levels, errors : Tensor ``[W, P]``
+        Energies of the references, and of the estimates less these.
+    """
+
+    correlations: Correlations
+    levels: Tensor
+    errors: Tensor
+
+
+@dataclass(frozen=True)
 class _Geometry:
     """Decomposes estimates and computes ratios of the parts' energies."""
 
     references: int
+    noises: int
     channels: int
     pairs: list[tuple[int, int]]
     sources_version: bool
+
+    def piece(self, signals: Tensor, taps: int) -> _Piece:
+        """Return what the figures need of windows ``[W, R + N + E, C, T]``."""
+        inputs = self.references + self.noises
+        levels, errors = [], []
+        for true, estimated in self.pairs:
+            target = signals[:, true]
+            levels.append(energy(target))
+            errors.append(energy(signals[:, inputs + estimated] - target))
+        correlations = Correlations.of(signals, inputs, taps)
+        return _Piece(correlations, torch.stack(levels, dim=1), torch.stack(errors, dim=1))
 
     def _inputs_of(self, reference: int) -> slice:
         return slice(reference * self.channels, (reference + 1) * self.channels)
@@ -254,10 +289,9 @@ class _Geometry:
             noise=noise,
         )
 
-    def figures(
-        self, projections: _Projections, correlations: Correlations, signals: Tensor
-    ) -> Tensor:
-        """Return ``[P, figures, W]`` for windows ``[W, R + N + E, C, T]``."""
+    def figures(self, projections: _Projections, piece: _Piece) -> Tensor:
+        """Return ``[P, figures, W]`` for windows."""
+        correlations = piece.correlations
         all_sources = correlations.block(slice(0, self.references * self.channels)).among
         explained = energies(projections.explained, correlations.among)  # [W, E]
         overlap = filters_overlap(projections.everything, correlations.towards)
@@ -267,22 +301,20 @@ class _Geometry:
             by_sources = energies(projections.by_sources, all_sources)
             snr = _ratio_db(by_sources, energies(projections.noise, correlations.among))
         interference = energies(projections.interference, all_sources)  # [W, P]
-        first_estimate = signals.shape[1] - correlations.estimates.shape[1]
         results = []
         for index, (true, estimated) in enumerate(self.pairs):
             own = correlations.block(self._inputs_of(true))
             one = slice(index, index + 1)
             image = energies(projections.image[:, one], own.among)[:, 0]
             sir = _ratio_db(image, interference[:, index])
-            target, estimate = signals[:, true], signals[:, first_estimate + estimated]  # [W, C, T]
             if self.sources_version:
                 towards = own.towards[:, :, estimated, None]  # [W, C, 1, C, L]
                 overlap = filters_overlap(projections.own[:, one], towards)[:, 0]
                 sdr = _ratio_db(image, correlations.estimates[:, estimated] - 2 * overlap + image)
                 isr = torch.full_like(sdr, torch.nan)
             else:
-                level = energy(target)
-                sdr = _ratio_db(level, energy(estimate - target))
+                level = piece.levels[:, index]
+                sdr = _ratio_db(level, piece.errors[:, index])
                 isr = _ratio_db(level, energies(projections.spatial[:, one], own.among)[:, 0])
             results.append(torch.stack([sdr, isr, sir, sar[:, estimated], snr[:, estimated]]))
         return torch.stack(results)

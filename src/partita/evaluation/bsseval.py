@@ -135,7 +135,7 @@ def bss_eval(
     ]
     if pairs:
         scored = score(
-            Signals(references[ours], noises, estimates[theirs]),
+            Signals(_chosen(references, ours), noises, _chosen(estimates, theirs)),
             windows,
             [(ours.index(true), theirs.index(estimated)) for true, estimated in pairs],
             taps=filter_samples,
@@ -157,6 +157,11 @@ def _check(signals: Tensor) -> Tensor:
     if not math.isfinite(float(signals.sum(dtype=torch.float64))):
         raise UsageError("signals to score hold NaN or infinite samples")
     return signals
+
+
+def _chosen(signals: Tensor, indices: list[int]) -> Tensor:
+    """Return some of the signals; all of them are not copied."""
+    return signals if len(indices) == len(signals) else signals[indices]
 
 
 def _windows(samples: int, window: int | None, hop: int | None) -> list[slice]:
