@@ -83,14 +83,14 @@ def kill(process: subprocess.Popen[bytes], moments: random.Random, notes: Path) 
         before = size_of(notes)
         while process.poll() is None and size_of(notes) == before:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(moments.uniform(0, 0.2))
     victim, pid = "driver", process.pid
     if moments.random() < 0.5 and (found := workers(process.pid)):
         victim, pid = "worker", moments.choice(found)
     if process.poll() is None:
         os.kill(pid, signal.SIGKILL)
     if victim == "worker":  # the run goes on; it is stopped a little later
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(moments.uniform(0, 0.2))
         process.kill()
     process.wait()
     return victim
