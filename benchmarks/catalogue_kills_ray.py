@@ -1,0 +1,151 @@
+"""Catalogues on Ray that are killed at random moments: nothing is lost, half-written or done twice.
+
+    python benchmarks/catalogue_kills_ray.py [--songs 200] [--kills 30]
+
+200 short songs, of which two are broken, one hangs and one takes all memory, on a Ray cluster of
+two workers. A worker, the command or Ray's node process (raylet or GCS) gets SIGKILL at a random
+moment, 30 times. After a worker the run goes on by itself; the command and the cluster are started
+again. In the end 196 songs are done and verified, 4 are reported, no file under a final name is
+shorter than its song, and no song was separated more often than it was in flight when something
+was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import partita
+from catalogue_kills import SECONDS, TESTS, check_files, report
+
+HARMFUL = ("broken", "torn", "hangs", "hoards")
+JOBS = 2
+NODE = ("raylet/raylet", "gcs/gcs_server")
+PATIENCE_S = 300.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--songs", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    sys.path.insert(0, str(TESTS))
+    from catalogue_songs import poison_plugin, write_songs
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        poison_plugin(folder / "site")
+        good = options.songs - len(HARMFUL)
+        write_songs(folder / "songs", good, seconds=SECONDS, names=HARMFUL)
+        root = Path(partita.__file__).parents[1]
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(root)])
+        os.environ["POISON_NOTES"] = str(folder / "notes")
+        os.environ["RAY_AUTH_MODE"] = "disabled"
+        os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "10"  # noqa: SIM112
+        command = [sys.executable, "-m", "partita", "catalogue"]
+        subprocess.run(
+            [*command, "plan", "songs", "--out", "manifest", "-q"], cwd=folder, check=False
+        )
+        words = ["run", "manifest", "--out", "stems", "-n", "poison", "--timeout", "3"]
+        run = [*command, *words, "--memory-mb", "1200", "--engine", "ray", "-q"]
+        killed = Counter[str]()
+        moments = random.Random(options.seed)
+        while killed.total() < options.kills:
+            with cluster(folder) as (address, head):
+                kill_often(run, address, head, folder, moments, killed, options.kills)
+        with cluster(folder) as (address, _):
+            last = subprocess.run([*run, "--address", address], cwd=folder, check=False)
+        report(folder, good, JOBS * killed.total(), killed, last.returncode)
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start Ray; on a busy machine it may need several attempts."""
+    from ray_head import ray_head
+
+    with contextlib.ExitStack() as stack:
+        for tries in range(5):
+            try:
+                address, head = stack.enter_context(ray_head(JOBS, [folder / "site"]))
+                break
+            except AssertionError:
+                print(f"Ray has not started, attempt {tries + 1}", flush=True)
+        yield address, head
+
+
+def kill_often(
+    run: list[str],
+    address: str,
+    head: subprocess.Popen[bytes],
+    folder: Path,
+    moments: random.Random,
+    killed: Counter[str],
+    kills: int,
+) -> None:
+    """Kill workers and commands until Ray's node process is killed, or often enough."""
+    from ray_head import descendants
+
+    driver = None
+    while killed.total() < kills:
+        if driver is None or driver.poll() is not None:
+            assert driver is None or driver.returncode != 1, "all songs ended before the last kill"
+            driver = subprocess.Popen([*run, "--address", address], cwd=folder)
+        wait_for_a_song(driver, folder / "notes", moments)
+        victim = moments.choice(["worker", "driver", "node"])
+        commands = descendants(head.pid)
+        pids = {
+            "driver": [driver.pid],
+            "worker": [pid for pid, text in commands.items() if "SongActor" in text],
+            "node": [pid for pid, text in commands.items() if any(n in text for n in NODE)],
+        }[victim]
+        if pids and driver.poll() is None:
+            os.kill(moments.choice(pids), signal.SIGKILL)
+            killed[victim] += 1
+            print(
+                f"{killed.total()}: {victim}; {size_of(folder / 'notes')} bytes noted", flush=True
+            )
+        if victim == "driver":
+            driver.wait()
+        check_files(folder)
+        if victim == "node" and pids:
+            break
+    if driver is not None:
+        ended = time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            driver.wait(PATIENCE_S)
+            print(
+                f"   the command ended after {time.monotonic() - ended:.0f} s: {driver.returncode}"
+            )
+        driver.kill()
+        driver.wait()
+
+
+def wait_for_a_song(driver: subprocess.Popen[bytes], notes: Path, moments: random.Random) -> None:
+    """Wait for a random moment: one in ten while a run starts, else while songs are separated."""
+    if moments.random() < 0.1:
+        time.sleep(moments.uniform(0, 10))
+        return
+    before = size_of(notes)
+    while driver.poll() is None and size_of(notes) == before:
+        time.sleep(0.01)
+    time.sleep(moments.uniform(0, 0.5))
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0: there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+if __name__ == "__main__":
+    main()
