@@ -134,6 +134,13 @@ def separate(
     precision: Annotated[
         str, typer.Option(help="Number format: auto, float32, bfloat16, float16.")
     ] = "auto",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="What computes the networks: torch, onnxruntime, or auto: onnxruntime for "
+            "exported files only."
+        ),
+    ] = "auto",
     sum_to_mix: Annotated[
         bool, typer.Option("--sum-to-mix", help="Make the stems add up to the mixture exactly.")
     ] = False,
@@ -233,6 +240,7 @@ def separate(
                 two_stems=two_stems,
                 device=device,
                 stage_cache=stage_cache,
+                runtime=runtime,
                 **settings,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,10 +27,11 @@ from partita.separation.stream import MixtureStream, Samples
 from partita.separation.windowed import Estimator, InferenceOptions, WindowedModel
 from partita.stem_names import choose_stems
 from partita.weights.cards import DEFAULT_MODEL
+from partita.weights.exported.load import AUTO, ONNXRUNTIME, check_runtime, load_for
+from partita.weights.exported.session import ExportedModel
 from partita.weights.external_checkpoints import name_with_config
 from partita.weights.plan import ModelPlan
 from partita.weights.resolve import resolve
-from partita.weights.store import load_model
 
 _BLOCK_SAMPLES = 1 << 16
 _OUT = "separated"
@@ -57,6 +59,7 @@ class MixtureSeparator:
         sum_to_mix: bool = False,
         wiener: int = 0,
         stage_cache: str | Path | StageCache | None = None,
+        runtime: str = AUTO,
     ) -> None:
         if isinstance(stems, str):
             stems = stems.split(",")
@@ -78,7 +81,10 @@ class MixtureSeparator:
         self._estimator: Estimator
         self.plan: ModelPlan | None = None
         self.sources: tuple[str, ...] = ()
+        check_runtime(runtime)
         if isinstance(model, nn.Module):
+            if runtime == ONNXRUNTIME:
+                raise UsageError("`runtime` is for names of weights, not for modules in memory")
             model = as_model(model, sources=sources, sample_rate=sample_rate, segment_s=segment_s)
             self._estimator = WindowedModel(model, options)
             check_windows(self._estimator, options)
@@ -95,9 +101,16 @@ class MixtureSeparator:
                 self.sources = self.plan.sources
                 chosen = choose_stems(self.sources, stems=stems, two_stems=two_stems)
                 part = part.needed({name for members in chosen.values() for name in members})
-            self._estimator = build_estimator(part, options, load_model, stage_cache)
+            load = functools.partial(load_for, runtime)
+            self._estimator = build_estimator(part, options, load, stage_cache)
+            self._check_precision(options.precision)
         self.sources = self.sources or self._estimator.sources
         self.stems = choose_stems(self.sources, stems=stems, two_stems=two_stems)
+
+    def _check_precision(self, precision: torch.dtype) -> None:
+        is_exported = any(isinstance(each.model, ExportedModel) for each in self.models)
+        if is_exported and precision != torch.float32:
+            raise UsageError("`precision`: exported models are computed in float32")
 
     def __repr__(self) -> str:
         name, stems = one_line(self._name), ", ".join(self.stems)

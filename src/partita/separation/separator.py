@@ -70,6 +70,9 @@ class Separator(MixtureSeparator):
     stage_cache : str or Path, optional
         A folder that keeps what chains estimate before their last models: chains of other last
         models compute the last ones only. It grows, and may be removed at any time.
+    runtime : str
+        What computes the networks: ``torch``, ``onnxruntime`` (CPU only), or ``auto``:
+        ``onnxruntime`` for exported files, ``torch`` for all others.
 
     Raises
     ------

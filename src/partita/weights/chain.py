@@ -15,6 +15,7 @@ from partita.errors import UnknownNameError, UsageError, one_line
 from partita.files import exists
 from partita.weights.bag_file import bag_file
 from partita.weights.cards import CARDS
+from partita.weights.exported.metadata import plan_file
 from partita.weights.external_checkpoints import checkpoint_file
 from partita.weights.web_names import HUB
 
@@ -107,6 +108,8 @@ def names_file(model: str) -> bool:
         return False
     if (bag := bag_file(model)) is not None:
         return exists(bag)
+    if plan_file(model) is not None:
+        return True
     path = checkpoint_file(model)
     return path is not None and exists(path)
 

@@ -27,7 +27,6 @@ from partita.weights.npm import read_package_member
 from partita.weights.onnx_file import OnnxGraph, read_graph
 from partita.weights.state_dicts import corrupt_if_unreadable
 
-ONNX_SUFFIX = ".onnx"
 #: Sources of the official network, which its files do not state.
 _CONFIG = {"sources": ["drums", "bass", "other", "vocals"]}
 #: The official file is 174 MB.
@@ -90,7 +89,7 @@ def state_from_file(path: Path) -> dict[str, Tensor]:
     """
     if not exists(path):
         raise WeightsUnavailableError(f"{one_line(path)}: no such checkpoint")
-    with corrupt_if_unreadable(path, "not an ONNX file of HTDemucs"):
+    with corrupt_if_unreadable(path, "not an ONNX file of HTDemucs or of partita export"):
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise ValueError

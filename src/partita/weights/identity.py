@@ -19,6 +19,7 @@ from partita.files import exists
 from partita.stem_names import is_source_name
 from partita.weights.card import Card
 from partita.weights.cards import get_card
+from partita.weights.exported.metadata import read_metadata, sources_of
 from partita.weights.external_checkpoints import (
     ExternalCheckpoint,
     ReadHeader,
@@ -36,6 +37,7 @@ from partita.weights.licences import (
 from partita.weights.msst_config import read_config
 from partita.weights.own_checkpoints import checkpoint_label, own_checkpoint
 from partita.weights.safetensors_header import read_header
+from partita.weights.suffixes import ONNX
 from partita.weights.web_models import local_checkpoint, pinned_model, stated_licence
 from partita.weights.web_names import is_web_name, web_name
 
@@ -90,6 +92,14 @@ class NamedModel:
         return own_checkpoint(self.name) if external is None else external
 
     @cached_property
+    def exported(self) -> Mapping[str, str] | None:
+        """What partita wrote into its ONNX file; None: it is no exported model."""
+        if not isinstance(self.file, ExternalCheckpoint):
+            return None
+        path = self.file.path
+        return read_metadata(path) if path.suffix.lower() == ONNX else None
+
+    @cached_property
     def card(self) -> Card:
         """The card of a model without a `file`."""
         return get_card(self.name)
@@ -106,6 +116,8 @@ class NamedModel:
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """Its stems."""
+        if self.exported is not None:
+            return sources_of(self.exported)
         if isinstance(self.file, ExternalCheckpoint):
             return _external_sources(self.file)
         if self.file is None:
@@ -122,6 +134,8 @@ class NamedModel:
         """
         if is_web_name(self.name):
             return hub_licence(stated_licence(self.name))
+        if self.exported is not None:
+            return _stated(self.exported.get("licence", ""))
         if isinstance(self.file, ExternalCheckpoint):
             return Licence("unknown", None)
         if self.file is None:
@@ -131,7 +145,7 @@ class NamedModel:
             stated = self.read(self.file).metadata.get("licence", "")
         except WeightsCorruptError:  # loading it reports why
             return None
-        return Licence(stated, allows_commercial_use(stated)) if stated else None
+        return _stated(stated)
 
     def require_commercial_use(self) -> None:
         """Refuse a model whose licence does not clearly allow commercial use.
@@ -175,6 +189,10 @@ class NamedModel:
             hashes.setdefault(config.name, "")
             hashes[config.name] = hashes[config.name] or cached_sha256(config)
         return digest_of(sorted(hashes.values()))
+
+
+def _stated(licence: str) -> Licence | None:
+    return Licence(licence, allows_commercial_use(licence)) if licence else None
 
 
 def checkpoint_sources(path: Path, read: ReadHeader = read_header) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from partita.models._protocol import SeparationModel
 from partita.weights.bag_file import check_member, segment_s
 from partita.weights.checkpoint import check_finite, tensors_faults
 from partita.weights.demucs_package import model_from_package
+from partita.weights.exported.metadata import read_metadata
+from partita.weights.exported.session import exported_model
 from partita.weights.external_checkpoints import ExternalCheckpoint, is_demucs
-from partita.weights.htdemucs_onnx import ONNX_SUFFIX, model_from_onnx
+from partita.weights.htdemucs_onnx import model_from_onnx
 from partita.weights.msst_config import MsstConfig, read_config
 from partita.weights.msst_family import MsstFamily, Shapes
 from partita.weights.msst_mdx23c import MDX23C
@@ -27,6 +29,7 @@ from partita.weights.msst_roformer import BS_ROFORMER, MEL_BAND_ROFORMER
 from partita.weights.msst_scnet import MASKED_SCNET, SCNET
 from partita.weights.safetensors_header import read_header
 from partita.weights.state_dicts import corrupt_if_unreadable, read_nested_state_dict
+from partita.weights.suffixes import ONNX
 
 #: The first family that recognises a checkpoint reads it.
 _FAMILIES: tuple[MsstFamily, ...] = (
@@ -60,8 +63,9 @@ def load_external(found: ExternalCheckpoint) -> SeparationModel:
             return model_from_package(found.path)
         check_member(found.path, found.config)
         return model_from_package(found.path, segment_s(found.config))
-    if found.path.suffix.lower() == ONNX_SUFFIX:
-        return model_from_onnx(found.path)
+    if found.path.suffix.lower() == ONNX:
+        is_ours = read_metadata(found.path) is not None
+        return exported_model(found.path) if is_ours else model_from_onnx(found.path)
     state, facts = _tensors(found.path)
     config = MsstConfig("", {}) if found.config is None else read_config(found.config)
     config = _completed(config, facts)

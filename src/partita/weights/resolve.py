@@ -17,6 +17,8 @@ from partita.weights.bag_file import bag_file, read_bag
 from partita.weights.card import BagMember, Card
 from partita.weights.cards import CARDS
 from partita.weights.chain import chain_label, holds_file, names_file, parse_chain
+from partita.weights.exported.metadata import plan_file
+from partita.weights.exported.plan_file import read_plan
 from partita.weights.external_checkpoints import check_folder
 from partita.weights.identity import NamedModel
 from partita.weights.plan import ChainPlan, EnsemblePlan, Member, ModelPlan, Part
@@ -78,6 +80,8 @@ class _Models:
         """Return the label of a model, a bag or the card of a chain."""
         if name in CARDS:
             return name
+        if plan_file(name) is not None:
+            return Path(name).resolve().name
         if (bag := bag_file(name)) is not None:
             return Path(name).resolve().name if Path(name).is_dir() else bag.stem
         return self.one(name).label
@@ -94,6 +98,8 @@ class _Models:
             members = [Member(self.chain(each.model), each.weights) for each in card.members]
             if members:
                 return EnsemblePlan(model, tuple(members), card.sources)
+        elif (described := plan_file(model)) is not None:
+            return read_plan(described, self.one)
         elif (path := bag_file(model)) is not None:
             return self._bag(model, read_bag(path))
         elif not is_web_name(model) and self.one(model).file is None:

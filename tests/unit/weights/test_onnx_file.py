@@ -178,8 +178,8 @@ def test_files_that_are_none(small, tmp_path):
     first, *others = (tensor_of(*each) for each in tensors.items())
     nan = tensor_of(next(iter(tensors)), next(iter(tensors.values())) * torch.nan)
     for content, fault in {
-        whole[:1000]: "not an ONNX file of HTDemucs",
-        b"": "not an ONNX file of HTDemucs",
+        whole[:1000]: r"not a readable ONNX file \(it is cut short\)",
+        b"": r"not a readable ONNX file \(it is empty\)",
         model(*others): "not the HTDemucs with four sources: it lacks ",
         model(first, *others, tensor_of("x", NAMED)): "it has an unexpected tensor x",
         model(nan, *others): "are NaN or infinite",

@@ -5,6 +5,7 @@ Nothing here imports PyTorch or ONNX Runtime.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -14,10 +15,13 @@ from pathlib import Path
 
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import exists
+from partita.stem_names import is_source_name
 from partita.weights.protobuf import bytes_field, fields, message
 
 #: Of the metadata and of what the network's inputs and outputs mean.
 FORMAT = "partita-onnx-1"
+#: In folders of exported models: how they are combined.
+PLAN_FILE = "partita-model.json"
 _GRAPH, _METADATA, _KEY, _VALUE = 7, 14, 1, 2  # fields of the model and of an entry
 _FORMAT_KEY, _DIGEST_KEY = "format", "sha256"
 _REQUIRED = ("model", "config", "sources", "sample_rate", "core", "least_samples", "digest")
@@ -50,7 +54,7 @@ def read_metadata(path: Path) -> Mapping[str, str] | None:
     """
     name = one_line(path)
     if not exists(path):
-        raise WeightsUnavailableError(f"{name}: no such file")
+        raise WeightsUnavailableError(f"{name}: no such checkpoint")
     try:
         found = _entries(path)
     except (OSError, ValueError) as error:
@@ -67,6 +71,8 @@ def read_metadata(path: Path) -> Mapping[str, str] | None:
         )
     if missing := [key for key in _REQUIRED if key not in found]:
         raise WeightsCorruptError(f"{name}: not an exported model (it lacks {missing[0]})")
+    if not _are_names(found["sources"]):
+        raise WeightsCorruptError(f"{name}: not an exported model (its sources are no names)")
     return found
 
 
@@ -125,18 +131,22 @@ def verify(path: Path) -> None:
 _ANY_DIGEST = _entry(_DIGEST_KEY, 64 * "0")
 
 
-def sources_of(path: Path, metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the stems of an exported model.
+def sources_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the stems of an exported model, as `read_metadata` has checked them."""
+    return tuple(json.loads(metadata["sources"]))
 
-    Raises
-    ------
-    WeightsCorruptError
-        They are not names.
-    """
+
+def plan_file(name: str) -> Path | None:
+    """Return the file that combines the models of a folder; None: the name is no such folder."""
+    with contextlib.suppress(OSError, ValueError):
+        path = Path(name) / PLAN_FILE
+        return path if name and path.is_file() else None
+    return None
+
+
+def _are_names(text: str) -> bool:
     try:
-        sources = json.loads(metadata["sources"])
-    except (ValueError, RecursionError) as error:
-        raise WeightsCorruptError(f"{one_line(path)}: not an exported model") from error
-    if not isinstance(sources, list) or not all(isinstance(name, str) for name in sources):
-        raise WeightsCorruptError(f"{one_line(path)}: not an exported model")
-    return tuple(sources)
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(names, list) and bool(names) and all(map(is_source_name, names))
