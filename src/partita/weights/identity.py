@@ -160,6 +160,8 @@ class NamedModel:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of model, configuration and weights."""
+        if self.exported is not None:
+            return digest_of(self.exported["digest"], self.exported["weights"])
         if is_web_name(self.name):
             return self._web_digest()
         if isinstance(self.file, ExternalCheckpoint):

@@ -24,7 +24,16 @@ FORMAT = "partita-onnx-1"
 PLAN_FILE = "partita-model.json"
 _GRAPH, _METADATA, _KEY, _VALUE = 7, 14, 1, 2  # fields of the model and of an entry
 _FORMAT_KEY, _DIGEST_KEY = "format", "sha256"
-_REQUIRED = ("model", "config", "sources", "sample_rate", "core", "least_samples", "digest")
+_REQUIRED = (
+    "model",
+    "config",
+    "sources",
+    "sample_rate",
+    "core",
+    "least_samples",
+    "digest",
+    "weights",
+)
 _MOST_CHARS = 1_000_000
 #: Names the file that holds a tensor's values, where the ONNX file does not.
 _ELSEWHERE = b"location"

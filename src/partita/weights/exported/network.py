@@ -19,6 +19,8 @@ from partita.models._protocol import SeparationModel, SongFacts
 _SIDE = 0.5  # neither ordinary stereo nor mono: the weight of the side signal is an input
 _LEVEL = 0.1
 _BATCH = 2
+#: Names of the dynamic axes.
+BATCH, LENGTH = "batch", "length"
 _LENGTH_S = 10.0  # of examples for models that see whole tracks
 
 
@@ -132,3 +134,31 @@ def _shallow_copy(model: SeparationModel) -> SeparationModel:
     other = type(model).__new__(type(model))
     other.__dict__.update(model.__dict__)
     return other
+
+
+def dynamic_axes(model: SeparationModel, usual: Example) -> dict[str, dict[int, str]]:
+    """Return the axes of each input that depend on the number of mixtures and on their length."""
+    names = input_names(model, usual)
+    batch = len(usual.inputs[0])
+    longer = example(model, usual.samples + usual.samples // 2)
+    more = example(model, usual.samples, batch=batch + 1)
+    axes = {}
+    for name, *tensors in zip(names, usual.inputs, more.inputs, longer.inputs, strict=True):
+        axes[name] = _differing(*tensors)
+    return axes
+
+
+def _differing(usual: Tensor, more: Tensor, longer: Tensor) -> dict[int, str]:
+    shapes = zip(usual.shape, more.shape, longer.shape, strict=True)
+    found = {}
+    for axis, (one, other, third) in enumerate(shapes):
+        if one != other:
+            found[axis] = BATCH
+        elif one != third:
+            found[axis] = LENGTH
+    return found
+
+
+def as_tuple(found: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the outputs of a network as a tuple."""
+    return (found,) if isinstance(found, Tensor) else tuple(found)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
-from partita.weights.exported.network import Example, Network, example, input_names, usual_samples
+from partita.weights.exported.network import (
+    Network,
+    dynamic_axes,
+    example,
+    input_names,
+    usual_samples,
+)
 from partita.weights.exported.operators import ExportableOperators
 
 #: Of the exported files. 17 is the first with Fourier transforms.
 OPSET = 17
-BATCH, LENGTH = "batch", "length"
 
 
 def onnx_graph(model: SeparationModel) -> bytes:
@@ -49,7 +52,7 @@ def onnx_graph(model: SeparationModel) -> bytes:
         found = network(*usual.inputs)
         count = len(found) if isinstance(found, tuple) else 1
         names = input_names(model, usual), [f"output_{n}" for n in range(count)]
-        axes = _dynamic_axes(model, usual, names[0])
+        axes = dynamic_axes(model, usual)
         file: Any = io.BytesIO()  # which works, though its type says paths only
         try:
             with ExportableOperators():
@@ -68,32 +71,3 @@ def onnx_graph(model: SeparationModel) -> bytes:
             raise UsageError(f"{model.registry_name} cannot be exported: {reason}") from error
     graph: bytes = file.getvalue()
     return graph
-
-
-def _dynamic_axes(
-    model: SeparationModel, usual: Example, names: list[str]
-) -> dict[str, dict[int, str]]:
-    """Return the names of the axes that depend on batch and length, by input and output."""
-    batch = len(usual.inputs[0])
-    longer = example(model, usual.samples + usual.samples // 2)
-    more = example(model, usual.samples, batch=batch + 1)
-    axes = {}
-    for name, *tensors in zip(names, usual.inputs, more.inputs, longer.inputs, strict=True):
-        axes[name] = _differing(*tensors)
-    return axes
-
-
-def _differing(usual: Tensor, more: Tensor, longer: Tensor) -> dict[int, str]:
-    shapes = zip(usual.shape, more.shape, longer.shape, strict=True)
-    found = {}
-    for axis, (one, other, third) in enumerate(shapes):
-        if one != other:
-            found[axis] = BATCH
-        elif one != third:
-            found[axis] = LENGTH
-    return found
-
-
-def as_tuple(found: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return the outputs of a network as a tuple."""
-    return (found,) if isinstance(found, Tensor) else tuple(found)

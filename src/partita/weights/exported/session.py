@@ -40,6 +40,8 @@ def new_session(content: str | bytes) -> Any:
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _NO_LOGS
+    # Quantised weights become float32 once, not at every call.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     # One window runs on each core, as with PyTorch: `partita.devices.worker_pool`.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:

@@ -17,8 +17,9 @@ from partita.files import whole_file
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import tensors_digest
 from partita.weights.exported.metadata import with_metadata
-from partita.weights.exported.network import Network, example, usual_samples
-from partita.weights.exported.onnx_graph import OPSET, as_tuple, onnx_graph
+from partita.weights.exported.network import Network, as_tuple, example, usual_samples
+from partita.weights.exported.onnx_graph import OPSET, onnx_graph
+from partita.weights.exported.quantise import FLOAT32, check_kind, quantised
 from partita.weights.exported.session import new_session
 
 #: Largest difference from PyTorch, relative to the largest number.
@@ -50,7 +51,13 @@ class ExportedFile:
 
 
 def export_network(
-    model: SeparationModel, path: Path, *, name: str = "", licence: str = "", digest: str = ""
+    model: SeparationModel,
+    path: Path,
+    *,
+    name: str = "",
+    licence: str = "",
+    digest: str = "",
+    quantise: str = FLOAT32,
 ) -> ExportedFile:
     """Write the network of a model, weights included, as an ONNX file.
 
@@ -66,6 +73,9 @@ def export_network(
         Of the weights, for the metadata.
     digest : str
         Of model and weights, by default that of all tensors.
+    quantise : str
+        How weights are stored: ``float32``, ``float16`` or ``int8``; see `quantised`. The float32
+        network is checked; `difference` is that of the smaller one.
 
     Raises
     ------
@@ -76,10 +86,19 @@ def export_network(
     OSError
         The file cannot be written.
     """
+    check_kind(quantise)
     model = model.eval()
     graph = onnx_graph(model)
     difference, least = check_graph(model, graph)
-    metadata = describe(model, name=name, licence=licence, digest=digest, least_samples=least)
+    if quantise != FLOAT32:
+        graph = quantised(graph, quantise)
+        difference = _difference(model, new_session(graph), usual_samples(model))
+        if not np.isfinite(difference):
+            raise ModelError(f"{model.registry_name}: cannot be computed with {quantise} weights")
+    metadata = {
+        **describe(model, name=name, licence=licence, digest=digest, least_samples=least),
+        "weights": quantise,
+    }
     content = with_metadata(graph, metadata)
     with whole_file(path) as partial:
         partial.write_bytes(content)
@@ -104,7 +123,7 @@ def describe(
         "core": model.core,
         "least_samples": str(least_samples),
         "opset": str(OPSET),
-        "weights": "float32",
+        "weights": FLOAT32,
         "licence": licence,
         "digest": digest or tensors_digest(model.state_dict()),
     }
