@@ -14,6 +14,7 @@ from partita.cli import (
     data,
     doctor,
     evaluate,
+    export,
     mix,
     models,
     separate,
@@ -43,6 +44,7 @@ app.command("compare", cls=Command, context_settings={"allow_extra_args": True})
 app.command("train", cls=Command)(train.train)
 app.add_typer(data.app, name="data", cls=Group)
 app.add_typer(catalogue.app, name="catalogue", cls=Group)
+app.command("export", cls=Command)(export.export)
 app.command("serve", cls=Command)(serve.serve)
 app.command("doctor", cls=Command)(doctor.doctor)
 

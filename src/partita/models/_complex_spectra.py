@@ -103,7 +103,7 @@ class ComplexModel(SeparationModel):
         seen : Tensor ``[batch, 2 channels, F, frames]``
             See `spectra`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no method `parts`")
+        raise NotImplementedError(f"{type(self).__name__} defines its spectra, not their parts")
 
     def spectra(self, seen: Tensor) -> Tensor:
         """Estimate spectra ``[batch, learned sources, channels, bins, frames]``, complex.

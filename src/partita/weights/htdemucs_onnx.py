@@ -71,7 +71,10 @@ def model_from_onnx(path: Path) -> SeparationModel:
         for each in (state, model.state_dict())
     )
     if fault := tensors_fault(found, expected):
-        raise WeightsCorruptError(f"{name}: not the HTDemucs with four sources: it {fault}")
+        raise WeightsCorruptError(
+            f"{name}: partita did not export it, and it is not the HTDemucs with four sources: "
+            f"it {fault}"
+        )
     check_finite(name, state)
     model.load_state_dict(state, strict=True, assign=True)
     return model.eval()

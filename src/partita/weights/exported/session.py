@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partita.errors import UsageError, WeightsCorruptError, one_line
+from partita.errors import ModelError, UsageError, WeightsCorruptError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel, SongFacts
 from partita.models._registry import find_model
@@ -155,7 +155,7 @@ def exported_model(path: Path) -> SeparationModel:
         least = int(metadata["least_samples"])
         if metadata["core"] != model.core:
             raise ValueError("its network is another part of the model than in this version")
-    except (ValueError, LookupError, RecursionError) as error:
+    except (ValueError, LookupError, RecursionError, ModelError) as error:
         raise WeightsCorruptError(f"{name}: not an exported model ({one_line(error)})") from error
     return ExportedModel(model, session_network(str(path), model), least)
 

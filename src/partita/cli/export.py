@@ -1,0 +1,121 @@
+"""``partita export``."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partita.cli.console import set_up_logging
+from partita.cli.licensing import CommercialOnly, check_licences
+from partita.errors import UsageError, one_line, write_error
+from partita.weights.aliases import own_name
+from partita.weights.plan import ModelPlan
+from partita.weights.resolve import resolve
+
+if TYPE_CHECKING:
+    from partita.export.quality import StemLoss
+
+_FLOAT32, _WEB = "float32", "web"
+
+
+def export(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Weights, a checkpoint, a training's folder, a chain or an ensemble.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The file; of several models, or a web page, the folder."),
+    ],
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="onnx, pt2 (torch.export), or web: a page that separates in the browser.",
+        ),
+    ] = "onnx",
+    quantise: Annotated[
+        str, typer.Option(help="Store weights of ONNX files as float32, float16 or int8.")
+    ] = _FLOAT32,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Songs, or a data set with true stems, on which to measure what --quantise costs.",
+            show_default="an example song",
+        ),
+    ] = None,
+    commercial_only: CommercialOnly = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+) -> None:
+    """Export a model for programs without PyTorch, checked against PyTorch."""
+    set_up_logging(verbose=verbose, quiet=quiet)
+    name = own_name(name)
+    plan = resolve(name)
+    check_licences([plan], commercial_only=commercial_only)
+    if check is not None and quantise == _FLOAT32:
+        raise UsageError("--check measures what --quantise float16 or int8 costs")
+    if format_ == _WEB:
+        _export_page(name, out, quantise, quiet=quiet)
+        return
+    from partita.export.export import export_model
+
+    def tell(model: str) -> None:
+        if not quiet:
+            print(f"{one_line(model)}: exporting and checking", flush=True)
+
+    try:
+        made = export_model(plan, out, format=format_, quantise=quantise, progress=tell)
+    except OSError as error:
+        raise write_error(out, error) from error
+    if not quiet:
+        for file in made:
+            print(
+                f"{one_line(file.path)}: {file.bytes / 1e6:.1f} MB, opset {file.opset}, "
+                f"within {file.difference:.0e} of PyTorch"
+                if format_ == "onnx"
+                else f"{one_line(file.path)}: {file.bytes / 1e6:.1f} MB, "
+                f"within {file.difference:.0e} of PyTorch"
+            )
+    if quantise != _FLOAT32:
+        _print_losses(plan, out, quantise, check)
+
+
+def _export_page(name: str, out: Path, quantise: str, *, quiet: bool) -> None:
+    if quantise != _FLOAT32:
+        raise UsageError("--quantise is for ONNX files")
+    from partita.export.web import export_page
+
+    page = export_page(name, out)
+    if not quiet:
+        print(f"{one_line(page.folder)}: {page.files} files, {page.size / 1e6:.1f} MB")
+
+
+def _print_losses(plan: ModelPlan, out: Path, quantise: str, songs: Path | None) -> None:
+    """Print what quantised weights cost, by stem, as medians over songs."""
+    from partita.export.quality import quantisation_losses
+
+    losses = list(quantisation_losses(plan, resolve(str(out)), songs))
+    count = len({each.song for each in losses})
+    print(f"{quantise} weights, 30 s of {count} {'song' if count == 1 else 'songs'}, medians:")
+    for stem in dict.fromkeys(each.stem for each in losses):
+        print(f"  {stem}: {_loss([each for each in losses if each.stem == stem])}")
+
+
+def _loss(losses: Sequence[StemLoss]) -> str:
+    agreement = statistics.median(each.agreement_db for each in losses)
+    text = f"{agreement:.1f} dB SDR against the stem of float32 weights"
+    known = [each for each in losses if each.lost_db is not None]
+    if known:
+        before = statistics.median(each.before_db or 0.0 for each in known)
+        lost = statistics.median(each.lost_db or 0.0 for each in known)
+        text += f"; {lost:.3f} dB SDR lost of {before:.2f}"
+    return text
