@@ -59,7 +59,8 @@
       const [format, bits] = $("export-format").value.split(" ");
       const recipe = $("export-what").value;
       const { speed, semitones } = this.player.engine.wanted;
-      const wish = recipe ? { recipe } : balanceOf(this.player.lanes.lanes);
+      const wish = recipe ? { recipe } : { ...balanceOf(this.player.lanes.lanes), click_db: this.player.music.clickDb };
+      if (this.player.music.hasBeats && $("export-click").checked) wish.click = true;
       return { ...wish, format, bits: bits || null, speed, pitch: semitones, loudness: $("export-loud").checked ? LOUDNESS_LUFS : null };
     }
 

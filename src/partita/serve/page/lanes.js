@@ -6,6 +6,7 @@
   const SHORTEST_DRAG_PX = 5;
   const LOWEST_DB = -40;
   const SHORTEST_VIEW_S = 1;
+  const CLOSEST_BEATS_PX = 12;
 
   /** Level of a slider from 0 to 100 % and on to +6 dB; 0: silence. */
   function levelOf(decibels) {
@@ -121,6 +122,8 @@
       Object.assign(this, { frame, seek, mark, choose, tell, lanes: [], seconds: 1, view: { start: 0, end: 1 } });
       this.cursor = frame.querySelector(".cursor");
       this.shade = frame.querySelector(".region");
+      this.beats = null;
+      this.grid = frame.querySelector(".grid");
       this.dragged = null;
       frame.addEventListener("pointerdown", (event) => this._down(event));
       frame.addEventListener("pointermove", (event) => this._move(event));
@@ -154,6 +157,35 @@
       const { view, seconds, loudest, hasPictures, pieces } = this;
       const state = { view, seconds, loudest, hasPictures, pieces };
       this.lanes.forEach((lane, n) => lane.draw(this.signals[n], state).catch((error) => this.tell(error.message)));
+      this._drawBeats();
+    }
+
+    /** Show where beats are, as far as there is room for them: {beats_s, beats_in_bar, one}; null: nowhere. */
+    setBeats(beats) {
+      this.beats = beats;
+      this._drawBeats();
+    }
+
+    _drawBeats() {
+      const box = this._box();
+      this.grid.hidden = !this.beats || !box;
+      if (this.grid.hidden) return;
+      const scale = window.devicePixelRatio || 1;
+      const { start, end } = this.view;
+      Object.assign(this.grid.style, { left: `${box.left}px`, width: `${box.width}px` });
+      this.grid.width = Math.round(box.width * scale);
+      this.grid.height = 1;
+      const context = this.grid.getContext("2d");
+      const { beats_s: beats, beats_in_bar: bar, one } = this.beats;
+      const shown = beats.filter((beat) => beat >= start && beat < end).length;
+      const isClose = shown * CLOSEST_BEATS_PX < box.width;
+      context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink");
+      beats.forEach((beat, n) => {
+        const isOne = one !== null && (n - one) % bar === 0;
+        if (beat < start || beat >= end || !(isClose || (isOne && shown * CLOSEST_BEATS_PX < bar * box.width))) return;
+        context.globalAlpha = isOne ? 0.5 : 0.18;
+        context.fillRect(Math.round(((beat - start) / (end - start)) * this.grid.width), 0, Math.max(1, Math.round(scale)), 1);
+      });
     }
 
     show(time, region, isLooping) {

@@ -55,7 +55,7 @@
           continue;
         }
         if (!this.rows.has(id)) this._insert(song);
-        this.rows.get(id).show(this.store.jobsOf(song));
+        this.rows.get(id).show(this.store.jobsOf(song), song.music);
       }
       document.getElementById("empty").hidden = this.store.songs.size > 0;
     }
@@ -94,16 +94,20 @@
       separate.title = "With the model that is chosen above";
       const remove = sureButton("Delete", "Delete for good?", () => library.act(server.delete(`/api/songs/${song.id}`)));
       for (const [button, verb] of [[separate, "Separate"], [remove, "Delete"]]) button.setAttribute("aria-label", `${verb} ${song.name}`);
+      this.facts = element("span", { class: "muted length" });
       this.list = element("ul", { class: "jobs", "aria-label": `Separations of ${song.name}` });
       this.item = element("li", { class: "song" },
         element("div", { class: "song-head" },
           element("p", { class: "song-name" }, song.name),
+          this.facts,
           element("span", { class: "muted length" }, partita.clock(song.duration_s)),
           element("span", { class: "buttons" }, separate, remove)),
         this.list);
     }
 
-    show(jobs) {
+    show(jobs, music) {
+      const { tempo_bpm: tempo, key } = music || {};
+      this.facts.textContent = [tempo && `${Math.round(tempo)} BPM`, key].filter(Boolean).join(" · ");
       const there = new Set(jobs.map((job) => job.id));
       for (const [id, row] of this.jobs) {
         if (there.has(id)) continue;

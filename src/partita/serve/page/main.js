@@ -20,7 +20,10 @@
       headroom: facts.headroom,
       models: new Map(models.map((model) => [model.name, model])),
       source: server,
+      keys: facts.keys,
+      findsTempo: facts.finds_tempo,
     });
+    store.addEventListener("change", (event) => player.songChanged(store.songs, event.songs));
     store.addEventListener("away", () => ($("connection").hidden = false));
     store.addEventListener("back", () => ($("connection").hidden = true));
     store.listen();

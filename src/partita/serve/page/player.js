@@ -15,16 +15,20 @@
   class Player {
     /** @param headroom  by what pieces are quieter
      * @param models  name → facts
-     * @param source  where separations come from: find(id) promises {job, song}, loadPiece is for pieces.js
+     * @param source  where separations come from: find(id) promises {job, song}, loadPiece is for pieces.js;
+     *     correct(song, correction) promises the song, if it can be put right
+     * @param keys  names of all keys, see music.js
+     * @param findsTempo  whether the source estimates tempo and key
      */
-    constructor({ headroom, models, source }) {
-      Object.assign(this, { headroom, models, source, engine: null, job: null, turn: 0 });
+    constructor({ headroom, models, source, keys = [], findsTempo = true }) {
+      Object.assign(this, { headroom, models, source, findsTempo, engine: null, job: null, turn: 0 });
       this.lanes = new partita.Lanes($("lanes"), {
         seek: (time) => this.engine.seek(time),
         mark: (region, isFinal) => this.setRegion(region, isFinal),
         choose: (lane) => this.choose(lane),
         tell: (text) => this.tell(text),
       });
+      this.music = new partita.Music(this, source, keys);
       this.exports = new partita.Exports(this);
       this._listen();
     }
@@ -38,7 +42,7 @@
       Object.assign(this, { job, song, region: null, isLooping: false, isNull: false, isOriginal: false });
       this._tellFacts();
       const { samples, ...coding } = song.player;
-      this.engine = new partita.Engine("", coding, this.source.loadPiece);
+      this.engine = new partita.Engine("", coding, (base, key) => this.music.loadPiece(key) || this.source.loadPiece(base, key));
       this.engine.addEventListener("change", () => this.render());
       this.engine.addEventListener("error", (event) => this.tell(event.message));
       const pieces = Math.ceil(samples / coding.piece);
@@ -54,6 +58,7 @@
       this.lanes.load(lanes, job.result.stems.map((stem) => signals[stem.name]), this.engine.duration, this.engine.pieces);
       this.choose(lanes[0]);
       this._setTempo(1, 0);
+      this.music.open(song.music, this.findsTempo);
       this.tell("");
       this._tellQuality();
       this.exports.open(job, song).catch((error) => this.tell(error.message));
@@ -66,6 +71,7 @@
     close() {
       this.turn++;
       if (!this.engine) return;
+      this.music.close();
       this.engine.pause();
       if (this.engine.context) this.engine.context.close();
       this.engine = null;
@@ -81,6 +87,33 @@
     choose(lane) {
       this.chosen = lane;
       for (const each of this.lanes.lanes) each.item.classList.toggle("chosen", each === lane);
+    }
+
+    /** Show what another page, or another separation, has told of the song. */
+    async songChanged(songs, ids) {
+      if (!this.engine || !ids.has(this.song.id) || !songs.has(this.song.id)) return;
+      const known = JSON.stringify(songs.get(this.song.id).music);
+      if (known === this.told) return;
+      const isFirst = this.told === undefined;
+      this.told = known;
+      if (isFirst) return;
+      const { song, engine } = this;
+      const found = await this.source.find(this.job.id).catch(() => null);
+      if (found && engine === this.engine) this.music.learn(found.song.music);
+    }
+
+    /** The click is another signal, of other beats. */
+    beatsChanged() {
+      if (!this.engine) return;
+      const { samples, piece } = this.song.player;
+      const signal = { folder: `click/${this.music.version}`, samples, pieces: Math.ceil(samples / piece), scale: 1 };
+      if (this.music.hasBeats) this.engine.signals.set(this.music.signal, signal);
+      this.lanes.setBeats(this.music.hasBeats ? this.music.found : null);
+      this._heardChanged();
+    }
+
+    clickChanged() {
+      this._heardChanged();
     }
 
     playOrPause() {
@@ -190,9 +223,11 @@
     /* Stems may be quieter than in the song, so that they do not clip. */
     _mix() {
       const made = 10 ** (this.job.result.gain_db / 20);
-      if (this.isOriginal) return { [MIXTURE]: 1 };
+      const click = { [this.music.signal]: this.music.clickLevel };
+      if (this.isOriginal) return { [MIXTURE]: 1, ...click };
       const levels = this.lanes.lanes.map((lane) => [lane, this.isNull ? -1 : this.isHeard(lane) ? lane.level : 0]);
       const mix = Object.fromEntries(levels.map(([lane, level]) => [lane.stem.name, level / made]));
+      if (!this.isNull) Object.assign(mix, click);
       if (this.isNull) {
         for (const lane of this.lanes.lanes) this.engine.setPan(lane.stem.name, 0);
         mix[MIXTURE] = 1;
@@ -220,6 +255,7 @@
       } catch (error) {
         this.tell(error.message);
       }
+      this.music.render();
     }
 
     _tellFacts() {
@@ -291,6 +327,9 @@
         o: () => this.toggleOriginal(),
         z: () => this.toggleZoom(),
         v: () => this.togglePictures(),
+        b: () => this.music.startBar(),
+        c: () => this.music.toggleCountIn(),
+        k: () => this.music.toggleClick(),
         Escape: () => this.setRegion(null, true),
       };
       lanes.slice(0, 9).forEach((lane, n) => (keys[n + 1] = () => lane.toggle("isSolo")));

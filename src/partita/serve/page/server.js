@@ -118,6 +118,7 @@ window.partita = window.partita || {};
     get: (path) => request("GET", path),
     post: (path, body, key) => request("POST", path, { body, key }),
     delete: (path) => request("DELETE", path),
+    correct: (song, correction) => request("PUT", `/api/songs/${song.id}/correction`, { body: correction }),
   };
   partita.Store = Store;
 })();

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from partita import __version__
 from partita.errors import UsageError
 from partita.mixing.output import zip_stream
-from partita.mixing.tempo_key import Correction
+from partita.mixing.tempo_key import KEYS, Correction
 from partita.serve.intake import Intake
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, NotFoundError
@@ -136,6 +136,7 @@ class Service:
             "quota_bytes": self.limits.quota_bytes,
             "free_bytes": shutil.disk_usage(self.library.folder).free,
             "headroom": HEADROOM,
+            "keys": KEYS,
             "finds_tempo": find_spec("sonara") is not None,
         }
         return JSONResponse(found, headers=_FRESH)

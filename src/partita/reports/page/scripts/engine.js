@@ -8,6 +8,8 @@
  *   engine.warm(["a", "b"]);           // what may be switched to next: decoded ahead
  *   engine.play();  engine.pause();  engine.seek(12.5);                       // in seconds
  *   engine.setLoop({start: 10, end: 14});  engine.setLoop(null);
+ *   engine.leadIn = (place, begin) => ({seconds, stop});   // what is heard before a play, or a repetition, from
+ *                                      // a place in the song on; begins at `begin` of the clock; null: nothing
  *   engine.time, engine.duration, engine.playing, engine.mix, engine.loop, engine.volume
  *   new partita.Engine(base, coding, load)   // pieces from elsewhere than scripts: see pieces.js
  *   engine.output                      // GainNode, null before the first play: for meters
@@ -36,7 +38,7 @@
       this.mix = new Map();
       this.pans = new Map();
       this.warmed = [];
-      this.loop = null;
+      this.loop = this.leadIn = null;
       this.playing = false;
       this.duration = 0;
       this._volume = this._speed = 1;
@@ -106,7 +108,7 @@
       const late = setTimeout(() => turn === this._turn && this._complain(), PATIENCE_MS);
       await Promise.all([this._open().resume(), ready]);
       clearTimeout(late);
-      if (turn === this._turn) this._jump(this._place);
+      if (turn === this._turn) this._jump(this._place, true);
     }
 
     _complain() {
@@ -197,7 +199,9 @@
     /* The first sample of the clock that an order given now can reach, and that no ramp is on. */
     _soon() {
       const rate = this.coding.sampleRate;
-      return Math.ceil(Math.max(this.context.currentTime + AHEAD_S, this._lastRamp) * rate) / rate;
+      const soon = Math.max(this.context.currentTime + AHEAD_S, this._lastRamp);
+      const rising = this._takes.find((take) => take.begin <= soon && soon < take.begin + RAMP_S);
+      return Math.ceil((rising ? rising.begin + RAMP_S : soon) * rate) / rate;
     }
 
     _here() {
@@ -207,7 +211,8 @@
     _sampleAt(time) {
       const begun = this._takes.filter((take) => take.begin <= time);
       const take = begun[begun.length - 1] || this._takes[0];
-      return Math.max(take.from, take.sampleAt(time));
+      const led = take.end <= time && this._takes.find((each) => each.begin > time); // the next is led in
+      return led ? led.from : Math.max(take.from, take.sampleAt(time));
     }
 
     /* Numbers of the pieces that sound at a sample: two where they overlap. */
@@ -233,11 +238,11 @@
     }
 
     /* Begin a take at a sample, or (null) at the one that would be heard then anyway. */
-    _jump(sample) {
+    _jump(sample, isLed = false) {
       const at = this._soon();
       const from = sample === null ? this._sampleAt(at) : sample;
       this._closeAll(at);
-      this._begin(at, from);
+      this._begin(at, from, isLed);
       this._lastRamp = at + RAMP_S;
       this._waiting = false;
       if (this._timer === null) this._timer = setInterval(() => this._tick(), TICK_MS);
@@ -245,9 +250,13 @@
       this._changed();
     }
 
-    _begin(at, from) {
-      const take = new Take(this.context, this.output, at, from, this.coding.sampleRate * this._speed, this._speed);
-      take.setMix(this.mix, this.signals, this.pans, at);
+    _begin(at, from, isLed) {
+      const rate = this.coding.sampleRate;
+      const lead = isLed && this.leadIn ? this.leadIn(from / rate, at) : null;
+      const begin = lead ? Math.round((at + lead.seconds) * rate) / rate : at;
+      const take = new Take(this.context, this.output, begin, from, rate * this._speed, this._speed);
+      take.lead = lead;
+      take.setMix(this.mix, this.signals, this.pans, begin);
       this._takes.push(take);
       return take;
     }
@@ -284,7 +293,7 @@
       while (last.from < end && last.timeOf(end) < now + HORIZON_S) {
         const at = last.timeOf(end);
         last.close(at);
-        last = this._begin(at, start);
+        last = this._begin(at, start, true);
       }
     }
 

@@ -53,6 +53,7 @@
     constructor(context, output, begin, from, rate, speed) {
       Object.assign(this, { context, begin, from, rate, speed, end: Infinity, voices: new Map() });
       this.gone = []; // voices that fade out
+      this.lead = null; // what is heard before
       this.gain = context.createGain();
       this.gain.gain.value = 0;
       this.gain.gain.setValueAtTime(0, begin);
@@ -98,6 +99,7 @@
     }
 
     drop() {
+      if (this.lead) this.lead.stop();
       for (const voice of [...this.voices.values(), ...this.gone]) {
         for (const node of voice.nodes) node.stop();
       }
