@@ -117,9 +117,8 @@
     render() {
       const { found } = this;
       $("music").hidden = !found;
-      for (const id of ["export-click-label", "click-label", "count-in"]) $(id).hidden = !this.hasBeats;
-      for (const each of document.querySelectorAll(".puts-right")) each.hidden = !this.source.correct;
-      for (const each of document.querySelectorAll(".of-beats")) each.hidden ||= !this.hasBeats;
+      $("player").classList.toggle("has-beats", this.hasBeats);
+      $("player").classList.toggle("is-fixed", !this.source.correct);
       $("count-in").setAttribute("aria-pressed", this.isCounting);
       if (this.player.engine) this.player.engine.leadIn = this.isCounting && this.hasBeats ? (place, begin) => this.countIn(place, begin) : null;
       if (found) this._tell();
@@ -134,13 +133,14 @@
       const key = keys.indexOf(found.key);
       const heard = keys[12 * (key >= 12) + ((key + semitones + 24) % 12)];
       $("key-heard").textContent = key >= 0 && semitones ? `heard in ${heard}` : "";
-      const { tempo_factor: factor } = found.correction || { tempo_factor: 1 };
+      const { tempo_factor: factor } = this.correction;
       $("tempo-half").disabled = factor / 2 < FACTORS[0];
       $("tempo-double").disabled = factor * 2 > FACTORS[1];
     }
 
     _take(music) {
       this.found = music;
+      this.correction = (music && music.correction) || { tempo_factor: 1 };
       this.version++;
       if (music) this._offer();
       this.player.beatsChanged();
@@ -165,17 +165,19 @@
     }
 
     _scale(by) {
-      this._correct({ tempo_factor: this.found.correction.tempo_factor * by });
+      this._correct({ tempo_factor: this.correction.tempo_factor * by });
     }
 
     async _correct(change) {
       const { song } = this.player;
+      const wanted = (this.correction = { ...this.correction, ...change }); // one may follow before the answer
       try {
-        const { music } = await this.source.correct(song, { ...this.found.correction, ...change });
-        if (song === this.player.song) this._take(music);
+        const { music } = await this.source.correct(song, wanted);
+        if (wanted === this.correction) this._take(music);
       } catch (error) {
+        if (wanted !== this.correction) return;
         this.player.tell(error.message);
-        this._offer();
+        this._take(this.found);
       }
     }
 
