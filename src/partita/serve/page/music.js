@@ -38,9 +38,14 @@
       $("music-note").textContent = music || finds ? "" : "Tempo, beats and key need sonara on the server: pip install sonara";
     }
 
+    /** Whether something, without its beats, is known already. */
+    knows(music) {
+      return JSON.stringify(music) === JSON.stringify(this.found && { ...this.found, beats_s: undefined });
+    }
+
     /** Take what is known now, and go on clicking. */
     learn(music) {
-      if (JSON.stringify(music) !== JSON.stringify(this.found)) this._take(music);
+      this._take(music);
     }
 
     close() {

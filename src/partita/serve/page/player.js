@@ -92,14 +92,10 @@
     /** Show what another page, or another separation, has told of the song. */
     async songChanged(songs, ids) {
       if (!this.engine || !ids.has(this.song.id) || !songs.has(this.song.id)) return;
-      const known = JSON.stringify(songs.get(this.song.id).music);
-      if (known === this.told) return;
-      const isFirst = this.told === undefined;
-      this.told = known;
-      if (isFirst) return;
-      const { song, engine } = this;
+      if (this.music.knows(songs.get(this.song.id).music)) return;
+      const { engine } = this;
       const found = await this.source.find(this.job.id).catch(() => null);
-      if (found && engine === this.engine) this.music.learn(found.song.music);
+      if (found && engine === this.engine) this.music.learn(found.song.music || null);
     }
 
     /** The click is another signal, of other beats. */

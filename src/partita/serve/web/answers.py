@@ -87,14 +87,15 @@ def song_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any]:
 
 
 def music_json(song: SongRecord, *, whole: bool = False) -> dict[str, Any] | None:
-    """Return tempo and key, as corrected; `whole`: with the beats and the correction."""
+    """Return tempo and key, as corrected; `whole`: with the beats."""
     found = song.corrected
     if found is None:
         return None
     values = dataclasses.asdict(found)
-    beats = {name: values.pop(name) for name in ("beats_s", "one")}
+    beats = values.pop("beats_s")
+    values["correction"] = dataclasses.asdict(song.correction)
     if whole:
-        values |= {**beats, "correction": dataclasses.asdict(song.correction)}
+        values["beats_s"] = beats
     return values
 
 

@@ -42,9 +42,14 @@ _SCHEMAS = {
         tempo_bpm=_MAYBE_NUMBER,
         is_tempo_sure={"type": "boolean", "description": "Whether the beats are regular."},
         beats_in_bar=_INTEGER,
+        one={
+            "type": ["integer", "null"],
+            "description": "Index of a beat that begins a bar; null: unknown.",
+        },
         key={**_MAYBE_TEXT, "enum": [*KEYS, None]},
         is_key_sure={"type": "boolean", "description": "Whether no other key fits as well."},
         other_keys=_list(_TEXT),
+        correction=_ref("Correction"),
     ),
     "Correction": {
         "type": "object",
