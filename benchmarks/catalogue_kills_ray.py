@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import partita
-from catalogue_kills import SECONDS, TESTS, check_files, report
+from catalogue_kills import SECONDS, TESTS, check_files, report, size_of
 
 HARMFUL = ("broken", "torn", "hangs", "hoards")
 JOBS = 2
@@ -107,7 +107,7 @@ def kill_often(
         pids = {
             "driver": [driver.pid],
             "worker": [pid for pid, text in commands.items() if "SongActor" in text],
-            "node": [pid for pid, text in commands.items() if any(n in text for n in NODE)],
+            "node": [pid for pid, text in commands.items() if text.split(" ")[0].endswith(NODE)],
         }[victim]
         if pids and driver.poll() is None:
             os.kill(moments.choice(pids), signal.SIGKILL)
@@ -140,11 +140,6 @@ def wait_for_a_song(driver: subprocess.Popen[bytes], notes: Path, moments: rando
     while driver.poll() is None and size_of(notes) == before:
         time.sleep(0.01)
     time.sleep(moments.uniform(0, 0.5))
-
-
-def size_of(path: Path) -> int:
-    """Return the size of a file; 0: there is none."""
-    return path.stat().st_size if path.exists() else 0
 
 
 if __name__ == "__main__":

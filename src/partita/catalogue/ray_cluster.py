@@ -62,7 +62,8 @@ def _connect(ray: Any, address: str, cores: int) -> None:
     except Exception as error:
         text = f"no Ray cluster at {one_line(address)}: {one_line(error)}"
         raise UsageError(text) from error
-    with contextlib.suppress(ValueError):  # not the main thread: Ray has left it alone, too
+    with contextlib.suppress(ValueError, TypeError):
+        # In the main thread Ray has set one. In other threads it has not, and none can be set.
         signal.signal(signal.SIGTERM, handler)
     _silence()
 

@@ -160,7 +160,7 @@ def test_the_command(cluster, run, tmp_path):
     write_songs(tmp_path / "songs", 2)
     assert run("catalogue", "plan", "songs", "--out", "manifest").status == 0
     words = ("catalogue", "run", "manifest", "--out", "stems", "-n", "hpss", "--json")
-    result = run(*words, "--engine", "ray", "--cores", "1")
+    result = run(*words, "--engine", "ray", "--jobs", "1", "--cores", "1", "--songs", "2")
     assert (result.status, result.err) == (0, "")
     records = [json.loads(line) for line in result.out.splitlines()]
     assert [record["outcome"] for record in records] == ["done", "done"]
