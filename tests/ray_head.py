@@ -21,11 +21,12 @@ def ray_head(cores: int, paths: list[Path]):
         # Of Ray's sockets, whose paths must be short. Ended processes may still write there.
         folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        port, metrics = free_ports(2)
+        port, metrics, client = free_ports(3)
         words = [
             *("start", "--head", "--block", f"--port={port}", f"--num-cpus={cores}"),
             *("--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"),
-            f"--metrics-export-port={metrics}",
+            *("--no-monitor", "--include-log-monitor=false"),  # less to start
+            *(f"--metrics-export-port={metrics}", f"--ray-client-server-port={client}"),
             *(f"--object-store-memory={80 * 2**20}", f"--temp-dir={folder}"),
         ]
         paths = [*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])]
