@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from partita.errors import UsageError, one_line
 
 #: Songs of one file of the plan: what is in memory at once.
 SHARD_SONGS = 1000
+_SHARD = re.compile(r"/plan/\d{5,}\.jsonl$")
 _PLAN, _RUN = "plan.json", "run.json"
 _LAYOUT = "partita-catalogue-1"
 _READERS = 16  # at once: object stores answer each request late, and many together
@@ -87,9 +89,14 @@ class Manifest:
             raise self._taken()
 
     def require_empty(self) -> None:
-        """Raise UsageError if anything is at this address."""
-        if next(self._files.list(self.address), None) is not None:
-            raise self._taken()
+        """Raise UsageError if anything is at this address but what a killed plan left."""
+        left = []
+        for found in self._files.list(self.address):
+            if not _SHARD.search(found.address.replace("\\", "/")):
+                raise self._taken()
+            left.append(found.address)
+        for address in left:
+            self._files.remove(address)
 
     def header(self) -> PlanHeader:
         """Return what was planned.

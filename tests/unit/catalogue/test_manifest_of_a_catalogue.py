@@ -44,6 +44,19 @@ def test_a_plan_is_never_overwritten(manifest):
     assert len(list(manifest.songs())) == 3
 
 
+def test_what_a_killed_plan_left_is_replaced_and_nothing_else(manifest, tmp_path):
+    (tmp_path / "manifest/plan.json").unlink()
+    manifest.require_empty()
+    assert not list((tmp_path / "manifest/plan").iterdir())
+    manifest.write_plan([[planned(4)]], HEADER)
+    with pytest.raises(UsageError, match="is not empty"):
+        manifest.require_empty()
+    (tmp_path / "manifest/plan.json").rename(tmp_path / "manifest/mine.json")
+    with pytest.raises(UsageError, match="is not empty"):
+        manifest.require_empty()
+    assert len(list((tmp_path / "manifest/plan").iterdir())) == 1
+
+
 def test_without_a_plan_the_error_says_how_to_make_one(tmp_path):
     with pytest.raises(UsageError, match="holds no plan: partita catalogue plan"):
         Manifest(str(tmp_path)).header()
