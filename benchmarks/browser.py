@@ -11,8 +11,10 @@ the browser threads.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import http.server
+import os
 import shutil
 import tempfile
 import threading
@@ -26,6 +28,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import partita
 from partita.export.web import export_page
+from partita.weights.resolve import resolve
 
 _ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -60,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         began = time.perf_counter()
-        page = export_page(options.model, folder / "page")
+        page = export_page(resolve(options.model), folder / "page")
         print(f"| page | {page.files} files, {page.size / 1e6:.1f} MB |")
         print(f"| export | {time.perf_counter() - began:.1f} s |")
         mixture = excerpt(options.song, options.seconds, folder / "song.wav")
@@ -96,17 +99,33 @@ def in_browser(folder: Path, song: Path) -> dict[str, np.ndarray]:
         page = browser.new_page(accept_downloads=True)
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         for visit in ("first song, models loaded", "second song"):
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), children_cpu_s()
             page.set_input_files("#files", song)
             # With one song the player opens by itself.
             page.wait_for_selector("#downloads button", timeout=_MOST_MS)
-            print(f"| {visit} | {time.perf_counter() - began:.1f} s |")
+            spent = time.perf_counter() - began, children_cpu_s() - cpu
+            print(f"| {visit} | {spent[0]:.1f} s (CPU {spent[1]:.1f} s) |")
             stems = saved(page)
             page.click(".back")
             page.click("#songs button")
         browser.close()
         server.shutdown()
     return stems
+
+
+def children_cpu_s() -> float:
+    """Return the CPU time of all processes that this one has started, and theirs; Linux only."""
+    parents, times = {}, {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # one that has ended
+            number, fields = int(file.parent.name), file.read_text().rpartition(")")[2].split()
+            parents[number] = int(fields[1])
+            times[number] = int(fields[11]) + int(fields[12])
+    found = {os.getpid()}
+    while more := {each for each, parent in parents.items() if parent in found} - found:
+        found |= more
+    ticks = sum(times[each] for each in found - {os.getpid()})
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def saved(page: Page) -> dict[str, np.ndarray]:

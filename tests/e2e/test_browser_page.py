@@ -5,6 +5,7 @@ import contextlib
 import functools
 import http.server
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from partita.dsp.stereo import StereoMeter
 from partita.errors import WeightsUnavailableError
 from partita.models import create_model
 from partita.weights.checkpoint import save_checkpoint
+from partita.weights.resolve import resolve
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -80,7 +82,7 @@ def address(browser, chain, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("page")
     try:
-        export_page(chain, folder)
+        export_page(resolve(chain), folder)
     except WeightsUnavailableError as error:
         pytest.skip(f"no ONNX Runtime for browsers: {error}")
     with static_server(folder) as found:
@@ -151,6 +153,10 @@ def test_stems_are_those_of_python(watched, chain, song, panned, tmp_path, kind,
     whole = np.broadcast_to(mixture, stem.shape)
     assert agreement_db(whole, sum(found.values())) > 100
     if kind == "stereo":
+        with watched.page.expect_download() as zipped:
+            watched.page.click("#downloads button:has-text('all stems')")
+        with zipfile.ZipFile(zipped.value.path()) as archive:
+            assert archive.namelist() == [f"stereo - {name}.wav" for name in found]
         assert serious_findings(watched.page) == []
         watched.page.locator(".skip").press("Enter")  # which does not leave the song
     watched.page.keyboard.press("Space")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,9 @@ from partita.weights.resolve import resolve
 
 if TYPE_CHECKING:
     from partita.export.quality import StemLoss
+    from partita.export.web import WebPage
 
-_FLOAT32, _WEB = "float32", "web"
+_FLOAT32, _FLOAT16, _WEB = "float32", "float16", "web"
 
 
 def export(
@@ -63,14 +65,20 @@ def export(
     check_licences([plan], commercial_only=commercial_only)
     if check is not None and quantise == _FLOAT32:
         raise UsageError("--check measures what --quantise float16 or int8 costs")
-    if format_ == _WEB:
-        _export_page(name, out, quantise, quiet=quiet)
-        return
-    from partita.export.export import export_model
 
     def tell(model: str) -> None:
         if not quiet:
             print(f"{one_line(model)}: exporting and checking", flush=True)
+
+    if format_ == _WEB:
+        page = _export_page(plan, out, quantise, tell)
+        if not quiet:
+            print(f"{one_line(out)}: {page.files} files, {page.size / 1e6:.1f} MB; to open it:")
+            folder = shlex.quote(one_line(out))
+            print(f"  python -m http.server --bind 127.0.0.1 --directory {folder}")
+            print("  and in the browser http://127.0.0.1:8000")
+        return
+    from partita.export.export import export_model
 
     try:
         made = export_model(plan, out, format=format_, quantise=quantise, progress=tell)
@@ -89,14 +97,12 @@ def export(
         _print_losses(plan, out, quantise, check)
 
 
-def _export_page(name: str, out: Path, quantise: str, *, quiet: bool) -> None:
-    if quantise != _FLOAT32:
-        raise UsageError("--quantise is for ONNX files")
+def _export_page(plan: ModelPlan, out: Path, quantise: str, tell: Callable[[str], None]) -> WebPage:
+    if quantise not in (_FLOAT32, _FLOAT16):
+        raise UsageError(f"--quantise {one_line(quantise)}: pages have weights in float16")
     from partita.export.web import export_page
 
-    page = export_page(name, out)
-    if not quiet:
-        print(f"{one_line(page.folder)}: {page.files} files, {page.size / 1e6:.1f} MB")
+    return export_page(plan, out, progress=tell)
 
 
 def _print_losses(plan: ModelPlan, out: Path, quantise: str, songs: Path | None) -> None:

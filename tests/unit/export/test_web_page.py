@@ -12,6 +12,7 @@ from common import SMALL_UNET, SMALL_UNMIX
 from partita.errors import UsageError, WeightsUnavailableError
 from partita.models import create_model
 from partita.weights.checkpoint import save_checkpoint
+from partita.weights.resolve import resolve
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -28,7 +29,7 @@ def page(tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page") / "new"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page_folder, "runtime_files", lambda: {"ort.wasm.min.mjs": b"export {}"})
-        return export_page(str(tiny_model), folder)
+        return export_page(resolve(str(tiny_model)), folder)
 
 
 def test_the_page_names_only_files_that_are_there(page):
@@ -90,7 +91,7 @@ def test_an_earlier_page_is_replaced_and_other_files_stay(page, tiny_model, monk
     monkeypatch.setattr(page_folder, "runtime_files", dict)
     (page.folder / "CNAME").write_text("stems.example")
     (page.folder / "index.html").write_text("old")
-    export_page(str(tiny_model), page.folder)
+    export_page(resolve(str(tiny_model)), page.folder)
     assert "drop" in (page.folder / "index.html").read_text(encoding="utf-8")
     assert (page.folder / "CNAME").read_text() == "stems.example"
     (page.folder / "CNAME").unlink()
@@ -99,7 +100,7 @@ def test_an_earlier_page_is_replaced_and_other_files_stay(page, tiny_model, monk
 def test_a_folder_with_other_files_is_left_alone(tiny_model, tmp_path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(UsageError, match="holds other files"):
-        export_page(str(tiny_model), tmp_path)
+        export_page(resolve(str(tiny_model)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
@@ -119,7 +120,7 @@ def test_what_the_page_cannot_run_is_said_before_anything_is_written(
     checkpoint, folder = tmp_path / "model.safetensors", tmp_path / "page"
     save_checkpoint(checkpoint, create_model(model, config).eval())
     with pytest.raises(UsageError, match=reason):
-        export_page(str(checkpoint), folder)
+        export_page(resolve(str(checkpoint)), folder)
     assert not folder.exists()
 
 
@@ -128,9 +129,20 @@ def test_ensembles_and_several_sample_rates_are_refused(tiny_model, tmp_path):
     config = {"sources": ["a", "b"], **SMALL_UNET, "sample_rate": 22050}
     save_checkpoint(other, create_model("unet", config).eval())
     with pytest.raises(UsageError, match="averages several"):
-        export_page(f"{tiny_model},{other}", tmp_path / "page")
+        export_page(resolve(f"{tiny_model},{other}"), tmp_path / "page")
     with pytest.raises(UsageError, match="22050 Hz and 44100 Hz"):
-        export_page(f"{tiny_model}:rest+{other}", tmp_path / "page")
+        export_page(resolve(f"{tiny_model}:rest+{other}"), tmp_path / "page")
+
+
+def test_the_command_says_how_to_open_the_page(run, tiny_model, monkeypatch):
+    monkeypatch.setattr(page_folder, "runtime_files", dict)
+    done = run("export", tiny_model, "--format", "web", "--out", "my page")
+    assert done.status == 0, done.err
+    assert "exporting and checking" in done.out
+    assert "python -m http.server --bind 127.0.0.1 --directory 'my page'" in done.out
+    refused = run("export", tiny_model, "--format", "web", "--out", "p", "--quantise", "int8")
+    assert refused.status == 2
+    assert "pages have weights in float16" in refused.err
 
 
 def test_without_npm_and_cache_it_says_where_to_put_the_package(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from partita._version import __version__
 from partita.errors import UsageError, one_line, write_error
+from partita.export.export import Progress
 from partita.export.web.fitting import check_models
 from partita.export.web.notices import parts_of
 from partita.export.web.runtime import runtime_files
@@ -19,7 +20,6 @@ from partita.weights.chain import taken_stem
 from partita.weights.identity import NamedModel
 from partita.weights.licences import licence_text
 from partita.weights.plan import ChainPlan, ModelPlan
-from partita.weights.resolve import resolve
 from partita.weights.store import load_model
 
 _FACTS = "model.json"
@@ -45,16 +45,18 @@ class WebPage:
     size: int
 
 
-def export_page(name: str, folder: Path) -> WebPage:
+def export_page(plan: ModelPlan, folder: Path, *, progress: Progress | None = None) -> WebPage:
     """Write a page that separates songs in the browser, without a server that computes.
 
     Parameters
     ----------
-    name : str
-        A model or a chain. All of its models have one sample rate, two channels and windows.
+    plan : ModelPlan
+        Of a model or a chain. All of its models have one sample rate, two channels and windows.
     folder : Path
         New, empty, or that of an earlier page, whose files are replaced one by one; other files
         in it stay.
+    progress : callable, optional
+        Called with the name of each model before it is exported.
 
     Raises
     ------
@@ -65,12 +67,11 @@ def export_page(name: str, folder: Path) -> WebPage:
     AudioWriteError
         A file cannot be written.
     """
-    plan = resolve(name)
     members = _members(plan)
     _check_folder(folder)
     models = [load_model(member).eval() for member, _ in members]
     check_models(models)
-    graphs, spectra = _graphs(models)
+    graphs, spectra = _graphs([member.name for member, _ in members], models, progress)
     runtime = runtime_files()
     facts = _facts(plan, models, [taken for _, taken in members], graphs)
     weights = {_graph_file(number): graph for number, (graph, _) in enumerate(graphs, start=1)}
@@ -103,6 +104,10 @@ def _members(plan: ModelPlan) -> list[tuple[NamedModel, str | None]]:
             raise UsageError(
                 f"{one_line(plan.name)} averages several models: the page runs one model or a chain"
             )
+        if part.exported is not None:
+            raise UsageError(
+                f"{one_line(part.name)} is exported already: name the model that it was made of"
+            )
         taken = None
         if number and isinstance(root, ChainPlan):
             taken = taken_stem(root.links[number], root.beginning(number).sources)
@@ -129,13 +134,20 @@ def _is_page(folder: Path) -> bool:
     return isinstance(facts, dict) and _VERSION in facts
 
 
-def _graphs(models: Iterable[SeparationModel]) -> tuple[list[tuple[bytes, int]], bytes]:
+def _graphs(
+    names: Iterable[str], models: Iterable[SeparationModel], progress: Progress | None
+) -> tuple[list[tuple[bytes, int]], bytes]:
     """Return graph and least samples of each model, and the graph of spectra."""
     try:
         from partita.export.web.graphs import model_graph, spectra_graph
     except ImportError as error:
-        raise UsageError('pages need onnx: pip install "partita[onnx]"') from error
-    return [model_graph(model) for model in models], spectra_graph()
+        raise UsageError("pages need ONNX: pip install 'partita[onnx]'") from error
+    graphs = []
+    for name, model in zip(names, models, strict=True):
+        if progress is not None:
+            progress(name)
+        graphs.append(model_graph(model))
+    return graphs, spectra_graph()
 
 
 def _graph_file(number: int) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from partita.errors import ModelError
 from partita.export.web.whole_graph import IR_VERSION, whole_graph
 from partita.models._protocol import SeparationModel
 from partita.weights.exported.onnx_graph import OPSET, onnx_graph
+from partita.weights.exported.quantise import FLOAT16, quantised
 from partita.weights.exported.session import new_session
 from partita.weights.exported.write import TOLERANCE, check_graph
 
-#: Smaller tensors stay float32: they are few bytes, and hold shapes, scales and statistics.
-_LEAST_WEIGHTS = 4096
 _LEVEL = 0.1
 
 
@@ -38,9 +37,9 @@ def model_graph(model: SeparationModel) -> tuple[bytes, int]:
     """
     network = onnx_graph(model)
     _, least = check_graph(model, network)
-    graph = whole_graph(model, network)
-    _check(model, graph)
-    return with_float16_weights(graph).SerializeToString(), least
+    _check(model, whole_graph(model, network))
+    # The network's weights alone: windows and statistics around it stay float32.
+    return whole_graph(model, quantised(network, FLOAT16)).SerializeToString(), least
 
 
 def _check(model: SeparationModel, graph: onnx.ModelProto) -> None:
@@ -60,35 +59,6 @@ def _check(model: SeparationModel, graph: onnx.ModelProto) -> None:
             f"{model.registry_name}: the graph for the page differs from PyTorch's by "
             f"{difference:.1g}; at most {TOLERANCE:g} is allowed"
         )
-
-
-def with_float16_weights(
-    model: onnx.ModelProto, *, least_weights: int = _LEAST_WEIGHTS
-) -> onnx.ModelProto:
-    """Return a model that stores its weights in float16 and computes in float32 as before.
-
-    ONNX Runtime converts them once, when it loads the model.
-
-    Parameters
-    ----------
-    model : ModelProto
-        With its weights inside.
-    least_weights : int
-        Tensors with fewer numbers stay as they are.
-    """
-    small = onnx.ModelProto()
-    small.CopyFrom(model)
-    graph, casts = small.graph, []
-    for tensor in graph.initializer:
-        weights = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or weights.size < least_weights:
-            continue
-        name, stored = tensor.name, f"{tensor.name}.float16"
-        tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored))
-        casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
-    return small
 
 
 def spectra_graph() -> bytes:
