@@ -1,8 +1,9 @@
 """What a catalogue costs beside separating: time for each song, memory of the driver.
 
-python benchmarks/catalogue_overhead.py               songs of a second with hpss, one worker
-python benchmarks/catalogue_overhead.py --throughput  one worker, two, and partita separate
-python benchmarks/catalogue_overhead.py --memory      a million generated records
+    python benchmarks/catalogue_overhead.py            songs of a second with hpss, one worker
+    python benchmarks/catalogue_overhead.py --memory   a million generated records
+
+`catalogue_rates.py` measures songs in a second.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--model", default="hpss")
-    parser.add_argument("--throughput", action="store_true")
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     if options.memory:
@@ -46,10 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_songs(folder / "songs", options.songs, options.seconds)
-        if options.throughput:
-            measure_throughput(folder, options.model)
-        else:
-            measure_overhead(folder, options.model, options.songs)
+        measure_overhead(folder, options.model, options.songs)
 
 
 def write_songs(folder: Path, count: int, seconds: float) -> None:
@@ -77,25 +74,6 @@ def measure_overhead(folder: Path, model: str, count: int) -> None:
         f"separating: {1000 * separating_s:.1f} ms a song; with everything: {1000 * all_s:.1f} ms"
     )
     print(f"overhead: {1000 * (all_s - separating_s):.1f} ms a song")
-
-
-def measure_throughput(folder: Path, model: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-    def call(*words: str) -> str:
-        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "partita", *words, "--quiet"]
-        subprocess.run(command, cwd=folder, env=environment, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        busy_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return f"{time.perf_counter() - begun:.1f} s, {busy_s:.1f} s of the processor"
-
-    plain = call("separate", "songs", "--out", "plain", "-n", model, "--jobs", "2")
-    print(f"partita separate --jobs 2: {plain}")
-    for jobs in (1, 2):
-        call("catalogue", "plan", "songs", "--out", f"manifest{jobs}", "--depth", "header")
-        words = (f"manifest{jobs}", "--out", f"stems{jobs}", "-n", model, "--jobs", str(jobs))
-        print(f"partita catalogue run --jobs {jobs}: {call('catalogue', 'run', *words)}")
 
 
 def measure_memory(count: int = 1_000_000) -> None:
