@@ -48,8 +48,8 @@ def _file_system(scheme: str, process: int) -> Any:
             scheme, skip_instance_cache=True, use_listings_cache=False, **_options(scheme)
         )
     except ImportError as error:
-        needed = SCHEMES.get(scheme) or "fsspec"
-        raise UsageError(f"{scheme}:// needs {needed}: pip install 'partita[catalogue]'") from error
+        needed, extra = SCHEMES[scheme], "gs" if scheme == "gs" else "catalogue"
+        raise UsageError(f"{scheme}:// needs {needed}: pip install 'partita[{extra}]'") from error
     if scheme == "s3":
         made.retries = 1  # botocore tries again, and `faults.retried`: three would multiply
     return made
