@@ -42,8 +42,10 @@ class Measured:
         The same for fetching, verifying and recording it.
     bytes_in, bytes_out : float
         For a second of audio: FLAC in, FLAC stems out.
+    stems : int
+        Of a song.
     reads, writes : float
-        Requests for a song: GET and HEAD; PUT and POST.
+        Requests for a short song, with stems of one part: GET and HEAD; PUT and POST.
     plan_s : float
         Planning a song of a listing, without reading it.
     fingerprint_s, fingerprint_reads : float
@@ -63,6 +65,7 @@ class Measured:
     rest_ratio: float
     bytes_in: float
     bytes_out: float
+    stems: int
     reads: float
     writes: float
     plan_s: float
@@ -124,6 +127,7 @@ def measure_songs(model: str, folder: Path) -> dict[str, float]:
         **line("rest", lengths, rest),
         "bytes_in": (folder / f"{lengths[1]:.0f}.flac").stat().st_size / lengths[1],
         "bytes_out": made / lengths[1],
+        "stems": len(records[1].stems),
         "reads": sum(reads) / len(lengths),
         "writes": (len(reads) - sum(reads)) / len(lengths),
         "fingerprint_s": fingerprint_s,

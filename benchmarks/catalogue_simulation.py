@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from catalogue_costs import MEDIAN_S, SHARD, Measured, measure, measure_plan
+from partita.catalogue.transport.filesystems import PART_BYTES
 
 PAGE = 1000  # keys that S3 lists at once
 SPREAD = 0.35  # of lengths, log-normal: 95 % are between 1:53 and 7:27
@@ -65,11 +66,19 @@ def lengths_of(songs: int, seed: int = 0) -> np.ndarray:
     return np.sort(lengths)[::-1]
 
 
+def requests_of(measured: Measured, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return reads and writes of each song: files are moved in parts of 8 MiB."""
+    parts_in = np.ceil(measured.bytes_in * lengths / PART_BYTES)
+    parts_out = np.ceil(measured.bytes_out / measured.stems * lengths / PART_BYTES)
+    reads = measured.reads + np.maximum(parts_in, 1) - 1
+    return reads, measured.writes + measured.stems * (np.maximum(parts_out, 1) - 1)
+
+
 def service_s(measured: Measured, lengths: np.ndarray, faster: float) -> np.ndarray:
     """Return how long a worker is busy with each song."""
     separating = (measured.song_s + measured.song_ratio * lengths) / faster
     rest = measured.rest_s + measured.rest_ratio * lengths
-    store = (measured.reads + measured.writes) * REQUEST_S
+    store = sum(requests_of(measured, lengths)) * REQUEST_S
     moving = (measured.bytes_in + measured.bytes_out) * lengths / BYTES_PER_S
     if faster == 1:
         return separating + rest + store + moving
@@ -89,10 +98,10 @@ def simulate(measured: Measured, lengths: np.ndarray, workers: int, faster: floa
     services = np.where(lost, services * (1.0 + rng.random(len(lengths))), services).tolist()
     dispatch_s = measured.dispatch_s + (2 * REQUEST_S + measured.survey_s) / SHARD
     begin_s = surveyed_s(measured, len(lengths))
-    write_s = measured.writes / WRITES_PER_S
+    writes_s = (requests_of(measured, lengths)[1] / WRITES_PER_S).tolist()
     free = [begin_s] * workers
     driver_s = store_s = begin_s
-    for service in services:
+    for service, write_s in zip(services, writes_s, strict=True):
         start_s = max(free[0], driver_s)
         driver_s = start_s + dispatch_s
         store_s = max(store_s, start_s) + write_s
@@ -104,7 +113,7 @@ def simulate(measured: Measured, lengths: np.ndarray, workers: int, faster: floa
         {
             "workers": sum(services) / workers / makespan_s,
             "driver": (begin_s + songs * dispatch_s) / makespan_s,
-            "store": songs * write_s / makespan_s,
+            "store": sum(writes_s) / makespan_s,
         },
     )
 
@@ -153,7 +162,7 @@ def rows_of_growth(measured: Measured, songs: int) -> Iterator[list[str]]:
         pages = math.ceil(size / PAGE)
         yield [
             *(f"{size:,}", f"{pages:,}"),
-            f"{measured.reads + measured.writes + 4 * pages / size:.2f}",
+            f"{float(sum(requests_of(measured, lengths)).mean()) + 4 * pages / size:.2f}",
             f"{measured.plan_bytes + measured.record_bytes:.0f} B",
             f"{1e6 * measure_plan(min(size, 200_000))['plan_s']:.0f} µs",
             f"{100 * found.makespan_s / size:.1f} s",
@@ -166,8 +175,8 @@ def facts_of(measured: Measured, songs: int) -> Iterator[list[str]]:
     """Yield what the catalogue costs beside the time of workers."""
     pages = math.ceil(songs / PAGE)
     hours = float(np.sum(lengths_of(songs))) / 3600
-    writes = songs * measured.writes + 4 * pages
-    reads = songs * measured.reads + 2 * pages
+    reads, writes = (float(asked.sum()) for asked in requests_of(measured, lengths_of(songs)))
+    writes, reads = writes + 4 * pages, reads + 2 * pages
     moved = (measured.bytes_in + measured.bytes_out) * hours * 3600
     manifest = songs * (measured.plan_bytes + measured.record_bytes)
     yield ["", "amount", "price"]

@@ -20,7 +20,7 @@ def measured(script):
     names = ("song_s", "song_ratio", "rest_s", "rest_ratio", "bytes_in", "bytes_out", "reads")
     names = (*names, "writes", "plan_s", "fingerprint_s", "fingerprint_reads", "plan_bytes")
     zeros = dict.fromkeys((*names, "record_bytes", "dispatch_s", "survey_s"), 0.0)
-    return script.Measured(model="none", **{**zeros, "song_ratio": 0.5})
+    return script.Measured(model="none", stems=4, **{**zeros, "song_ratio": 0.5})
 
 
 def test_one_worker_is_busy_with_all_songs(script, measured, monkeypatch):
@@ -45,6 +45,12 @@ def test_what_all_share_is_what_breaks(script, measured, part, values):
     found = script.simulate(slow, lengths, 1000, 1.0)
     assert found.makespan_s == pytest.approx(2000, rel=0.1)
     assert max(found.busy, key=found.busy.get) == part
+
+
+def test_long_songs_have_more_parts(script, measured):
+    songs = script.dataclasses.replace(measured, bytes_in=100_000, bytes_out=400_000, writes=13.0)
+    reads, writes = script.requests_of(songs, np.array([10.0, 100.0]))
+    assert (list(reads), list(writes)) == ([0, 1], [13, 17])
 
 
 def test_nothing_grows_faster_than_the_number_of_songs(script, measured, monkeypatch):

@@ -213,12 +213,14 @@ def files_of(address: str) -> Files:
     Raises
     ------
     UsageError
-        Nothing does, or the address carries a password or a signature.
+        Nothing that is installed does, or the address carries a password or a signature.
     """
     if is_local(address):
         return LocalFiles()
     from partita.catalogue.transport.addresses import check_address
+    from partita.catalogue.transport.filesystems import check_installed
     from partita.catalogue.transport.store_files import StoreFiles
 
     check_address(address)
+    check_installed(address)
     return StoreFiles()

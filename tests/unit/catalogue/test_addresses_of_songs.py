@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from partita.catalogue.files import files_of
 from partita.catalogue.inputs import find_inputs
+from partita.catalogue.transport import filesystems
 from partita.catalogue.transport.addresses import check_destination, joined, safe_path, shown
 from partita.errors import UsageError
 
@@ -44,15 +45,21 @@ def test_addresses_that_are_refused(address, says):
 
 
 def test_addresses_that_are_accepted():
-    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
     for address in (
-        *("s3://bucket/a b/ü #?%.flac", "gs://bucket/a", "S3://bucket/a", "s3://bucket"),
+        *("s3://bucket/a b/ü #?%.flac", "S3://bucket/a", "s3://bucket"),
         *("https://host/a.wav?id=5", "http://host:8000/a%20b.wav", "C:\\music\\a.wav", "a.wav"),
     ):
         files_of(address)
     check_destination("s3://bucket/stems")
     with pytest.raises(UsageError, match="web servers take no files"):
         check_destination("https://host/stems")
+
+
+def test_packages_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setitem(filesystems.SCHEMES, "s3", "no_such_package")
+    with pytest.raises(UsageError, match=r"needs no_such_package: pip install 'partita\["):
+        files_of("s3://bucket/a.wav")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import errno
 import logging
 import pickle
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -235,6 +237,31 @@ def test_an_upload_that_cannot_be_completed_leaves_nothing(s3, stems):
     s3.fault = None
     assert _names() == []
     assert _uploads() == []
+
+
+@pytest.mark.slow
+def test_who_is_killed_while_uploading_leaves_no_half_stem(s3, stems):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(method, path):
+        if method == "POST" and "drums.flac?uploadId=" in path:  # bass has its name
+            reached.set()
+            go_on.wait(60)
+
+    s3.fault = hold
+    code = "import pathlib, sys; from partita.catalogue.transport.store_files import StoreFiles; "
+    code += "StoreFiles().publish(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    worker = subprocess.Popen([sys.executable, "-c", code, str(stems), f"{ROOT}/out"])
+    assert reached.wait(60)
+    worker.kill()
+    worker.wait()
+    s3.fault = None
+    go_on.set()
+    whole = {"vocals": 9 << 20, "drums": 1 << 20, "bass": 5}
+    for each in FILES.list(f"{ROOT}/out"):
+        assert each.size == whole[each.address.split("/")[-1].removesuffix(".flac")]
+    FILES.publish(stems, f"{ROOT}/out")
+    assert len(_names()) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from partita.audio.work_folder import work_folder
 from partita.catalogue.files import NoSongError, SourceChangedError
 from partita.catalogue.transport.addresses import key_of, safe_path, scheme_of, shown
 from partita.catalogue.transport.faults import Patience, retried
@@ -44,7 +45,7 @@ def fetched(address: str, version: str, patience: Patience) -> Iterator[Path]:
     OSError
         The store cannot be reached, or the disk of this machine is full.
     """
-    with tempfile.TemporaryDirectory(prefix="partita-song-") as folder, ExitStack() as stack:
+    with work_folder(Path(tempfile.gettempdir())) as folder, ExitStack() as stack:
         if scheme_of(address).startswith("http"):
             facts = _asked(address, patience)
             has_ranges = facts["size"] is not None and facts.get("partial", True)
@@ -60,7 +61,8 @@ def fetched(address: str, version: str, patience: Patience) -> Iterator[Path]:
         if version and found != version:
             raise _changed(address)
         _check_size(address, size, folder)
-        path = Path(folder) / safe_path(key_of(address).rpartition("/")[2])
+        path = folder / "song" / safe_path(key_of(address).rpartition("/")[2])
+        path.parent.mkdir()
         with path.open("wb") as out:
             if file is None or not _fetch(file, size, out, address, patience):
                 retried(partial(_stream, address, out), address, patience)
@@ -83,14 +85,14 @@ def _changed(address: str) -> SourceChangedError:
     return SourceChangedError(errno.ESTALE, "was changed", shown(address))
 
 
-def _check_size(address: str, size: int | None, folder: str) -> None:
+def _check_size(address: str, size: int | None, folder: Path) -> None:
     """Refuse what is no song, or does not fit on the disk, before anything is fetched."""
     if size == 0:
         raise NoSongError(errno.EINVAL, "the file is empty (0 bytes)", shown(address))
     if size is not None and size > MOST_BYTES:
         raise NoSongError(errno.EFBIG, f"is larger than {MOST_BYTES >> 30} GiB", shown(address))
     if size is not None and size + _SPARE_BYTES > shutil.disk_usage(folder).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _fetch(file: Any, size: int, out: IO[bytes], address: str, patience: Patience) -> bool:

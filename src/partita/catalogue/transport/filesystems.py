@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from typing import Any
 
@@ -18,11 +19,6 @@ def file_system(address: str) -> Any:
 
     Credentials, endpoints and regions come from where the store's own tools look for them
     (environment, profiles, roles, ``~/.netrc`` for web servers), and from fsspec's configuration.
-
-    Raises
-    ------
-    UsageError
-        The package that reads it is not installed.
     """
     return _file_system(scheme_of(address), os.getpid())
 
@@ -38,18 +34,23 @@ def address_of(scheme: str, path: str) -> str:
     return path if scheme.startswith("http") else f"{scheme}://{path.lstrip('/')}"
 
 
+def check_installed(address: str) -> None:
+    """Raise UsageError if a package that reads an address is not installed."""
+    scheme = scheme_of(address)
+    for needed in ("fsspec", SCHEMES[scheme]):
+        if importlib.util.find_spec(needed) is None:
+            extra = "gs" if scheme == "gs" else "catalogue"
+            raise UsageError(f"{scheme}:// needs {needed}: pip install 'partita[{extra}]'")
+
+
 @functools.lru_cache(maxsize=16)
 def _file_system(scheme: str, process: int) -> Any:
-    del process  # connections do not survive a fork
-    try:
-        import fsspec
+    import fsspec
 
-        made = fsspec.filesystem(
-            scheme, skip_instance_cache=True, use_listings_cache=False, **_options(scheme)
-        )
-    except ImportError as error:
-        needed, extra = SCHEMES[scheme], "gs" if scheme == "gs" else "catalogue"
-        raise UsageError(f"{scheme}:// needs {needed}: pip install 'partita[{extra}]'") from error
+    del process  # connections do not survive a fork
+    made = fsspec.filesystem(
+        scheme, skip_instance_cache=True, use_listings_cache=False, **_options(scheme)
+    )
     if scheme == "s3":
         made.retries = 1  # botocore tries again, and `faults.retried`: three would multiply
     return made
