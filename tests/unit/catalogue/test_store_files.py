@@ -14,7 +14,7 @@ import pytest
 from audio_files import encode
 from partita.audio.reader import open_audio
 from partita.catalogue.files import SourceChangedError
-from partita.catalogue.transport import fetching
+from partita.catalogue.transport import fetching, publishing
 from partita.catalogue.transport.faults import Patience
 from partita.catalogue.transport.filesystems import file_system
 from partita.catalogue.transport.ranged import BLOCK_BYTES
@@ -25,6 +25,13 @@ pytest.importorskip("fsspec", reason="fsspec is not installed")
 
 FILES = StoreFiles(Patience(tries=3, first_s=0.01, most_s=0.02))
 ROOT = "s3://music"
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch):
+    """As small as S3 allows."""
+    for module in (fetching, publishing):
+        monkeypatch.setattr(module, "PART_BYTES", 5 << 20)
 
 
 def test_small_files_are_written_once(s3):
@@ -74,6 +81,7 @@ def test_a_store_without_conditional_writes(s3):
     assert FILES.read(f"{ROOT}/record") == b"first"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [Answer(503, "SlowDown"), Answer(0), Answer(0, keep=2)])
 def test_a_busy_store_is_asked_again(s3, answer):
     FILES.write_once(f"{ROOT}/a", b"content")
@@ -137,9 +145,10 @@ def _big(megabytes):
     return bytes(range(256)) * (4096 * megabytes)
 
 
+@pytest.mark.slow
 def test_songs_are_fetched_by_ranges(s3):
     store = file_system(ROOT)
-    content = _big(17)
+    content = _big(11)
     store.pipe_file("music/song.flac", content)
     s3.requests.clear()
     with FILES.open_source(f"{ROOT}/song.flac") as path:
@@ -154,9 +163,10 @@ def test_songs_are_fetched_by_ranges(s3):
     assert s3.counts()["GET"] == 3 + 5
 
 
+@pytest.mark.slow
 def test_a_song_that_changes_while_it_is_fetched(s3):
     store = file_system(ROOT)
-    store.pipe_file("music/song.flac", _big(9))
+    store.pipe_file("music/song.flac", _big(6))
     gets = []
 
     def change(method, path):
@@ -164,7 +174,7 @@ def test_a_song_that_changes_while_it_is_fetched(s3):
             gets.append(path)
             if len(gets) == 2:
                 s3.fault = None
-                store.pipe_file("music/song.flac", _big(9)[::-1])
+                store.pipe_file("music/song.flac", _big(6)[::-1])
 
     s3.fault = change
     with pytest.raises(SourceChangedError, match="changed"), FILES.open_source(f"{ROOT}/song.flac"):
@@ -191,7 +201,7 @@ def test_sizes_that_no_song_has(s3, monkeypatch):
 def stems(tmp_path):
     folder = tmp_path / "finished"
     (folder / "song").mkdir(parents=True)
-    (folder / "song/vocals.flac").write_bytes(_big(9))
+    (folder / "song/vocals.flac").write_bytes(_big(6))
     (folder / "song/drums.flac").write_bytes(_big(1))
     (folder / "song/bass.flac").write_bytes(b"small")
     return folder
@@ -201,6 +211,7 @@ def _names():
     return [each.address.removeprefix(f"{ROOT}/out/") for each in FILES.list(f"{ROOT}/out")]
 
 
+@pytest.mark.slow
 def test_stems_have_names_when_all_are_there(s3, stems):
     seen = []
 
@@ -214,10 +225,11 @@ def test_stems_have_names_when_all_are_there(s3, stems):
     kinds = ["complete" if method == "POST" else "part" for method, _ in asked]
     assert kinds == ["part"] * 4 + ["complete"] * 3
     assert _names() == ["song/bass.flac", "song/drums.flac", "song/vocals.flac"]
-    assert FILES.read(f"{ROOT}/out/song/vocals.flac") == _big(9)
+    assert FILES.read(f"{ROOT}/out/song/vocals.flac") == _big(6)
     FILES.publish(stems, f"{ROOT}/out")  # replaces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["uploads", "partNumber=2", "partNumber=1"])
 def test_an_upload_that_fails_leaves_nothing(s3, stems, part):
     s3.fail(1000, Answer(403, "AccessDenied"), part=part)
@@ -257,13 +269,14 @@ def test_who_is_killed_while_uploading_leaves_no_half_stem(s3, stems):
     worker.wait()
     s3.fault = None
     go_on.set()
-    whole = {"vocals": 9 << 20, "drums": 1 << 20, "bass": 5}
+    whole = {"vocals": 6 << 20, "drums": 1 << 20, "bass": 5}
     for each in FILES.list(f"{ROOT}/out"):
         assert each.size == whole[each.address.split("/")[-1].removesuffix(".flac")]
     FILES.publish(stems, f"{ROOT}/out")
     assert len(_names()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "method", "part"),
     [
@@ -278,7 +291,7 @@ def test_uploads_survive_a_busy_store(s3, stems, answer, method, part):
     FILES.publish(stems, f"{ROOT}/out")
     assert len(_names()) == 3
     assert _uploads() == []
-    assert FILES.read(f"{ROOT}/out/song/vocals.flac") == _big(9)
+    assert FILES.read(f"{ROOT}/out/song/vocals.flac") == _big(6)
 
 
 def _uploads():
@@ -286,10 +299,11 @@ def _uploads():
     return store.call_s3("list_multipart_uploads", Bucket="music").get("Uploads", [])
 
 
+@pytest.mark.slow
 def test_no_secret_is_ever_told(s3, caplog, stems):
     caplog.set_level(logging.DEBUG)
     told = []
-    for answer in (Answer(403, "SignatureDoesNotMatch"), Answer(503, "SlowDown"), Answer(0)):
+    for answer in (Answer(403, "SignatureDoesNotMatch"), Answer(503, "SlowDown")):
         s3.fail(1000, answer)
         for action in (
             lambda: FILES.read(f"{ROOT}/a"),
@@ -332,15 +346,17 @@ def test_songs_on_web_servers(web):
         FILES.write_once(found[0], b"")
 
 
+@pytest.mark.slow
 def test_web_servers_without_ranges(web):
-    web.files, web.ranges = {"one.wav": _big(9)}, False
+    web.files, web.ranges = {"one.wav": _big(6)}, False
     with FILES.open_source(f"{web.endpoint}/one.wav") as path:
-        assert path.read_bytes() == _big(9)
-    web.fail(1, Answer(0, keep=5 << 20), "GET")
+        assert path.read_bytes() == _big(6)
+    web.fail(1, Answer(0, keep=3 << 20), "GET")
     with FILES.open_source(f"{web.endpoint}/one.wav") as path:
-        assert path.read_bytes() == _big(9)
+        assert path.read_bytes() == _big(6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
@@ -353,13 +369,13 @@ def test_web_servers_without_ranges(web):
 )
 def test_only_ranges_of_songs_are_read(s3, tmp_path, name, codec):
     path, rate = tmp_path / name, 48000 if codec == "libopus" else 44100
-    signal = np.random.default_rng(0).normal(0, 0.1, (1, rate * 20)).astype(np.float32)
+    signal = np.random.default_rng(0).normal(0, 0.1, (1, rate * 10)).astype(np.float32)
     encode(path, np.repeat(signal, 2, axis=0), codec, rate=rate)
     file_system(ROOT).pipe_file(f"music/{name}", path.read_bytes())
     s3.requests.clear()
     s3.sent = 0
     with FILES.open_reader(f"{ROOT}/{name}") as reader:
-        assert reader.duration_s == pytest.approx(20.0, abs=0.1)
+        assert reader.duration_s == pytest.approx(10.0, abs=0.1)
         first = next(reader.blocks(4096))
     with open_audio(path) as local:
         np.testing.assert_allclose(first, next(local.blocks(4096)), atol=2e-5)
