@@ -121,13 +121,10 @@ def _player(page: str) -> str:
 
 
 def _licence_list(parts: Iterable[Part]) -> str:
-    lines = [
-        f"<li>{html.escape(part.name)}: {html.escape(part.licence)}. {html.escape(part.note)}</li>"
-        for part in parts
-    ]
-    return "\n".join(
-        ["<ul>", *lines, "</ul>", f'<p><a href="{NOTICES}">Full texts of the licences</a></p>']
-    )
+    facts = ((part.name, "; ".join(filter(None, (part.licence, part.note)))) for part in parts)
+    items = [f"<li>{html.escape(': '.join(each))}</li>" for each in facts]
+    link = f'<p><a href="{NOTICES}">Full texts of the licences</a></p>'
+    return "\n".join(["<ul>", *items, "</ul>", link])
 
 
 def _notices(parts: Iterable[Part]) -> str:
