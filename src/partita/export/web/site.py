@@ -16,8 +16,8 @@ from partita.reports.page.assets import ENGINE
 #: Scripts in the order in which they run; those of `partita serve` do without its server.
 _REPORTS = (*ENGINE, "scripts/waveform.js", "scripts/spectrogram.js")
 _SERVE = (
-    *("elements.js", "drops.js", "sections.js", "lanes.js", "tempo.js", "click.js", "music.js"),
-    "player.js",
+    *("elements.js", "drops.js", "sections.js", "lanes.js", "tempo.js", "wav.js", "click.js"),
+    *("music.js", "player.js"),
 )
 _OWN = ("audio.js", "songs.js", "downloads.js", "main.js")
 #: Fetched when they are needed.

@@ -44,22 +44,11 @@
   };
 
   function wav(track, sampleRate) {
-    const view = new DataView(new ArrayBuffer(44 + 2 * track.length));
-    const text = (at, letters) => [...letters].forEach((letter, n) => view.setUint8(at + n, letter.charCodeAt(0)));
-    text(0, "RIFF");
-    view.setUint32(4, 36 + 2 * track.length, true);
-    text(8, "WAVEfmt ");
-    view.setUint32(16, 16, true);
-    view.setUint16(20, 1, true); // PCM
-    view.setUint16(22, 1, true); // mono
-    view.setUint32(24, sampleRate, true);
-    view.setUint32(28, 2 * sampleRate, true);
-    view.setUint16(32, 2, true);
-    view.setUint16(34, 16, true);
-    text(36, "data");
-    view.setUint32(40, 2 * track.length, true);
+    const bytes = new Uint8Array(44 + 2 * track.length);
+    bytes.set(new Uint8Array(partita.wavHead({ samples: track.length, sampleRate, channels: 1, bits: 16 })));
+    const view = new DataView(bytes.buffer);
     track.forEach((sample, n) => view.setInt16(44 + 2 * n, sample, true));
-    return view.buffer;
+    return bytes.buffer;
   }
 
   /** One bar of beats that leads to a place: {seconds, clicks: [{at, isOne}]}, in the song's time.

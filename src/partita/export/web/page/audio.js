@@ -86,26 +86,6 @@ window.partita = window.partita || {};
     return both;
   };
 
-  /* The head of a WAV file of two channels. */
-  function wavHead(samples, sampleRate, bits) {
-    const bytes = (2 * samples * bits) / 8;
-    const view = new DataView(new ArrayBuffer(44));
-    const text = (at, letters) => [...letters].forEach((letter, n) => view.setUint8(at + n, letter.charCodeAt(0)));
-    text(0, "RIFF");
-    view.setUint32(4, 36 + bytes, true);
-    text(8, "WAVEfmt ");
-    view.setUint32(16, 16, true);
-    view.setUint16(20, bits === 32 ? 3 : 1, true); // floats or integers
-    view.setUint16(22, 2, true);
-    view.setUint32(24, sampleRate, true);
-    view.setUint32(28, (sampleRate * 2 * bits) / 8, true);
-    view.setUint16(32, (2 * bits) / 8, true);
-    view.setUint16(34, bits, true);
-    text(36, "data");
-    view.setUint32(40, bytes, true);
-    return view;
-  }
-
   /* Floats as little-endian integers. */
   function integers(floats, bits, gain) {
     const [top, size] = [2 ** (bits - 1), bits / 8];
@@ -119,8 +99,7 @@ window.partita = window.partita || {};
 
   /** Promise of a WAV file of some PCM: 32 bits are floats, as they are. */
   partita.wavOf = async function (pcm, sampleRate, bits, gain = 1) {
-    const samples = pcm.size / 8;
-    const head = wavHead(samples, sampleRate, bits);
+    const head = partita.wavHead({ samples: pcm.size / 8, sampleRate, channels: 2, bits });
     if (bits === 32) return new Blob([head, pcm], { type: "audio/wav" });
     const made = [head];
     for (let from = 0; from < pcm.size; from += 8 * PART_S * sampleRate) {
