@@ -161,6 +161,11 @@ def one_line(text: object) -> str:
     )
 
 
+def unexpected(error: Exception) -> str:
+    """Return one line on an error that nobody has raised on purpose."""
+    return one_line(f"failed unexpectedly ({type(error).__name__}: {error})")
+
+
 def write_error(where: object, error: OSError) -> AudioWriteError:
     """Return an error of one line, with advice, for an error of the operating system."""
     own = isinstance(error, FileNotFoundError) and error.strerror != os.strerror(errno.ENOENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -42,6 +43,15 @@ def part_of_path(name: str) -> str:
     """Make a name safe as one part of a path."""
     name = name.replace("/", "_").replace(os.sep, "_").replace("\0", "_")
     return "_" * max(len(name), 1) if name.strip(".") == "" else name
+
+
+def plain_name(text: str, most_chars: int = 48) -> str:
+    """Return a name of ASCII letters, digits and hyphens, for any file system and any URL.
+
+    Accents are dropped; empty if nothing is left.
+    """
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "-", letters).strip("-")[:most_chars].rstrip("-")
 
 
 @contextlib.contextmanager

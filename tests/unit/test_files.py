@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partita import files
-from partita.files import folded, part_of_path, put_in_place, whole_file, write_text
+from partita.files import folded, part_of_path, plain_name, put_in_place, whole_file, write_text
 
 
 def names(folder):
@@ -202,3 +202,11 @@ def test_a_text_that_is_there_already_is_left_alone(tmp_path):
     assert path.stat().st_ino == before.st_ino
     write_text(path, "e\r\n")
     assert path.read_bytes() == b"e\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Größe & Weiß, 7", "Groe-Wei-7"), ("Zoë/..\\x", "Zoe-x"), ("歌", ""), ("a" * 60, "a" * 48)],
+)
+def test_plain_names_suit_any_file_system_and_url(text, name):
+    assert plain_name(text) == name

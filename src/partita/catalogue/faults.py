@@ -7,7 +7,7 @@ import os
 
 from partita.catalogue.files import NoSongError, SourceChangedError
 from partita.catalogue.records import FailureKind
-from partita.errors import AudioWriteError, PartitaError, one_line
+from partita.errors import AudioWriteError, PartitaError, one_line, unexpected
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -64,4 +64,4 @@ def _text_of(error: Exception) -> str:
         return one_line(error.strerror or error)
     if isinstance(error, PartitaError):
         return str(error)
-    return one_line(f"failed unexpectedly ({type(error).__name__}: {error})")
+    return unexpected(error)

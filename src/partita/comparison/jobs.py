@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from partita.audio.signal import Audio, save_together
-from partita.comparison.child import Reporter
+from partita.child_process import Reporter
 from partita.comparison.results import TrainingPlan
 from partita.comparison.systems import STEMS
 from partita.comparison.tracks import FLOAT
 from partita.datasets import Dataset, Track
 from partita.devices import choose_device, peak_memory_mb
 from partita.dsp.levels import NullMeter
-from partita.errors import PartitaError, UsageError, one_line
+from partita.errors import PartitaError, UsageError, one_line, unexpected
 from partita.evaluation.loading import load_references
 from partita.evaluation.oracles import ORACLES
 from partita.evaluation.systems import OracleSystem
@@ -95,8 +95,7 @@ class SeparationJob:
                 report.send(track=job.track.name, error=str(error))
             except Exception as error:
                 _log.debug("%s", one_line(job.track.name), exc_info=True)
-                reason = one_line(f"{type(error).__name__}: {error}")
-                report.send(track=job.track.name, error=f"failed unexpectedly ({reason})")
+                report.send(track=job.track.name, error=unexpected(error))
             else:
                 report.send(track=job.track.name, error="")
             if report.cancel.is_set():

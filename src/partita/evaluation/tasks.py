@@ -21,6 +21,7 @@ from partita.errors import (
     ScoresError,
     UsageError,
     one_line,
+    unexpected,
     write_error,
 )
 from partita.evaluation.loading import load_references
@@ -171,10 +172,8 @@ class Task:
             return replace(failed, error=text if text.startswith(name) else f"{name}: {text}")
         except Exception as error:
             _log.debug("%s", name, exc_info=True)
-            reason = one_line(f"{type(error).__name__}: {error}")
-            return replace(
-                failed, error=f"{name}: failed unexpectedly ({reason}); `logging.DEBUG` tells more"
-            )
+            text = f"{name}: {unexpected(error)}; `logging.DEBUG` shows details"
+            return replace(failed, error=text)
         return ScoredTrack(
             self.system.name,
             self.track.name,

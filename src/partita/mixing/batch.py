@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from partita.errors import AudioWriteError, PartitaError, UsageError, one_line
+from partita.errors import AudioWriteError, PartitaError, UsageError, one_line, unexpected
 from partita.files import folded
 from partita.mixing.mix import MixFiles, mix_song
 from partita.mixing.output import Target
@@ -106,8 +106,7 @@ def _outcomes(
             yield _failed(source, str(error), error)
         except Exception as error:
             _log.debug("%s", source, exc_info=True)
-            reason = one_line(f"{type(error).__name__}: {error}")
-            text = f"failed unexpectedly ({reason}); `logging.DEBUG` shows details"
+            text = f"{unexpected(error)}; `logging.DEBUG` shows details"
             yield _failed(source, text, error)
 
 

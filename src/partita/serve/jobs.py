@@ -14,7 +14,7 @@ from partita.serve.limits import Limits, QueueFullError
 from partita.serve.records import JobRecord, SongRecord
 from partita.serve.separating import BYTES_PER_SAMPLE, Separation
 from partita.serve.states import Event, ImpossibleError, State
-from partita.serve.worker import Worker, WorkerSlot
+from partita.serve.worker import WorkerSlot
 from partita.weights.resolve import resolve
 
 _AWAKE_S = 0.1
@@ -33,7 +33,7 @@ class JobQueue:
 
     def __init__(self, library: Library, limits: Limits) -> None:
         self._library, self._limits = library, limits
-        self._slot = WorkerSlot("partita-separation")
+        self._slot = WorkerSlot()
         self._ended, self._news = threading.Event(), threading.Event()
         self._is_expecting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="queue", daemon=True)
@@ -132,8 +132,7 @@ class JobQueue:
         folder = self._library.job_folder(job)
         path, is_known = self._library.song_path(song), song.tempo_key is not None
         task = Separation(path, song.name, folder, job.model, needs_tempo_key=not is_known)
-        worker = self._slot.ready()
-        worker.connection.send(task)
+        self._slot.start(task)
         while True:
             if self._ended.is_set():
                 self._slot.end()
@@ -143,31 +142,27 @@ class JobQueue:
                 self._slot.end()
                 self._library.remove_stems(job)
                 return
-            if self._take_message(worker, job.id):
+            if self._take_message(job.id):
                 return
 
-    def _take_message(self, worker: Worker, job_id: str) -> bool:
-        """Wait a moment for the worker; return whether the job has ended."""
-        try:
-            if not worker.connection.poll(_AWAKE_S):
-                return False
-            kind, *rest = worker.connection.recv()
-        except (EOFError, OSError):
-            why = worker.why_it_ended()
-            self._slot.end()
-            self._library.apply(job_id, Event.FAIL, error=why)
-            return True
-        if kind == "progress":
+    def _take_message(self, job_id: str) -> bool:
+        """Wait a moment for the process; return whether the job has ended."""
+        message = self._slot.receive(_AWAKE_S)
+        if message is None:
+            return False
+        if "progress" in message:
+            done, total = message["progress"]
             with contextlib.suppress(sqlite3.Error):  # a full disk; the song may still fit
-                self._library.set_progress(job_id, *rest)
-        elif kind == "done":
-            try:
-                self._library.apply(job_id, Event.FINISH, result=rest[0])
-            except ImpossibleError:  # cancelled at the last moment
-                self._library.remove_stems(self._library.job(job_id))
-        else:
-            self._library.apply(job_id, Event.FAIL, error=rest[0])
-        return bool(kind != "progress")
+                self._library.set_progress(job_id, message["phase"], done, total or 0.0)
+            return False
+        if "failed" in message:
+            self._library.apply(job_id, Event.FAIL, error=message["failed"])
+            return True
+        try:
+            self._library.apply(job_id, Event.FINISH, result=message["done"])
+        except ImpossibleError:  # cancelled at the last moment
+            self._library.remove_stems(self._library.job(job_id))
+        return True
 
 
 def _most_bytes(song: SongRecord, model: str) -> int:

@@ -118,7 +118,7 @@ class Mixes:
         self._folder = library.folder / _FOLDER
         self._kept: OrderedDict[str, Mix] = OrderedDict()
         self._turn, self._waiting = threading.Lock(), threading.Semaphore(_MOST_WAITING)
-        self._slot = WorkerSlot("partita-mixing")
+        self._slot = WorkerSlot()
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -207,22 +207,14 @@ class Mixes:
             self._waiting.release()
 
     def _run(self, task: Mixdown, is_gone: threading.Event) -> MixResult:
-        worker = self._slot.ready()
-        try:
-            worker.connection.send(task)
-            while not (is_gone.is_set() or self._ended.is_set()):
-                if not worker.connection.poll(_AWAKE_S):
-                    continue
-                kind, *rest = worker.connection.recv()
-                if kind == "done":
-                    result: MixResult = rest[0]
-                    return result
-                if kind == "failed":
-                    raise DiskFullError if rest[0] == str(DiskFullError()) else MixError(rest[0])
-        except (EOFError, OSError):
-            why = worker.why_it_ended()
-            self._slot.end()
-            raise MixError(why) from None
+        self._slot.start(task)
+        while not (is_gone.is_set() or self._ended.is_set()):
+            message = self._slot.receive(_AWAKE_S) or {}
+            if "done" in message:
+                result: MixResult = message["done"]
+                return result
+            if why := message.get("failed"):
+                raise DiskFullError if why == str(DiskFullError()) else MixError(why)
         self._slot.end()
         raise MixError("The mix was given up.")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from partita.child_process import Reporter
 from partita.mixing.output import find_target
 from partita.mixing.recipe import Recipe
 from partita.mixing.tempo_key import TempoKey
 from partita.serve.records import finite
-from partita.serve.worker import Report, in_peoples_words
+from partita.serve.worker import in_peoples_words
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Mixdown:
         files = {str(path): f"{self.name} ({stem})" for stem, path in self.stems.items()}
         return {**files, str(self.out): self.out.name}
 
-    def run(self, _memory: dict[str, Any], report: Report) -> MixResult:
+    def run(self, report: Reporter) -> MixResult:
         """Write it."""
         from partita.datasets.tracks import StemFile
         from partita.mixing.mix import mix_song
@@ -77,11 +77,11 @@ class Mixdown:
             find_target(self.out, self.format, self.bits),
             self.recipe,
             overwrite=True,
-            progress=lambda done_s, total_s: report("mixing", done_s, total_s),
+            progress=lambda done_s, total_s: report.progress(done_s, total_s, "mixing"),
             tempo=self.tempo,
         )
         return MixResult(
             gain_db=files.gain_db,
             loudness_lufs=finite(files.loudness_lufs),
-            warnings=tuple(in_peoples_words(self, each) for each in files.warnings),
+            warnings=tuple(in_peoples_words(self.names, each) for each in files.warnings),
         )

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from partita.audio.formats import is_stem_mp4
 from partita.audio.reader import AUDIO_EXTENSIONS
+from partita.files import plain_name
 
 _LONGEST = 200
-_LONGEST_FOLDER = 48
 _UNNAMED = "song"
 #: What a stored song's name may end with. Readers judge files by their content, but for playlists
 #: (.m3u8), through which a client would read other files of this machine.
@@ -44,9 +44,7 @@ def safe_extension(name: str) -> str:
 
 def folder_name(name: str, identifier: str) -> str:
     """Return a folder's name that every file system takes: readable, and unique by `identifier`."""
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", letters).strip("-")[:_LONGEST_FOLDER].rstrip("-")
-    return "-".join(filter(None, [plain, identifier]))
+    return "-".join(filter(None, [plain_name(name), identifier]))
 
 
 def download_name(name: str) -> str:

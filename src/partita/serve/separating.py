@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from partita.child_process import Reporter
 from partita.errors import PartitaError, UsageError
 from partita.reports.page.audio import PeakMeter
 from partita.serve.records import JobResult, StemRecord, finite
 from partita.serve.waveforms import waveform
-from partita.serve.worker import Report, in_peoples_words
+from partita.serve.worker import in_peoples_words
 from partita.stem_names import file_names
 
 if TYPE_CHECKING:
@@ -59,21 +60,21 @@ class Separation:
         """See `partita.serve.worker.Task`."""
         return {str(self.song): self.name}
 
-    def run(self, memory: dict[str, Any], report: Report) -> JobResult:
+    def run(self, report: Reporter) -> JobResult:
         """Separate; the process keeps the models that were used last."""
         from partita.audio.formats import stem_format
         from partita.audio.reader import open_audio
         from partita.separation.stem_files import write_stems
 
-        separator = _separator(self.model, memory.setdefault("separators", OrderedDict()), report)
+        separator = _separator(self.model, report)
         stems = list(separator.stems)
         names = file_names(stems)
         with open_audio(self.song) as reader:
             stream = separator.mixture_stream(
                 reader,
                 keep_rate=True,
-                progress=lambda done_s, total_s: report(
-                    "writing" if done_s == total_s else "separating", done_s, total_s
+                progress=lambda done_s, total_s: report.progress(
+                    done_s, total_s, "writing" if done_s == total_s else "separating"
                 ),
             )
             measures = _Measures(stems, stream.out_rate)
@@ -88,7 +89,7 @@ class Separation:
                 track=self.name,
                 watches=[measures.add],
             )
-        report("estimating", 0.0, None)
+        report.progress(0.0, None, "estimating")
         gain = 10.0 ** (files.gain_db / 20.0)
         return JobResult(
             stems=tuple(
@@ -103,7 +104,7 @@ class Separation:
             gain_db=files.gain_db,
             null_depth_db=finite(files.null_depth_db),
             elapsed_s=files.elapsed_s,
-            warnings=tuple(in_peoples_words(self, each) for each in files.warnings),
+            warnings=tuple(in_peoples_words(self.names, each) for each in files.warnings),
             quality=measures.quality_of(self.model),
             tempo_key=None if measures.tempo is None else measures.tempo.finish(),
         )
@@ -138,18 +139,19 @@ class _Measures:
             return None
 
 
-def _separator(name: str, kept: OrderedDict[str, Separator], report: Report) -> Separator:
+def _separator(name: str, report: Reporter) -> Separator:
     """Return the Separator of a model, whose weights are fetched if they are missing."""
     from partita.separation.separator import Separator  # which imports PyTorch
     from partita.weights.resolve import resolve
     from partita.weights.store import fetch
 
+    kept: OrderedDict[str, Separator] = report.memory.setdefault("separators", OrderedDict())
     if name not in kept:
         plan = resolve(name)
         for model in plan.models:
             if model.file is None and model.card.remote:
-                fetch(model.card, progress=lambda done, of: report("fetching", done, of))
-        report("loading", 0.0, None)
+                fetch(model.card, progress=lambda done, of: report.progress(done, of, "fetching"))
+        report.progress(0.0, None, "loading")
         while len(kept) >= _MOST_MODELS:
             kept.popitem(last=False)
         kept[name] = Separator(plan)

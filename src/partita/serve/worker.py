@@ -1,148 +1,108 @@
-"""A process that does tasks one after the other, and that the server can end at any time."""
+"""The server's processes, which do tasks one after the other and can be ended at any time."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
-from partita.errors import (
-    AudioWriteError,
-    PartitaError,
-    WeightsUnavailableError,
-    one_line,
-)
+from partita.child_process import ChildEndedError, ChildProcess, Message, Reporter
+from partita.errors import AudioWriteError, PartitaError, WeightsUnavailableError, one_line
 from partita.serve.limits import DiskFullError
 
-_PATIENCE_S = 5.0
-_INTERVAL_S = 0.2  # between messages about progress
-_KILLED = -9
+_SETUP = f"{__name__}:import_torch"
 _log = logging.getLogger(__name__)
-
-#: Called with a phase, how much of it is done, and of how much; None: unknown.
-Report = Callable[[str, float, float | None], None]
 
 
 class Task(Protocol):
-    """What can be sent to a worker."""
+    """What a worker can do."""
 
     @property
     def names(self) -> dict[str, str]:
         """Paths of the server → what people call them, for messages."""
 
-    def run(self, memory: dict[str, Any], report: Report) -> object:
-        """Do it; `memory` is the process's own, and stays for the next task."""
+    def run(self, report: Reporter, /) -> object:
+        """Do it."""
 
 
-class Worker:
-    """The server's side of the process."""
+@dataclass(frozen=True)
+class ForPeople:
+    """A task whose failures are sentences for people.
 
-    def __init__(self, name: str) -> None:
-        context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
-        self.connection: Connection
-        self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(
-            target=do_tasks, args=(theirs,), daemon=True, name=name
-        )
-        self.process.start()
-        theirs.close()
+    Attributes
+    ----------
+    task : Task
+    """
 
-    def why_it_ended(self) -> str:
-        """Return a sentence for a process that ended without an answer."""
-        self.process.join(_PATIENCE_S)
-        code = self.process.exitcode
-        if code == _KILLED:
-            return "The system ended it, as it does when memory runs out."
-        return f"Its process ended unexpectedly (status {code})."
+    task: Task
 
-    def end(self) -> None:
-        """End the process, whatever it does."""
-        self.process.terminate()
-        self.process.join(_PATIENCE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        with contextlib.suppress(OSError):
-            self.connection.close()
-        self.process.close()
+    def run(self, report: Reporter) -> object:
+        """Do it."""
+        try:
+            return self.task.run(report)
+        except MemoryError as error:
+            raise PartitaError("There is not enough memory for it.") from error
+        except PartitaError as error:
+            raise PartitaError(_sentence(self.task.names, error)) from error
 
 
 class WorkerSlot:
-    """A place for one worker, which starts when it is needed and again after it has died.
+    """A place for one process, which starts when it is needed and again after it has died."""
 
-    Parameters
-    ----------
-    name : str
-        Of the process.
-    """
+    def __init__(self) -> None:
+        self._process: ChildProcess | None = None
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._worker: Worker | None = None
-
-    def ready(self) -> Worker:
-        """Return a worker that lives."""
-        if self._worker is None or not self._worker.process.is_alive():
+    def ready(self) -> ChildProcess:
+        """Return a process that lives."""
+        if self._process is None or not self._process.is_alive:
             self.end()
-            self._worker = Worker(self._name)
-        return self._worker
+            self._process = ChildProcess(_SETUP)
+        return self._process
+
+    def start(self, task: Task) -> None:
+        """Give the process a task."""
+        self.ready().send(ForPeople(task))
+
+    def receive(self, timeout_s: float) -> Message | None:
+        """Wait for a message of the task; None: there was none, or it was for the log.
+
+        A process that ends without an answer has failed.
+        """
+        assert self._process is not None
+        try:
+            message = self._process.receive(timeout_s)
+        except ChildEndedError as error:
+            _log.error("%s", ": ".join(filter(None, [str(error), error.last_words])))
+            self.end()
+            text = str(error)
+            return {"failed": f"{text[0].upper()}{text[1:]}."}
+        if message is not None and "log" in message:
+            level, text = message["log"]
+            _log.log(level, "%s", text)
+            return None
+        return message
 
     def end(self) -> None:
-        """End the worker, if there is one."""
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
+        """End the process, if there is one."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
 
-def do_tasks(connection: Connection) -> None:
-    """Do what comes through a connection until it closes; the main function of the process.
-
-    Answers are tuples: ``("progress", phase, done, total)``, then ``("done", result)`` or
-    ``("failed", sentence)``.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    import partita.separation.separator  # noqa: F401 (PyTorch, before the first task needs it)
-
-    memory: dict[str, Any] = {}
-    while True:
-        try:
-            task: Task = connection.recv()
-        except (EOFError, OSError):
-            return
-        connection.send(answer(task, memory, reporter(connection)))
+def import_torch() -> None:
+    """Import what takes seconds, before the first task needs it."""
+    import partita.separation.separator  # noqa: F401
 
 
-def answer(task: Task, memory: dict[str, Any], report: Report) -> tuple[str, object]:
-    """Do a task; return ``("done", result)``, or ``("failed", one sentence for people)``."""
-    try:
-        return ("done", task.run(memory, report))
-    except MemoryError:
-        return ("failed", "There is not enough memory for it.")
-    except PartitaError as error:
-        return ("failed", _sentence(task, error))
-    except Exception as error:
-        _log.debug("traceback", exc_info=True)
-        return ("failed", one_line(f"failed unexpectedly ({type(error).__name__}: {error})"))
-
-
-def in_peoples_words(task: Task, text: str) -> str:
-    """Return a text without paths of the server."""
-    for path, name in task.names.items():
+def in_peoples_words(names: Mapping[str, str], text: str) -> str:
+    """Return a text without paths of the server: `names` has what people call them."""
+    for path, name in names.items():
         text = text.replace(one_line(path), name)
     return text
 
 
-def _sentence(task: Task, error: PartitaError) -> str:
+def _sentence(names: Mapping[str, str], error: PartitaError) -> str:
     cause = error.__cause__
     if isinstance(error, WeightsUnavailableError):
         _log.warning("%s", error)
@@ -151,28 +111,7 @@ def _sentence(task: Task, error: PartitaError) -> str:
             "partita models fetch NAME says how to get them by hand."
         )
     if not (isinstance(error, AudioWriteError) and isinstance(cause, OSError)):
-        return in_peoples_words(task, str(error))
+        return in_peoples_words(names, str(error))
     if cause.errno in DiskFullError.NUMBERS:
         return str(DiskFullError())
     return f"The files cannot be written: {cause.strerror}"
-
-
-def reporter(connection: Connection) -> Report:
-    """Return a function that sends progress, now and then."""
-    sent_at, last = 0.0, ""
-
-    def report(phase: str, done: float, total: float | None) -> None:
-        nonlocal sent_at, last
-        now = time.monotonic()
-        if phase != last or now - sent_at >= _INTERVAL_S:
-            last, sent_at = phase, now
-            connection.send(("progress", phase, done, total or 0.0))
-
-    return report
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

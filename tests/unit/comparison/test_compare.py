@@ -163,7 +163,7 @@ def test_damaged_estimates_are_made_again(comparison, data, entrants, cache, cap
 
 
 def test_a_crash_of_one_process_stops_no_other(data, entrants, tmp_path, monkeypatch):
-    monkeypatch.setattr("partita.comparison.processes._MODULE", "antigravity_of_nobody")
+    monkeypatch.setattr("partita.child_process._START", "import antigravity_of_nobody")
     found = compare(open_dataset(data), entrants[:2], cache=tmp_path)
     for result in found.results:
         assert "its process ended with status 1" in result.failures[""]

@@ -1,7 +1,7 @@
 """What the process that separates does with a task, in this process."""
 
 import dataclasses
-import multiprocessing
+import pickle
 import sys
 
 import numpy as np
@@ -9,30 +9,27 @@ import pytest
 import soundfile
 
 from common import little_room
+from partita.child_process import Reporter, answer
 from partita.serve.jobs import JobQueue
 from partita.serve.library import Library, new_id
 from partita.serve.limits import Limits, QueueFullError
 from partita.serve.records import SongRecord
 from partita.serve.separating import Separation
-from partita.serve.worker import answer, reporter
+from partita.serve.worker import ForPeople
 from partita.weights import cards
 
 
 def run(task):
     """Return the answer, and the phases that were reported."""
-    ours, theirs = multiprocessing.Pipe()
-    with ours, theirs:
-        found = answer(task, {}, reporter(theirs))
-        phases = []
-        while ours.poll():
-            phases.append(ours.recv()[1])
-    return found, list(dict.fromkeys(phases))
+    messages = []
+    found = answer(pickle.dumps(ForPeople(task)), Reporter(messages.append))
+    return found, list(dict.fromkeys(message["phase"] for message in messages))
 
 
 def test_stems_are_written_and_described(write_song, song, tmp_path):
     task = Separation(write_song(), "a song", tmp_path / "stems", "hpss")
-    (kind, result), phases = run(task)
-    assert kind == "done"
+    found, phases = run(task)
+    result = found["done"]
     assert phases[0] == "loading"
     assert phases[-2:] == ["writing", "estimating"]
     assert [stem.name for stem in result.stems] == ["harmonic", "percussive", "residual"]
@@ -53,12 +50,12 @@ def test_tempo_is_estimated_once_and_only_where_its_library_is(tmp_path, monkeyp
     soundfile.write(tmp_path / "beats.wav", beats, 22050)
     task = Separation(tmp_path / "beats.wav", "beats", tmp_path / "stems", "hpss")
     again = dataclasses.replace(task, needs_tempo_key=False)
-    assert run(again)[0][1].tempo_key is None
+    assert run(again)[0]["done"].tempo_key is None
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "sonara", None)
-        assert run(task)[0][1].tempo_key is None
+        assert run(task)[0]["done"].tempo_key is None
     pytest.importorskip("sonara", reason="the extra mix is not installed")
-    found = run(task)[0][1].tempo_key
+    found = run(task)[0]["done"].tempo_key
     assert found.tempo_bpm == pytest.approx(120, rel=0.01)
     assert found.beats_s[0] == pytest.approx(0.5, abs=0.02)
 
@@ -67,13 +64,13 @@ def test_a_disk_that_fills_is_one_sentence(write_song, song, tmp_path):
     task = Separation(write_song(), "a song", tmp_path / "stems", "hpss")
     with little_room(song.shape[1] * 4):
         found, _ = run(task)
-    assert found == ("failed", "The library's disk is full: delete songs or free some space.")
+    assert found == {"failed": "The library's disk is full: delete songs or free some space."}
     assert not list((tmp_path / "stems").rglob("*.flac"))
 
 
 def test_a_song_that_is_gone_is_called_by_its_name(tmp_path):
     found, _ = run(Separation(tmp_path / "song.wav", "a song", tmp_path / "stems", "hpss"))
-    assert found == ("failed", "a song: no such file")
+    assert found == {"failed": "a song: no such file"}
 
 
 def test_weights_that_cannot_be_had(write_song, tmp_path, monkeypatch):
@@ -81,8 +78,8 @@ def test_weights_that_cannot_be_had(write_song, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert "umx" in cards.CARDS
-    (kind, why), _ = run(Separation(write_song(), "a song", tmp_path / "stems", "umx"))
-    assert kind == "failed"
+    found, _ = run(Separation(write_song(), "a song", tmp_path / "stems", "umx"))
+    why = found["failed"]
     assert "partita models fetch NAME" in why
     assert str(tmp_path) not in why
 

@@ -12,11 +12,9 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import time
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -30,6 +28,7 @@ from partita.audio.audio_reader import rechunk
 from partita.audio.conversion import convert_blocks
 from partita.audio.reader import open_audio
 from partita.errors import write_error
+from partita.files import plain_name
 from partita.reports.page.coding import Coding, Samples, encode_piece, pieces
 
 #: Most columns of a waveform.
@@ -38,7 +37,6 @@ _VERSION = 1  # of the files; those of other versions are encoded anew
 _RECORD = "signal.json"
 _PARTIAL = ".partial"
 _BLOCK = 1 << 16
-_LABEL_CHARS = 48
 _SILENCE = 1e-5  # -100 dB: below the noise of 16 bits
 _LOUDEST, _QUIETEST = 0.98, 0.05  # peaks beyond are raised or lowered for the codec
 _ABANDONED_S = 24 * 3600
@@ -187,7 +185,7 @@ def encode_signal(source: Source, folder: Path, coding: Coding, *, label: str = 
         The folder cannot be written to.
     """
     code = _key(_VERSION, coding.name, coding.sample_rate, source.key)[:16]
-    name = "-".join(filter(None, [_plain(label), code]))
+    name = "-".join(filter(None, [plain_name(label.lower()), code]))
     found = _read_record(folder / name)
     if found is not None:
         return found
@@ -331,9 +329,3 @@ def _stamp(path: Path) -> str:
 def _key(*parts: object) -> str:
     text = "\n".join(map(str, parts))
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def _plain(label: str) -> str:
-    """Return a name that every file system and every URL takes."""
-    letters = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:_LABEL_CHARS].rstrip("-")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partita.errors import write_error
-from partita.files import whole_file, write_text
+from partita.files import plain_name, whole_file, write_text
 from partita.progress import Progress
 from partita.reports.content import (
     Block,
@@ -249,7 +249,7 @@ def _unique_ids(taken: Iterable[str]) -> Callable[[str], str]:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "part"
+    return plain_name(name.lower(), 60) or "part"
 
 
 def _json(value: object) -> str:

@@ -19,6 +19,7 @@ from partita.errors import (
     UsageError,
     WeightsError,
     one_line,
+    unexpected,
     write_error,
 )
 from partita.files import folded
@@ -280,8 +281,7 @@ class _Batch:
             return _failed(song, error)
         except Exception as error:
             _log.debug("%s", song.name, exc_info=True)
-            reason = one_line(f"{type(error).__name__}: {error}")
-            text = f"failed unexpectedly ({reason}); `logging.DEBUG` shows details"
+            text = f"{unexpected(error)}; `logging.DEBUG` shows details"
             return _failed(song, error, text)
 
     def _stream(self, task: _Task, reader: AudioReader) -> MixtureStream:
