@@ -7,7 +7,6 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 # Tests run in so many processes; with more than one thread each they would wait for each other.
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
-BENCH_MINUTES ?= 5
 FUZZ_MINUTES ?= 60
 # What make gpu-pack packs beside this machine's SoundFonts and kits: packages/partita-synthesis/docs/gpu.md.
 GPU_PACK ?=
@@ -43,10 +42,8 @@ docs: $(VENV)/docs.stamp  ## build the documentation site: build/site/index.html
 release-check: $(VENV)/release.stamp  ## build and check what a release consists of: dist
 	$(BIN)/python scripts/release_check.py
 
-bench: $(VENV)/test.stamp  ## measure speed, memory, start-up, parity, quality
-	$(BIN)/python benchmarks/separate.py --minutes $(BENCH_MINUTES) --hour
-	$(BIN)/python benchmarks/quality.py
-	$(BIN)/python -m pytest -q tests/parity
+bench: $(VENV)/test.stamp  ## measure the speeds that partita aims for, in under 20 minutes
+	$(BIN)/python benchmarks/goals.py
 
 gpu-pack: $(VENV)/test.stamp  ## pack sounds and wheels for some minutes on a GPU
 	$(BIN)/python packages/partita-synthesis/scripts/gpu_pack.py gpu-pack $(GPU_PACK)

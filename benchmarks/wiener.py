@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -34,6 +35,30 @@ def make(seconds: float, sources: int) -> tuple[torch.Tensor, torch.Tensor, torc
     return stft.analyse(estimates).abs(), stft.analyse(true.sum(dim=1)), estimates
 
 
+def make_runs(
+    seconds: float, sources: int, iterations: int
+) -> dict[str, Callable[[], np.ndarray | torch.Tensor]]:
+    """Return the measured functions."""
+    import norbert
+
+    magnitudes, mixture, estimates = make(seconds, sources)
+    model = np.ascontiguousarray(magnitudes[0].permute(3, 2, 1, 0).double().numpy())
+    observed = np.ascontiguousarray(mixture[0].permute(2, 1, 0).to(torch.complex128).numpy())
+    signal = estimates.sum(dim=1)
+    double = magnitudes.double(), mixture.to(torch.complex128)
+
+    def run_norbert() -> np.ndarray:
+        # norbert changes its input.
+        return norbert.wiener(model, observed.copy(), iterations, use_softmask=False)
+
+    return {
+        "norbert, complex128": run_norbert,
+        "partita, complex64": lambda: wiener(magnitudes, mixture, iterations=iterations),
+        "partita, complex128": lambda: wiener(*double, iterations=iterations),
+        "partita, waveforms": lambda: refine(estimates, signal, iterations),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30)
@@ -45,24 +70,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import norbert
-
-    magnitudes, mixture, estimates = make(options.seconds, options.sources)
-    model = np.ascontiguousarray(magnitudes[0].permute(3, 2, 1, 0).double().numpy())
-    observed = np.ascontiguousarray(mixture[0].permute(2, 1, 0).to(torch.complex128).numpy())
-    signal = estimates.sum(dim=1)
-    double = magnitudes.double(), mixture.to(torch.complex128)
-
-    def run_norbert() -> np.ndarray:
-        # norbert changes its input.
-        return norbert.wiener(model, observed.copy(), options.iterations, use_softmask=False)
-
-    runs = {
-        "norbert, complex128": run_norbert,
-        "partita, complex64": lambda: wiener(magnitudes, mixture, iterations=options.iterations),
-        "partita, complex128": lambda: wiener(*double, iterations=options.iterations),
-        "partita, waveforms": lambda: refine(estimates, signal, options.iterations),
-    }
+        runs = make_runs(options.seconds, options.sources, options.iterations)
     elapsed: dict[str, list[float]] = {name: [] for name in runs}
     images = {}
     with torch.inference_mode():
