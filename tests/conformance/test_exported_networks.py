@@ -1,5 +1,7 @@
 """What every registered model must do when it is exported. New models are checked by themselves."""
 
+import json
+
 import pytest
 import torch
 
@@ -7,7 +9,9 @@ from partita.errors import UsageError
 from partita.models import create_model, list_models
 from partita.models._protocol import SongFacts
 from partita.weights.exported.metadata import read_metadata
+from partita.weights.exported.network import example
 from partita.weights.exported.session import exported_model
+from partita.weights.exported.torch_export import METADATA_FILE, export_pt2
 from partita.weights.exported.write import TOLERANCE, export_network
 
 pytest.importorskip("onnxruntime")
@@ -129,3 +133,21 @@ def test_exported_networks_give_what_pytorch_gives(model, tmp_path):
         assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
     with torch.inference_mode():  # shorter than the exported network takes
         assert exported(mixture[..., :10]).shape == (2, len(model.sources), model.channels, 10)
+
+
+@pytest.mark.parametrize(("name", "is_dynamic"), [("conv-tasnet", True), ("unet", False)])
+def test_programs_of_torch_export(name, is_dynamic, tmp_path):
+    torch.manual_seed(0)
+    model = create_model(name, {"sources": ["a", "b"], **TINY[name]}).eval()
+    path = tmp_path / "model.pt2"
+    made = export_pt2(model, path, name="tiny")
+    assert made.difference <= TOLERANCE
+    assert (made.least_samples == 1) == is_dynamic
+    said = {METADATA_FILE: ""}
+    network = torch.export.load(path, extra_files=said).module()
+    assert json.loads(said[METADATA_FILE])["model"] == name
+    inputs = example(model, model.window.length, batch=1, seed=5)
+    with torch.inference_mode():
+        expected = getattr(model, model.core)(*inputs.arguments)
+        found = network(*inputs.inputs)
+    assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()

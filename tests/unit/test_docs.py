@@ -228,6 +228,18 @@ def test_python(names, write_song, song, stems, capsys):
     assert len(found["table"]) == 4
 
 
+@pytest.mark.slow
+def test_export(names, capsys):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    found = names("docs/guide/export.md")
+    assert found["separator"].stems.keys() == {"vocals", "drums", "bass", "other"}
+    size, difference, opset = capsys.readouterr().out.split()
+    assert int(size) == Path("accompaniment-stems.onnx").stat().st_size
+    assert float(difference) < 1e-5
+    assert opset == "17"
+
+
 @pytest.mark.parametrize("page", ["docs/development/add_a_recipe.md", "docs/guide/training.md"])
 def test_recipes(page, tmp_path):
     (text,) = code(page, "toml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,21 @@ def export_pt2(
         The file cannot be written.
     """
     model = model.eval()
-    usual = example(model, usual_samples(model), batch=1)
-    longer = example(model, round(_LONGER * usual.samples), batch=2, seed=1)
+    single, several = (example(model, usual_samples(model), batch=count) for count in (1, 2))
+    longer = example(model, round(_LONGER * single.samples), batch=1, seed=1)
     with whole_file(path) as partial:
         for is_dynamic in (True, False):
-            least = 1 if is_dynamic else usual.samples
-            metadata = describe(
-                model, name=name, licence=licence, digest=digest, least_samples=least
-            )
-            program = _program(model, usual, is_dynamic=is_dynamic)
-            extra = {METADATA_FILE: json.dumps(metadata)}
-            torch.export.save(program, partial, extra_files=extra)
-            loaded = torch.export.load(partial).module()
+            least = 1 if is_dynamic else single.samples
+            usual = several if is_dynamic else single  # PyTorch takes a size of 1 for fixed
+            said = describe(model, name=name, licence=licence, digest=digest, least_samples=least)
+            try:
+                _write(model, usual, partial, said, is_dynamic=is_dynamic)
+                loaded = torch.export.load(partial).module()
+            except Exception as error:  # its errors have no common base
+                if is_dynamic:
+                    continue
+                reason = one_line(str(error).partition("\n")[0])
+                raise UsageError(f"{model.registry_name} cannot be exported: {reason}") from error
             tried = [usual, longer] if is_dynamic else [usual]
             difference = max(_difference(model, loaded, each) for each in tried)
             if difference <= TOLERANCE:
@@ -80,7 +84,14 @@ def export_pt2(
     return ExportedFile(path, size, difference, least)
 
 
-def _program(model: SeparationModel, usual: Example, *, is_dynamic: bool) -> Any:
+def _write(
+    model: SeparationModel,
+    usual: Example,
+    path: Path,
+    metadata: Mapping[str, str],
+    *,
+    is_dynamic: bool,
+) -> None:
     network = Network(model, [each is not None for each in usual.arguments]).eval()
     shapes: tuple[Any, ...] | None = None
     if is_dynamic:
@@ -90,11 +101,8 @@ def _program(model: SeparationModel, usual: Example, *, is_dynamic: bool) -> Any
     # Without gradients, layers on CPUs take operators of oneDNN, which few machines have.
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the check that follows tells what went wrong
-        try:
-            return torch.export.export(network, usual.inputs, dynamic_shapes=shapes)
-        except Exception as error:  # its errors have no common base
-            reason = one_line(str(error).partition("\n")[0])
-            raise UsageError(f"{model.registry_name} cannot be exported: {reason}") from error
+        program = torch.export.export(network, usual.inputs, dynamic_shapes=shapes)
+        torch.export.save(program, path, extra_files={METADATA_FILE: json.dumps(dict(metadata))})
 
 
 def _difference(model: SeparationModel, loaded: Any, inputs: Example) -> float:
