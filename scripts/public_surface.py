@@ -58,6 +58,8 @@ PROVISIONAL: Mapping[str, tuple[str, ...]] = {
         *("LineChart", "BoxPlot", "PairedPlot"),
     ),
     "partita.mixing.recipe": ("Recipe", "load_recipe", "recipe_names"),
+    "partita.export": ("ExportedFile", "export_network"),
+    "partita.weights.store": ("load_model",),
     "partita.training.recipes": ("Recipe", "TrainingSettings", "load_recipe", "recipe_names"),
     "partita.training.augmentation": ("Augmentation",),
     "partita.training.run": ("train",),

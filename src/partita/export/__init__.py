@@ -1,5 +1,5 @@
 """Export of models for programs without PyTorch."""
 
-from partita.weights.exported.write import ExportedFile, describe, export_network
+from partita.weights.exported.write import ExportedFile, export_network
 
-__all__ = ["ExportedFile", "describe", "export_network"]
+__all__ = ["ExportedFile", "export_network"]
