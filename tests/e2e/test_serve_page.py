@@ -188,6 +188,16 @@ def test_what_is_no_song_is_said_and_can_be_dismissed(page, tmp_path):
     assert page.locator("#uploads li").count() == 0
 
 
+def test_an_upload_goes_on_when_the_connection_is_back(page, wav_path):
+    before = row_of(page, wav_path.stem).count()
+    page.context.set_offline(True)
+    page.set_input_files("#files", str(wav_path))
+    page.get_by_text("The server does not answer; it is tried again.").wait_for()
+    page.context.set_offline(False)
+    page.locator("#uploads li").wait_for(state="detached", timeout=30_000)
+    row_of(page, wav_path.stem).nth(before).wait_for()
+
+
 def test_a_folder_is_searched_for_songs(page, wav, tmp_path):
     (tmp_path / "album/disc 1").mkdir(parents=True)
     (tmp_path / "album/disc 1/first.wav").write_bytes(wav)
@@ -324,6 +334,7 @@ def test_a_full_library_offers_its_oldest_songs(browser, tmp_path, wav, wav_path
         page.set_input_files("#files", str(wav_path))
         page.get_by_role("alert").get_by_text("There is no room for it").wait_for()
         boxes = page.get_by_role("list", name="The oldest songs").get_by_role("checkbox")
+        boxes.first.wait_for()
         assert boxes.count() == 1
         page.get_by_text("Delete 1 song", exact=True).click()
         page.get_by_text("Delete 1 song for good?").click()
