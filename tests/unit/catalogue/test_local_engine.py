@@ -66,6 +66,7 @@ def test_what_hangs_or_hoards_is_ended(run):
         assert outcomes(records) == {("hoards", "quarantined", "memory"): 1, ("a", "done", ""): 1}
 
 
+@pytest.mark.slow
 def test_songs_are_read_as_workers_become_free(tmp_path):
     taken = []
 
@@ -87,11 +88,13 @@ def test_nothing_new_begins_after_cancellation(run):
     assert run(["a", "b"], cancel=cancel) == ([], [])
 
 
+@pytest.mark.slow
 def test_what_concerns_all_songs_ends_the_run(run):
     with pytest.raises(UsageError, match="node7 has partita"):
         run(["a"], refusal="node7 has partita 0.3, the catalogue was begun with 0.2")
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_ends_the_run(run):
     with pytest.raises(ModelError, match=r"processes end \(status 3\) before they have loaded"):
         run(["a"], dies=True)
