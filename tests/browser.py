@@ -105,3 +105,18 @@ def serious_findings(page):
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
+
+
+def looks(page):
+    """Show a page in both widths, light and dark."""
+    for width in (390, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            yield f"{width} {scheme}"
+
+
+def assert_for_everybody(page):
+    for look in looks(page):
+        assert not serious_findings(page), look

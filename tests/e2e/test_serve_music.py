@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from browser import Watched, chromium
+from browser import Watched, assert_for_everybody, chromium
 from partita.mixing.click import ClickTrack
 from partita.mixing.tempo_key import Correction, TempoKey
 from serve_client import KEEP_PLAYER
@@ -103,6 +103,15 @@ def test_tempo_and_key_are_put_right_in_all_pages(open_page, server, job):
     assert one.locator(".song", has_text="Ein Takt").get_by_text("60 BPM · C major").is_visible()
 
 
+def test_tempo_and_key_are_for_everybody(open_page):
+    page = open_page().page
+    for key in "bckz":
+        page.keyboard.press(key)
+    page.get_by_label("Pitch").fill("3")
+    page.wait_for_function(f"() => {FOUND}.one !== null")
+    assert_for_everybody(page)
+
+
 def test_a_bar_is_counted_in_before_playing_and_before_repetitions(player):
     page = player.page
     page.get_by_label("Twice the tempo").click()
@@ -183,6 +192,15 @@ def test_mixes_with_a_click(open_page):
         soundfile.read(io.BytesIO(archive.read(name)))[0] for name in archive.namelist()
     )
     assert np.abs(click).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
+    page.select_option("#export-what", "practice-pack")
+    with page.expect_download(timeout=60_000) as download:
+        page.click("#export-start")
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    assert len(names) == 8
+    assert {"Ein Takt/click.wav", "Ein Takt/practice_harmonic.wav", "Ein Takt/residual.wav"} < {
+        *names
+    }
+    page.select_option("#export-what", "")
     page.keyboard.press("k")
     page.get_by_label("with a click track").uncheck()
     with page.expect_download(timeout=60_000) as download:

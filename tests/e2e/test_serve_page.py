@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from browser import Watched, chromium, serious_findings
+from browser import Watched, assert_for_everybody, chromium
 from partita.serve.intake import Intake
 from partita.serve.library import Library
 from partita.serve.limits import Limits
@@ -76,21 +76,6 @@ def put_into(folder, data, *names):
             with Intake(library, Limits(), name, len(data)) as intake:
                 intake.write(data)
                 intake.finish()
-
-
-def looks(page):
-    """Show a page in both widths, light and dark."""
-    for width in (390, 1400):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            yield f"{width} {scheme}"
-
-
-def assert_for_everybody(page):
-    for look in looks(page):
-        assert not serious_findings(page), look
 
 
 def test_a_song_is_dropped_and_its_stems_can_be_heard_also_after_reloads(watched, wav):
