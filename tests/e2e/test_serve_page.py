@@ -264,6 +264,7 @@ def test_a_library_in_all_states_is_for_everybody(browser, server, separated, tm
     )
     page.route("**/api/songs?name=wait*", lambda _: None)  # an upload that goes on
     page.goto(server.address)
+    page.wait_for_selector("#library:not([hidden])")
     for name in ("notes.txt", "wait.wav"):
         (tmp_path / name).write_bytes(b"no music")
         page.set_input_files("#files", str(tmp_path / name))
