@@ -144,11 +144,13 @@ def _of_table(address: str, column: str | None) -> Iterator[Found]:
             yield Found(f"{address}:{number}", f"row {number}", fault, "missing")
             continue
         fault = "" if is_local(location) else _fault_of(location)
-        if fault:  # no manifest holds what must not be shown
-            location = shown(location)
-        below = PurePosixPath(_path_of(location)[len(shared or "") :].lstrip("/") or "song")
+        named = shown(location) if fault else location  # no manifest holds what must not be shown
+        below = PurePosixPath(_path_of(named)[len(shared or "") :].lstrip("/") or "song")
         track = str(row.get(_TRACK_COLUMN) or below.with_name(track_name(Path(below.name))))
-        yield Found(location, track, fault, "unreadable" if fault else "")
+        if fault:  # many may be shown alike
+            yield Found(f"{address}:{number}", track, fault, "unreadable")
+        else:
+            yield Found(location, track)
 
 
 def _rows(address: str) -> Iterator[dict[str, Any]]:

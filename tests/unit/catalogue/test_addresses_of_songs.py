@@ -132,4 +132,5 @@ def test_tables_with_addresses_that_are_refused(tmp_path):
     found = list(find_inputs([str(table)]))
     assert [each.track for each in found] == ["a b/one", "two", "three", "four"]
     assert [bool(each.fault) for each in found] == [False, False, True, True]
+    assert len({each.address for each in found}) == 4
     assert SECRET not in repr(found)
