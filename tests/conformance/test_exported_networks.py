@@ -151,3 +151,21 @@ def test_programs_of_torch_export(name, is_dynamic, tmp_path):
         expected = getattr(model, model.core)(*inputs.arguments)
         found = network(*inputs.inputs)
     assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["band-split", "conv-tasnet"])
+def test_whole_models(name, tmp_path):
+    from partita.export.whole import checked_whole_graph  # which imports onnx
+
+    torch.manual_seed(0)
+    model = create_model(name, {"sources": ["a", "b"], **TINY[name]}).eval()
+    path = tmp_path / "model.onnx"
+    export_network(model, path, around=checked_whole_graph)
+    exported = exported_model(path)
+    mixture = 0.1 * torch.randn(2, 2, model.window.length + 99)
+    for side in (None, torch.tensor([0.3, 1.0])):
+        facts = SongFacts(side)
+        with torch.inference_mode():
+            expected = model.for_song(facts)(mixture)
+            found = exported.for_song(facts)(mixture)
+        assert (found - expected).abs().max() <= TOLERANCE * expected.abs().max()

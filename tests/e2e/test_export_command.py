@@ -1,11 +1,16 @@
 """Models exported and used from the command line."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from common import SMALL_UNMIX
+from partita.models import create_model
+from partita.weights.checkpoint import save_checkpoint
 from partita.weights.exported.metadata import read_metadata, with_metadata
 
 pytest.importorskip("onnxruntime")
@@ -125,7 +130,7 @@ def test_files_that_cannot_be_used(exported, run, write_song, tmp_path, monkeypa
     assert "--precision: exported models are computed in float32" in done.err
     done = run("separate", "song.wav", "--runtime", "tensorflow")
     assert "--runtime tensorflow is not one of auto, torch, onnxruntime" in done.err
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     done = run("separate", "song.wav", "-n", exported)
     assert "exported models need ONNX Runtime: pip install 'partita[onnx]'" in done.err
 
@@ -159,3 +164,39 @@ def test_int8_weights(run, tiny_model, exported, write_song):
     assert read_metadata(exported)["weights"] == "float32"
     decibels = [float(line.split()[1]) for line in done.out.splitlines() if "dB SDR" in line]
     assert min(decibels) > 20
+
+
+def test_whole_models(run, tiny_model, write_song, tmp_path):
+    write_song()
+    done = run("export", tiny_model, "-o", "whole.onnx", "--whole")
+    assert done.status == 0, done.err
+    whole = onnx.load(tmp_path / "whole.onnx").graph
+    assert [each.name for each in whole.input] == ["mixture"]
+    assert [each.name for each in whole.output] == ["estimates"]
+    assert read_metadata(tmp_path / "whole.onnx")["core"] == "whole"
+    for folder, name in ("a", tiny_model), ("b", "whole.onnx"):
+        done = run("separate", "song.wav", "-n", name, "-o", folder, "--bits", "float")
+        assert done.status == 0, done.err
+    for stem in ("voice", "flute", "rest"):
+        expected, found = read(f"a/tiny/song/{stem}.wav"), read(f"b/whole/song/{stem}.wav")
+        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_models_that_are_more_than_a_graph(run, tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "wiener.safetensors", create_model("open-unmix", SMALL_UNMIX))
+    done = run("export", "wiener.safetensors", "-o", "x.onnx", "--whole")
+    assert done.status == 2
+    assert "open-unmix cannot be exported with --whole: what it does around" in done.err
+    assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--whole"], ["--quantise", "int8"]])
+def test_without_onnx(options, run, tiny_model, monkeypatch, tmp_path):
+    for name in [each for each in sys.modules if each.partition(".")[0] == "onnx"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "partita.export.whole", raising=False)
+    done = run("export", tiny_model, "-o", "x.onnx", *options)
+    assert done.status == 2
+    assert done.err == "partita: exporting needs ONNX: pip install 'partita[onnx]'\n"
+    assert not list(tmp_path.iterdir())

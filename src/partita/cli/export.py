@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from partita.export.web import WebPage
 
 _FLOAT32, _FLOAT16, _WEB = "float32", "float16", "web"
+_ONNX = "onnx"
 
 
 def export(
@@ -46,6 +47,13 @@ def export(
     quantise: Annotated[
         str, typer.Option(help="Store weights of ONNX files as float32, float16 or int8.")
     ] = _FLOAT32,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Put transform and masks into the ONNX file: a mixture in, stems out.",
+        ),
+    ] = False,
     check: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +73,8 @@ def export(
     check_licences([plan], commercial_only=commercial_only)
     if check is not None and quantise == _FLOAT32:
         raise UsageError("--check measures what --quantise float16 or int8 costs")
+    if whole and format_ != _ONNX:
+        raise UsageError("--whole is for ONNX files")
 
     def tell(model: str) -> None:
         if not quiet:
@@ -81,7 +91,9 @@ def export(
     from partita.export.export import export_model
 
     try:
-        made = export_model(plan, out, format=format_, quantise=quantise, progress=tell)
+        made = export_model(
+            plan, out, format=format_, quantise=quantise, whole=whole, progress=tell
+        )
     except OSError as error:
         raise write_error(out, error) from error
     if not quiet:
@@ -89,7 +101,7 @@ def export(
             print(
                 f"{one_line(file.path)}: {file.bytes / 1e6:.1f} MB, opset {file.opset}, "
                 f"within {file.difference:.0e} of PyTorch"
-                if format_ == "onnx"
+                if format_ == _ONNX
                 else f"{one_line(file.path)}: {file.bytes / 1e6:.1f} MB, "
                 f"within {file.difference:.0e} of PyTorch"
             )

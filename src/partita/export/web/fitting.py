@@ -39,12 +39,12 @@ def _fault(model: SeparationModel) -> str:
         return "it sees whole tracks, and the page separates in windows"
     if 2 * model.window.overlap > model.window.length:
         return "its windows overlap by more than a half"
-    if model.core != "forward" and not _has_known_stages(model):
+    if model.core != "forward" and not has_known_stages(model):
         return "what it does around its network is not part of the page"
     return ""
 
 
-def _has_known_stages(model: SeparationModel) -> bool:
+def has_known_stages(model: SeparationModel) -> bool:
     """Return whether `partita.export.web.whole_graph` knows all of a model."""
     return (
         isinstance(model, SpectrogramModel)

@@ -20,6 +20,8 @@ from partita.weights.protobuf import bytes_field, fields, message
 
 #: Of the metadata and of what the network's inputs and outputs mean.
 FORMAT = "partita-onnx-1"
+#: In the place of a method: the file holds the whole model, transform and masks included.
+WHOLE = "whole"
 #: In folders of exported models: how they are combined.
 PLAN_FILE = "partita-model.json"
 _GRAPH, _METADATA, _KEY, _VALUE = 7, 14, 1, 2  # fields of the model and of an entry

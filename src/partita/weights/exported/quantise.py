@@ -43,7 +43,7 @@ def quantised(graph: bytes, kind: str) -> bytes:
     check_kind(kind)
     if kind == FLOAT32:
         return graph
-    onnx = _onnx()
+    onnx = require_onnx()
     model = onnx.load_from_string(graph)
     axes = _output_axes(model.graph)
     kept, made, operators = [], [], []
@@ -76,7 +76,14 @@ def check_kind(kind: str) -> None:
         raise UsageError(f"`quantise` {kind} is not one of {', '.join(KINDS)}")
 
 
-def _onnx() -> Any:
+def require_onnx() -> Any:
+    """Return the package onnx.
+
+    Raises
+    ------
+    UsageError
+        It is not installed.
+    """
     try:
         import onnx
     except ImportError as error:

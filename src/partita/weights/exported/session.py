@@ -5,6 +5,7 @@ The model's transforms, masks and levels are PyTorch's as ever: one implementati
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from pathlib import Path
@@ -18,7 +19,7 @@ from partita.errors import ModelError, UsageError, WeightsCorruptError, one_line
 from partita.models import create_model
 from partita.models._protocol import SeparationModel, SongFacts
 from partita.models._registry import find_model
-from partita.weights.exported.metadata import read_metadata, verify
+from partita.weights.exported.metadata import WHOLE, read_metadata, verify
 from partita.weights.exported.network import with_core
 
 _NO_LOGS = 4  # what it logs as errors, it raises as well
@@ -121,6 +122,47 @@ class ExportedModel(SeparationModel):
         return estimates[..., :samples]
 
 
+class WholeModel(SeparationModel):
+    """A model whose file holds all of it: ``mixture`` ``[1, C, T]`` → ``estimates``.
+
+    Parameters
+    ----------
+    model : SeparationModel
+        Its weights are not used.
+    session : InferenceSession
+        Some have another input, ``side`` ``[1]``: the weight of the side signal.
+    least_samples : int
+        Shorter mixtures are padded with silence.
+    """
+
+    def __init__(self, model: SeparationModel, session: Any, least_samples: int) -> None:
+        super().__init__(model.config)
+        setattr(self, "registry_name", model.registry_name)  # noqa: B010 (of this one alone)
+        self.window = model.window
+        self._session, self._least_samples = session, least_samples
+        self._side: Tensor | None = None  # [groups]; None: 1
+
+    def for_song(self, facts: SongFacts) -> SeparationModel:
+        """See `SeparationModel.for_song`."""
+        model = copy.copy(self)
+        model._side = facts.side
+        return model
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """See `SeparationModel.forward`."""
+        samples = mixture.shape[-1]
+        padded = functional.pad(mixture, (0, max(0, self._least_samples - samples)))
+        sides = torch.ones(1) if self._side is None else self._side
+        sides = sides.repeat(len(mixture) // len(sides))
+        names = [each.name for each in self._session.get_inputs()]
+        found = []
+        for number in range(len(mixture)):
+            inputs = {"mixture": padded[number, None].float(), "side": sides[number, None].float()}
+            given = {name: inputs[name].cpu().numpy() for name in names}
+            found.append(torch.from_numpy(self._session.run(None, given)[0]))
+        return torch.cat(found)[..., :samples].to(mixture.device)
+
+
 def _stored(model: SeparationModel) -> SeparationModel:
     """Give tensors without storage memory, which nothing reads; return the model."""
     for module in model.modules():
@@ -153,10 +195,12 @@ def exported_model(path: Path) -> SeparationModel:
             raise ValueError(f"there is no model {metadata['model'][:40]!r}")
         model = create_model(metadata["model"], json.loads(metadata["config"]), initialise=False)
         least = int(metadata["least_samples"])
-        if metadata["core"] != model.core:
+        if metadata["core"] not in (WHOLE, model.core):
             raise ValueError("its network is another part of the model than in this version")
     except (ValueError, LookupError, RecursionError, ModelError) as error:
         raise WeightsCorruptError(f"{name}: not an exported model ({one_line(error)})") from error
+    if metadata["core"] == WHOLE:
+        return WholeModel(model, new_session(str(path)), least)
     return ExportedModel(model, session_network(str(path), model), least)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from partita.errors import ModelError
 from partita.files import whole_file
 from partita.models._protocol import SeparationModel
 from partita.weights.checkpoint import tensors_digest
-from partita.weights.exported.metadata import with_metadata
+from partita.weights.exported.metadata import WHOLE, with_metadata
 from partita.weights.exported.network import Network, as_tuple, example, usual_samples
 from partita.weights.exported.onnx_graph import OPSET, onnx_graph
-from partita.weights.exported.quantise import FLOAT32, check_kind, quantised
+from partita.weights.exported.quantise import FLOAT32, check_kind, quantised, require_onnx
 from partita.weights.exported.session import new_session
 
 #: Largest difference from PyTorch, relative to the largest number.
@@ -58,6 +58,7 @@ def export_network(
     licence: str = "",
     digest: str = "",
     quantise: str = FLOAT32,
+    around: Callable[[SeparationModel, bytes], bytes] | None = None,
 ) -> ExportedFile:
     """Write the network of a model, weights included, as an ONNX file.
 
@@ -76,6 +77,8 @@ def export_network(
     quantise : str
         How weights are stored: ``float32``, ``float16`` or ``int8``; see `quantised`. The float32
         network is checked; `difference` is that of the smaller one.
+    around : callable, optional
+        Makes a graph of the whole model of its network's graph, and checks it.
 
     Raises
     ------
@@ -87,6 +90,7 @@ def export_network(
         The file cannot be written.
     """
     check_kind(quantise)
+    require_onnx()
     model = model.eval()
     graph = onnx_graph(model)
     difference, least = check_graph(model, graph)
@@ -99,6 +103,8 @@ def export_network(
         **describe(model, name=name, licence=licence, digest=digest, least_samples=least),
         "weights": quantise,
     }
+    if around is not None:
+        graph, metadata["core"] = around(model, graph), WHOLE
     content = with_metadata(graph, metadata)
     with whole_file(path) as partial:
         partial.write_bytes(content)

@@ -1,0 +1,57 @@
+"""Models as one ONNX graph each, for any program: a mixture in, estimates out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from partita.errors import ModelError, UsageError
+from partita.export.web.fitting import has_known_stages
+from partita.export.web.whole_graph import whole_graph
+from partita.models._protocol import SeparationModel
+from partita.weights.exported.network import usual_samples
+from partita.weights.exported.session import new_session
+
+#: Largest difference from PyTorch, relative; with quantised weights, and without.
+_TOLERANCE, _LEVEL = 1e-4, 0.1
+
+
+def check_whole(model: SeparationModel) -> None:
+    """Refuse a model of which only the network can be an ONNX graph.
+
+    Raises
+    ------
+    UsageError
+        It is one.
+    """
+    if model.core != "forward" and not (has_known_stages(model) and model.channels == 2):
+        raise UsageError(
+            f"{model.registry_name} cannot be exported with `whole`: what it does around its "
+            "network has no operators in ONNX; without, the network itself is exported"
+        )
+
+
+def checked_whole_graph(model: SeparationModel, network: bytes) -> bytes:
+    """Return the graph of a whole model, compared with the model around the same network.
+
+    Raises
+    ------
+    ModelError
+        It does not give what the model gives.
+    """
+    from partita.weights.exported.session import ExportedModel, session_network
+
+    graph: bytes = whole_graph(model, network).SerializeToString()
+    session, around = new_session(graph), session_network(network, model)
+    rng = torch.Generator().manual_seed(0)
+    mixture = _LEVEL * torch.randn(1, model.channels, usual_samples(model), generator=rng)
+    inputs = {"mixture": mixture.numpy(), "side": np.ones(1, np.float32)}
+    found = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+    with torch.inference_mode():
+        expected = ExportedModel(model, around, 1)(mixture).numpy()
+    difference = np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-20)
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            f"{model.registry_name}: the whole graph differs from PyTorch by {difference:.1g}"
+        )
+    return graph
