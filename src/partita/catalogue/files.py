@@ -207,6 +207,11 @@ def is_local(address: str) -> bool:
     return _SCHEME.match(address) is None
 
 
+def absolute(address: str) -> str:
+    """Return an address that means the same in a process with another current folder."""
+    return str(Path(address).absolute()) if is_local(address) else address
+
+
 def files_of(address: str) -> Files:
     """Return what accesses an address.
 

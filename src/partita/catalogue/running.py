@@ -14,7 +14,7 @@ from typing import Any
 from partita._version import __version__
 from partita.audio.formats import stem_format
 from partita.catalogue.engine import Attempt, Engine, Policy
-from partita.catalogue.files import is_local
+from partita.catalogue.files import absolute, is_local
 from partita.catalogue.records import OUTCOMES, FailureKind, Outcome, RunSettings, SongRecord
 from partita.catalogue.store import Manifest
 from partita.catalogue.transport.addresses import check_destination
@@ -63,7 +63,7 @@ def run_settings(
     if not is_local(destination):
         check_destination(destination)
     return RunSettings(
-        destination=str(Path(destination).absolute()) if is_local(destination) else destination,
+        destination=absolute(destination),
         model=model.name,
         weights=model.digest,
         licence="" if licence is None else licence.text,
@@ -217,7 +217,7 @@ class CatalogueRun:
         skip_duplicates: bool = False,
     ) -> None:
         self._manifest, self._engine = manifest, engine
-        self._work = CatalogueWork(manifest.address, settings, policy, device)
+        self._work = CatalogueWork(absolute(manifest.address), settings, policy, device)
         self._skips_duplicates = skip_duplicates
         found = survey(manifest, skip_duplicates=skip_duplicates)
         self.progress = Progress(found.left, found.left_s)
