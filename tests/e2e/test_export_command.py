@@ -28,8 +28,11 @@ def exported(run, tiny_model, tmp_path):
     return path
 
 
-def test_an_exported_file_gives_the_same_stems(exported, run, tiny_model, write_song):
+def test_an_exported_file_gives_the_same_stems(
+    exported, run, tiny_model, write_song, monkeypatch, tmp_path
+):
     write_song()
+    monkeypatch.setenv("PARTITA_HOME", str(tmp_path / "home"))
     said = read_metadata(exported)
     assert json.loads(said["sources"]) == ["voice", "flute", "rest"]
     options = ["--bits", "float", "--json"]
@@ -42,6 +45,13 @@ def test_an_exported_file_gives_the_same_stems(exported, run, tiny_model, write_
         for stem in ("voice", "flute", "rest"):
             expected, found = (read(f"{each}/tiny/song/{stem}.wav") for each in ("a", folder))
             assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    (path,) = (tmp_path / "home/exported").rglob("*.onnx")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])  # damaged: it is exported again
+    done = run("separate", "song.wav", *cached, "-o", "d", *options)
+    assert done.status == 0
+    assert "cut short); exporting it again" in done.err
+    assert path.read_bytes() == whole
 
 
 def test_chains_with_a_part_that_has_no_network(run, band, tmp_path):

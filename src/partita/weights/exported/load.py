@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from partita.errors import UsageError, one_line
+import logging
+
+from partita.errors import UsageError, WeightsCorruptError, one_line
 from partita.models._protocol import SeparationModel
 from partita.weights.cache_folder import cache_folder, writing_cache
+from partita.weights.exported.metadata import FORMAT
 from partita.weights.exported.session import exported_model
 from partita.weights.exported.write import export_network
 from partita.weights.identity import NamedModel
@@ -12,6 +15,7 @@ from partita.weights.store import load_model
 
 AUTO, TORCH, ONNXRUNTIME = RUNTIMES = ("auto", "torch", "onnxruntime")
 _FOLDER = "exported"
+_log = logging.getLogger(__name__)
 
 
 def load_for(runtime: str, named: NamedModel) -> SeparationModel:
@@ -39,21 +43,25 @@ def load_for(runtime: str, named: NamedModel) -> SeparationModel:
         )
     if runtime != ONNXRUNTIME or named.exported is not None:
         return load_model(named)
-    path = cache_folder() / _FOLDER / f"{named.digest}.onnx"
-    if not path.is_file():
-        model = load_model(named)
-        if model.no_core:  # such as HPSS: there is no network to run elsewhere
-            return model
-        licence = named.licence
-        with writing_cache():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            export_network(
-                model,
-                path,
-                name=named.label,
-                licence=licence.text if licence else "",
-                digest=named.digest,
-            )
+    path = cache_folder() / _FOLDER / FORMAT / f"{named.digest}.onnx"
+    if path.is_file():
+        try:
+            return exported_model(path)
+        except WeightsCorruptError as error:
+            _log.warning("%s; exporting it again", error)
+    model = load_model(named)
+    if model.no_core:  # such as HPSS: there is no network to run elsewhere
+        return model
+    licence = named.licence
+    with writing_cache():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        export_network(
+            model,
+            path,
+            name=named.label,
+            licence=licence.text if licence else "",
+            digest=named.digest,
+        )
     return exported_model(path)
 
 
