@@ -172,9 +172,14 @@ class MixtureStream:
         side = None if self._mapping is None else self._mapping.mapped_side
         return SongFacts(side, self._digest)
 
-    def _selection(self) -> Tensor:
-        """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems."""
+    def _selection(self) -> Tensor | None:
+        """Return the ``[stems, sources]`` matrix of ones and zeros that sums up the stems.
+
+        None: the stems are the sources.
+        """
         sources = self.estimator.sources
+        if [(source,) for source in sources] == [tuple(each) for each in self.stems.values()]:
+            return None
         rows = [[float(s in members) for s in sources] for members in self.stems.values()]
         return torch.tensor(rows)
 
@@ -213,7 +218,9 @@ class MixtureStream:
         joined = join_channels(by_source, self.in_channels)
         return torch.from_numpy(conversion.push(joined, last))
 
-    def _finish(self, mixture: Tensor, estimates: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
+    def _finish(
+        self, mixture: Tensor, estimates: Tensor, select: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         if self.sum_to_mix:
             estimates = spread_residual(mixture, estimates)
         if self.meter is not None:
@@ -222,4 +229,6 @@ class MixtureStream:
         if self.progress is not None:
             total_s = None if self.frames is None else self.frames / self.rate
             self.progress(self.done / self.out_rate, total_s)
-        return mixture, torch.einsum("ts,scn->tcn", select, estimates)
+        if select is not None:
+            estimates = torch.einsum("ts,scn->tcn", select, estimates)
+        return mixture, estimates
