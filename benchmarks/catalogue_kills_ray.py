@@ -143,7 +143,7 @@ def wait_for_a_song(driver: subprocess.Popen[bytes], notes: Path, moments: rando
     before = size_of(notes)
     while driver.poll() is None and size_of(notes) == before:
         time.sleep(0.01)
-    time.sleep(moments.uniform(0, 0.5))
+    time.sleep(moments.uniform(0, 0.2))
 
 
 if __name__ == "__main__":
