@@ -105,6 +105,8 @@ def kill_often(
                 return True
             driver = subprocess.Popen([*run, "--address", address], cwd=folder)
         wait_for_a_song(driver, folder / "notes", moments)
+        if driver.poll() is not None:
+            continue
         victim = moments.choice(["worker", "driver", "node"])
         commands = descendants(head.pid)
         pids = {
@@ -112,7 +114,7 @@ def kill_often(
             "worker": [pid for pid, text in commands.items() if "SongActor" in text],
             "node": [pid for pid, text in commands.items() if text.split(" ")[0].endswith(NODE)],
         }[victim]
-        if pids and driver.poll() is None:
+        if pids:
             os.kill(moments.choice(pids), signal.SIGKILL)
             killed[victim] += 1
             print(
