@@ -30,6 +30,7 @@ _PATIENCE_S = 30.0  # behind the limit of a song, until its worker has said so
 _WAITING_S = 60.0  # for a worker, until the user is told
 _ALIVE_S = 5.0  # between two looks whether there is a cluster, while there is no worker
 _MOST_STARTS = 3  # of actors that end before their model is loaded
+_LONGEST_REASON = 160
 _GPU_SONGS = 4  # at once on a GPU: while one is decoded and another encoded, two fill it
 
 #: A song that ended, and its record.
@@ -211,7 +212,7 @@ class _Seat:
         errors = self.shared.ray.exceptions
         try:
             answer = self.shared.ray.get(ref)
-        except (errors.RayActorError, errors.RayTaskError) as error:
+        except (errors.RayActorError, errors.RayTaskError, errors.OutOfMemoryError) as error:
             self._died(error)
             return []
         if isinstance(answer, Refused):
@@ -333,7 +334,8 @@ def _death(error: Exception) -> tuple[FailureKind, str]:
 
 
 def _cannot_start(error: Exception) -> PartitaError:
-    reason = one_line(str(error).strip().rsplit("\n", 1)[-1])
+    is_raised = "Traceback" in str(error) or "ray::" in str(error)
+    reason = _shortened(str(error).strip().split("\n")[-1 if is_raised else 0])
     return UsageError(
         f"workers of the Ray cluster end before they have loaded the model ({reason}): "
         f"every machine needs partita {__version__} and what the model needs"
@@ -342,5 +344,11 @@ def _cannot_start(error: Exception) -> PartitaError:
 
 def _lost(reason: str) -> PartitaError:
     return PartitaError(
-        f"the Ray cluster was lost ({one_line(reason)}): the same command continues"
+        f"the Ray cluster was lost ({_shortened(reason)}): the same command continues"
     )
+
+
+def _shortened(reason: str) -> str:
+    """Return the first line of what Ray says, which may be pages."""
+    first = one_line(reason.strip().split("\n")[0])
+    return first if len(first) <= _LONGEST_REASON else first[:_LONGEST_REASON] + "…"

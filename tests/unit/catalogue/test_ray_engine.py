@@ -7,12 +7,13 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from catalogue_songs import PlainWork, planned, write_songs
 from partita.catalogue import ray_engine
-from partita.catalogue.engine import Attempt, Policy
+from partita.catalogue.engine import Attempt, AttemptQueue, Policy
 from partita.catalogue.ray_cluster import connected
 from partita.catalogue.ray_engine import RayEngine
 from partita.errors import PartitaError, UsageError
@@ -173,3 +174,23 @@ def test_options_of_ray_are_for_ray(run, tmp_path):
     assert run("catalogue", "plan", "songs", "--out", "manifest").status == 0
     words = ("catalogue", "run", "manifest", "--out", "stems", "-n", "hpss")
     assert "--cores is for --engine ray" in run(*words, "--cores", "2").err
+
+
+def test_a_machine_without_memory_ends_a_worker_not_the_run(tmp_path):
+    """Ray ends workers before a machine has no memory left; its message has pages."""
+    exceptions = pytest.importorskip("ray").exceptions
+    pages = "1 worker(s) were killed due to the node running low on memory. " * 9 + "\nTop 10"
+
+    def get(_ref):
+        raise exceptions.OutOfMemoryError(pages)
+
+    ray = SimpleNamespace(exceptions=exceptions, get=get, kill=lambda actor: None)
+    work = PlainWork(str(tmp_path), Policy())
+    queue = AttemptQueue([], work.policy)
+    seat = ray_engine._Seat(ray_engine._Shared(ray, lambda: None, work, 1, queue))
+    seat.is_ready, seat.running = True, {"ref": (Attempt(planned("plain")), 0.0)}
+    assert seat.hear("ref") == []
+    _, exceeded = seat._died_with
+    assert exceeded.kind == "memory"
+    assert "machine ran out of memory" in exceeded.cause
+    assert len(str(ray_engine._lost(pages))) < 250
