@@ -179,6 +179,30 @@ def _eye(count: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (places[:, None] == places).to(dtype)
 
 
+def _group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise; means are taken axis by axis, because ONNX Runtime sums float32 one by one."""
+    apart = _unflattened(x, 1, (groups, -1))  # [B, groups, channels, ...]
+    axes = list(range(2, apart.ndim))
+    centred = apart - _mean(apart, axes)
+    normalised = (centred * torch.rsqrt(_mean(centred * centred, axes) + eps)).reshape(x.shape)
+    shape = [-1, *[1] * (x.ndim - 2)]
+    if weight is not None:
+        normalised = normalised * weight.reshape(shape)
+    return normalised if bias is None else normalised + bias.reshape(shape)
+
+
+def _mean(x: Tensor, axes: Sequence[int]) -> Tensor:
+    for axis in reversed(axes):
+        x = x.mean(dim=axis, keepdim=True)
+    return x
+
+
 def _unflattened(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     axis = dim % x.ndim
     return x.reshape([*x.shape[:axis], *sizes, *x.shape[axis + 1 :]])
@@ -219,6 +243,7 @@ _REPLACED: dict[str, Callable[..., Any]] = {
     "unfold": _unfolded,
     "split": _split,
     "eye": _eye,
+    "group_norm": _group_norm,
     "unflatten": _unflattened,
     "fft_rfft": _rfft,
     "fft_irfft": _irfft,
