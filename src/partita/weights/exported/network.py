@@ -5,6 +5,7 @@ Transforms, masks and levels around it stay in the model, see `SeparationModel.c
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,23 @@ def _shallow_copy(model: SeparationModel) -> SeparationModel:
     other = type(model).__new__(type(model))
     other.__dict__.update(model.__dict__)
     return other
+
+
+@contextlib.contextmanager
+def plain_operators(model: SeparationModel) -> Iterator[None]:
+    """Let layers on CPUs take operators of PyTorch, not those of oneDNN, which no exporter knows.
+
+    They do where gradients may be wanted. None are recorded: activations would be kept for them.
+    """
+    learning = [each for each in model.parameters() if each.requires_grad]
+    try:
+        for each in learning:
+            each.requires_grad_(False)
+        with torch.enable_grad():
+            yield
+    finally:
+        for each in learning:
+            each.requires_grad_(True)
 
 
 def dynamic_axes(model: SeparationModel, usual: Example) -> dict[str, dict[int, str]]:

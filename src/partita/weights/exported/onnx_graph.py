@@ -19,6 +19,7 @@ from partita.weights.exported.network import (
     dynamic_axes,
     example,
     input_names,
+    plain_operators,
     usual_samples,
 )
 from partita.weights.exported.operators import ExportableOperators
@@ -43,9 +44,7 @@ def onnx_graph(model: SeparationModel) -> bytes:
         The model has no network, or one with operators that cannot be exported.
     """
     samples = usual_samples(model)
-    # Nothing is learned; but without gradients, layers on CPUs take operators of oneDNN, which no
-    # exporter knows.
-    with torch.enable_grad(), warnings.catch_warnings():
+    with plain_operators(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the check that follows tells what a trace has got wrong
         usual = example(model, samples)
         network = Network(model, [each is not None for each in usual.arguments]).eval()

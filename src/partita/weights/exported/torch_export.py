@@ -20,6 +20,7 @@ from partita.weights.exported.network import (
     dynamic_axes,
     example,
     input_names,
+    plain_operators,
     usual_samples,
 )
 from partita.weights.exported.write import TOLERANCE, ExportedFile, describe
@@ -98,8 +99,7 @@ def _write(
         axes = dynamic_axes(model, usual)
         auto = torch.export.Dim.AUTO
         shapes = (tuple(dict.fromkeys(axes[key], auto) for key in input_names(model, usual)),)
-    # Without gradients, layers on CPUs take operators of oneDNN, which few machines have.
-    with torch.enable_grad(), warnings.catch_warnings():
+    with plain_operators(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the check that follows tells what went wrong
         program = torch.export.export(network, usual.inputs, dynamic_shapes=shapes)
         torch.export.save(program, path, extra_files={METADATA_FILE: json.dumps(dict(metadata))})
