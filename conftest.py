@@ -115,6 +115,7 @@ def s3(_s3_server, monkeypatch, tmp_path):
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
     }.items():
         monkeypatch.setenv(name, value)
+    filesystems._file_system.cache_clear()  # of another server, if one was there before
     filesystem = filesystems.file_system("s3://music")
     _s3_server.fault = None
     filesystem.mkdir("music")

@@ -117,6 +117,7 @@ def measure_songs(model: str, folder: Path) -> dict[str, float]:
     server.requests.clear()
     records = [worker.process(attempt) for attempt in attempts]
     reads = [method in ("GET", "HEAD") for method, _ in server.requests]
+    store.rm("music", recursive=True)  # what the server holds outlives it in this process
     stop()
     made = sum(stem.size for stem in records[1].stems.values())
     worker, attempts, fingerprint_s = planned_songs(model, str(folder), str(folder / "made"))

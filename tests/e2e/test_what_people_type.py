@@ -94,7 +94,10 @@ def test_web_addresses(run):
         (["x.wav", "--output", "x"], "No such option: --output; did you mean --out?"),
         (["--vresion"], "did you mean --version? (partita --help"),
         (["sepparate", "x"], "unknown command 'sepparate'; did you mean separate?"),
-        (["frobnicate"], "unknown command 'frobnicate'; known: benchmark, compare, data, doctor"),
+        (
+            ["frobnicate"],
+            "unknown command 'frobnicate'; known: benchmark, catalogue, compare, data",
+        ),
         (["x.wav", "--clip-mode", "clamp"], "there is no --clip-mode: stems are never clipped"),
         (["x.wav", "-d", "30"], "--duration 30 sets the length"),
         (["x.wav", "--start", "1:75"], "--start 1:75 is not a time"),

@@ -196,7 +196,7 @@ class InTheirLoop(torch.nn.Module):
 
     def __init__(self, ours, theirs):
         super().__init__()
-        self.network = ours.for_inference()._network
+        self.network = ours.for_inference().network
         self.valid_length = ours.config.valid_samples
         self.sources, self.samplerate = theirs.sources, theirs.samplerate
         self.segment_length = theirs.segment_length

@@ -109,8 +109,7 @@ class Manifest:
         content = self._document(_PLAN)
         if content is None:
             raise UsageError(
-                f"{one_line(self.address)} holds no plan: "
-                "partita catalogue plan INPUTS --out MANIFEST makes one"
+                f"{one_line(self.address)} holds no plan: partita catalogue plan makes one"
             )
         return PlanHeader(**{**content, "inputs": tuple(content["inputs"])})
 
