@@ -110,6 +110,7 @@ class _Upload:
             return
         with contextlib.suppress(Exception):
             self._file.discard()
+        self._file.closed = True  # else its destructor uploads what is left
         self._file = None
 
     def remove(self) -> None:
