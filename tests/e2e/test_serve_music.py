@@ -100,7 +100,7 @@ def test_tempo_and_key_are_put_right_in_all_pages(open_page, server, job):
     one.locator("#tempo", has_text="90 BPM").wait_for()
     assert one.inner_text("#key-heard") == "heard in Bb major"
     one.click(".home")
-    assert one.locator(".song", has_text="Ein Takt").get_by_text("60 BPM · C major").is_visible()
+    one.locator(".song", has_text="Ein Takt").get_by_text("60 BPM · C major").wait_for()
 
 
 def test_tempo_and_key_are_for_everybody(open_page):

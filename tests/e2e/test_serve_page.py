@@ -132,6 +132,7 @@ def test_keys_are_enough(page, server, separated, wav_path):
                 return
         raise AssertionError(f"{name} is not reached")
 
+    row_of(page, song["name"]).first.wait_for()  # what makes the page anew may move the focus
     page.evaluate("() => document.activeElement.blur()")
     tab_to("Choose files")
     with page.expect_file_chooser() as chooser:

@@ -183,7 +183,7 @@ def test_two_processes_fetch_once(publish, state, server, caplog):
         with filelock.FileLock(path.with_suffix(".lock")):
             loading = pool.submit(store.load_model, card.name)
             for _ in range(600):
-                if "waiting for another process that fetches umxhq" in caplog.text:
+                if "waiting for another process that is fetching umxhq" in caplog.text:
                     break
                 time.sleep(0.1)
             model = create_model("open-unmix", CONFIG)
