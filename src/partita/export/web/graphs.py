@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-import torch
 from onnx import TensorProto, helper
 
 from partita.errors import ModelError
 from partita.export.web.whole_graph import IR_VERSION, whole_graph
+from partita.export.whole import graph_difference
 from partita.models._protocol import SeparationModel
 from partita.weights.exported.onnx_graph import OPSET, onnx_graph
 from partita.weights.exported.quantise import FLOAT16, quantised
-from partita.weights.exported.session import new_session
 from partita.weights.exported.write import TOLERANCE, check_graph
-
-_LEVEL = 0.1
 
 
 def model_graph(model: SeparationModel) -> tuple[bytes, int]:
@@ -37,28 +32,15 @@ def model_graph(model: SeparationModel) -> tuple[bytes, int]:
     """
     network = onnx_graph(model)
     _, least = check_graph(model, network)
-    _check(model, whole_graph(model, network))
-    # The network's weights alone: windows and statistics around it stay float32.
-    return whole_graph(model, quantised(network, FLOAT16)).SerializeToString(), least
-
-
-def _check(model: SeparationModel, graph: onnx.ModelProto) -> None:
-    """Compare a graph with its model for one window of noise."""
-    assert model.window is not None
-    rng = torch.Generator().manual_seed(0)
-    mixture = _LEVEL * torch.randn(1, 2, model.window.length, generator=rng)
-    session = new_session(graph.SerializeToString())
-    feeds = {"mixture": mixture.numpy(), "side": np.ones(1, np.float32)}
-    given = {each.name: feeds[each.name] for each in session.get_inputs()}
-    (found,) = session.run(None, given)
-    with torch.inference_mode():
-        wanted = model(mixture).numpy()
-    difference = np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-20)
+    whole = whole_graph(model, network).SerializeToString()
+    difference = graph_difference(model, whole, model)
     if not difference <= TOLERANCE:
         raise ModelError(
             f"{model.registry_name}: the graph for the page differs from PyTorch's by "
             f"{difference:.1g}; at most {TOLERANCE:g} is allowed"
         )
+    # The network's weights alone: windows and statistics around it stay float32.
+    return whole_graph(model, quantised(network, FLOAT16)).SerializeToString(), least
 
 
 def spectra_graph() -> bytes:
