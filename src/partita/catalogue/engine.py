@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from partita.catalogue.records import FailureKind, Outcome, PlannedSong, SongRecord
+from partita.errors import PartitaError, UsageError
 
 #: Another attempt may go better; all others are the song's own fault, or of the whole catalogue.
 _WORTH_ANOTHER = frozenset({"timeout", "memory", "crash", "disk", "store", "unexpected"})
@@ -99,6 +100,24 @@ class Policy:
     def pause_s(self, tries: int) -> float:
         """Return how long to wait after so many failed attempts."""
         return float(self.delay_s * 2 ** max(0, tries - 1))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What is wrong with all songs: an exception as a worker can send it, whatever its partita."""
+
+    cause: str
+    is_usage: bool
+
+    @classmethod
+    def by(cls, error: PartitaError) -> Refused:
+        """Return what an exception says."""
+        return cls(str(error), isinstance(error, UsageError))
+
+    @property
+    def error(self) -> PartitaError:
+        """The exception."""
+        return UsageError(self.cause) if self.is_usage else PartitaError(self.cause)
 
 
 class AttemptQueue:

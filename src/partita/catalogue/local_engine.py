@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from partita.catalogue.engine import Attempt, AttemptQueue, Work
+from partita.catalogue.engine import Attempt, AttemptQueue, Refused, Work
 from partita.catalogue.records import FailureKind, SongRecord
 from partita.errors import ModelError, PartitaError, UsageError
 
@@ -144,8 +144,8 @@ class _Slot:
             self._connection.send(self.attempt)
 
     def _hear(self, message: object) -> tuple[Attempt, SongRecord] | None:
-        if isinstance(message, BaseException):
-            raise message
+        if isinstance(message, Refused):
+            raise message.error
         if message is None:
             self._is_ready, self._starts = True, 0
             if self.attempt is not None:
@@ -201,8 +201,8 @@ def resident_mb(pid: int | None) -> float:
 def _do_songs(connection: Connection, work: Work, threads: int) -> None:
     """Do songs until the parent ends; the main function of the process.
 
-    Messages: None when the model is loaded, then a record for each song; or an exception that
-    concerns the whole catalogue.
+    Messages: None when the model is loaded, then a record for each song; or a `Refused`,
+    which concerns the whole catalogue.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -215,9 +215,8 @@ def _do_songs(connection: Connection, work: Work, threads: int) -> None:
             connection.send(None)
             while True:
                 connection.send(worker.process(connection.recv()))
-        except PartitaError as error:  # of one of two types, which can be pickled
-            kind = UsageError if isinstance(error, UsageError) else PartitaError
-            connection.send(kind(str(error)))
+        except PartitaError as error:
+            connection.send(Refused.by(error))
 
 
 def _end_with_parent() -> None:

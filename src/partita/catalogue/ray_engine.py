@@ -18,9 +18,9 @@ from threading import Event
 from typing import Any
 
 from partita._version import __version__
-from partita.catalogue.engine import Attempt, AttemptQueue, Work
+from partita.catalogue.engine import Attempt, AttemptQueue, Refused, Work
 from partita.catalogue.ray_cluster import connected, living_nodes
-from partita.catalogue.ray_worker import Exceeded, Refused, SongActor
+from partita.catalogue.ray_worker import Exceeded, SongActor
 from partita.catalogue.records import FailureKind, SongRecord
 from partita.errors import PartitaError, UsageError, one_line
 

@@ -7,10 +7,10 @@ import os
 import time
 from dataclasses import dataclass
 
-from partita.catalogue.engine import Attempt, SongWorker, Work
+from partita.catalogue.engine import Attempt, Refused, SongWorker, Work
 from partita.catalogue.local_engine import resident_mb
 from partita.catalogue.records import FailureKind, SongRecord
-from partita.errors import PartitaError, UsageError, one_line
+from partita.errors import PartitaError, one_line
 from partita.threads import call_awake
 
 
@@ -21,24 +21,6 @@ class Exceeded:
     kind: FailureKind
     cause: str
     elapsed_s: float
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What is wrong with all songs: an exception as it can be sent to any version of partita."""
-
-    cause: str
-    is_usage: bool
-
-    @classmethod
-    def by(cls, error: PartitaError) -> Refused:
-        """Return what an exception says."""
-        return cls(str(error), isinstance(error, UsageError))
-
-    @property
-    def error(self) -> PartitaError:
-        """The exception."""
-        return UsageError(self.cause) if self.is_usage else PartitaError(self.cause)
 
 
 class SongActor:
