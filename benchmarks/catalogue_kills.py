@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
@@ -31,6 +32,8 @@ from partita.catalogue.verifying import verify
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 HARMFUL = ("broken", "torn", "hangs", "kills")
 SECONDS = 0.5
+COMMAND = (sys.executable, "-m", "partita", "catalogue")
+RUN = (*COMMAND, "run", "manifest", "--out", "stems", "-n", "poison", "--timeout", "3", "-q")
 
 
 def main() -> None:
@@ -40,25 +43,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    sys.path.insert(0, str(TESTS))
-    from catalogue_songs import poison_plugin, write_songs
-
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        poison_plugin(folder / "site")
-        good = options.songs - len(HARMFUL)
-        write_songs(folder / "songs", good, seconds=SECONDS, names=HARMFUL)
-        root = Path(partita.__file__).parents[1]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(root)]),
-            "POISON_NOTES": str(folder / "notes"),
-        }
-        command = [sys.executable, "-m", "partita", "catalogue"]
-        place = {"cwd": folder, "env": environment}
-        subprocess.run([*command, "plan", "songs", "--out", "manifest", "-q"], **place, check=False)
-        words = ("run", "manifest", "--out", "stems", "-n", "poison", "--timeout", "3", "-q")
-        run = [*command, *words, "--jobs", str(options.jobs)]
+        folder, good = Path(name), options.songs - len(HARMFUL)
+        place = {"cwd": folder, "env": os.environ | planned(folder, good, HARMFUL)}
+        run = [*RUN, "--jobs", str(options.jobs)]
         moments = random.Random(options.seed)
         killed: Counter[str] = Counter()
         while killed.total() < options.kills:
@@ -70,6 +58,23 @@ def main() -> None:
                 break
         status = subprocess.run(run, **place, check=False).returncode
         report(folder, good, options.jobs * killed.total(), killed, status)
+
+
+def planned(folder: Path, good: int, harmful: Sequence[str]) -> dict[str, str]:
+    """Write songs and their plan; return the variables by which runs find the model's plug-in."""
+    sys.path.insert(0, str(TESTS))
+    from catalogue_songs import poison_plugin, write_songs
+
+    poison_plugin(folder / "site")
+    write_songs(folder / "songs", good, seconds=SECONDS, names=harmful)
+    root = Path(partita.__file__).parents[1]
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(root)]),
+        "POISON_NOTES": str(folder / "notes"),
+    }
+    plan = [*COMMAND, "plan", "songs", "--out", "manifest", "-q"]
+    subprocess.run(plan, cwd=folder, env=os.environ | variables, check=False)
+    return variables
 
 
 def kill(process: subprocess.Popen[bytes], moments: random.Random, notes: Path) -> str:

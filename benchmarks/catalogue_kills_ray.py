@@ -18,15 +18,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import partita
-from catalogue_kills import SECONDS, TESTS, check_files, report, size_of
+from catalogue_kills import RUN, check_files, planned, report, size_of
 
 HARMFUL = ("broken", "torn", "hangs", "hoards")
 JOBS = 2
@@ -40,25 +38,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    sys.path.insert(0, str(TESTS))
-    from catalogue_songs import poison_plugin, write_songs
-
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        poison_plugin(folder / "site")
-        good = options.songs - len(HARMFUL)
-        write_songs(folder / "songs", good, seconds=SECONDS, names=HARMFUL)
-        root = Path(partita.__file__).parents[1]
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(root)])
-        os.environ["POISON_NOTES"] = str(folder / "notes")
+        folder, good = Path(name), options.songs - len(HARMFUL)
+        os.environ.update(planned(folder, good, HARMFUL))
         os.environ["RAY_AUTH_MODE"] = "disabled"
         os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "10"  # noqa: SIM112
-        command = [sys.executable, "-m", "partita", "catalogue"]
-        subprocess.run(
-            [*command, "plan", "songs", "--out", "manifest", "-q"], cwd=folder, check=False
-        )
-        words = ["run", "manifest", "--out", "stems", "-n", "poison", "--timeout", "3"]
-        run = [*command, *words, "--memory-mb", "1200", "--engine", "ray", "-q"]
+        run = [*RUN, "--memory-mb", "1200", "--engine", "ray"]
         killed = Counter[str]()
         moments = random.Random(options.seed)
         is_over = False

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,7 @@ import separate
 import training_speed
 import wiener
 from common import make_song
+from partita.devices import processor_name
 
 #: What keeps PyTorch, oneDNN and MKL to older instructions.
 ISAS = {
@@ -194,14 +194,8 @@ def _in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 
 def processor() -> str:
     """Return the processor's name, its cores, and the instructions that PyTorch uses."""
-    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        name = next(
-            (s.partition(":")[2].strip() for s in lines if s.startswith("model name")), name
-        )
     isa = torch.backends.cpu.get_cpu_capability()
-    return f"{name}, {os.cpu_count()} cores, {isa}, PyTorch {torch.__version__}"
+    return f"{processor_name()}, {os.cpu_count()} cores, {isa}, PyTorch {torch.__version__}"
 
 
 def main() -> None:
