@@ -134,8 +134,8 @@ def test_keys_are_enough(page, server, separated, wav_path):
 
     row_of(page, song["name"]).first.wait_for()  # what makes the page anew may move the focus
     page.evaluate("() => document.activeElement.blur()")
-    tab_to("Choose files")
-    with page.expect_file_chooser() as chooser:
+    with page.expect_file_chooser() as chooser:  # a key right after it would overtake the listening
+        tab_to("Choose files")
         page.keyboard.press("Enter")
     chooser.value.set_files(str(wav_path))
     page.locator("#uploads li").wait_for(state="detached", timeout=60_000)
@@ -164,6 +164,27 @@ def test_keys_are_enough(page, server, separated, wav_path):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")  # away: it is not asked any more
     assert row.get_by_text("Delete for good?").count() == 0
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_song_that_comes_too_late_moves_nobody(page, separated, is_there):
+    asked = []
+
+    def keep(request):
+        asked.append(request)
+
+    page.route("**/api/jobs/*", keep)
+    page.evaluate("(id) => { location.hash = `#/song/${id}`; }", separated[1]["id"])
+    page.wait_for_selector("#player:not([hidden])")
+    page.evaluate("() => { location.hash = '#/'; }")
+    page.wait_for_selector("#library:not([hidden])")
+    page.get_by_role("button", name="Choose files").focus()
+    with page.expect_response("**/api/jobs/*"):
+        asked[0].continue_() if is_there else asked[0].fulfill(status=404, json={"error": "gone"})
+    page.unroute("**/api/jobs/*")
+    page.wait_for_timeout(200)
+    assert page.evaluate("() => document.activeElement.id") == "choose-files"
+    assert page.locator(".toast").inner_text() == ""
 
 
 def test_what_is_no_song_is_said_and_can_be_dismissed(page, tmp_path):

@@ -19,7 +19,9 @@
   };
 
   async function route(player) {
-    const [, name, id] = location.hash.split("/");
+    const address = location.hash;
+    const isLeft = () => location.hash !== address; // then another call shows what is wanted
+    const [, name, id] = address.split("/");
     if (name !== "song" || !id) {
       player.close();
       document.title = "partita";
@@ -29,9 +31,11 @@
     partita.show("player");
     try {
       await player.open(id);
+      if (isLeft()) return;
       document.getElementById("main").focus({ preventScroll: true });
       window.scrollTo(0, 0);
     } catch (error) {
+      if (isLeft()) return;
       player.close();
       partita.tell(error.message);
       location.replace("#/");
