@@ -104,7 +104,8 @@ def test_correlations():
     assert figures["a"].correlations["b"] == pytest.approx(0, abs=0.02)
     assert figures["a"].envelope_correlations["b"] > 0.99
     assert figures["a"].correlations["c"] == pytest.approx(-math.sqrt(3) / 2, abs=0.01)
-    assert figures["b"].correlations["a"] == figures["a"].correlations["b"]
+    one, other = figures["b"].correlations["a"], figures["a"].correlations["b"]
+    assert one == pytest.approx(other, abs=1e-12)  # processors add in other orders
     assert list(figures["b"].correlations) == ["a", "c", "d"]
     assert math.isnan(figures["a"].correlations["d"])
     assert math.isnan(figures["d"].envelope_correlations["a"])
