@@ -36,7 +36,8 @@ class Conversion:
 
     def __init__(self, from_rate: float, to_rate: float, channels: int | None = None) -> None:
         self._from_rate, self._to_rate, self._channels = from_rate, to_rate, channels
-        self._resampler: soxr.ResampleStream | None = None
+        # One for each channel: they take and give planar samples, with the same result.
+        self._resamplers: list[soxr.ResampleStream] = []
         self._read = self._written = 0
 
     def push(self, block: Samples, last: bool = False) -> Samples:
@@ -58,26 +59,34 @@ class Conversion:
         if self._from_rate == self._to_rate:
             return block
         rows = block.reshape(math.prod(block.shape[:-1]), block.shape[-1])
-        if self._resampler is None:
-            self._resampler = soxr.ResampleStream(
-                self._from_rate, self._to_rate, len(rows), dtype="float32", quality="HQ"
-            )
-        pieces = []
-        if rows.shape[1]:
-            pieces.append(self._resampler.resample_chunk(np.ascontiguousarray(rows.T)))
+        if not self._resamplers:
+            self._resamplers = [
+                soxr.ResampleStream(
+                    self._from_rate, self._to_rate, 1, dtype="float32", quality="HQ"
+                )
+                for _ in rows
+            ]
+        found = self._resampled(rows) if rows.shape[1] else rows
         self._read += rows.shape[1]
-        self._written += sum(map(len, pieces))
+        self._written += found.shape[1]
         if last:
-            pieces.append(self._rest(self._resampler, len(rows)))
-        found = np.concatenate(pieces) if pieces else np.zeros((0, len(rows)), np.float32)
-        return np.ascontiguousarray(found.T).reshape(*block.shape[:-1], len(found))
+            found = np.concatenate([found, self._rest()], axis=1)
+        return found.reshape(*block.shape[:-1], found.shape[1])
 
-    def _rest(self, resampler: soxr.ResampleStream, rows: int) -> Samples:
-        """Return ``[samples, rows]``: what the resampler still holds, in the number wanted."""
-        rest = resampler.resample_chunk(np.zeros((0, rows), np.float32), last=True)
+    def _resampled(self, rows: Samples, last: bool = False) -> Samples:
+        """Return what some samples of all channels ``[rows, samples]`` complete."""
+        pairs = zip(self._resamplers, rows, strict=True)
+        return np.stack(
+            [resampler.resample_chunk(np.ascontiguousarray(row), last) for resampler, row in pairs]
+        )
+
+    def _rest(self) -> Samples:
+        """Return ``[rows, samples]``: what the resamplers still hold, in the number wanted."""
+        rows = len(self._resamplers)
+        rest = self._resampled(np.zeros((rows, 0), np.float32), last=True)
         wanted = max(1, round(self._read * self._to_rate / self._from_rate)) if self._read else 0
-        tail = np.zeros((max(0, wanted - self._written), rows), np.float32)
-        tail[: len(rest)] = rest[: len(tail)]
+        tail = np.zeros((rows, max(0, wanted - self._written)), np.float32)
+        tail[:, : rest.shape[1]] = rest[:, : tail.shape[1]]
         return tail
 
 

@@ -36,6 +36,7 @@ from partita.audio.timeline import (
     counted_s,
     describe_spans,
     ending_at,
+    gathered,
     trimmed,
     uniform,
 )
@@ -210,9 +211,11 @@ class FFmpegReader(AudioReader):
         if self.start_s > _RUN_UP_S:
             frames, timeline.position_s = self._from_excerpt(frames)
         skip = self.start - round(timeline.position_s * self.sample_rate)
-        blocks = uniform(self._pieces(frames, timeline), self.channels, self.sample_rate)
+        limit = self.limit if self._sound is None else self.excerpt_of(self._sound)
+        wanted_s = None if limit is None else (skip + limit) / self.sample_rate
+        pieces = gathered(self._pieces(frames, timeline), block_samples, wanted_s)
+        blocks = uniform(pieces, self.channels, self.sample_rate)
         try:
-            limit = self.limit if self._sound is None else self.excerpt_of(self._sound)
             yield from rechunk(trimmed(blocks, skip, limit), block_samples)
             if self._source is None and not self.unread:
                 self.unread = self._bytes_unread()
@@ -301,7 +304,7 @@ class FFmpegReader(AudioReader):
                     to_float(frame),
                     frame.sample_rate,
                     self.clock.time_s(frame, packet, first_failed_s),
-                    self.clock.tick_s(frame),
+                    self.clock.tick_s,
                     is_lost,
                     self._lost_s,
                 )

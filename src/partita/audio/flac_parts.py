@@ -6,6 +6,7 @@ from the frames.
 
 from __future__ import annotations
 
+import heapq
 import mmap
 import re
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from partita.audio.slices import FilePart
 _MARK = b"fLaC"
 _INFO_HEAD = b"\x80\x00\x00\x22"  # STREAMINFO, the only block
 _INFO_BYTES = 34
-#: First bytes of a frame or of a part; most false matches fail here already.
-_BEGINNINGS = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xae]|fLaC[\x00\x80]\x00\x00\x22", re.S)
+#: First bytes of a frame and of a part; most false matches fail here already. Two expressions that
+#: begin with one byte are found several times as fast as one for both.
+_FRAME = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xae]", re.S)
+_PART = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22", re.S)
 
 
 class StreamInfo(NamedTuple):
@@ -120,8 +123,8 @@ def _runs(data: mmap.mmap) -> list[_Run]:
 
 def _headers(data: mmap.mmap) -> Iterator[tuple[int, FrameHeader | None]]:
     """Yield offsets and headers of frames; None for the beginning of a part."""
-    for match in _BEGINNINGS.finditer(data):
-        at = match.start()
+    found = ((match.start() for match in each.finditer(data)) for each in (_FRAME, _PART))
+    for at in heapq.merge(*found):
         if data[at] == _MARK[0]:
             if at and _read_info(data, at):
                 yield at, None

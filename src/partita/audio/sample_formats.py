@@ -25,14 +25,16 @@ class ToFloat:
 
     def __call__(self, frame: Any) -> Samples:
         """Return a decoded frame as ``[channels, samples]``, in the order of `mix_channels`."""
-        order = _ORDER.get(frame.layout.name)
         samples = self._converted(frame)
+        order = _ORDER.get(frame.layout.name) if len(samples) > 2 else None  # names take time
         return samples if order is None else samples[order]
 
     def _converted(self, frame: Any) -> Samples:
         """Return a decoded frame as ``[channels, samples]``, in its own order."""
         channels, form = frame.layout.nb_channels, frame.format.name
         # PyAV miscounts the planes of frames with eight channels.
+        if channels < 8 and form == "fltp":
+            return _planar(frame, channels)
         if channels < 8 and (form in _FULL_SCALE or form in _FLOAT):
             array = frame.to_ndarray()  # planar [channels, samples], packed [1, samples * channels]
             if not frame.format.is_planar:
@@ -48,3 +50,11 @@ class ToFloat:
         packed = [converted.to_ndarray() for converted in self._resampler.resample(frame)]
         joined = np.concatenate(packed, axis=1).reshape(-1, channels)
         return np.ascontiguousarray(joined.T, np.float32)
+
+
+def _planar(frame: Any, channels: int) -> Samples:
+    """Return a frame of planar float32, which most lossy codecs make, in one copy."""
+    samples = np.empty((channels, frame.samples), np.float32)
+    for row, plane in zip(samples, frame.planes, strict=False):  # padding may follow
+        row[:] = np.frombuffer(plane, np.float32, frame.samples)
+    return samples

@@ -135,14 +135,15 @@ class StemWriter:
         AudioWriteError
             The disk is full, or another error of the operating system.
         """
-        if not math.isfinite(float(estimates.sum(dtype=np.float64))):
+        # An extreme is NaN or infinite if any sample is.
+        peaks = (float(estimates.max(initial=0.0)), -float(estimates.min(initial=0.0)))
+        if not all(map(math.isfinite, peaks)):
             bad = zip(self._paths.values(), estimates, strict=True)
             where = next((path for path, stem in bad if not np.isfinite(stem).all()), self._root)
             raise AudioWriteError(
                 f"cannot write {one_line(where)}: the model gave NaN or infinite estimates"
             )
-        if estimates.size:
-            self.peak = max(self.peak, float(estimates.max()), -float(estimates.min()))
+        self.peak = max(self.peak, *peaks)
         signals: Sequence[Samples] = [*estimates]
         if self._form.holds_all_stems:
             self.peak = max(self.peak, float(np.abs(mixture).max(initial=0.0)))

@@ -34,8 +34,10 @@ class StreamClock:
 
     Attributes
     ----------
-    stream : av.AudioStream
-        Replaced when the file is opened again.
+    kind : str
+        FFmpeg's name of the file's format.
+    tick_s : float
+        Resolution of the frames' timestamps.
     is_from_zero : bool
         Whether earlier sound than the first that decodes is lost.
     origin_s : float or None
@@ -49,17 +51,35 @@ class StreamClock:
         finder: FrameFinder | None,
         open_file: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        self.stream = stream
         self.is_from_zero = False
         self.origin_s: float | None = None
         self._table, self._finder, self._open_file = table, finder, open_file
         self._cut_s = 0.0  # what decoders left out at the ends of frames
         self._full_samples = self._block_samples = 0
+        self.stream = stream
 
     @property
-    def kind(self) -> str:
-        """FFmpeg's name of the file's format."""
-        return str(self.stream.container.format.name)
+    def stream(self) -> Any:
+        """The audio stream; replaced when the file is opened again."""
+        return self._stream
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        # Read once: every frame asks for them. FFmpeg's frames have their stream's time base.
+        self._stream, base = stream, stream.time_base
+        self._base = (base.numerator, base.denominator) if base else None
+        self._codec = str(stream.codec_context.name)
+        self.kind = str(stream.container.format.name)
+        self.tick_s = 0.0
+        if self._table is None:
+            self.tick_s = max(float(base or 0), _COARSE_S.get(self.kind, 0.0))
+
+    def _own_s(self, frame: Any) -> float | None:
+        """Return a frame's own timestamp, as `seconds` does."""
+        ticks = frame.pts
+        if ticks is None or self._base is None:
+            return None
+        return float(ticks * self._base[0] / self._base[1])
 
     @property
     def stated_end_s(self) -> float | None:
@@ -70,12 +90,6 @@ class StreamClock:
     def restart(self) -> None:
         """Forget the frames so far: decoding goes on elsewhere."""
         self._cut_s = 0.0
-
-    def tick_s(self, frame: Any) -> float:
-        """Return the resolution of a frame's timestamp."""
-        if self._table is not None:
-            return 0.0
-        return max(float(frame.time_base or 0), _COARSE_S.get(self.kind, 0.0))
 
     def time_s(self, frame: Any, packet: Any, failed_s: float | None) -> float | None:
         """Return when a frame begins; None: unknown.
@@ -96,8 +110,8 @@ class StreamClock:
 
     def _stamp_s(self, frame: Any, packet: Any) -> float | None:
         """Return when a frame begins, by the file's own timestamps."""
-        own_s = seconds(frame, "pts")
-        is_flac = self.stream.codec_context.name == "flac" and self.is_from_zero
+        own_s = self._own_s(frame)
+        is_flac = self._codec == "flac" and self.is_from_zero
         if (is_flac or self.kind == "flac") and packet.size:
             return self._flac_stamp_s(frame, packet)
         if self._table is None:
@@ -125,7 +139,7 @@ class StreamClock:
         self._full_samples = frame.samples
         stated = int.from_bytes((self.stream.codec_context.extradata or b"")[:2], "big")
         position = frame_position(bytes(packet)[:HEADER_BYTES], self._block_samples or stated)
-        return seconds(frame, "pts") if position is None else position / frame.sample_rate
+        return self._own_s(frame) if position is None else position / frame.sample_rate
 
     def _find_origin(self, stamp_s: float, failed_s: float | None) -> float:
         """Return the time that counts as zero, from the first frame that decodes."""

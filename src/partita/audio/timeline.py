@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,11 @@ _MIN_GAP_S, _FRAME_GAP_S, _DRIFT_S = 0.008, 0.05, 0.1
 #: Timestamps less exact than this are not rounding errors.
 _MAX_TICK_S = 0.002
 _SILENCE_SAMPLES = 1 << 16
+#: Resamplers want no more than so much before they give what an excerpt ends with.
+_SINGLE_S = 0.5
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """Decoded samples with their timestamp.
 
     Attributes
@@ -119,6 +121,8 @@ class Timeline:
         if gap_s < -_RESTART_S:
             self._shift_s -= gap_s
             return 0.0
+        if not frame.lost and gap_s <= _MIN_GAP_S:  # nearly all frames
+            return 0.0
         if frame.lost:  # sums of lengths have rounding errors
             least_s = drift_s = max(1.5 * frame.tick_s, 1.5 / frame.rate)
         else:
@@ -162,7 +166,7 @@ def ending_at(end_s: float, frames: Sequence[Frame]) -> Iterator[Frame]:
     """Yield frames behind a loss with timestamps such that the last one ends at `end_s`."""
     stamp_s = end_s - sum(frame.length_s for frame in frames)
     for frame in frames:
-        yield replace(frame, stamp_s=stamp_s, tick_s=0.0, lost=True)
+        yield frame._replace(stamp_s=stamp_s, tick_s=0.0, lost=True)
         stamp_s += frame.length_s
 
 
@@ -172,6 +176,40 @@ def silence(channels: int, samples: int, rate: int) -> Iterator[tuple[Samples, i
         count = min(samples, _SILENCE_SAMPLES)
         yield np.zeros((channels, count), np.float32), rate
         samples -= count
+
+
+def gathered(
+    pieces: Iterator[tuple[Samples, int]], samples: int, wanted_s: float | None
+) -> Iterator[tuple[Samples, int]]:
+    """Join neighbours of one sample rate and channel count, which are too short to convert singly.
+
+    Parameters
+    ----------
+    pieces : iterator of (ndarray ``[channels, samples]``, int)
+    samples : int
+        Joined pieces have a multiple of these.
+    wanted_s : float or None
+        Near that time and later nothing is joined, so that nothing is decoded in vain; None: all
+        is wanted.
+    """
+    held: list[Samples] = []
+    count, own_rate, position_s = 0, 0, 0.0
+    for piece, rate in pieces:
+        if held and (rate != own_rate or len(piece) != len(held[0])):
+            yield np.concatenate(held, axis=1), own_rate
+            held, count = [], 0
+        held.append(piece)
+        own_rate = rate
+        count += piece.shape[1]
+        position_s += piece.shape[1] / rate
+        is_near_end = wanted_s is not None and position_s >= wanted_s - _SINGLE_S
+        if count >= samples or is_near_end:
+            joined = np.concatenate(held, axis=1)
+            whole = count if is_near_end else count - count % samples
+            yield joined[:, :whole], rate
+            held, count = [joined[:, whole:]] if whole < count else [], count - whole
+    if held:
+        yield np.concatenate(held, axis=1), own_rate
 
 
 def uniform(pieces: Iterator[tuple[Samples, int]], channels: int, rate: int) -> Iterator[Samples]:
