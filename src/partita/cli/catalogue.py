@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita.audio.formats import FORMATS
 from partita.cli.catalogue_lines import (
     RunDisplay,
     hours_text,
@@ -25,8 +24,23 @@ from partita.cli.commands import Command
 from partita.cli.console import ProgressDisplay, print_error, set_up_logging
 from partita.cli.flags import with_flags
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.options import PRECISION, SHIFTS, Device, Quiet, Verbose
+from partita.cli.separation_options import (
+    BITS,
+    FILENAME,
+    FORMAT,
+    KEEP_RATE,
+    REPORT,
+    SEED,
+    SUM_TO_MIX,
+    WIENER,
+    Bitrate,
+    Overlap,
+    Segment,
+    Stems,
+    TwoStems,
+)
 from partita.errors import UsageError
-from partita.separation.batch import DEFAULT_TEMPLATE
 from partita.weights.aliases import own_name
 from partita.weights.cards import DEFAULT_MODEL
 from partita.weights.resolve import resolve
@@ -47,8 +61,6 @@ _Manifest = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for each song.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 
 app = typer.Typer(help="Separate thousands of songs, on one machine or many.")
 
@@ -94,8 +106,8 @@ def plan(
         typer.Option("--jobs", "-j", min=1, help="Songs read at once.", show_default="all cores"),
     ] = None,
     json_lines: _Json = False,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """List songs, with their lengths and duplicates, in a manifest.
 
@@ -146,53 +158,23 @@ def run(
         str | None,
         typer.Option("--name", "--model", "-n", help="Weights.", show_default=DEFAULT_MODEL),
     ] = None,
-    filename: Annotated[
-        str | None,
-        typer.Option(help="Path of each stem.", show_default=DEFAULT_TEMPLATE),
-    ] = None,
-    stems: Annotated[str | None, typer.Option(help="Only these stems.", show_default="all")] = None,
-    two_stems: Annotated[
-        str | None, typer.Option(metavar="STEM", help="Separate into STEM and no_STEM.")
-    ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", help=f"{', '.join(FORMATS)}.", show_default="wav"),
-    ] = None,
-    bits: Annotated[str | None, typer.Option(help="16, 24 or float.", show_default="16")] = None,
-    bitrate: Annotated[str | None, typer.Option(help="Of lossy formats, such as 192k.")] = None,
-    segment: Annotated[
-        float | None, typer.Option(help="Length of windows in seconds.", show_default="the model's")
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(help="Overlap of windows, 0 to 0.95.", show_default="the model's"),
-    ] = None,
-    shifts: Annotated[
-        int | None, typer.Option(min=0, help="Average over random delays.", show_default="0")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of --shifts.", show_default="0")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Number format.", show_default="auto")
-    ] = None,
-    sum_to_mix: Annotated[
-        bool | None,
-        typer.Option("--sum-to-mix", help="Make the stems add up to the mixture exactly."),
-    ] = None,
-    wiener: Annotated[
-        int | None, typer.Option(min=0, help="Iterations of a Wiener filter.", show_default="0")
-    ] = None,
-    keep_rate: Annotated[
-        bool | None,
-        typer.Option("--keep-rate", help="Keep each song's sample rate and channel count."),
-    ] = None,
-    report: Annotated[
-        bool | None,
-        typer.Option("--report", help="Estimate the quality of the stems, without references."),
-    ] = None,
+    filename: Annotated[str | None, FILENAME] = None,
+    stems: Stems = None,
+    two_stems: TwoStems = None,
+    format_: Annotated[str | None, FORMAT] = None,
+    bits: Annotated[str | None, BITS] = None,
+    bitrate: Bitrate = None,
+    segment: Segment = None,
+    overlap: Overlap = None,
+    shifts: Annotated[int | None, SHIFTS] = None,
+    seed: Annotated[int | None, SEED] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    sum_to_mix: Annotated[bool | None, SUM_TO_MIX] = None,
+    wiener: Annotated[int | None, WIENER] = None,
+    keep_rate: Annotated[bool | None, KEEP_RATE] = None,
+    report: Annotated[bool | None, REPORT] = None,
     commercial_only: CommercialOnly = False,
-    device: Annotated[
-        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
-    ] = "auto",
+    device: Device = "auto",
     engine: Annotated[str, typer.Option(help=f"{', '.join(_ENGINES)}.")] = "local",
     address: Annotated[
         str | None,
@@ -238,8 +220,8 @@ def run(
         ),
     ] = None,
     json_lines: _Json = False,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Separate what is left of a plan.
 
@@ -366,7 +348,7 @@ def verify(
         bool, typer.Option("--retry", help="Let the next run make again what is at fault.")
     ] = False,
     json_lines: _Json = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> int:
     """Read all stems: that they decode, have their length, are unchanged and add up.
 

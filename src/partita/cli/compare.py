@@ -17,6 +17,7 @@ from partita.cli.compare_output import tell_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.listening import make_listening_test, read_listeners, tell_listeners
+from partita.cli.options import Device, Quiet, Verbose
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.stem_names import normal_name
 from partita.weights.resolve import resolve
@@ -108,9 +109,7 @@ def compare(
         int,
         typer.Option(min=0, help="Random seed of scored tracks, intervals and listening tests."),
     ] = 0,
-    device: Annotated[
-        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
-    ] = "auto",
+    device: Device = "auto",
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -137,8 +136,8 @@ def compare(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each entrant.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Compare separators on a data set: train, separate, score, report.
 

@@ -17,6 +17,7 @@ import typer
 from partita.cli.comparison import first_names, print_comparison
 from partita.cli.console import ProgressDisplay, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.options import PRECISION, SHIFTS, Device, Quiet, Verbose
 from partita.errors import UsageError, one_line
 from partita.stem_names import normal_name
 from partita.weights.aliases import own_name
@@ -73,8 +74,6 @@ _Jobs = Annotated[
 _Json = Annotated[
     bool, typer.Option("--json", help="Print one museval JSON object for each track.")
 ]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 
 
 def evaluate(
@@ -92,8 +91,8 @@ def evaluate(
     resume: _Resume = False,
     jobs: _Jobs = None,
     as_json: _Json = False,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Score estimates against references with BSS Eval.
 
@@ -132,13 +131,9 @@ def benchmark(
     bss: _Version = "v4",
     window: _Window = 1.0,
     hop: _Hop = None,
-    device: Annotated[
-        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Number format: auto, float32, bfloat16, float16.")
-    ] = "auto",
-    shifts: Annotated[int, typer.Option(min=0, help="Average over this many random delays.")] = 0,
+    device: Device = "auto",
+    precision: Annotated[str, PRECISION] = "auto",
+    shifts: Annotated[int, SHIFTS] = 0,
     commercial_only: CommercialOnly = False,
     out: _Out = None,
     csv: _Csv = None,
@@ -146,8 +141,8 @@ def benchmark(
     resume: _Resume = False,
     jobs: _Jobs = None,
     as_json: _Json = False,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Separate a data set with models and oracles, and score them.
 

@@ -12,6 +12,7 @@ import typer
 
 from partita.cli.console import set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.options import Quiet, Verbose
 from partita.errors import UsageError, one_line, write_error
 from partita.weights.aliases import own_name
 from partita.weights.plan import ModelPlan
@@ -63,8 +64,8 @@ def export(
         ),
     ] = None,
     commercial_only: CommercialOnly = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Export a model for programs without PyTorch, checked against PyTorch."""
     set_up_logging(verbose=verbose, quiet=quiet)

@@ -11,6 +11,7 @@ import typer
 from partita.cli.commands import Command
 from partita.cli.console import set_up_logging
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.cli.options import Verbose
 from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UsageError, one_line
 from partita.weights.cards import CARDS
@@ -49,7 +50,7 @@ def import_model(
         typer.Option("--licence", help="Licence of the weights, such as MIT; unknown without it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Import a downloaded checkpoint under a name: check, convert and keep it in the cache."""
     set_up_logging(verbose=verbose, quiet=as_json)

@@ -15,6 +15,7 @@ import typer
 from partita.audio.formats import FORMATS
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.flags import with_flags
+from partita.cli.options import Quiet, Verbose
 from partita.cli.outcomes import batch_summary, speed_text
 from partita.errors import PartitaError, UsageError, one_line
 from partita.mixing.output import Target, find_target
@@ -125,8 +126,8 @@ def mix(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each song.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     _recipes: Annotated[
         bool,
         typer.Option(

@@ -15,6 +15,7 @@ from partita.cli.hub import export, fetch_named, web_facts
 from partita.cli.imported import add_commands, imported_facts, print_imported
 from partita.cli.licensing import CommercialOnly, check_licences
 from partita.cli.model_list import COMMERCIAL_USE
+from partita.cli.options import Verbose
 from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UnknownNameError, one_line
 from partita.weights.aliases import own_name
@@ -122,7 +123,7 @@ def fetch(
         ),
     ] = False,
     commercial_only: CommercialOnly = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Download and verify weights, so that separating needs no network."""
     set_up_logging(verbose=verbose, quiet=False)

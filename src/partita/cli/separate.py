@@ -10,13 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partita.audio.formats import FORMATS, stem_format
+from partita.audio.formats import stem_format
 from partita.audio.spool import is_readable_once
 from partita.cli import other_programs
 from partita.cli.console import parse_time, set_up_logging
 from partita.cli.hint import hint_at_better_weights
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.options import PRECISION, SHIFTS, Device, Quiet, Verbose
 from partita.cli.outcomes import BatchReport
+from partita.cli.separation_options import (
+    BITS,
+    FILENAME,
+    FORMAT,
+    KEEP_RATE,
+    REPORT,
+    SEED,
+    SUM_TO_MIX,
+    WIENER,
+    Bitrate,
+    Overlap,
+    Segment,
+    Stems,
+    TwoStems,
+)
 from partita.errors import UnknownNameError, UsageError, one_line
 from partita.evaluation.quality.reports import QualityReports
 from partita.separation.batch import (
@@ -78,29 +94,12 @@ def separate(
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("separated"),
-    filename: Annotated[
-        str, typer.Option(help="Path of each stem below the output folder.")
-    ] = DEFAULT_TEMPLATE,
-    stems: Annotated[
-        str | None,
-        typer.Option(help="Separate only these stems, such as vocals,drums or the sum drums+bass."),
-    ] = None,
-    two_stems: Annotated[
-        str | None, typer.Option(metavar="STEM", help="Separate into STEM and no_STEM.")
-    ] = None,
-    format_: Annotated[
-        str, typer.Option("--format", help=f"File format: {', '.join(FORMATS)}.")
-    ] = "wav",
-    bits: Annotated[
-        str | None,
-        typer.Option(
-            help="Sample format: 16, 24 or float (wav); 16 or 24 (flac, ALAC in stem.mp4).",
-            show_default="16; stem.mp4: AAC",
-        ),
-    ] = None,
-    bitrate: Annotated[
-        str | None, typer.Option(help="Bit rate of lossy formats, such as 192k.")
-    ] = None,
+    filename: Annotated[str, FILENAME] = DEFAULT_TEMPLATE,
+    stems: Stems = None,
+    two_stems: TwoStems = None,
+    format_: Annotated[str, FORMAT] = "wav",
+    bits: Annotated[str | None, BITS] = None,
+    bitrate: Bitrate = None,
     start: Annotated[
         str, typer.Option(metavar="TIME", help="Start of the excerpt, in seconds or as m:ss.")
     ] = "0",
@@ -116,24 +115,12 @@ def separate(
             show_default="the default stream",
         ),
     ] = None,
-    segment: Annotated[
-        float | None,
-        typer.Option(help="Length of windows in seconds.", show_default="the model's own"),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(help="Overlap of windows, 0 to 0.95.", show_default="the model's own"),
-    ] = None,
-    shifts: Annotated[
-        int, typer.Option(min=0, help="Average over this many random delays: slower, better.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(help="Random seed of --shifts.")] = 0,
-    device: Annotated[
-        str, typer.Option("--device", "-d", help="Device: auto, cpu, cuda[:N], mps.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Number format: auto, float32, bfloat16, float16.")
-    ] = "auto",
+    segment: Segment = None,
+    overlap: Overlap = None,
+    shifts: Annotated[int, SHIFTS] = 0,
+    seed: Annotated[int, SEED] = 0,
+    device: Device = "auto",
+    precision: Annotated[str, PRECISION] = "auto",
     runtime: Annotated[
         str,
         typer.Option(
@@ -141,15 +128,8 @@ def separate(
             "exported files only."
         ),
     ] = "auto",
-    sum_to_mix: Annotated[
-        bool, typer.Option("--sum-to-mix", help="Make the stems add up to the mixture exactly.")
-    ] = False,
-    wiener: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Iterations of a Wiener filter: less interference, more artifacts."
-        ),
-    ] = 0,
+    sum_to_mix: Annotated[bool, SUM_TO_MIX] = False,
+    wiener: Annotated[int, WIENER] = 0,
     stage_cache: Annotated[
         Path | None,
         typer.Option(
@@ -158,21 +138,12 @@ def separate(
             "model computes that one only.",
         ),
     ] = None,
-    keep_rate: Annotated[
-        bool,
-        typer.Option("--keep-rate", help="Keep the song's sample rate and channel count."),
-    ] = False,
+    keep_rate: Annotated[bool, KEEP_RATE] = False,
     figures: Annotated[
         bool,
         typer.Option("--figures", help="Save figures with the stems: spectrograms, NMF templates."),
     ] = False,
-    report_quality: Annotated[
-        bool,
-        typer.Option(
-            "--report",
-            help="Estimate the quality of the stems, without references: report.json beside them.",
-        ),
-    ] = False,
+    report_quality: Annotated[bool, REPORT] = False,
     commercial_only: CommercialOnly = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Number of songs at once.")] = 1,
     resume: Annotated[
@@ -183,8 +154,8 @@ def separate(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print one JSON object for each input.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     _models: Annotated[
         bool,
         typer.Option("--list-models", "-l", hidden=True, is_eager=True, callback=_list_models),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from partita.cli.console import set_up_logging
+from partita.cli.options import Verbose
 from partita.cli.terminal import terminal_columns, wrapped
 from partita.errors import UsageError
 from partita.serve.limits import Limits
@@ -47,7 +48,7 @@ def serve(
             "--quota", min=0.001, metavar="GB", help="Most that songs and stems may take."
         ),
     ] = Limits.quota_gb,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Separate, listen and mix in a browser; an API for programs.
 

@@ -16,6 +16,7 @@ import typer
 
 from partita.cli.console import ProgressDisplay, format_time, print_error, set_up_logging
 from partita.cli.licensing import CommercialOnly, check_licences
+from partita.cli.options import Quiet, Verbose
 from partita.errors import AudioWriteError, ModelError, UsageError, one_line, write_error
 from partita.training.process import prepare_process
 from partita.weights.resolve import resolve
@@ -69,8 +70,8 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the training in the folder.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Train a model on a data set.
 

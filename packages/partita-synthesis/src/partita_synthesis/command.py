@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from partita.cli.console import ProgressDisplay, format_time, set_up_logging
+from partita.cli.options import Quiet, Verbose
 from partita.errors import one_line
 
 
@@ -44,8 +45,8 @@ def synthesize(
         int | None,
         typer.Option("--jobs", "-j", min=1, help="Number of processes.", show_default="auto"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Synthesise songs with known stems, for training.
 
