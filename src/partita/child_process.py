@@ -87,13 +87,16 @@ class ChildEndedError(PartitaError):
 
     def __init__(self, status: int, last_words: str) -> None:
         self.last_words = "" if status < 0 else last_words
-        if status == -signal.SIGKILL:
-            why = "its process was killed (signal 9), which systems do when memory runs out"
-        elif status < 0:
-            why = f"its process crashed (signal {-status})"
-        else:
-            why = f"its process ended with status {status}"
-        super().__init__(why)
+        super().__init__(f"its process {how_ended(status)}")
+
+
+def how_ended(status: int | None) -> str:
+    """Return how a process ended, from its exit status, as ``crashed (signal 11)``."""
+    if status == -signal.SIGKILL:
+        return "was killed (signal 9), which systems do when memory runs out"
+    if status is not None and status < 0:
+        return f"crashed (signal {-status})"
+    return f"ended with status {status}"
 
 
 class ChildProcess:

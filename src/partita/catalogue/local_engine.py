@@ -16,6 +16,7 @@ from pathlib import Path
 
 from partita.catalogue.engine import Attempt, AttemptQueue, Refused, Work
 from partita.catalogue.records import FailureKind, SongRecord
+from partita.child_process import how_ended
 from partita.errors import ModelError, PartitaError, UsageError
 
 _AWAKE_S = 0.2  # between two looks at limits and cancellation
@@ -161,16 +162,14 @@ class _Slot:
         code, was_ready = self._process.exitcode, self._is_ready
         self.end()
         if not was_ready and self._starts >= _MOST_STARTS:
-            raise ModelError(f"processes end ({_ending(code)}) before they have loaded the model")
+            raise ModelError(f"each process {how_ended(code)} before it had loaded the model")
         if self.attempt is None:
             return None
         if not was_ready:
             self._start()
             return None
         is_memory = code == -signal.SIGKILL
-        return self._give_up(
-            "memory" if is_memory else "crash", f"its worker ended: {_ending(code)}"
-        )
+        return self._give_up("memory" if is_memory else "crash", f"its worker {how_ended(code)}")
 
     def _cut(self, kind: FailureKind, cause: str) -> tuple[Attempt, SongRecord]:
         self.end()
@@ -182,12 +181,6 @@ class _Slot:
         elapsed_s = time.monotonic() - self._begun
         text = f"{attempt.song.address}: {cause}"
         return attempt, self.work.ended(attempt, kind, text, elapsed_s)
-
-
-def _ending(code: int | None) -> str:
-    if code == -signal.SIGKILL:
-        return "killed (signal 9), which systems do when memory runs out"
-    return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
 
 
 def resident_mb(pid: int | None) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from partita.catalogue.engine import Attempt, Refused, SongWorker, Work
 from partita.catalogue.local_engine import resident_mb
 from partita.catalogue.records import FailureKind, SongRecord
-from partita.errors import PartitaError, one_line
+from partita.errors import PartitaError, one_line, unexpected
 from partita.threads import call_awake
 
 
@@ -63,5 +63,5 @@ class SongActor:
         except PartitaError as error:
             return Refused.by(error)
         except Exception as error:
-            cause = one_line(f"{attempt.song.address}: {type(error).__name__}: {error}")
+            cause = f"{one_line(attempt.song.address)}: {unexpected(error)}"
             return self._work.ended(attempt, "unexpected", cause, time.monotonic() - begun)

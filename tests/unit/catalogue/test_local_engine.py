@@ -50,8 +50,8 @@ def test_workers_that_die_cost_attempts_at_one_song_only(run):
         **{"kills": 3, "crashes": 3},
     }
     causes = {record.track: record.cause for record in records}
-    assert causes["kills"].startswith("songs/kills.wav: its worker ended: killed (signal 9)")
-    assert causes["crashes"] == "songs/crashes.wav: its worker ended: status 7"
+    assert causes["kills"].startswith("songs/kills.wav: its worker was killed (signal 9)")
+    assert causes["crashes"] == "songs/crashes.wav: its worker ended with status 7"
 
 
 @pytest.mark.slow
@@ -96,5 +96,5 @@ def test_what_concerns_all_songs_ends_the_run(run):
 
 @pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_ends_the_run(run):
-    with pytest.raises(ModelError, match=r"processes end \(status 3\) before they have loaded"):
+    with pytest.raises(ModelError, match=r"each process ended with status 3 before it"):
         run(["a"], dies=True)
