@@ -14,6 +14,7 @@ import torch
 
 from partita.errors import UsageError, one_line
 from partita.models._protocol import SeparationModel
+from partita.weights.exported.convolutions import fast_convolutions
 from partita.weights.exported.network import (
     Network,
     dynamic_axes,
@@ -68,5 +69,4 @@ def onnx_graph(model: SeparationModel) -> bytes:
         except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
             reason = one_line(str(error).partition("\n")[0])
             raise UsageError(f"{model.registry_name} cannot be exported: {reason}") from error
-    graph: bytes = file.getvalue()
-    return graph
+    return fast_convolutions(file.getvalue())

@@ -197,6 +197,14 @@ def _group_norm(
     return normalised if bias is None else normalised + bias.reshape(shape)
 
 
+def _softmax(x: Tensor, dim: int, *_: Any, **__: Any) -> Tensor:
+    """Take it step by step along axes that are not the last: ONNX Runtime would transpose twice."""
+    if dim % x.ndim == x.ndim - 1:
+        return x.softmax(dim)
+    exponentials = (x - x.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
 def _mean(x: Tensor, axes: Sequence[int]) -> Tensor:
     for axis in reversed(axes):
         x = x.mean(dim=axis, keepdim=True)
@@ -244,6 +252,7 @@ _REPLACED: dict[str, Callable[..., Any]] = {
     "split": _split,
     "eye": _eye,
     "group_norm": _group_norm,
+    "softmax": _softmax,
     "unflatten": _unflattened,
     "fft_rfft": _rfft,
     "fft_irfft": _irfft,
