@@ -16,6 +16,8 @@ from partita.dsp.stft import Stft
 from partita.models._protocol import ModelConfig, SeparationModel
 
 MAX_GAIN_DB = 60.0
+#: Frames that are masked and transformed back at a time on CPUs: their spectra fit the cache.
+_CACHED_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -203,11 +205,14 @@ class SpectrogramModel(SeparationModel):
         the others.
         """
         start = 0
+        is_cached = spectrogram.device.type == "cpu" and not torch.is_grad_enabled()
         for magnitudes in pieces:  # [B, S, C, bins, n]
-            stop = start + magnitudes.shape[-1]
-            masks = self._masks_of(magnitudes.float())
-            yield apply_masks(masks[:, :-1], spectrogram[..., start:stop])
-            start = stop
+            few = _CACHED_FRAMES if is_cached else magnitudes.shape[-1]
+            for part in torch.split(magnitudes, few, dim=-1):
+                stop = start + part.shape[-1]
+                masks = self._masks_of(part.float())
+                yield apply_masks(masks[:, :-1], spectrogram[..., start:stop])
+                start = stop
 
     def _masks_of(self, magnitudes: Tensor) -> Tensor:
         """Return masks that add up to one, from the output of `pieces`."""
