@@ -4,10 +4,11 @@
 
 Random weights of the published size (version 2: 64 channels, depth 6), stereo at 44.1 kHz. Theirs
 separates as its command does, in windows of 40 s. ``theirs, our network`` is their loop around our
-network, and ``network`` a single window: there estimates must be equal. `Separator` passes several
-windows at once and has other crossfades. The distance is the ratio of signal to difference,
-relative to the first row of the group. The lower bound (*floor*) is the multiply-adds of all
-windows at this machine's rate of matrix products.
+network, and ``network`` a single window: there estimates must be equal. ``windows`` are four equal
+ones, which theirs takes one by one, as its loop does, and ours at once, as `Separator` does, which
+has other crossfades. The distance is the ratio of signal to difference, relative to the first row
+of the group. The lower bound (*floor*) is the multiply-adds of all windows at this machine's rate
+of matrix products.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from partita.weights.demucs import tensors_from_files
 
 RATE = 44100
 SOURCES = ["drums", "bass", "other", "vocals"]
+WINDOWS = FusedDemucs.cpu_batch
 
 
 def make_models() -> tuple[nn.Module, Demucs]:
@@ -71,7 +73,7 @@ class InTheirLoop(nn.Module):
 
 
 def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], Tensor]]]:
-    """Return the measured functions in groups; each returns ``[sources, 2, samples]``."""
+    """Return the measured functions in groups; each returns ``[..., sources, 2, samples]``."""
     theirs, ours = make_models()
     from demucs.utils import apply_model
 
@@ -89,16 +91,25 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
         stems = separator(song, RATE)
         return torch.stack([stems[name].samples for name in separator.sources])
 
-    def single(model: nn.Module, mixture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def trimmed(model: nn.Module, mixture: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            estimates: Tensor = model(mixture)[0].float()
+            estimates: Tensor = model(mixture).float()
         start = (estimates.shape[-1] - first.shape[-1]) // 2
         return estimates[..., start : start + first.shape[-1]]
 
+    def one_by_one(mixtures: Tensor) -> Tensor:
+        return torch.cat([trimmed(theirs, mixture) for mixture in mixtures.split(1)])
+
     network = {
-        "network, theirs": partial(single, theirs, full),
-        "network": partial(single, ours, first),
-        "network, for inference": partial(single, fast, first),
+        "network, theirs": partial(trimmed, theirs, full),
+        "network": partial(trimmed, ours, first),
+        "network, for inference": partial(trimmed, fast, first),
+    }
+    several = torch.cat([first.roll(number * RATE, dims=-1) for number in range(WINDOWS)])
+    padded_ones = nn.functional.pad(several, (padded // 2, padded - padded // 2))
+    windows_at_once = {
+        "windows, theirs": partial(one_by_one, padded_ones),
+        "windows, for inference": partial(trimmed, fast, several),
     }
     songs = {
         "theirs": partial(whole, theirs),
@@ -106,9 +117,14 @@ def make_runs(song: Tensor, bfloat16: bool) -> dict[str, dict[str, Callable[[], 
         "Separator": partial(windows, Separator(ours)),
     }
     if bfloat16:
-        network["network, bfloat16"] = partial(single, fast, first, torch.bfloat16)
+        network["network, bfloat16"] = partial(trimmed, fast, first, torch.bfloat16)
         songs["Separator, bfloat16"] = partial(windows, Separator(ours, precision="bfloat16"))
-    return {f"a window of {first.shape[-1] / RATE:.1f} s": network, "the song": songs}
+    seconds = first.shape[-1] / RATE
+    return {
+        f"a window of {seconds:.1f} s": network,
+        f"{WINDOWS} windows of {seconds:.1f} s": windows_at_once,
+        "the song": songs,
+    }
 
 
 def print_floor(seconds: float) -> None:

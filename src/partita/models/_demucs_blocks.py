@@ -191,7 +191,7 @@ class Recurrence(nn.Module):
     def __init__(self, config: DemucsConfig, width: int) -> None:
         super().__init__()
         both = config.bidirectional
-        self.lstm = Lstm(width, width, config.lstm_layers, bidirectional=both)
+        self.lstm: nn.Module = Lstm(width, width, config.lstm_layers, bidirectional=both)
         self.linear = nn.Linear(2 * width, width) if both else None
 
     def forward(self, x: Tensor) -> Tensor:

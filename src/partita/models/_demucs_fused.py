@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from partita.models._demucs_blocks import DemucsConfig, Down, Recurrence, Up
 from partita.models._demucs_signal import separate_with
+from partita.models._lstm import Lstm, WideLstm
 from partita.models._protocol import SeparationModel
 from partita.models._shared_weights import with_shared_weights
 
@@ -185,8 +186,7 @@ class FusedDemucs(SeparationModel):
         self.registry_name = registry_name  # type: ignore[misc]
         self.window = config.window
         self.encoder = nn.ModuleList(map(FusedDown, cast("Iterable[Down]", encoder)))
-        # A copy, because it has a mode (training or evaluation) of its own.
-        self.recurrence = None if recurrence is None else with_shared_weights(recurrence)
+        self.recurrence = None if recurrence is None else _recurrence(recurrence)
         ups = cast("Sequence[Up]", decoder)
         self.decoders = nn.ModuleList(
             nn.ModuleList(FusedUp(up, index) for up in ups) for index in range(ups[0].decoders)
@@ -227,6 +227,14 @@ class FusedDemucs(SeparationModel):
                 x = up(x, skip)
             outputs.append(x.mT)
         return torch.cat(outputs)
+
+
+def _recurrence(recurrence: Recurrence) -> Recurrence:
+    """Return a copy, which has a mode (training or evaluation) of its own."""
+    copy = with_shared_weights(recurrence)
+    if isinstance(copy.lstm, Lstm) and copy.lstm.hidden_size >= WideLstm.MIN_FEATURES:
+        copy.lstm = WideLstm(copy.lstm)
+    return copy
 
 
 def _product(layer: nn.Conv1d | nn.ConvTranspose1d, groups: int = 1, group: int = 0) -> Product:

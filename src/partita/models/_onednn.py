@@ -25,6 +25,7 @@ def _pointwise() -> Any:
 
 
 _POINTWISE = _pointwise()
+_PACKED: Any = getattr(torch.ops.mkl, "_mkl_linear", None) if torch._C.has_mkl else None
 _HAS_BFLOAT16 = bool(_POINTWISE) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
@@ -70,6 +71,41 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
     product: Tensor = _POINTWISE(x, weight, bias, then, [], "none")
     return product
+
+
+class FewRows:
+    """Products of few rows with a matrix that no cache holds, at the rate at which it is read.
+
+    For one row it is a matrix times a vector, for several MKL's product with a copy of the matrix
+    that is packed for just so many: other products take two to three times as long.
+
+    Parameters
+    ----------
+    weight : Tensor ``[outputs, inputs]``
+    rows : int
+    """
+
+    def __init__(self, weight: Tensor, rows: int) -> None:
+        self._weight, self._rows = weight, rows
+        self._packed: Tensor | None = None
+        if rows > 1 and _PACKED is not None:
+            self._packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
+
+    def add(self, x: Tensor, total: Tensor) -> None:
+        """Add the product to `total` in place; without gradients, in float32, on a CPU.
+
+        Parameters
+        ----------
+        x : Tensor ``[rows, inputs]``
+        total : Tensor ``[rows, outputs]``
+        """
+        weight = self._weight
+        if self._packed is not None:
+            total += _PACKED(x, self._packed, weight, None, self._rows)
+        elif self._rows == 1:
+            torch.addmv(total[0], weight, x[0], out=total[0])
+        else:
+            torch.addmm(total, x, weight.T, out=total)
 
 
 def precision_of(x: Tensor) -> torch.dtype:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from partita.models import _demucs_fused, create_model
 from partita.models._demucs_fused import Product
+from partita.models._lstm import Lstm, WideLstm
 from partita.separation.windowed import InferenceOptions, WindowedModel
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,18 @@ def test_any_size(name, kernel, stride, context):
 @torch.inference_mode()
 def test_any_switch(name, values):
     assert_agrees(build(name, **values))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("values", [{}, {"lstm_layers": 2}, {"bidirectional": False}])
+@pytest.mark.parametrize("batch", [1, 3, 5])
+@torch.inference_mode()
+def test_wide_recurrences(monkeypatch, name, values, batch):
+    assert isinstance(build().for_inference().recurrence.lstm, Lstm)
+    monkeypatch.setattr(WideLstm, "MIN_FEATURES", 1)
+    model = build(name, **values)
+    assert isinstance(model.for_inference().recurrence.lstm, WideLstm)
+    assert_agrees(model, batch=batch)
 
 
 @pytest.mark.parametrize("width", [0.1, 0.5, 1.0, 2.0])

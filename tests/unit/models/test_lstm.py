@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from partita.models import create_model
-from partita.models._lstm import Lstm
+from partita.models._lstm import Lstm, WideLstm
 from partita.training.losses import TrainingStep
 
 SMALL = {"fft_samples": 256, "hop_samples": 64, "bins": 100, "frames": 32, "overlap_frames": 8}
@@ -31,6 +31,28 @@ def test_autocast_leaves_it_alone_in_training(lstm):
         assert lstm(x.bfloat16())[0].dtype == torch.float32  # what a layer before it gives
         with torch.no_grad():
             assert lstm(x)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 9])
+@torch.inference_mode()
+def test_wide_ones_agree(bidirectional, layers, batch):
+    torch.manual_seed(batch)
+    lstm, x = Lstm(6, 8, layers, bidirectional=bidirectional), torch.randn(7, batch, 6)
+    before = x.clone()
+    torch.testing.assert_close(WideLstm(lstm)(x)[0], lstm(x)[0], rtol=1e-5, atol=1e-6)
+    assert torch.equal(x, before)
+
+
+def test_wide_ones_leave_other_cases_to_pytorch(lstm):
+    wide, x = WideLstm(lstm), torch.randn(5, 2, 6)
+    assert torch.equal(wide(x)[0], lstm(x)[0])  # with gradients
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(wide(x)[0], lstm(x)[0])
+    lstm.double()
+    with torch.no_grad():
+        assert torch.equal(wide(x.double())[0], lstm(x.double())[0])
 
 
 @pytest.mark.parametrize(

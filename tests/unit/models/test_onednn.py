@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from partita.models import _onednn
-from partita.models._onednn import Linear, attention, linear
+from partita.models._onednn import FewRows, Linear, attention, linear
 
 
 @pytest.fixture(params=["onednn", "without"])
@@ -34,6 +34,19 @@ def test_linear(either, shape, dtype):
         torch.testing.assert_close(
             linear(x, weight), functional.linear(x, weight), rtol=1e-5, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@torch.inference_mode()
+def test_products_of_few_rows(monkeypatch, rows, packed):
+    if not packed:
+        monkeypatch.setattr(_onednn, "_PACKED", None)
+    torch.manual_seed(rows)
+    x, weight, total = torch.randn(rows, 33), torch.randn(70, 33), torch.randn(rows, 70)
+    expected = torch.addmm(total, x, weight.T)
+    FewRows(weight, rows).add(x, total)
+    torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("block", [1, 100, 1 << 19])
