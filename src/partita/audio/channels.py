@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -79,6 +81,16 @@ def fit_channels(block: Samples, channels: int) -> Samples:
             wide[..., 0, :] += gains[0] * signal
             wide[..., 1, :] += gains[1] * signal
     return wide
+
+
+def interleaved(signal: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``[channels, samples]`` as ``[samples, channels]``, contiguous as in files."""
+    if len(signal) != 2:
+        return np.ascontiguousarray(signal.T)
+    # Channel by channel: NumPy's copy of stereo takes five times as long.
+    frames = np.empty(signal.shape[::-1], signal.dtype)
+    frames[:, 0], frames[:, 1] = signal
+    return frames
 
 
 def split_channels(block: Samples, group: int) -> Samples:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from partita.audio.channels import interleaved
 from partita.audio.conversion import convert_blocks
 from partita.audio.formats import STEM_MP4, StemFormat
 from partita.audio.gapless import correct_mp3_padding, with_aac_padding
@@ -248,7 +249,7 @@ class AvWriter:
             name = "s16" if self._form.bits == "16" else "s32"
         else:
             data, name = block, "flt"
-        packed = np.ascontiguousarray(data.T).reshape(1, -1)  # [1, samples * channels]
+        packed = interleaved(data).reshape(1, -1)  # [1, samples * channels]
         layout = stream.codec_context.layout.name
         frame = av.AudioFrame.from_ndarray(packed, format=name, layout=layout)
         frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)

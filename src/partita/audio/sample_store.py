@@ -12,6 +12,7 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
+from partita.audio.channels import interleaved
 from partita.errors import write_error
 
 Samples = npt.NDArray[np.float32]
@@ -61,7 +62,7 @@ class SampleStore:
         for block in blocks:
             self._channels = len(block)
             with self._said():
-                self._file.write(np.ascontiguousarray(block.T).data)
+                self._file.write(interleaved(block).data)
             yield block
 
     def blocks(self) -> Iterator[Samples]:

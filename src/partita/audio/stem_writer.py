@@ -16,6 +16,7 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
+from partita.audio.channels import interleaved
 from partita.audio.encode import encode_file, file_rate
 from partita.audio.formats import StemFormat, check_format
 from partita.audio.publish import publish
@@ -150,7 +151,7 @@ class StemWriter:
             signals = [*estimates, mixture]
         try:
             for spool, signal in zip(self._spools, signals, strict=True):
-                spool.write(np.ascontiguousarray(signal.T).data)  # interleaved, as in files
+                spool.write(interleaved(signal).data)  # interleaved, as in files
         except OSError as error:
             raise write_error(self._root, error) from error
         self.frames += estimates.shape[-1]

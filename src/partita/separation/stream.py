@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from partita.audio.channels import join_channels, mix_channels, split_channels
+from partita.audio.channels import interleaved, join_channels, mix_channels, split_channels
 from partita.audio.conversion import Conversion, conversion_latency_s
 from partita.dsp.blocks import Aligner, until_last
 from partita.dsp.levels import NullMeter, spread_residual
@@ -106,7 +106,7 @@ class MixtureStream:
                 both = split_channels(block, 2) if self.keep_rate else mix_channels(block, 2)[None]
                 meter.add(both)
             if self.is_kept:
-                digest.update(np.ascontiguousarray(block.T).data)
+                digest.update(interleaved(block).data)
         if self._has_field:
             self.field = meter.field()
         if self.is_kept:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita.audio.channels import join_channels, mix_channels, split_channels
+from partita.audio.channels import interleaved, join_channels, mix_channels, split_channels
 
 
 def noise(channels, count=20):
@@ -50,3 +50,13 @@ def test_surround_keeps_sides_apart():
 def test_no_other_layouts():
     with pytest.raises(ValueError, match="cannot make 3 channels of 2"):
         mix_channels(noise(2), 3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_interleaved_samples_are_those_of_files(channels, dtype):
+    signal = np.arange(channels * 10).reshape(channels, 10).astype(dtype)[:, 2:7]
+    found = interleaved(signal)
+    assert found.flags.c_contiguous
+    assert found.dtype == dtype
+    assert np.array_equal(found, signal.T)
