@@ -153,11 +153,17 @@ def demucs(short: bool) -> Iterator[Row]:
 
 
 def training(short: bool) -> Iterator[Row]:
-    rates = training_speed.run(2.0 if short else 15.0, 1 if short else 2, (0, 1))
+    seconds, rounds = (2.0, 1) if short else (15.0, 2)
+    rates = training_speed.run("umx-tiny", seconds, rounds, (0, 1))
     quiet = [ours / theirs for ours, theirs in rates[0]]
     yield Row("training, umx-tiny", quiet, "× a plain loop", "≥ 1.5×")
     beside = [busy / alone for (busy, _), (alone, _) in zip(rates[1], rates[0], strict=True)]
     yield Row("training beside a busy core", beside, "× quiet", "≥ 0.6×")
+    others = {"demucs-light": "× demucs", "accompaniment-stems": "× a plain loop"}
+    for recipe, unit in others.items():
+        rates = training_speed.run(recipe, seconds, rounds, (0,))
+        ratios = [ours / theirs for ours, theirs in rates[0]]
+        yield Row(f"training, {recipe}", ratios, unit, "≥ 1.5×")
 
 
 def files(short: bool) -> Iterator[Row]:
