@@ -15,6 +15,8 @@ from partita.weights.store import load_model
 
 AUTO, TORCH, ONNXRUNTIME = RUNTIMES = ("auto", "torch", "onnxruntime")
 _FOLDER = "exported"
+#: The number is raised where graphs become better: cached ones are then made anew.
+_GRAPHS = f"{FORMAT}-graphs-2"
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ def load_for(runtime: str, named: NamedModel) -> SeparationModel:
         )
     if runtime != ONNXRUNTIME or named.exported is not None:
         return load_model(named)
-    path = cache_folder() / _FOLDER / FORMAT / f"{named.digest}.onnx"
+    path = cache_folder() / _FOLDER / _GRAPHS / f"{named.digest}.onnx"
     if path.is_file():
         try:
             return exported_model(path)

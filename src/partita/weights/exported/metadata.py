@@ -16,6 +16,7 @@ from pathlib import Path
 from partita.errors import WeightsCorruptError, WeightsUnavailableError, one_line
 from partita.files import exists
 from partita.stem_names import is_source_name
+from partita.weights.hash_cache import cached_digest
 from partita.weights.protobuf import bytes_field, fields, message
 
 #: Of the metadata and of what the network's inputs and outputs mean.
@@ -124,19 +125,26 @@ def _text(value: int | memoryview) -> str:
 def verify(path: Path) -> None:
     """Check that an exported file is as it was written, and that it holds all of its weights.
 
+    A large file is read again only after it has changed.
+
     Raises
     ------
     WeightsCorruptError
         It is damaged, or has weights in other files.
     """
+    cached_digest(path, lambda: _checked_digest(path), kind="exported")
+
+
+def _checked_digest(path: Path) -> str:
     content = path.read_bytes()
-    tail = _entry(_DIGEST_KEY, hashlib.sha256(content[: -len(_ANY_DIGEST)]).hexdigest())
-    if not content.endswith(tail):
+    digest = hashlib.sha256(content[: -len(_ANY_DIGEST)]).hexdigest()
+    if not content.endswith(_entry(_DIGEST_KEY, digest)):
         raise WeightsCorruptError(f"{one_line(path)}: damaged: its SHA-256 is another one")
     if _ELSEWHERE in content:
         raise WeightsCorruptError(
             f"{one_line(path)}: some of its weights are in other files: partita never writes such"
         )
+    return digest
 
 
 _ANY_DIGEST = _entry(_DIGEST_KEY, 64 * "0")

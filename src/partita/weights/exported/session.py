@@ -43,6 +43,8 @@ def new_session(content: str | bytes) -> Any:
     options.log_severity_level = _NO_LOGS
     # Quantised weights become float32 once, not at every call.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
+    # One block for all tensors of a run is larger than what they take one after the other.
+    options.enable_mem_pattern = False
     # One window runs on each core, as with PyTorch: `partita.devices.worker_pool`.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
