@@ -7,7 +7,7 @@ import soundfile
 
 from audio_files import RATE, add_stream, assert_seconds, encode, heard, mux, read, tones
 from partita.audio.reader import open_audio
-from partita.audio.timeline import Frame, Timeline, describe_spans
+from partita.audio.timeline import Frame, Timeline, describe_spans, gathered
 from partita.errors import AudioReadError
 
 
@@ -139,6 +139,28 @@ def test_timeline(stamps_s, length_s):
     pieces = [samples for samples, _ in timeline.pieces(stamped(*stamps_s))]
     assert sum(piece.shape[1] for piece in pieces) == round(length_s * 1000)
     assert sum(float(piece.sum()) for piece in pieces) == 100 * len(stamps_s)
+
+
+def test_short_pieces_are_joined_and_nothing_is_read_ahead_of_an_end():
+    signal = np.arange(3000, dtype=np.float32).reshape(1, 3000)
+    taken = []
+
+    def pieces():
+        for start in range(0, 3000, 100):
+            taken.append(start)
+            yield signal[:, start : start + 100], 1000 if start < 2500 else 2000
+
+    found = list(gathered(pieces(), 256, None))
+    assert np.array_equal(np.concatenate([piece for piece, _ in found], axis=1), signal)
+    assert [rate for _, rate in found[-3:]] == [1000, 2000, 2000]
+    assert all(piece.shape[1] % 256 == 0 for piece, _ in found[:-3])
+    taken.clear()
+    position = 0
+    for piece, _ in gathered(pieces(), 1000, 1.2):  # seconds of the first rate
+        position += piece.shape[1]
+        if position >= 1200:
+            break
+    assert taken[-1] == 1100
 
 
 def test_spans_are_told_briefly():
