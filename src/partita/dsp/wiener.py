@@ -15,32 +15,40 @@ References
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from partita.devices import intra_op_threads, worker_pool
 from partita.dsp.wiener_model import (
     Images,
+    Scratch,
     Statistics,
     empty_in_large_pages,
     filtered,
     fit,
-    phases,
     planes_of,
     spatial_of,
     squared,
     statistics_of,
-    statistics_of_product,
+    statistics_of_magnitudes,
 )
+from partita.threads import map_awake
 
 #: Default of what is added to divisors: the smallest step of float64.
 _EPS = torch.finfo(torch.float64).eps
-#: Numbers in one channel of one source of a piece. Just below the 32768 from which torch uses more
-#: threads: if other cores are busy, waiting for them costs more than they save.
-_PLANE = 30_000
-_MIN_FRAMES = 4  # of a piece: with fewer, calls cost more than sums
+#: Numbers in one channel of one source of a tile: with them, intermediate results take 2 MB. Below
+#: the 32768 from which torch uses more threads in each operation.
+_PLANE = 16_384
+_BINS = 512  # of a tile, at least: memory is read a row of them at a time
+
+_Result = TypeVar("_Result")
+#: From frames and bins of a tile and planes of the mixture to statistics of its images.
+_Start = Callable[[slice, slice, Tensor, Scratch], Statistics]
+#: From bins to the images of each tile, with its frames.
+_Block = Callable[[slice, Scratch], Iterator[tuple[slice, Images]]]
 
 
 def wiener(
@@ -98,18 +106,15 @@ def wiener(
     if not iterations:
         factor = mixture if softmask else mixture.sgn()
         return (magnitudes * factor.unsqueeze(1)).to(mixture.dtype)
-    # Transposed: in memory frames come before bins.
-    mixtures = torch.split(mixture.mT, _frames_at_once(mixture), dim=-2)  # [B, C, n, F] each
-    pieces = torch.split(magnitudes.mT, _frames_at_once(mixture), dim=-2)  # [B, S, C, n, F] each
-    energy = (_peak_energy(mixtures) / scale_factor**2).clamp(min=1.0)
-    start = (
-        statistics_of_product(piece, planes if softmask else phases(planes), energy)
-        for piece, planes in zip(
-            pieces, (planes_of(mixed.unbind(dim=1)) for mixed in mixtures), strict=True
-        )
-    )
-    shape = (*magnitudes.shape[:2], *mixture.shape[1:])
-    return _joined(_iterated(start, mixtures, iterations, eps, energy), shape, mixture.dtype)
+    if softmask:
+        magnitudes = magnitudes * mixture.abs().unsqueeze(1)
+    energy = (_peak_energy(mixture) / scale_factor**2).clamp(min=1.0)
+
+    def start(frames: slice, bins: slice, planes: Tensor, scratch: Scratch) -> Statistics:
+        return statistics_of_magnitudes(magnitudes[..., bins, frames].mT, planes, scratch)
+
+    block = _iterated(start, mixture, iterations, eps, energy)
+    return _assembled(block, mixture, magnitudes, mixture.dtype)
 
 
 def expectation_maximisation(
@@ -153,12 +158,13 @@ def expectation_maximisation(
         return images.clone()
     energy = mixture.real.new_ones(1) if unit is None else unit
     energy = energy.double().square()[:, None, None]  # [B, 1, 1]
-    # Transposed: in memory frames come before bins.
-    mixtures = torch.split(mixture.mT, _frames_at_once(mixture), dim=-2)  # [B, C, n, F] each
-    pieces = torch.split(images.mT, _frames_at_once(mixture), dim=-2)  # [B, S, C, n, F] each
-    sources = ([source.unbind(dim=1) for source in piece.unbind(dim=1)] for piece in pieces)
-    start = (statistics_of(piece, energy) for piece in sources)
-    return _joined(_iterated(start, mixtures, iterations, eps, energy), images.shape, images.dtype)
+
+    def start(frames: slice, bins: slice, _: Tensor, scratch: Scratch) -> Statistics:
+        sources = images[..., bins, frames].mT.unbind(dim=1)  # [B, C, n, F] each
+        return statistics_of(map(planes_of, sources), scratch)
+
+    block = _iterated(start, mixture, iterations, eps, energy)
+    return _assembled(block, mixture, images, images.dtype)
 
 
 def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise: Tensor) -> Tensor:
@@ -179,19 +185,16 @@ def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise:
     Tensor, complex ``[batch, sources, channels, bins, frames]``
         In the mixture's precision; sums are in double precision.
     """
-    batch, channels, bins, frames = mixture.shape
-    matrices = spatial_of(spatial)
-    spread = noise.double().expand(batch, 1, bins, frames)[:, 0]  # [B, F, N]
-    split = [
-        torch.split(numbers.mT, _frames_at_once(mixture), dim=-2)
-        for numbers in (mixture, powers, spread)
-    ]
-    pieces = (
-        filtered(numbers, power.unbind(dim=1), matrices, floor)
-        for numbers, power, floor in zip(*split, strict=True)
-    )
-    shape = (batch, powers.shape[1], channels, bins, frames)
-    return _joined(pieces, shape, mixture.dtype)
+    spread = noise.expand(len(mixture), 1, *mixture.shape[2:])[:, 0]  # [B, F, N]
+
+    def block(bins: slice, scratch: Scratch) -> Iterator[tuple[slice, Images]]:
+        matrices = spatial_of(spatial[..., bins])
+        for frames in _pieces(mixture, bins):
+            x, v, floor = (numbers[..., bins, frames].mT for numbers in (mixture, powers, spread))
+            own = v.double().unbind(dim=1)
+            yield frames, filtered(planes_of(x), own, matrices, floor.double(), scratch)
+
+    return _assembled(block, mixture, powers, mixture.dtype)
 
 
 def _with_residual(magnitudes: Tensor, mixture: Tensor, eps: float) -> Tensor:
@@ -203,58 +206,134 @@ def _with_residual(magnitudes: Tensor, mixture: Tensor, eps: float) -> Tensor:
     return torch.cat([magnitudes * gain[:, None, ..., None], residual.unsqueeze(1)], dim=1)
 
 
-def _peak_energy(mixtures: Sequence[Tensor]) -> Tensor:
-    """Return the peak of squared magnitudes of pieces ``[B, C, n, F]``, ``[B, 1, 1]``."""
-    energies = (
-        square for mixture in mixtures for square in squared(planes_of(mixture.unbind(dim=1)))
-    )
-    peaks = torch.stack([square.amax(dim=(1, 2)) for square in energies])  # [pieces * C, B]
-    return peaks.amax(dim=0)[:, None, None]
+def _peak_energy(mixture: Tensor) -> Tensor:
+    """Return the peak of squared magnitudes ``[B, 1, 1]``."""
+
+    def peak(bins: slice, scratch: Scratch) -> Tensor:
+        peaks = []
+        for frames in _pieces(mixture, bins):
+            planes = _planes(mixture[..., bins, frames].mT, scratch)
+            channels, _, *shape = planes.shape
+            squares = squared(planes, scratch("squares", channels, *shape))
+            peaks.append(squares.amax(dim=(0, 2, 3)))  # [B]
+        return torch.stack(peaks).amax(dim=0)
+
+    peaks = _for_each_block(peak, mixture, _has_gradients(mixture))
+    return torch.stack(peaks).amax(dim=0)[:, None, None]
 
 
-def _frames_at_once(mixture: Tensor) -> int:
-    batch, _, bins, _ = mixture.shape
-    return max(_MIN_FRAMES, _PLANE // (batch * bins))
+def _planes(mixture: Tensor, scratch: Scratch) -> Tensor:
+    """Return planes of a tile ``[B, C, n, F]``."""
+    batch, channels, *shape = mixture.shape
+    return planes_of(mixture, scratch("mixture", channels, 2, batch, *shape))
+
+
+def _blocks(mixture: Tensor) -> list[slice]:
+    """Divide the bins into blocks of about `_BINS`, more if there are few frames."""
+    batch, _, bins, frames = mixture.shape
+    count = max(1, bins // max(_BINS, _PLANE // (batch * frames)))
+    width = -(-bins // count)
+    return [slice(start, min(start + width, bins)) for start in range(0, bins, width)]
+
+
+def _pieces(mixture: Tensor, bins: slice) -> list[slice]:
+    """Divide the frames so that a tile has at most `_PLANE` numbers."""
+    batch, frames = len(mixture), mixture.shape[-1]
+    length = max(1, _PLANE // (batch * (bins.stop - bins.start)))
+    return [slice(start, start + length) for start in range(0, frames, length)]
 
 
 def _iterated(
-    statistics: Iterator[Statistics],
-    mixtures: Sequence[Tensor],
-    iterations: int,
-    eps: float,
-    energy: Tensor,
-) -> Iterator[Images]:
-    """Run EM; only powers and covariances are stored between iterations.
+    start: _Start, mixture: Tensor, iterations: int, eps: float, energy: Tensor
+) -> _Block:
+    """Return a function that runs EM for a block of bins.
 
-    Powers are in units of the energy ``[B, 1, 1]``.
+    Only powers and covariances of the block are stored between iterations.
     """
-    noise = torch.full_like(energy, eps**0.5)
-    frames, dtype = sum(piece.shape[2] for piece in mixtures), mixtures[0].real.dtype
-    for _ in range(iterations):
-        powers, spatial = fit(statistics, frames, eps * energy[:, 0], dtype)
-        pieces = map(filtered, mixtures, powers, itertools.repeat(spatial), itertools.repeat(noise))
-        statistics = (statistics_of(images, energy) for images in pieces)
-    return pieces
+    floor, noise = eps * energy[:, 0], eps**0.5 * energy
+
+    def block(bins: slice, scratch: Scratch) -> Iterator[tuple[slice, Images]]:
+        def planes(frames: slice) -> Tensor:
+            return _planes(mixture[..., bins, frames].mT, scratch)
+
+        def images(frames: slice, own: Statistics) -> Images:
+            return filtered(planes(frames), own.powers, spatial, noise, scratch)
+
+        pieces = _pieces(mixture, bins)
+        statistics = [start(frames, bins, planes(frames), scratch) for frames in pieces]
+        spatial = fit(statistics, floor)
+        for _ in range(iterations - 1):
+            both = zip(pieces, statistics, strict=True)
+            statistics = [statistics_of(images(*tile), scratch) for tile in both]
+            spatial = fit(statistics, floor)
+        for frames, own in zip(pieces, statistics, strict=True):
+            yield frames, images(frames, own)
+
+    return block
 
 
-def _joined(pieces: Iterable[Images], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Concatenate pieces to a complex ``[B, S, C, F, N]``."""
-    batch, sources, channels, bins, frames = shape
-    with_gradients: list[Tensor] = []
-    joined, start, size = torch.empty(0), 0, 0
-    for images in pieces:
-        each: list[Tensor] = []
-        for source, row in enumerate(images):
-            size = row[0].shape[1]
-            if row[0].requires_grad:
-                each.append(torch.stack(list(row), dim=1))  # [B, C, n, F]
-                continue
-            if not start and not source:
-                size_of_all = (batch, sources, channels, frames, bins)
-                joined = empty_in_large_pages(size_of_all, dtype, row[0].device)
-            for channel, image in enumerate(row):
-                joined[:, source, channel, start : start + size] = image
-        if each:
-            with_gradients.append(torch.stack(each, dim=1).to(dtype))
-        start += size
-    return (torch.cat(with_gradients, dim=-2) if with_gradients else joined).mT
+def _assembled(block: _Block, mixture: Tensor, sources: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return all images, complex ``[B, S, C, F, N]``.
+
+    Parameters
+    ----------
+    block : callable
+    mixture : Tensor ``[batch, channels, bins, frames]``
+    sources : Tensor ``[batch, sources, …]``
+    dtype : torch.dtype
+    """
+    if _has_gradients(mixture, sources):
+
+        def row(bins: slice, scratch: Scratch) -> Tensor:
+            return torch.cat([_complex(images) for _, images in block(bins, scratch)], dim=-2)
+
+        rows = _for_each_block(row, mixture, has_gradients=True)
+        return torch.cat(rows, dim=-1).to(dtype).mT
+    batch, channels, bins, frames = mixture.shape
+    shape = (batch, sources.shape[1], channels, frames, bins)
+    whole = empty_in_large_pages(shape, dtype, mixture.device)
+
+    def fill(bins: slice, scratch: Scratch) -> None:
+        for frames, images in block(bins, scratch):
+            place = whole[..., frames, bins].transpose(0, 2)  # [C, S, B, n, F]
+            real, imaginary = place.real, place.imag
+            for source, image in enumerate(images):
+                real[:, source], imaginary[:, source] = image.unbind(dim=1)
+
+    _for_each_block(fill, mixture, has_gradients=False)
+    return whole.mT
+
+
+def _has_gradients(*inputs: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(each.requires_grad for each in inputs)
+
+
+def _for_each_block(
+    function: Callable[[slice, Scratch], _Result], mixture: Tensor, has_gradients: bool
+) -> list[_Result]:
+    """Call a function for each block of bins, several at a time if PyTorch may use threads.
+
+    Threads with blocks of their own need not wait for each other in every operation, which takes
+    long beside other programs.
+    """
+    blocks, device = _blocks(mixture), mixture.device
+    has_inference_mode = torch.is_inference_mode_enabled()  # of this thread only
+
+    def call(bins: slice) -> _Result:
+        with torch.inference_mode(has_inference_mode), torch.no_grad():
+            return function(bins, Scratch(device, is_used=True))
+
+    workers = min(torch.get_num_threads(), len(blocks)) if device.type == "cpu" else 1
+    if workers > 1 and not has_gradients:
+        with worker_pool(workers, threads=workers) as pool:
+            return list(map_awake(pool, call, blocks))
+    with intra_op_threads(1):
+        if has_gradients:
+            return [function(bins, Scratch(device, is_used=False)) for bins in blocks]
+        return [call(bins) for bins in blocks]
+
+
+def _complex(images: Images) -> Tensor:
+    """Return ``[B, S, C, n, F]``."""
+    sources = [torch.complex(image[:, 0], image[:, 1]).transpose(0, 1) for image in images]
+    return torch.stack(sources, dim=1)
