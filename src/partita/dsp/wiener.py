@@ -263,8 +263,8 @@ def _iterated(
         statistics = [start(frames, bins, planes(frames), scratch) for frames in pieces]
         spatial = fit(statistics, floor)
         for _ in range(iterations - 1):
-            both = zip(pieces, statistics, strict=True)
-            statistics = [statistics_of(images(*tile), scratch) for tile in both]
+            for index, frames in enumerate(pieces):
+                statistics[index] = statistics_of(images(frames, statistics[index]), scratch)
             spatial = fit(statistics, floor)
         for frames, own in zip(pieces, statistics, strict=True):
             yield frames, images(frames, own)

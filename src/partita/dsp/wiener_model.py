@@ -21,7 +21,7 @@ from torch import Tensor
 #: Part of a covariance's trace that is added to its diagonal: far above rounding errors, far below
 #: anything audible. It keeps matrices of rank one, from equal channels, invertible.
 _RIDGE = 1e-12
-_TINY = 1e-300
+_TINY = 1e-300  # divisors are at least this
 
 #: Images of a tile, source by source: ``[C, 2, batch, frames, bins]``, real and imaginary parts of
 #: C channels in double precision. The next one may overwrite the last one.
@@ -31,7 +31,8 @@ Images = Iterator[Tensor]
 class Scratch:
     """Memory for intermediate results, the same for each tile, so that it stays in the cache.
 
-    New tensors would be somewhere else each time. But derivatives need them.
+    New tensors are somewhere else each time, in memory that the cache does not hold. But
+    derivatives need them.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partita.devices import intra_op_threads
 from partita.dsp import wiener as module
 from partita.dsp import wiener_reference, wiener_refinement
 from partita.dsp.overlap_add import Window
@@ -95,8 +96,12 @@ def test_a_batch_is_what_its_members_are(channels):
 def test_pieces_change_nothing(monkeypatch):
     images, mixture = spectra(frames=50)
     whole = expectation_maximisation(images, mixture, iterations=2)
-    monkeypatch.setattr(module, "_PLANE", 9 * 3 * 7)  # seven frames at once
-    torch.testing.assert_close(expectation_maximisation(images, mixture, iterations=2), whole)
+    monkeypatch.setattr(module, "_BINS", 3)
+    monkeypatch.setattr(module, "_PLANE", 3 * 7)  # seven frames at once
+    for threads in (1, 2):
+        with intra_op_threads(threads):
+            found = expectation_maximisation(images, mixture, iterations=2)
+        torch.testing.assert_close(found, whole)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
