@@ -58,7 +58,7 @@ def test_the_fast_form_agrees_with_the_plain_one(
         patch.setattr(module, "_PLANE", 9 * piece_frames)
         patch.setattr(module, "_BINS", 9)
         found = wiener(magnitudes, mixture, iterations=iterations)[0]
-    # With fewer images than channels, matrices are singular but for the noise: rounding is amplified.
+    # With fewer images than channels, matrices are singular but for the noise: rounding counts.
     tolerance = 1e-6 if sources * frames >= channels else 1e-4
     atol = tolerance * float(expected.abs().max())
     torch.testing.assert_close(found, expected, rtol=0, atol=atol)
