@@ -114,7 +114,7 @@ class _PlainWorker:
         if what == "crashes":
             os._exit(7)
         if what == "hoards":
-            hoard = np.ones(2**28, np.uint8)
+            hoard = np.ones(2**29, np.uint8)  # systems may take back some of the rest
             time.sleep(3600)
             assert hoard is not None
         if what == "twice" and attempt.number == 1:
