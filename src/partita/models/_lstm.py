@@ -69,7 +69,7 @@ class WideLstm(nn.Module):
     """An `Lstm` for inference on CPUs whose recurrent weights no cache holds.
 
     Every step reads all recurrent weights of a direction, for several examples at once. oneDNN's
-    LSTM, which PyTorch uses, takes 1.6 times as long for one example, four times for four.
+    LSTM, which PyTorch uses, takes 1.6 times as long for one example and twice as long for four.
 
     Parameters
     ----------
