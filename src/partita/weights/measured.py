@@ -106,6 +106,7 @@ MEMORY_GB: Mapping[str, float] = {
     "demucs_extra": 4.7,
     "mdx": 10.3,
     "mdx_extra": 9.5,
+    "repro_mdx_a": 9.9,
     "tasnet": 2.9,
     "scnet-xl-ihf": 3.9,
     "mel-roformer-karaoke": 4.0,
