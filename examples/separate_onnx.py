@@ -18,6 +18,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -151,15 +152,19 @@ def main() -> None:
         for model, taken in others:
             stream = chained(stream, taken, model, *how)
         given.out.mkdir(parents=True, exist_ok=True)
+        partial = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=given.out, prefix=".")))
         files: dict[str, soundfile.SoundFile] = {}
         for estimates in stream:
             for name, stem in estimates.items():
                 if name not in files:
-                    new = soundfile.SoundFile(given.out / f"{name}.wav", "w", rate, 2, "FLOAT")
+                    new = soundfile.SoundFile(partial / f"{name}.wav", "w", rate, 2, "FLOAT")
                     files[name] = stack.enter_context(new)
                 files[name].write(
                     stem.T if channels == 2 else np.tile(stem.mean(axis=0)[:, None], 2)
                 )
+        for name, file in files.items():  # complete: now under its final name
+            file.close()
+            (partial / f"{name}.wav").replace(given.out / f"{name}.wav")
 
 
 if __name__ == "__main__":
