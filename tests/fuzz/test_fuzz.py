@@ -78,7 +78,7 @@ TARGETS = {
 def trying(tmp_path, monkeypatch):
     (tmp_path / "bad_targets.py").write_text(BAD_TARGETS)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
-    worker = Worker(tmp_path / "crash.txt", "bad_targets", hang_s=1)
+    worker = Worker(tmp_path / "crash.txt", "bad_targets", hang_s=4)
     yield worker.attempt
     worker.close()
 
