@@ -42,6 +42,8 @@ _EPS = torch.finfo(torch.float64).eps
 #: Numbers in one channel of one source of a tile: with them, intermediate results take 2 MB. Below
 #: the 32768 from which torch uses more threads in each operation.
 _PLANE = 16_384
+#: Tiles are larger by this factor where several threads share Python's lock: fewer calls.
+_FACTOR_OF_THREADS = 4
 _BINS = 512  # of a tile, at least: memory is read a row of them at a time
 
 _Result = TypeVar("_Result")
@@ -189,7 +191,7 @@ def multichannel_wiener(mixture: Tensor, powers: Tensor, spatial: Tensor, noise:
 
     def block(bins: slice, scratch: Scratch) -> Iterator[tuple[slice, Images]]:
         matrices = spatial_of(spatial[..., bins])
-        for frames in _pieces(mixture, bins):
+        for frames in _pieces(mixture, bins, scratch):
             x, v, floor = (numbers[..., bins, frames].mT for numbers in (mixture, powers, spread))
             own = v.double().unbind(dim=1)
             yield frames, filtered(planes_of(x), own, matrices, floor.double(), scratch)
@@ -211,7 +213,7 @@ def _peak_energy(mixture: Tensor) -> Tensor:
 
     def peak(bins: slice, scratch: Scratch) -> Tensor:
         peaks = []
-        for frames in _pieces(mixture, bins):
+        for frames in _pieces(mixture, bins, scratch):
             planes = _planes(mixture[..., bins, frames].mT, scratch)
             channels, _, *shape = planes.shape
             squares = squared(planes, scratch("squares", channels, *shape))
@@ -236,10 +238,10 @@ def _blocks(mixture: Tensor) -> list[slice]:
     return [slice(start, min(start + width, bins)) for start in range(0, bins, width)]
 
 
-def _pieces(mixture: Tensor, bins: slice) -> list[slice]:
-    """Divide the frames so that a tile has at most `_PLANE` numbers."""
+def _pieces(mixture: Tensor, bins: slice, scratch: Scratch) -> list[slice]:
+    """Divide the frames so that a tile has at most as many numbers as the scratch memory is for."""
     batch, frames = len(mixture), mixture.shape[-1]
-    length = max(1, _PLANE // (batch * (bins.stop - bins.start)))
+    length = max(1, scratch.numbers // (batch * (bins.stop - bins.start)))
     return [slice(start, start + length) for start in range(0, frames, length)]
 
 
@@ -259,7 +261,7 @@ def _iterated(
         def images(frames: slice, own: Statistics) -> Images:
             return filtered(planes(frames), own.powers, spatial, noise, scratch)
 
-        pieces = _pieces(mixture, bins)
+        pieces = _pieces(mixture, bins, scratch)
         statistics = [start(frames, bins, planes(frames), scratch) for frames in pieces]
         spatial = fit(statistics, floor)
         for _ in range(iterations - 1):
@@ -317,19 +319,20 @@ def _for_each_block(
     long beside other programs.
     """
     blocks, device = _blocks(mixture), mixture.device
+    workers = min(torch.get_num_threads(), len(blocks)) if device.type == "cpu" else 1
+    numbers = _PLANE * (_FACTOR_OF_THREADS if workers > 1 else 1)
     has_inference_mode = torch.is_inference_mode_enabled()  # of this thread only
 
     def call(bins: slice) -> _Result:
         with torch.inference_mode(has_inference_mode), torch.no_grad():
-            return function(bins, Scratch(device, is_used=True))
+            return function(bins, Scratch(device, numbers, is_used=True))
 
-    workers = min(torch.get_num_threads(), len(blocks)) if device.type == "cpu" else 1
     if workers > 1 and not has_gradients:
         with worker_pool(workers, threads=workers) as pool:
             return list(map_awake(pool, call, blocks))
     with intra_op_threads(1):
         if has_gradients:
-            return [function(bins, Scratch(device, is_used=False)) for bins in blocks]
+            return [function(bins, Scratch(device, numbers, is_used=False)) for bins in blocks]
         return [call(bins) for bins in blocks]
 
 

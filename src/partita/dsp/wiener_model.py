@@ -37,11 +37,14 @@ class Scratch:
     Parameters
     ----------
     device : torch.device
+    numbers : int
+        Of one channel of one source in a tile.
     is_used : bool
         Whether there is any: without derivatives.
     """
 
-    def __init__(self, device: torch.device, is_used: bool) -> None:
+    def __init__(self, device: torch.device, numbers: int, is_used: bool) -> None:
+        self.numbers = numbers
         self._device, self._is_used = device, is_used
         self._memory: dict[str, Tensor] = {}
         self._made: dict[tuple[str, tuple[int, ...]], Tensor] = {}
