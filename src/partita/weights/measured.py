@@ -117,6 +117,7 @@ MEMORY_GB: Mapping[str, float] = {
     "mel-roformer-karaoke": 4.0,
     "bs-roformer-karaoke": 6.0,
     "mel-roformer-kim": 3.8,
+    "mel-roformer-inst-v1e": 4.7,
     "mel-roformer-dereverb": 3.8,
     "mel-roformer-denoise": 3.8,
     "bs-roformer-viperx": 7.0,
