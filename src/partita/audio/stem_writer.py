@@ -151,7 +151,7 @@ class StemWriter:
             signals = [*estimates, mixture]
         try:
             for spool, signal in zip(self._spools, signals, strict=True):
-                spool.write(interleaved(signal).data)  # interleaved, as in files
+                spool.write(interleaved(signal).data)
         except OSError as error:
             raise write_error(self._root, error) from error
         self.frames += estimates.shape[-1]

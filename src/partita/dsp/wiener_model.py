@@ -161,13 +161,13 @@ def statistics_of_magnitudes(magnitudes: Tensor, mixture: Tensor, scratch: Scrat
         cross = _cross(mixture[c], mixture[d], scratch(f"cross {c} {d}", 2, *shape))
         unit = torch.mul(squares[c], squares[d], out=scratch("plane", *shape))
         crosses.append(((c, d), cross.mul_(unit.clamp_(min=_TINY).rsqrt_())))  # zeros stay zeros
-    heard = None if bool(squares.amin() > 0) else squares > 0
+    nonzero = None if bool(squares.amin() > 0) else squares > 0
     powers, covariances = [], []
     for source in magnitudes.unbind(dim=1):  # [B, C or 1, n, F]
         own = source.transpose(0, 1).expand(channels, *shape)
         own = _double(own, scratch("own", channels, *shape))
-        if heard is not None:
-            own = own * heard
+        if nonzero is not None:
+            own = own * nonzero
         energies = torch.mul(own, own, out=scratch("product", channels, *shape))
         powers.append(_total(energies))
         sums = [energies.sum(dim=2)]  # [C, B, F]
