@@ -2,9 +2,9 @@
 
     python benchmarks/speeds.py [NAME …] [--seconds 120] [--runs 3] [--memory 60 240]
 
-Two minutes of noise in memory on all cores: seconds of music per second, medians, and CPU seconds
+Two minutes of music in memory on all cores: seconds of music per second, medians, and CPU seconds
 per second of music, which are more meaningful on a busy machine. With --memory, peak memory of
-complete ``partita separate`` processes for noise of the given lengths instead. Weights outside
+complete ``partita separate`` processes for songs of the given lengths instead. Weights outside
 package registries are replaced by random ones of the same configuration, or of their architecture's
 default if only the file states it: time and memory are the same. Bags must be named.
 """
@@ -19,9 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
+from common import make_song
 from partita import Audio, Separator
 from partita.models import create_model
 from partita.weights.card import Card, UrlSource
@@ -49,7 +47,7 @@ def model_of(card: Card, folder: Path) -> str:
 
 def speed_of(separator: Separator, seconds: float, runs: int) -> tuple[float, float]:
     """Return seconds of music per second, and CPU seconds per second of music, after a warm-up."""
-    mixture = noise(seconds)
+    mixture = make_song(seconds, RATE).numpy()
     separator(mixture[:, : round(WARM_UP_S * RATE)], RATE)
     times, used = [], []
     for _ in range(runs):
@@ -60,16 +58,11 @@ def speed_of(separator: Separator, seconds: float, runs: int) -> tuple[float, fl
     return seconds / statistics.median(times), statistics.median(used) / seconds
 
 
-def noise(seconds: float) -> np.ndarray:
-    mixture = np.random.default_rng(0).normal(0, 0.1, (2, round(seconds * RATE)))
-    return mixture.astype(np.float32)
-
-
 def peak_gb(model: str, seconds: float, folder: Path) -> float:
     """Return the peak memory in GB of a process that separates this many seconds."""
     song = folder / f"{seconds:g}.wav"
     if not song.exists():
-        Audio(torch.from_numpy(noise(seconds)), RATE).save(song)
+        Audio(make_song(seconds, RATE), RATE).save(song)
     command = [sys.executable, "-m", "partita", "separate", str(song), "-n", model, "--quiet"]
     _, megabytes = measure([*command, "--out", str(folder / "out"), "--overwrite"])
     return megabytes / 1000

@@ -98,7 +98,7 @@ class Stft:
         for piece in pieces:
             window = self._window(piece.device)
             frames = torch.fft.irfft(piece.mT, n=self.fft_samples, norm=self._norm)
-            frames = frames * window  # [..., n, samples]
+            frames *= window  # [..., n, samples]
             if not begin:
                 total = frames.new_zeros(*frames.shape[:-2], hops, self.hop_samples)
                 energy = frames.new_zeros(hops, self.hop_samples)
