@@ -16,9 +16,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import make_song
+from common import make_song, measure
 from partita import Audio, Separator
-from separate import measure
 
 RATE = 44100
 
@@ -61,7 +60,7 @@ def run(songs: int, seconds: float, rounds: int) -> Batches:
             for jobs, times in found.commands.items():
                 command = [sys.executable, "-m", "partita", "separate", str(folder), "--quiet"]
                 command += ["--overwrite", "--out", f"{name}/out", "--jobs", str(jobs)]
-                times.append(measure(command)[0])
+                times.append(measure(command).seconds)
     return found
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,50 @@ def in_turns(
                 results[name] = run().cpu()  # which waits for the device
                 elapsed[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in elapsed.items()}, results
+
+
+#: Runs a command; prints what `Spent` holds, memory in kilobytes.
+_MEASURE = """
+import os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall-clock time.
+    processor_s : float
+        Of all its threads.
+    peak_mb : float
+        Most resident memory.
+    """
+
+    seconds: float
+    processor_s: float
+    peak_mb: float
+
+
+def measure(command: list[str]) -> Spent:
+    """Run a process to its end.
+
+    A small process starts it: Linux counts the peak of what starts a process as the process's own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *command], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"failed: {' '.join(command)}\n{done.stderr}")
+    seconds, processor_s, kilobytes = map(float, done.stdout.split())
+    return Spent(seconds, processor_s, kilobytes / 1024)
 
 
 def own_peak_mb() -> float:

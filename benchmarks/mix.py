@@ -10,14 +10,14 @@ the machine does not count in them; speed is length over time.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from common import measure
 
 RATE = 44100
 CASES = (
@@ -40,16 +40,6 @@ def write_stems(folder: Path, seconds: int) -> None:
                 file.write(rng.standard_normal((RATE, 2)) * fading)
 
 
-def measure(folder: Path, out: Path, options: tuple[str, ...]) -> tuple[float, float]:
-    """Return seconds of the processor and peak memory in MB."""
-    command = [sys.executable, "-m", "partita", "mix", str(folder), "-q", "-o", str(out), *options]
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
@@ -59,9 +49,12 @@ def main() -> None:
         folder.mkdir()
         write_stems(folder, seconds)
         for name, out, *options in CASES:
-            spent, megabytes = measure(folder, Path(place) / out, tuple(options))
+            command = [sys.executable, "-m", "partita", "mix", str(folder), "-q"]
+            spent = measure([*command, "-o", str(Path(place) / out), *options])
+            speed = seconds / spent.processor_s
             print(
-                f"{name:21} {spent:6.1f} s {seconds / spent:5.0f}× real time {megabytes:5.0f} MB",
+                f"{name:21} {spent.processor_s:6.1f} s {speed:5.0f}× real time "
+                f"{spent.peak_mb:5.0f} MB",
                 flush=True,
             )
 

@@ -15,16 +15,15 @@ import argparse
 import functools
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 
+from common import measure
 from partita import load_audio
 from partita.weights.cards import get_card
 from partita.weights.places import example_path
@@ -72,25 +71,16 @@ def make_song(path: Path, minutes: float) -> None:
         output.mux(stream.encode(None))
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Run a process; return its wall-clock seconds and peak memory in MB."""
-    started = time.perf_counter()
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        elapsed = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(command)}\n{process.stderr.read()}")
-    return elapsed, usage.ru_maxrss / 1024
+def _time_and_peak(command: list[str]) -> tuple[float, float]:
+    spent = measure(command)
+    return spent.seconds, spent.peak_mb
 
 
 def alternate(runs: int, *commands: Callable[[], list[str]]) -> list[list[tuple[float, float]]]:
     results: list[list[tuple[float, float]]] = [[] for _ in commands]
     for _ in range(runs):
         for result, command in zip(results, commands, strict=True):
-            result.append(measure(command()))
+            result.append(_time_and_peak(command()))
     return results
 
 
@@ -143,7 +133,7 @@ def main() -> None:
             hour = Path(folder) / "hour.mp3"
             make_song(hour, 60)
             for name in [name for name in ("two", "four") if name in commands]:
-                time_s, peak = measure(commands[name](hour))
+                time_s, peak = _time_and_peak(commands[name](hour))
                 print(
                     f"  an hour, {name + ' stems':<11} {time_s:6.2f} s  "
                     f"{3600 / time_s:5.1f}× real time  {peak:6.0f} MB, "

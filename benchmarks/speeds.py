@@ -19,13 +19,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import make_song
+from common import make_song, measure
 from partita import Audio, Separator
 from partita.models import create_model
 from partita.weights.card import Card, UrlSource
 from partita.weights.cards import CARDS, get_card
 from partita.weights.checkpoint import save_checkpoint
-from separate import measure
 
 RATE = 44100
 WARM_UP_S = 5.0
@@ -64,8 +63,7 @@ def peak_gb(model: str, seconds: float, folder: Path) -> float:
     if not song.exists():
         Audio(make_song(seconds, RATE), RATE).save(song)
     command = [sys.executable, "-m", "partita", "separate", str(song), "-n", model, "--quiet"]
-    _, megabytes = measure([*command, "--out", str(folder / "out"), "--overwrite"])
-    return megabytes / 1000
+    return measure([*command, "--out", str(folder / "out"), "--overwrite"]).peak_mb / 1000
 
 
 def main() -> None:
