@@ -14,6 +14,7 @@ from partita.models._spectrogram import Observation
 from partita.models._unmix_network import Connect, Signals, UnmixConfig, UnmixNetwork
 
 _PIECE_FRAMES = 100  # transformed back at a time, which saves memory
+_FEW_ROWS = 4  # of an LSTM: oneDNN takes as long for two as for eight, much longer than for one
 
 
 class FusedNetwork(nn.Module):
@@ -45,8 +46,9 @@ class FusedNetwork(nn.Module):
 
     def recur(self, encoded: Tensor) -> Tensor:
         """See `UnmixNetwork.recur`."""
-        states: Tensor = self.lstm(encoded)[0]
-        return states
+        rows = encoded.shape[1]
+        at_once = 1 if encoded.device.type == "cpu" and rows <= _FEW_ROWS else rows
+        return torch.cat([self.lstm(some)[0] for some in encoded.split(at_once, dim=1)], dim=1)
 
     def decode(self, signals: Tensor) -> Tensor:
         """Map ``[frames, decoder_inputs * hidden]`` to masks ``[frames, channels * bins]``."""
@@ -77,10 +79,8 @@ def _first_layer(network: UnmixNetwork) -> tuple[Tensor, Tensor]:
 class FusedUnmix(MagnitudeModel):
     """A set of Open-Unmix networks in evaluation mode; estimates agree to rounding.
 
-    LSTMs process all examples of a batch at once, because they read all of their weights at every
-    step; everything else goes example by example, some frames at a time, to save memory. On CPUs,
-    whose caches hold the weights, separations have one example in a batch: oneDNN takes as long for
-    two as for eight, twice as long for each as alone.
+    LSTMs process many examples of a batch at once, because they read all of their weights at every
+    step; everything else goes example by example, some frames at a time, to save memory.
 
     Parameters
     ----------
