@@ -48,7 +48,9 @@ class FusedNetwork(nn.Module):
         """See `UnmixNetwork.recur`."""
         rows = encoded.shape[1]
         at_once = 1 if encoded.device.type == "cpu" and rows <= _FEW_ROWS else rows
-        return torch.cat([self.lstm(some)[0] for some in encoded.split(at_once, dim=1)], dim=1)
+        return torch.cat(
+            [self.lstm(some)[0] for some in torch.split(encoded, at_once, dim=1)], dim=1
+        )
 
     def decode(self, signals: Tensor) -> Tensor:
         """Map ``[frames, decoder_inputs * hidden]`` to masks ``[frames, channels * bins]``."""
