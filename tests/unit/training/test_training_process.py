@@ -36,5 +36,5 @@ def test_memory_of_a_step_is_there_for_the_next(way, kept):
         result = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
         return int(result.stdout)
 
-    # In one process of four, chance puts a library behind the heap: it cannot grow, nothing is kept.
+    # In one process of four a library lies behind the heap, by chance: then nothing is kept.
     assert any(faults() < 1000 for _ in range(10 if kept else 1)) == kept
