@@ -101,7 +101,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="four-stems",
             summary="vocals, drums, bass, other: Spleeter, then a small network; fast",
-            speed=24,
+            speed=28,
             config={"sources": ["vocals", "drums", "bass", "other"]},
             chain="spleeter-2stems+accompaniment-stems",
             download_bytes=108_700_000,  # Spleeter's; the second stage ships with partita
@@ -112,7 +112,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="accompaniment-stems",
             summary="drums, bass, other and residual vocals of an accompaniment",
-            speed=43,
+            speed=61,
             model="band-split",
             config={
                 "sources": ["vocals", "drums", "bass", "other"],
@@ -138,7 +138,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="spleeter-2stems",
             summary="vocals and accompaniment; fast, good on pop and rock",
-            speed=45,
+            speed=56,
             model="unet",
             config={"sources": ["vocals", "accompaniment"], "level_range_db": [-16.0, -11.0]},
             remote=(
@@ -206,7 +206,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umxl",
             summary="four stems, twice as wide, more training songs; not for commercial use",
-            speed=6.5,
+            speed=6,
             model="open-unmix",
             config={"sources": ["vocals", "drums", "bass", "other"], "hidden": 1024},
             remote=_on_zenodo(
@@ -228,7 +228,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="umxse",
             summary="speech and noise, mono, 16 kHz",
-            speed=220,
+            speed=210,
             model="open-unmix",
             config=_SPEECH,
             remote=_on_zenodo(3786908, speech="speech_f5e0d9f9", noise="noise_04a6fc2d"),
@@ -241,7 +241,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs",
             summary="four stems from waveform to waveform; large; not for commercial use",
-            speed=3,
+            speed=5.6,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("demucs", "e07c671f"),
             download_bytes=1_062_700_000,
@@ -253,7 +253,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs48_hq",
             summary="as demucs, smaller, trained on songs of full bandwidth",
-            speed=4.7,
+            speed=8.8,
             config={"sources": _DEMUCS_SOURCES, "hidden": 48},
             remote=_of_demucs("demucs48_hq", "28a1282c"),
             download_bytes=597_900_000,
@@ -263,7 +263,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="demucs_extra",
             summary="as demucs, with 150 more training songs",
-            speed=3,
+            speed=5.6,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("demucs_extra", "3646af93"),
             download_bytes=1_062_700_000,
@@ -273,7 +273,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="tasnet",
             summary="four stems from waveform to waveform; small; not for commercial use",
-            speed=0.3,
+            speed=0.4,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("tasnet", "beb46fac", "tasnet"),
             download_bytes=44_000_000,
@@ -285,7 +285,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="tasnet_extra",
             summary="as tasnet, with 150 more training songs",
-            speed=0.3,
+            speed=0.4,
             config={"sources": _DEMUCS_SOURCES},
             remote=_of_demucs("tasnet_extra", "df3777b2", "tasnet"),
             download_bytes=44_000_000,
@@ -296,7 +296,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="hpss",
             summary="harmonic, percussive and residual part by median filters; no training",
-            speed=23,
+            speed=26,
             model="hpss",
             config={"sources": ["harmonic", "percussive", "residual"]},
             paper="Fitzgerald, Harmonic/percussive separation using median filtering, DAFx 2010; "
@@ -305,7 +305,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="repet",
             summary="vocals over a repeating accompaniment; no training, sees whole songs",
-            speed=29,
+            speed=40,
             model="repet",
             config={"sources": ["vocals", "accompaniment"]},
             paper="Rafii & Pardo, Repeating pattern extraction technique (REPET): a simple method "
@@ -314,7 +314,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmf",
             summary="32 components grouped by timbre; no training, sees whole songs",
-            speed=4.2,
+            speed=4.9,
             model="nmf",
             config={"sources": ["part_1", "part_2", "part_3", "part_4"]},
             paper="Lee & Seung, Algorithms for non-negative matrix factorization, NIPS 2001",
@@ -322,7 +322,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-paper",
             summary="four blind components as in table 3 of the paper, in stereo",
-            speed=23,
+            speed=28,
             model="nmf",
             config=_TABLE_3,
             paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
@@ -331,7 +331,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-paper-mono",
             summary="as nmfd-paper, on the mono downmix as in the paper",
-            speed=51,
+            speed=59,
             model="nmf",
             config={**_TABLE_3, "channels": 1},
             paper="Goel, Huang, Owoputi & Poudyal, Music Source Separation Using Deep Learning; "
@@ -340,7 +340,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd",
             summary="vocals, drums, bass, other by learned templates; small, inspectable",
-            speed=30,
+            speed=33,
             model="nmfd",
             config={"sources": ["vocals", "drums", "bass", "other"]},
             bundled=PackageSource("nmfd.safetensors"),
@@ -356,7 +356,7 @@ CARDS: Mapping[str, Card] = {
         Card(
             name="nmfd-drums",
             summary="kick, snare, hats of a drum stem, by templates that adapt to the kit",
-            speed=50,
+            speed=52,
             model="nmfd",
             config=_DRUMS,
             bundled=PackageSource("nmfd-drums.safetensors"),

@@ -234,7 +234,7 @@ DEMUCS_CARDS: tuple[Card, ...] = (
     Card(
         name="htdemucs",
         summary="four stems, a transformer between two U-Nets; personal and research use only",
-        speed=2.2,
+        speed=2.3,
         model="htdemucs",
         config={"sources": list(_FOUR)},
         remote=(
