@@ -1,9 +1,11 @@
 """Drawing excerpts."""
 
+import contextlib
 import functools
 import itertools
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from partita.datasets import open_dataset
+from partita.devices import intra_op_threads
 from partita.training.augmentation import NO_AUGMENTATION, Augmentation
 from partita.training.cache.decode_dataset import decode_dataset
 from partita.training.excerpts import Excerpt, draw_excerpt, prefetch, spread_excerpts
@@ -370,6 +373,22 @@ def test_prefetched_batches_are_those_drawn(songs, workers):
         assert batch.places == tuple(draw(n).places for n in wanted)
     assert not our_threads()
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
+def test_batches_are_made_without_threads_of_pytorch():
+    """OpenMP's threads hardly spin once there are more than cores: training is slower by a third."""
+
+    def threads():
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    excerpt = Excerpt(torch.zeros(4, 2, 100_000), ("",))
+    with intra_op_threads(2):
+        before = threads()
+        with contextlib.closing(prefetch(lambda _: excerpt, [range(4)] * 4, 2)) as batches:
+            next(batches)
+            ours = [each for each in threading.enumerate() if each.name.startswith("partita-")]
+            assert threads() <= before + len(ours)
 
 
 def test_two_batches_are_drawn_ahead():
