@@ -123,11 +123,11 @@ CARDS: Mapping[str, Card] = {
                 "layers": 3,
             },
             bundled=PackageSource("accompaniment-stems.safetensors"),
-            tensors_sha256="61b57991e0c95c12f30c04ad8cced2f87b895eba82a320269b35b06e60879871",
+            tensors_sha256="d7d44075db964fbe3be968392c8aa876d4800a196ae04012f513423ae1810214",
             licence="MIT",
             commercial_use=True,
             licence_evidence=_OURS,
-            trained_on="1,748 synthesised songs of 30 s; Everything is Free by "
+            trained_on="1,868 synthesised songs of 30 s; Everything is Free by "
             "Software-Entwicklungskit (CC0), five of its songs; 24 songs of lmms-common and 37 "
             "tracker modules of Debian's games (free licences); eight guitars of "
             "fretsonfire-songs (MIT, CC-BY-SA) and drum loops of sonic-pi-samples (CC0); "

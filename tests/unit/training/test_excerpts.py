@@ -377,7 +377,7 @@ def test_prefetched_batches_are_those_drawn(songs, workers):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
 def test_batches_are_made_without_threads_of_pytorch():
-    """OpenMP's threads hardly spin once there are more than cores: training is slower by a third."""
+    """OpenMP's threads hardly spin once there are more than cores, which slows training down."""
 
     def threads():
         return len(list(Path("/proc/self/task").iterdir()))
