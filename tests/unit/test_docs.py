@@ -32,7 +32,7 @@ COMMAND = re.compile(r"^(?:\$ |    |)(?:\S+ -m )?partita ((?!→).+?)(?:\s+#.*)?
 #: Options that no command lists: of other programs, and Typer's own.
 ALIASES = {("separate.md", "--mp3"), ("separate.md", "--help")}
 #: Files that readers write.
-MADE_UP = {"entrants.toml", "mine.toml", "songs.toml", "weights/msst_NAME.py"}
+MADE_UP = {"CUT/mine.toml", "entrants.toml", "mine.toml", "songs.toml", "weights/msst_NAME.py"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
