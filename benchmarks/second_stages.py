@@ -126,18 +126,19 @@ ENTRANTS = {
 }  # fmt: skip
 
 
-def write_recipe(path: Path, entrant: Entrant) -> None:
-    """Write the recipe of accompaniment-stems for another network."""
+def write_recipe(path: Path, model: str, config: Mapping[str, object]) -> None:
+    """Write the recipe of accompaniment-stems for another network, with or without vocals."""
     facts = recipe_facts("accompaniment-stems")
     augmentation = facts["augmentation"]
-    for name in ("source_gains_db", "dull_sources", "boomy_sources"):
-        augmentation[name] = augmentation[name][1:]  # the first is of the vocals
+    if "vocals" not in config["sources"]:  # type: ignore[operator]
+        for name in ("source_gains_db", "dull_sources", "boomy_sources"):
+            augmentation[name] = augmentation[name][1:]  # the first is of the vocals
     tables = {
-        "model_config": {**entrant.config, "sources": SOURCES},
+        "model_config": config,
         "training": facts["training"],
         "augmentation": augmentation,
     }
-    lines = ['summary = "a second stage"', f'model = "{entrant.model}"']
+    lines = ['summary = "a second stage"', f'model = "{model}"']
     for table, values in tables.items():
         lines.append(f"[{table}]")
         lines += [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
@@ -148,7 +149,7 @@ def train(out: Path, entrant: Entrant, data: Path, seed: int, steps: int, epochs
     """Train in a process of its own; return its processor time in seconds."""
     out.mkdir(parents=True, exist_ok=True)
     recipe = out / "recipe.toml"
-    write_recipe(recipe, entrant)
+    write_recipe(recipe, entrant.model, {**entrant.config, "sources": SOURCES})
     settings = {
         "seed": seed, "valid_tracks": 0, "workers": 1, "ema_decay": 0.99, "batch_size": 2,
         "epochs": epochs, "steps_per_epoch": steps, "warmup_steps": max(1, steps * epochs // 10),

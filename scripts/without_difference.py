@@ -15,7 +15,6 @@ weights of the mean.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -24,14 +23,11 @@ import torch
 from torch import Tensor
 
 from partita.models.band_split import BandSplit
-from partita.training.recipes import recipe_facts
 from partita.weights.checkpoint import load_checkpoint, save_checkpoint
 from partita.weights.store import load_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from second_stages import ChannelsAlone, ChannelsConfig
-
-RECIPE = "accompaniment-stems"
+from second_stages import ChannelsAlone, ChannelsConfig, write_recipe
 
 
 def cut(whole: BandSplit, out: Path) -> None:
@@ -52,7 +48,7 @@ def cut(whole: BandSplit, out: Path) -> None:
     alone.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
     save_checkpoint(out / "model.safetensors", alone)
-    write_recipe(out / "mine.toml", alone)
+    write_recipe(out / "mine.toml", alone.registry_name, alone.config.to_dict())
 
 
 def _fold(state: dict[str, Tensor], layer: str, before: int, line: tuple[Tensor, Tensor]) -> None:
@@ -63,18 +59,6 @@ def _fold(state: dict[str, Tensor], layer: str, before: int, line: tuple[Tensor,
     half = difference * slope / 2  # the typical difference follows the mean of the channels
     state[f"{layer}.weight"] = torch.cat([weight[:, :before], left + half, right + half], dim=1)
     state[f"{layer}.bias"] = state[f"{layer}.bias"] + difference @ offset
-
-
-def write_recipe(path: Path, model: ChannelsAlone) -> None:
-    """Write the recipe of accompaniment-stems for it."""
-    facts = recipe_facts(RECIPE)
-    lines = ['summary = "a second stage"', f'model = "{model.registry_name}"']
-    config = model.config.to_dict()
-    tables = {"model_config": config, **{k: facts[k] for k in ("training", "augmentation")}}
-    for table, values in tables.items():
-        lines.append(f"[{table}]")
-        lines += [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def mix(whole: BandSplit, alone: ChannelsAlone, part: float, out: Path) -> None:

@@ -314,6 +314,6 @@ def prefetch(
 def _collect(futures: Sequence[Future[Excerpt]]) -> Batch:
     drawn = [future.result() for future in futures]
     # By NumPy: for PyTorch, this thread would need a team of threads of its own, and OpenMP's
-    # threads hardly spin once there are more of them than cores, which costs a third of a step.
+    # threads hardly spin once there are more of them than cores, which costs a quarter of a step.
     sources = np.stack([excerpt.sources.numpy() for excerpt in drawn])  # [B, rows, C, T]
     return Batch(torch.from_numpy(sources), tuple(excerpt.places for excerpt in drawn))

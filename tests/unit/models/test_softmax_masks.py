@@ -71,6 +71,13 @@ def test_networks_trained_on_mono_see_half_a_difference(model, monkeypatch):
     torch.testing.assert_close(half[:, :, 2], (typical[:, :, 2] + none) / 2)
     torch.testing.assert_close(narrow_half[:, :, 2], (narrow_typical[:, :, 2] + none) / 2)
     torch.testing.assert_close(half[:, :, :2], typical[:, :, :2])
+    mono, narrow = (network.observe(x).network_input for x in (mixture, mixture + side))
+    without, with_side = network.for_song(facts(0.0)), network
+    errors = [
+        (each.magnitudes(narrow) - each.magnitudes(mono)).square().mean()
+        for each in (without, with_side)
+    ]
+    assert errors[0] < 0.1 * errors[1]
     assert network.for_song(facts(1.0)) is network
 
 
